@@ -1,0 +1,180 @@
+//! The chain: plan → history → verdict, composed in one place.
+//!
+//! Properties, scenarios, replay, the command, the shrinker and the benches all go through [`Chain::run`]. Owns the
+//! runtime that a plan runs on, and the boundary to a system that blocks its thread for ever.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+
+use tokio::runtime::{Builder, Runtime};
+
+use crate::execute::{Limits, execute};
+use crate::history::{History, Outcome, What};
+use crate::model::{Inadmissible, admissible};
+use crate::oracle::{Invariant, Judgement, Oracle, Verdict, Violation};
+use crate::plan::Plan;
+use crate::system::{Capabilities, Extension, System};
+
+/// A system, with its type forgotten.
+pub trait Subject: Send + Sync {
+    /// Its name, as given to `--system`.
+    fn name(&self) -> &'static str;
+
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Its further commands.
+    fn extension(&self) -> Option<&'static dyn Extension>;
+
+    /// Runs a plan on this thread.
+    fn execute(&self, plan: &Plan, limits: &Limits) -> History;
+}
+
+/// The subject that a system's type makes.
+pub struct Of<S>(PhantomData<fn() -> S>);
+
+impl<S> Of<S> {
+    /// The subject of this type.
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<S> Default for Of<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+thread_local! {
+    /// One runtime for the plans of a thread; a plan that leaves tasks behind takes it down with it.
+    static RUNTIME: RefCell<Option<Runtime>> = const { RefCell::new(None) };
+}
+
+impl<S: System> Subject for Of<S> {
+    fn name(&self) -> &'static str {
+        S::NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        S::capabilities()
+    }
+
+    fn extension(&self) -> Option<&'static dyn Extension> {
+        S::extension()
+    }
+
+    fn execute(&self, plan: &Plan, limits: &Limits) -> History {
+        let taken = RUNTIME.with_borrow_mut(Option::take);
+        let runtime = match taken.map_or_else(|| Builder::new_current_thread().enable_all().build(), Ok) {
+            Ok(runtime) => runtime,
+            Err(error) => return harness_fault(format!("no runtime: {error}")),
+        };
+        let history = runtime.block_on(execute::<S>(plan, limits));
+        if runtime.metrics().num_alive_tasks() == 0 {
+            RUNTIME.with_borrow_mut(|it| *it = Some(runtime));
+        } else {
+            runtime.shutdown_background();
+        }
+        history
+    }
+}
+
+fn harness_fault(why: String) -> History {
+    let events = vec![crate::history::Event { by: None, what: What::HarnessFault(why) }];
+    History { events, planned: 0 }
+}
+
+/// A subject, an oracle and the bounds of every wait.
+pub struct Chain<'a> {
+    /// What is under test.
+    pub subject: &'a dyn Subject,
+    /// Who judges.
+    pub oracle: Oracle,
+    /// How long anything may wait.
+    pub limits: Limits,
+}
+
+/// One plan that was run and judged.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What happened.
+    pub history: History,
+    /// What it comes to.
+    pub judgement: Judgement,
+}
+
+impl Run {
+    /// The violation, if there is one.
+    pub fn violation(&self) -> Option<&Violation> {
+        match &self.judgement.verdict {
+            Verdict::Violation(violation) => Some(violation),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Chain<'a> {
+    /// A chain with the whole oracle and the default limits.
+    pub fn new(subject: &'a dyn Subject) -> Self {
+        Self { subject, oracle: Oracle::default(), limits: Limits::default() }
+    }
+
+    /// Whether the plan makes sense for the subject.
+    ///
+    /// # Errors
+    /// The first command that does not.
+    pub fn admits(&self, plan: &Plan) -> Result<(), Inadmissible> {
+        admissible(plan, self.subject.capabilities())?;
+        let Some(extension) = self.subject.extension() else { return Ok(()) };
+        for (actor, at, step) in plan.steps() {
+            if let crate::plan::Command::Extra(words) = &step.command {
+                let wrong = |why| Inadmissible { actor, step: at, text: step.to_string(), why };
+                extension.parse(words).map_err(wrong)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a plan and judges what happened.
+    pub fn run(&self, plan: &Plan) -> Run {
+        let history = self.subject.execute(plan, &self.limits);
+        let judgement = self.judge(&history);
+        Run { history, judgement }
+    }
+
+    fn judge(&self, history: &History) -> Judgement {
+        let mut judgement = self.oracle.judge(history);
+        if let Some(extension) = self.subject.extension() {
+            let judged = extension.judge(history);
+            judgement.evaluated.insert(Invariant::Extension, judged.evaluated);
+            let earlier = |new: &Violation| match &judgement.verdict {
+                Verdict::Pass => true,
+                Verdict::Violation(old) => (new.at, new.invariant) < (old.at, old.invariant),
+                Verdict::Inconclusive(_) => false,
+            };
+            if let Some(new) = judged.violation.filter(earlier) {
+                judgement.verdict = Verdict::Violation(new);
+            }
+        }
+        judgement
+    }
+}
+
+/// The cancels and faults of a plan that did not land, each as `a 3: commit cancel@sent`.
+///
+/// A pinned plan with one of these shows nothing; a generated one merely counts it.
+pub fn not_landed(plan: &Plan, history: &History) -> Vec<String> {
+    let spans = history.commands();
+    plan.steps()
+        .filter(|(actor, at, step)| {
+            let by = crate::history::By { actor: *actor, step: *at };
+            let cancelled = matches!(spans.get(&by).and_then(|it| it.outcome), Some(Outcome::Cancelled(_)));
+            let faulted = |fault| {
+                history.events.iter().any(|it| it.by == Some(by) && it.what == What::FaultLanded(fault))
+            };
+            step.cancel.is_some() && !cancelled || step.fault.is_some_and(|it| !faulted(it))
+        })
+        .map(|(actor, at, step)| format!("{actor} {}: {step}", at + 1))
+        .collect()
+}

@@ -1,0 +1,278 @@
+//! A fresh SQLite database per plan, watched from below the system.
+//!
+//! Owns the file (or the shared `:memory:` database), the driver hooks that label every connection and say what it
+//! did, the faults that are done to the database itself, and the harness's own connection, on which the final state
+//! is read. It knows nothing of systems and plans beyond their [`Storage`].
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, Executor, Row, SqliteConnection};
+use tempfile::TempDir;
+
+use crate::history::{Class, ConnectionId, Failure, Recorder, What};
+use crate::plan::{Fault, Key, Storage, Value};
+
+const SCHEMA: &str = "create table kv (k integer primary key, v integer not null)";
+
+/// The database that one plan runs on.
+pub struct Database {
+    connector: Connector,
+    connections: u8,
+    own: tokio::sync::Mutex<SqliteConnection>,
+    /// Removed with the plan; none for `:memory:`.
+    _folder: Option<TempDir>,
+}
+
+/// Opens connections to one plan's database that the harness observes.
+#[derive(Clone)]
+pub struct Connector {
+    options: SqliteConnectOptions,
+    recorder: Recorder,
+}
+
+impl Connector {
+    /// Opens one observed connection.
+    ///
+    /// # Errors
+    /// Whatever sqlx answers.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a connection that is not returned is closed.
+    pub async fn connect(&self) -> Result<SqliteConnection, sqlx::Error> {
+        let mut connection = SqliteConnection::connect_with(&self.options).await?;
+        self.observe(&mut connection).await?;
+        Ok(connection)
+    }
+
+    /// Sets the driver hooks that vouch for this connection's identity and label what it does.
+    ///
+    /// # Errors
+    /// If the connection's worker has crashed.
+    ///
+    /// # Cancel safety
+    /// Cancel safe, but a connection whose call was cancelled is not observed and must be closed.
+    pub async fn observe(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        observe(connection, self.recorder.clone()).await
+    }
+}
+
+/// The harness could not do its own part; this is never the system's fault.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up the plan's database: {0}")]
+pub struct SetupError(String);
+
+impl Database {
+    /// Makes a fresh database with the core workload's table.
+    ///
+    /// # Errors
+    /// [`SetupError`] if the temporary folder cannot be written or SQLite does not open.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a half-made database is removed when the future is dropped.
+    pub async fn create(storage: Storage, connections: u8, recorder: Recorder) -> Result<Self, SetupError> {
+        let fail = |error: &dyn std::fmt::Display| SetupError(error.to_string());
+        let (options, folder) = match storage {
+            Storage::Memory => {
+                (SqliteConnectOptions::from_str("sqlite::memory:").map_err(|it| fail(&it))?, None)
+            }
+            Storage::Wal | Storage::Journal => {
+                let folder = fresh_folder().map_err(|it| fail(&it))?;
+                let path = folder.path().join("db");
+                let template = template(storage).await?;
+                std::fs::write(&path, template).map_err(|it| fail(&it))?;
+                let options = SqliteConnectOptions::new().filename(path);
+                // A rollback journal has to be asked for by each connection; the write-ahead log is in the file.
+                let options = match storage {
+                    Storage::Journal => options.journal_mode(SqliteJournalMode::Memory),
+                    _ => options,
+                };
+                (options, Some(folder))
+            }
+        };
+        let options = options.busy_timeout(Duration::ZERO).synchronous(SqliteSynchronous::Off);
+        let mut own = SqliteConnection::connect_with(&options).await.map_err(|it| fail(&it))?;
+        if storage == Storage::Memory {
+            own.execute(SCHEMA).await.map_err(|it| fail(&it))?;
+        }
+        let connector = Connector { options, recorder };
+        Ok(Self { connector, connections, own: tokio::sync::Mutex::new(own), _folder: folder })
+    }
+
+    /// How many connections the system may have open at once.
+    pub fn connections(&self) -> u8 {
+        self.connections
+    }
+
+    /// How to connect: the plan's file or `:memory:`, without a busy time-out, since a gated run would sit in it.
+    pub fn connect_options(&self) -> SqliteConnectOptions {
+        self.connector.options.clone()
+    }
+
+    /// Options for a pool, of the plan's size, whose connections are observed from the moment they open.
+    ///
+    /// A system that needs an `after_connect` of its own calls [`Connector::observe`] in it.
+    pub fn pool_options(&self) -> SqlitePoolOptions {
+        let connector = self.connector();
+        SqlitePoolOptions::new().max_connections(u32::from(self.connections)).after_connect(move |connection, _| {
+            let connector = connector.clone();
+            Box::pin(async move { connector.observe(connection).await })
+        })
+    }
+
+    /// Opens observed connections, for systems that do their own pooling.
+    pub fn connector(&self) -> Connector {
+        self.connector.clone()
+    }
+
+    /// All rows, read on the harness's own connection.
+    ///
+    /// # Errors
+    /// [`SetupError`]: the harness's own read failed, so nothing can be said of the final state.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it only reads.
+    pub async fn final_state(&self) -> Result<BTreeMap<Key, Value>, SetupError> {
+        let mut own = self.own.lock().await;
+        let rows = own.fetch_all("select k, v from kv").await.map_err(|it| SetupError(it.to_string()))?;
+        Ok(rows.iter().map(row).collect())
+    }
+
+    /// Starts a fault that is done to the database from outside; the driver's faults are armed in the recorder.
+    pub(crate) async fn start_fault(&self, fault: Fault) {
+        if fault == Fault::Locked {
+            let mut own = self.own.lock().await;
+            if own.execute("begin exclusive").await.is_ok() {
+                self.connector.recorder.record(What::FaultLanded(fault));
+            }
+        }
+        self.connector.recorder.arm(Some(fault));
+    }
+
+    /// Ends every fault.
+    pub(crate) async fn end_fault(&self, fault: Fault) {
+        self.connector.recorder.arm(None);
+        if fault == Fault::Locked {
+            let mut own = self.own.lock().await;
+            // It fails exactly when the lock could not be had in the first place.
+            let _ = own.execute("rollback").await;
+        }
+    }
+}
+
+/// One row of the core workload's table.
+pub(crate) fn row(row: &sqlx::sqlite::SqliteRow) -> (Key, Value) {
+    let key: i64 = row.get(0);
+    let value: i64 = row.get(1);
+    (Key(u8::try_from(key).unwrap_or(u8::MAX)), Value::try_from(value).unwrap_or(Value::MAX))
+}
+
+/// Tells the recorder when the hooks are dropped: the driver drops them when it closes the connection.
+struct Closing {
+    recorder: Recorder,
+    id: ConnectionId,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.recorder.disconnected(self.id);
+    }
+}
+
+async fn observe(connection: &mut SqliteConnection, recorder: Recorder) -> Result<(), sqlx::Error> {
+    let mut handle = connection.lock_handle().await?;
+    let id = recorder.connected();
+    let closing = Closing { recorder: recorder.clone(), id };
+
+    let mut reported = u64::MAX;
+    let progress = recorder.clone();
+    handle.set_progress_handler(1, move || {
+        let stamp = progress.stamp();
+        if reported != stamp {
+            reported = stamp;
+            progress.record(What::Served(closing.id));
+        }
+        !progress.take_interrupt()
+    });
+    let update = recorder.clone();
+    handle.set_update_hook(move |change| {
+        if change.database == "main" {
+            update.record(What::Wrote(id));
+        }
+    });
+    let commit = recorder.clone();
+    handle.set_commit_hook(move || {
+        if commit.take_refuse_commit() {
+            return false;
+        }
+        commit.record(What::Committed(id));
+        true
+    });
+    handle.set_rollback_hook(move || recorder.record(What::RolledBack(id)));
+    Ok(())
+}
+
+/// A folder for one plan's file; in memory where the machine has such a place, since nothing here outlives the process.
+fn fresh_folder() -> std::io::Result<TempDir> {
+    let builder = || {
+        let mut it = tempfile::Builder::new();
+        it.prefix("unstale-");
+        it
+    };
+    builder().tempdir_in("/dev/shm").or_else(|_| builder().tempdir())
+}
+
+/// The bytes of an empty database with the schema: copying them is cheaper than creating the table for each plan.
+async fn template(storage: Storage) -> Result<&'static [u8], SetupError> {
+    static WAL: OnceLock<Vec<u8>> = OnceLock::new();
+    static JOURNAL: OnceLock<Vec<u8>> = OnceLock::new();
+    let (cell, mode) = match storage {
+        Storage::Wal => (&WAL, SqliteJournalMode::Wal),
+        _ => (&JOURNAL, SqliteJournalMode::Delete),
+    };
+    if let Some(bytes) = cell.get() {
+        return Ok(bytes);
+    }
+    let made = async {
+        let folder = fresh_folder()?;
+        let path: PathBuf = folder.path().join("template");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true).journal_mode(mode);
+        let mut connection = SqliteConnection::connect_with(&options).await?;
+        connection.execute(SCHEMA).await?;
+        connection.close().await?;
+        Ok::<_, sqlx::Error>(std::fs::read(&path)?)
+    };
+    let bytes = made.await.map_err(|it| SetupError(it.to_string()))?;
+    Ok(cell.get_or_init(|| bytes))
+}
+
+/// What an error of sqlx on SQLite means. The codes are SQLite's result codes (<https://sqlite.org/rescode.html>).
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        let class = match &error {
+            sqlx::Error::PoolClosed => Class::Closed,
+            sqlx::Error::PoolTimedOut => Class::Exhausted,
+            sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
+                Class::Dead
+            }
+            sqlx::Error::InvalidSavePointStatement | sqlx::Error::BeginFailed => Class::NoTransaction,
+            sqlx::Error::Database(database) => {
+                let code: i32 = database.code().and_then(|it| it.parse().ok()).unwrap_or(1);
+                match code & 0xff {
+                    5 | 6 => Class::Busy,
+                    9 => Class::Interrupted,
+                    10 | 11 | 13 | 14 | 21 | 26 => Class::Dead,
+                    1 if database.message().contains("transaction") => Class::NoTransaction,
+                    1 if database.message().contains("no such savepoint") => Class::NoTransaction,
+                    _ => Class::Mistake,
+                }
+            }
+            _ => Class::Mistake,
+        };
+        Self::new(class, error)
+    }
+}

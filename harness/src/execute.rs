@@ -1,0 +1,397 @@
+//! Execution: runs one plan against one system and returns its history.
+//!
+//! Owns the scheduler. It polls the actors itself, one at a time, and lets exactly one pass a gate; what the others do
+//! meanwhile is only what the database's and the system's own threads do. It excuses nothing and judges nothing.
+//!
+//! Pending is not blocked. A command whose future waits is given [`Limits::grace`] to be woken; after that it counts as
+//! blocked (recorded), and the schedule goes on. A blocked actor resumes at the next turn after it was woken; turns that
+//! it missed are made up at the end of the schedule. Every wait has a bound in [`Limits`].
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use crate::database::Database;
+use crate::history::{History, Outcome, Recorder, What};
+use crate::model::observers;
+use crate::plan::{Actor, ActorId, Command, Fault, Gate, Plan, Turn};
+use crate::system::port::Seat;
+use crate::system::System;
+
+/// The bounds of every wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long a command may wait before it counts as blocked.
+    pub grace: Duration,
+    /// How long a command may wait when nobody is left that could let it go on; then it hangs.
+    pub hang: Duration,
+    /// How long the system's own tasks may take after a step.
+    pub settle: Duration,
+    /// How long the database must have been silent after something was dropped.
+    pub quiet: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            grace: Duration::from_millis(20),
+            hang: Duration::from_secs(2),
+            settle: Duration::from_millis(100),
+            quiet: Duration::from_micros(200),
+        }
+    }
+}
+
+/// Runs the plan on a fresh database.
+///
+/// # Cancel safety
+/// Cancel safe: the actors, the system and the database go with the future.
+pub async fn execute<S: System>(plan: &Plan, limits: &Limits) -> History {
+    let recorder = Recorder::default();
+    recorder.set_planned(plan.actors.len());
+    let database = match Database::create(plan.storage, plan.connections, recorder.clone()).await {
+        Ok(database) => database,
+        Err(error) => {
+            recorder.record(What::HarnessFault(error.to_string()));
+            return recorder.finish();
+        }
+    };
+    let system = match S::start(&database).await {
+        Ok(system) => system,
+        Err(failure) => {
+            recorder.record(What::HarnessFault(format!("the system did not start: {}", failure.message)));
+            return recorder.finish();
+        }
+    };
+    let mut stage = Stage { system: &system, database: &database, recorder: &recorder, limits, tasks: tasks_alive() };
+
+    stage.perform(&plan.actors, 0, &plan.schedule.0).await;
+    recorder.set_current(None);
+    recorder.record(What::PlanOver);
+    let observers = observers(plan, S::capabilities());
+    let turns = in_rounds(&observers, plan.actors.len());
+    stage.perform(&observers, plan.actors.len(), &turns).await;
+
+    recorder.set_current(None);
+    let stopped = tokio::time::timeout(limits.hang, system.stop()).await;
+    stage.settle(true).await;
+    stage.wait_disconnected().await;
+    recorder.record(if stopped.is_ok() { What::Stopped } else { What::StopHung });
+    match database.final_state().await {
+        Ok(rows) => recorder.record(What::FinalState(rows)),
+        Err(error) => recorder.record(What::HarnessFault(error.to_string())),
+    }
+    recorder.finish()
+}
+
+/// Every actor runs its first command, then every actor its second, and so on.
+fn in_rounds(actors: &[Actor], first: usize) -> Vec<Turn> {
+    let rounds = actors.iter().map(|it| it.steps.len()).max().unwrap_or(0);
+    let mut turns = Vec::new();
+    for round in 0..rounds {
+        for (at, actor) in actors.iter().enumerate() {
+            if round < actor.steps.len() {
+                turns.push(Turn { actor: ActorId::new(first + at), until: Gate::Boundary });
+            }
+        }
+    }
+    turns
+}
+
+/// What a group of actors performs on.
+struct Stage<'a, S> {
+    system: &'a S,
+    database: &'a Database,
+    recorder: &'a Recorder,
+    limits: &'a Limits,
+    /// How many tasks the system keeps running when nothing happens.
+    tasks: usize,
+}
+
+/// One actor while it performs.
+struct Performer<'a> {
+    id: ActorId,
+    seat: Rc<Seat>,
+    future: Option<Pin<Box<dyn Future<Output = ()> + 'a>>>,
+    alarm: Arc<Alarm>,
+    blocked: Cell<bool>,
+    /// Turns that came while it was blocked.
+    owed: usize,
+    fault: Option<Fault>,
+}
+
+/// Why a performer stopped where it stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Boundary,
+    Reply,
+    Blocked,
+    Gone,
+}
+
+impl<'a, S: System> Stage<'a, S> {
+    /// Runs these actors along the schedule and to their ends.
+    async fn perform(&mut self, actors: &[Actor], first: usize, turns: &[Turn]) {
+        let mut cast: Vec<_> = actors.iter().enumerate().map(|(at, it)| self.performer(first + at, it)).collect();
+        for performer in &mut cast {
+            self.advance(performer, Gate::Boundary).await;
+        }
+        for turn in turns {
+            self.resume_woken(&mut cast).await;
+            let performer = &mut cast[turn.actor.index() - first];
+            self.take_turn(performer, turn.until).await;
+        }
+        self.finish(&mut cast).await;
+    }
+
+    fn performer(&self, at: usize, actor: &Actor) -> Performer<'a> {
+        let system = self.system;
+        let id = ActorId::new(at);
+        let seat = Seat::new(id, actor.steps.clone());
+        let port = seat.port(self.recorder.clone());
+        Performer {
+            id,
+            seat,
+            future: Some(Box::pin(system.actor(port))),
+            alarm: Arc::default(),
+            blocked: Cell::new(false),
+            owed: 0,
+            fault: None,
+        }
+    }
+
+    async fn take_turn(&mut self, performer: &mut Performer<'_>, until: Gate) {
+        if performer.future.is_none() {
+            return;
+        }
+        if performer.blocked.get() {
+            performer.owed += usize::from(until == Gate::Boundary);
+            return;
+        }
+        let fresh = performer.seat.is_at_boundary();
+        if fresh && !performer.seat.grant() {
+            return;
+        }
+        if fresh && let Some((by, step)) = performer.seat.step() {
+            let fault = step.fault;
+            self.recorder.set_current(Some(by));
+            if let Some(fault) = fault {
+                self.database.start_fault(fault).await;
+                performer.fault = Some(fault);
+            }
+        }
+        self.advance(performer, until).await;
+    }
+
+    /// Polls the actor until it reaches the gate, is blocked, or is gone.
+    async fn advance(&mut self, performer: &mut Performer<'_>, until: Gate) -> Stop {
+        self.recorder.set_current(performer.seat.step().map(|(by, _)| by));
+        let stop = loop {
+            if let Some(gone) = self.poll(performer).await {
+                break gone;
+            }
+            if performer.seat.is_at_boundary() {
+                break Stop::Boundary;
+            }
+            if !performer.alarm.wait(self.limits.grace).await {
+                break Stop::Blocked;
+            }
+            if until == Gate::Reply {
+                break Stop::Reply;
+            }
+        };
+        performer.blocked.set(stop == Stop::Blocked);
+        if stop == Stop::Blocked {
+            self.recorder.record(What::Blocked);
+        }
+        if stop != Stop::Reply
+            && let Some(fault) = performer.fault.take()
+        {
+            self.database.end_fault(fault).await;
+        }
+        let dropped = stop == Stop::Gone || stop == Stop::Boundary && performer.left_something_behind(self.recorder);
+        self.settle(dropped).await;
+        stop
+    }
+
+    async fn poll(&mut self, performer: &mut Performer<'_>) -> Option<Stop> {
+        performer.alarm.rang.store(false, Ordering::Release);
+        let future = performer.future.as_mut()?;
+        let waker = Waker::from(Arc::clone(&performer.alarm));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let mut context = Context::from_waker(&waker);
+            // Without this, tokio's cooperative budget would make ready things look pending.
+            std::pin::pin!(tokio::task::coop::unconstrained(future.as_mut())).poll(&mut context)
+        }));
+        let what = match result {
+            Ok(Poll::Pending) => return None,
+            Ok(Poll::Ready(())) => What::Ended,
+            Err(panic) => What::Panicked(panic_text(&*panic)),
+        };
+        self.discard(performer, what);
+        Some(Stop::Gone)
+    }
+
+    /// Drops the actor with all that it holds. Its destructors may panic too.
+    fn discard(&self, performer: &mut Performer<'_>, what: What) {
+        self.recorder.record(what);
+        let future = performer.future.take();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(future))) {
+            self.recorder.record(What::Panicked(panic_text(&*panic)));
+        }
+    }
+
+    async fn resume_woken(&mut self, cast: &mut [Performer<'_>]) {
+        for performer in cast.iter_mut().filter(|it| it.blocked.get()) {
+            if performer.alarm.rang() {
+                self.advance(performer, Gate::Boundary).await;
+            }
+        }
+    }
+
+    /// Makes up missed turns, ends every actor, and gives up those that hang.
+    async fn finish(&mut self, cast: &mut [Performer<'_>]) {
+        let mut queue: VecDeque<usize> = (0..cast.len()).collect();
+        let mut idle = 0;
+        while let Some(at) = queue.pop_front() {
+            self.resume_woken(cast).await;
+            let performer = &mut cast[at];
+            if performer.future.is_none() {
+                idle = 0;
+                continue;
+            }
+            if performer.blocked.get() {
+                queue.push_back(at);
+                idle += 1;
+                if idle > queue.len() {
+                    self.await_any(cast).await;
+                    idle = 0;
+                }
+                continue;
+            }
+            idle = 0;
+            if performer.owed > 0 || !performer.seat.is_at_boundary() {
+                performer.owed = performer.owed.saturating_sub(1);
+                self.take_turn(performer, Gate::Boundary).await;
+            } else {
+                performer.seat.close();
+                self.advance(performer, Gate::Boundary).await;
+            }
+            queue.push_back(at);
+        }
+    }
+
+    /// Everybody who is left is blocked: waits until one is woken; if none is, the first of them hangs.
+    async fn await_any(&mut self, cast: &mut [Performer<'_>]) {
+        let until = Instant::now() + self.limits.hang;
+        while Instant::now() < until {
+            if cast.iter().any(|it| it.blocked.get() && it.alarm.rang()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        if let Some(performer) = cast.iter_mut().find(|it| it.blocked.get() && it.future.is_some()) {
+            self.recorder.set_current(performer.seat.step().map(|(by, _)| by));
+            self.discard(performer, What::Hung);
+            performer.blocked.set(false);
+            self.settle(true).await;
+        }
+    }
+
+    /// Waits until the system's own tasks have ended and, after something was dropped, until the database is silent.
+    async fn settle(&mut self, dropped: bool) {
+        let until = Instant::now() + self.limits.settle;
+        while tasks_alive() > self.tasks {
+            if Instant::now() > until {
+                // A task that stays is the system's own; it is not waited for again.
+                self.tasks = tasks_alive();
+                break;
+            }
+            tokio::task::yield_now().await;
+            std::thread::yield_now();
+        }
+        if dropped {
+            self.settle_quietly(until).await;
+        }
+    }
+
+    async fn settle_quietly(&self, until: Instant) {
+        loop {
+            let before = self.recorder.len();
+            std::thread::sleep(self.limits.quiet);
+            tokio::task::yield_now().await;
+            if self.recorder.len() == before || Instant::now() > until {
+                return;
+            }
+        }
+    }
+
+    /// The driver closes a dropped connection on its own thread: gives it the time.
+    async fn wait_disconnected(&self) {
+        let until = Instant::now() + self.limits.settle;
+        while self.recorder.connections_open() > 0 && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+impl Performer<'_> {
+    /// Whether the command that just ended may have left work to threads that nobody waits for.
+    fn left_something_behind(&self, recorder: &Recorder) -> bool {
+        let Some((by, step)) = self.seat.step() else { return false };
+        matches!(step.command, Command::Close | Command::Drop | Command::Stream(_) | Command::ClosePool)
+            || step.fault.is_some()
+            || !matches!(recorder.outcome_of(by), Some(Outcome::Done(_)))
+    }
+}
+
+/// Wakes the scheduler, and remembers that it rang.
+#[derive(Default)]
+struct Alarm {
+    rang: AtomicBool,
+    scheduler: Mutex<Option<Waker>>,
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.rang.store(true, Ordering::Release);
+        if let Some(waker) = self.scheduler.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Alarm {
+    /// Waits until it rings, at most this long; false if it did not. Takes the ring.
+    async fn wait(&self, limit: Duration) -> bool {
+        let ring = std::future::poll_fn(|context| {
+            *self.scheduler.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
+            if self.rang.swap(false, Ordering::AcqRel) { Poll::Ready(()) } else { Poll::Pending }
+        });
+        tokio::time::timeout(limit, ring).await.is_ok()
+    }
+
+    /// Whether it rang since it was last waited for.
+    fn rang(&self) -> bool {
+        self.rang.load(Ordering::Acquire)
+    }
+}
+
+fn tasks_alive() -> usize {
+    tokio::runtime::Handle::current().metrics().num_alive_tasks()
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a text".into())
+}

@@ -1,0 +1,518 @@
+//! Generation: draws plans from a profile.
+//!
+//! Owns the [`Profile`], the weights of the alphabet and the [`Order`]s of schedules. Model-guided: an actor is given only
+//! commands that may apply where it stands ([`Standing`]). Swarm: each plan draws which kinds of commands it knows at
+//! all, how large it is and how often it cancels, so that some plans are made of little else than what others lack
+//! (Groce et al., *Swarm testing*, ISSTA 2012).
+//!
+//! With proptest, [`plans`] is an ordinary hand-written strategy. It only generates: `check!` shrinks with
+//! [`crate::shrink`], since proptest's own shrinker would take any failure for the same one.
+
+use std::fmt;
+
+use proptest::strategy::{NewTree, Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+use rand::{Rng, SeedableRng, rngs::Xoshiro256PlusPlus};
+use serde::Deserialize;
+
+use crate::model::Standing;
+use crate::plan::{
+    Actor, ActorId, BeginMode, Command, Conflict, Fault, Gate, Key, Phase, Plan, Residue, Schedule, StaleUse, Step,
+    Storage, Turn,
+};
+use crate::system::{Capabilities, Capability, Extension};
+
+/// What plans are drawn from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Profile {
+    /// The most actors of a plan.
+    pub actors: u8,
+    /// The most commands of an actor.
+    pub steps: u8,
+    /// The most connections that the system is given.
+    pub connections: u8,
+    /// The most keys.
+    pub keys: u8,
+    /// Whether sizes are drawn up to the maxima, or are the maxima.
+    pub full_size: bool,
+    /// Whether commands are cancelled.
+    pub cancels: bool,
+    /// Whether faults are done to the database.
+    pub faults: bool,
+    /// Kinds of commands that are never drawn.
+    pub without: Vec<Kind>,
+    /// Where the databases live.
+    pub storage: Vec<StorageName>,
+    /// How schedules are drawn.
+    pub strategy: Order,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self {
+            actors: 3,
+            steps: 8,
+            connections: 3,
+            keys: 3,
+            full_size: false,
+            cancels: true,
+            faults: true,
+            without: Vec::new(),
+            storage: vec![StorageName::Wal, StorageName::Journal, StorageName::Memory],
+            strategy: Order::Mixed,
+        }
+    }
+}
+
+/// A storage, as a profile names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StorageName {
+    /// [`Storage::Wal`].
+    Wal,
+    /// [`Storage::Journal`].
+    Journal,
+    /// [`Storage::Memory`].
+    Memory,
+}
+
+impl From<StorageName> for Storage {
+    fn from(name: StorageName) -> Self {
+        match name {
+            StorageName::Wal => Self::Wal,
+            StorageName::Journal => Self::Journal,
+            StorageName::Memory => Self::Memory,
+        }
+    }
+}
+
+/// How schedules are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// One of the others for each plan.
+    Mixed,
+    /// Any actor at any gate.
+    Random,
+    /// Priorities with two random change points (Burckhardt et al., ASPLOS 2010, with d = 3).
+    Pct,
+    /// One actor after the other.
+    Serial,
+}
+
+impl Order {
+    /// Every order.
+    pub const ALL: [Self; 4] = [Self::Mixed, Self::Random, Self::Pct, Self::Serial];
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mixed => "mixed",
+            Self::Random => "random",
+            Self::Pct => "pct",
+            Self::Serial => "serial",
+        })
+    }
+}
+
+/// A kind of command: what swarm switches on and off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "each kind is the command of its name")]
+pub enum Kind {
+    Open,
+    Close,
+    Begin,
+    BeginExplicit,
+    Nest,
+    Commit,
+    Rollback,
+    Drop,
+    Put,
+    Insert,
+    ConflictClause,
+    Get,
+    Delete,
+    Scan,
+    Stream,
+    Fail,
+    Slow,
+    RawBegin,
+    RawSetting,
+    RawTempTable,
+    Inspect,
+    Retain,
+    Stale,
+    ClosePool,
+    Extra,
+}
+
+/// Each kind with how often it is drawn, and how likely a plan knows it at all, in sixteenths.
+const WEIGHTS: [(Kind, u8, u32); 25] = [
+    (Kind::Open, 6, 16),
+    (Kind::Close, 3, 14),
+    (Kind::Begin, 5, 14),
+    (Kind::BeginExplicit, 3, 8),
+    (Kind::Nest, 3, 8),
+    (Kind::Commit, 4, 14),
+    (Kind::Rollback, 3, 12),
+    (Kind::Drop, 2, 8),
+    (Kind::Put, 6, 16),
+    (Kind::Insert, 2, 8),
+    (Kind::ConflictClause, 3, 6),
+    (Kind::Get, 3, 12),
+    (Kind::Delete, 2, 6),
+    (Kind::Scan, 2, 6),
+    (Kind::Stream, 2, 5),
+    (Kind::Fail, 2, 5),
+    (Kind::Slow, 1, 3),
+    (Kind::RawBegin, 2, 2),
+    (Kind::RawSetting, 2, 2),
+    (Kind::RawTempTable, 2, 2),
+    (Kind::Inspect, 1, 4),
+    (Kind::Retain, 3, 10),
+    (Kind::Stale, 4, 10),
+    (Kind::ClosePool, 1, 2),
+    (Kind::Extra, 8, 16),
+];
+
+/// The most entries of one plan's table of kinds: the sum of all weights.
+const TABLE: usize = 80;
+
+/// How often a step of a plan is cancelled or faulted, in sixteenths: most plans have few, some have many.
+const RATES: [u32; 4] = [0, 1, 2, 5];
+
+/// Draws one plan.
+pub fn generate(
+    profile: &Profile,
+    capabilities: Capabilities,
+    extension: Option<&dyn Extension>,
+    random: &mut impl Rng,
+) -> Plan {
+    let mut draw = Draw { random };
+    let actors = draw.size(profile.actors, profile.full_size);
+    let table = Table::draw(profile, capabilities, &mut draw);
+    let rate = |on: bool, draw: &mut Draw<'_, _>| if on { *draw.one(&RATES) } else { 0 };
+    let mut drawing = Drawing {
+        capabilities,
+        extension,
+        nests: table.has(Kind::Nest),
+        table,
+        keys: u32::from(profile.keys.clamp(1, 200)),
+        cancel_rate: rate(profile.cancels && capabilities.has(Capability::Cancellation), &mut draw),
+        fault_rate: rate(profile.faults && capabilities.has(Capability::Faults), &mut draw),
+        next_value: 1,
+        pool_open: true,
+    };
+    let actors: Vec<Actor> = (0..actors)
+        .map(|_| {
+            let steps = draw.size(profile.steps, profile.full_size);
+            drawing.actor(steps, &mut draw)
+        })
+        .collect();
+    let storage = profile.storage.get(draw.below_len(profile.storage.len())).map_or(Storage::Wal, |it| (*it).into());
+    let connections = draw.size(profile.connections, false);
+    let schedule = schedule(&actors, profile.strategy, &mut draw);
+    Plan { storage, connections, actors, schedule }
+}
+
+/// The generator of the *n*-th plan of a seed. Platforms agree on it.
+pub fn random_for(seed: u64, plan: u64) -> Xoshiro256PlusPlus {
+    // The golden ratio's bits spread neighbouring plans over the seeds.
+    Xoshiro256PlusPlus::seed_from_u64(seed ^ plan.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+/// Plans for a system with these capabilities, as a proptest strategy that only generates.
+pub fn plans(profile: Profile, capabilities: Capabilities, extension: Option<&'static dyn Extension>) -> Plans {
+    Plans { profile, capabilities, extension }
+}
+
+/// See [`plans`].
+#[derive(Clone)]
+pub struct Plans {
+    profile: Profile,
+    capabilities: Capabilities,
+    extension: Option<&'static dyn Extension>,
+}
+
+impl fmt::Debug for Plans {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plans").field("profile", &self.profile).finish_non_exhaustive()
+    }
+}
+
+impl Strategy for Plans {
+    type Tree = Drawn;
+    type Value = Plan;
+
+    fn new_tree(&self, runner: &mut TestRunner) -> NewTree<Self> {
+        Ok(Drawn(generate(&self.profile, self.capabilities, self.extension, runner.rng())))
+    }
+}
+
+/// A plan that was drawn; it does not simplify.
+#[derive(Clone, Debug)]
+pub struct Drawn(Plan);
+
+impl ValueTree for Drawn {
+    type Value = Plan;
+
+    fn current(&self) -> Plan {
+        self.0.clone()
+    }
+
+    fn simplify(&mut self) -> bool {
+        false
+    }
+
+    fn complicate(&mut self) -> bool {
+        false
+    }
+}
+
+struct Draw<'a, R> {
+    random: &'a mut R,
+}
+
+impl<R: Rng> Draw<'_, R> {
+    /// A number below `bound`, which is small: the bias of the multiplication is below 2⁻²⁴.
+    fn below(&mut self, bound: u32) -> u32 {
+        let wide = u64::from(self.random.next_u32()) * u64::from(bound);
+        u32::try_from(wide >> 32).unwrap_or(0)
+    }
+
+    fn below_len(&mut self, len: usize) -> usize {
+        self.below(u32::try_from(len).unwrap_or(u32::MAX)) as usize
+    }
+
+    fn one<'t, T>(&mut self, all: &'t [T]) -> &'t T {
+        &all[self.below_len(all.len())]
+    }
+
+    fn chance(&mut self, sixteenths: u32) -> bool {
+        self.below(16) < sixteenths
+    }
+
+    fn size(&mut self, max: u8, full: bool) -> u8 {
+        let max = max.max(1);
+        if full { max } else { u8::try_from(self.below(u32::from(max))).unwrap_or(0) + 1 }
+    }
+}
+
+/// The kinds that one plan knows, each as often as it weighs.
+struct Table {
+    kinds: [Kind; TABLE],
+    len: usize,
+}
+
+impl Table {
+    fn draw(profile: &Profile, capabilities: Capabilities, draw: &mut Draw<'_, impl Rng>) -> Self {
+        let mut table = Self { kinds: [Kind::Open; TABLE], len: 0 };
+        for (kind, weight, chance) in WEIGHTS {
+            let able = needed_for(kind).is_none_or(|it| capabilities.has(it));
+            if able && !profile.without.contains(&kind) && draw.chance(chance) {
+                for _ in 0..weight {
+                    table.kinds[table.len] = kind;
+                    table.len += 1;
+                }
+            }
+        }
+        table
+    }
+
+    fn has(&self, kind: Kind) -> bool {
+        self.kinds[..self.len].contains(&kind)
+    }
+}
+
+fn needed_for(kind: Kind) -> Option<Capability> {
+    match kind {
+        Kind::Begin | Kind::Commit | Kind::Rollback | Kind::Drop => Some(Capability::Transactions),
+        Kind::BeginExplicit => Some(Capability::ExplicitBegin),
+        Kind::Nest => Some(Capability::Nesting),
+        Kind::ConflictClause => Some(Capability::ConflictClauses),
+        Kind::Stream => Some(Capability::Streams),
+        Kind::RawBegin | Kind::RawSetting | Kind::RawTempTable | Kind::Inspect => Some(Capability::RawSql),
+        Kind::Retain | Kind::Stale => Some(Capability::Retention),
+        Kind::ClosePool => Some(Capability::ClosePool),
+        Kind::Extra => Some(Capability::Extension),
+        Kind::Open
+        | Kind::Close
+        | Kind::Put
+        | Kind::Insert
+        | Kind::Get
+        | Kind::Delete
+        | Kind::Scan
+        | Kind::Fail
+        | Kind::Slow => None,
+    }
+}
+
+/// One plan while it is drawn.
+struct Drawing<'a> {
+    capabilities: Capabilities,
+    extension: Option<&'a dyn Extension>,
+    nests: bool,
+    table: Table,
+    keys: u32,
+    cancel_rate: u32,
+    fault_rate: u32,
+    next_value: u32,
+    pool_open: bool,
+}
+
+impl Drawing<'_> {
+    fn actor(&mut self, steps: u8, draw: &mut Draw<'_, impl Rng>) -> Actor {
+        let mut standing = Standing::default();
+        let steps = (0..steps)
+            .map(|_| {
+                let step = self.step(standing, draw);
+                // A command that the model refuses here would be a mistake of the table above; it is drawn as `open`.
+                let taken = standing.take(&step, self.capabilities);
+                debug_assert_eq!(taken, Ok(()), "drew `{step}`");
+                step
+            })
+            .collect();
+        Actor { steps }
+    }
+
+    fn step(&mut self, standing: Standing, draw: &mut Draw<'_, impl Rng>) -> Step {
+        let mut step = Step::from(self.command(standing, draw));
+        if draw.chance(self.fault_rate) && !matches!(step.command, Command::Open | Command::Close | Command::ClosePool) {
+            step.fault = Some(*draw.one(&Fault::ALL));
+        }
+        if draw.chance(self.cancel_rate) {
+            step.cancel = Some(*draw.one(&Phase::ALL));
+        }
+        step
+    }
+
+    /// A kind that applies is soon hit; where the plan knows none, the actor opens, or writes.
+    fn command(&mut self, standing: Standing, draw: &mut Draw<'_, impl Rng>) -> Command {
+        for _ in 0..12 {
+            if self.table.len == 0 {
+                break;
+            }
+            let kind = self.table.kinds[draw.below_len(self.table.len)];
+            if self.applies(kind, standing) {
+                return self.command_of(kind, draw);
+            }
+        }
+        let kind = if standing.session { Kind::Put } else { Kind::Open };
+        self.command_of(kind, draw)
+    }
+
+    fn applies(&self, kind: Kind, standing: Standing) -> bool {
+        match kind {
+            Kind::Open => !standing.session,
+            Kind::ClosePool => !standing.session && self.pool_open,
+            Kind::Extra => true,
+            Kind::Stale => standing.retained,
+            _ if !standing.session => false,
+            Kind::Begin => standing.depth == 0,
+            Kind::Nest => (1..3).contains(&standing.depth),
+            Kind::BeginExplicit => standing.depth == 0 || self.nests && standing.depth < 3,
+            Kind::Commit | Kind::Rollback | Kind::Drop => standing.depth > 0,
+            Kind::RawBegin => standing.depth == 0,
+            _ => true,
+        }
+    }
+
+    fn command_of(&mut self, kind: Kind, draw: &mut Draw<'_, impl Rng>) -> Command {
+        match kind {
+            Kind::Open => Command::Open,
+            Kind::Close => Command::Close,
+            Kind::Begin | Kind::Nest => Command::Begin(BeginMode::Plain),
+            Kind::BeginExplicit => Command::Begin(*draw.one(&[BeginMode::Immediate, BeginMode::Exclusive])),
+            Kind::Commit => Command::Commit,
+            Kind::Rollback => Command::Rollback,
+            Kind::Drop => Command::Drop,
+            Kind::Put => Command::Put(self.key(draw), self.value()),
+            Kind::Insert => Command::Insert(self.key(draw), self.value(), Conflict::Abort),
+            Kind::ConflictClause => {
+                let clause = *draw.one(&[Conflict::Ignore, Conflict::Replace, Conflict::Rollback, Conflict::Rollback]);
+                Command::Insert(self.key(draw), self.value(), clause)
+            }
+            Kind::Get => Command::Get(self.key(draw)),
+            Kind::Delete => Command::Delete(self.key(draw)),
+            Kind::Scan => Command::Scan,
+            Kind::Stream => Command::Stream(u8::try_from(draw.below(3)).unwrap_or(0)),
+            Kind::Fail => Command::Fail,
+            Kind::Slow => Command::Slow,
+            Kind::RawBegin => Command::Raw(Residue::Transaction),
+            Kind::RawSetting => Command::Raw(Residue::Setting),
+            Kind::RawTempTable => Command::Raw(Residue::TempTable),
+            Kind::Inspect => Command::Inspect,
+            Kind::Retain => Command::Retain,
+            Kind::Stale if draw.chance(8) => Command::Stale(StaleUse::Get(self.key(draw))),
+            Kind::Stale => Command::Stale(StaleUse::Put(self.key(draw), self.value())),
+            Kind::ClosePool => {
+                self.pool_open = false;
+                Command::ClosePool
+            }
+            Kind::Extra => {
+                let words = self.extension.map(|it| it.generate(&mut |bound| draw.below(bound)));
+                Command::Extra(words.unwrap_or_default().into())
+            }
+        }
+    }
+
+    fn key(&mut self, draw: &mut Draw<'_, impl Rng>) -> Key {
+        Key(u8::try_from(draw.below(self.keys)).unwrap_or(0) + 1)
+    }
+
+    fn value(&mut self) -> u32 {
+        self.next_value += 1;
+        self.next_value - 1
+    }
+}
+
+fn schedule(actors: &[Actor], order: Order, draw: &mut Draw<'_, impl Rng>) -> Schedule {
+    let order = match order {
+        Order::Mixed => *draw.one(&[Order::Random, Order::Random, Order::Pct, Order::Serial]),
+        order => order,
+    };
+    if order == Order::Serial || actors.len() == 1 {
+        return Schedule::serial(actors);
+    }
+    let mut left = [0_usize; crate::plan::ACTORS_MAX];
+    for (left, actor) in left.iter_mut().zip(actors) {
+        *left = actor.steps.len();
+    }
+    let total: usize = left.iter().sum();
+    let mut priorities = [0_u32; crate::plan::ACTORS_MAX];
+    for priority in &mut priorities {
+        *priority = 2 + draw.below(1 << 16);
+    }
+    let changes = [draw.below_len(total), draw.below_len(total)];
+    let gates = *draw.one(&[0, 2, 5]);
+    let mut turns = Vec::with_capacity(total + total / 4);
+    for at in 0..total {
+        let pick = |left: &[usize], draw: &mut Draw<'_, _>, priorities: &[u32]| {
+            let able = || (0..actors.len()).filter(|it| left[*it] > 0);
+            if order == Order::Pct {
+                able().max_by_key(|it| priorities[*it]).unwrap_or(0)
+            } else {
+                let nth = draw.below_len(able().count());
+                able().nth(nth).unwrap_or(0)
+            }
+        };
+        let mut actor = pick(&left, draw, &priorities);
+        let change = changes.iter().position(|it| *it == at);
+        if let Some(change) = change {
+            priorities[actor] = u32::try_from(change).unwrap_or(0);
+        }
+        let stops = if order == Order::Pct { change.is_some() && draw.chance(8) } else { draw.chance(gates) };
+        if stops {
+            turns.push(Turn { actor: ActorId::new(actor), until: Gate::Reply });
+            actor = pick(&left, draw, &priorities);
+        } else if change.is_some() {
+            actor = pick(&left, draw, &priorities);
+        }
+        left[actor] -= 1;
+        turns.push(Turn { actor: ActorId::new(actor), until: Gate::Boundary });
+    }
+    Schedule(turns)
+}

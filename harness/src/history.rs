@@ -1,0 +1,447 @@
+//! The history: what happened while a plan ran, with evidence. Append-only.
+//!
+//! Owns the event types and the [`Recorder`] through which the executor and the database's hooks append to one
+//! total order. It judges nothing and excuses nothing: an error is an event like any other, and what it means is
+//! the oracle's business.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::plan::{ActorId, Fault, Key, Phase, Step, Value};
+
+/// Everything that happened while one plan ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// The events in the order in which they were appended.
+    pub events: Vec<Event>,
+    /// How many actors the plan had; actors from here on are observers that ran afterwards.
+    pub planned: usize,
+}
+
+/// One entry of a history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Whose command was running, if any.
+    pub by: Option<By>,
+    /// What happened.
+    pub what: What,
+}
+
+/// The command that an event belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct By {
+    /// The actor.
+    pub actor: ActorId,
+    /// The place of the command among the actor's steps.
+    pub step: usize,
+}
+
+/// The label of a physical connection: c1, c2 … in the order in which they were opened.
+///
+/// The label is given by the database's own hooks when the connection opens, never by the system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u16);
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "c{}", self.0)
+    }
+}
+
+/// What an event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// An actor took a command from its port.
+    Invoked(Step),
+    /// The command came to an end for its actor.
+    Returned(Outcome),
+    /// The system did not do anything for this command: it does not apply where the actor stands.
+    Skipped,
+    /// The command waits for something that another actor holds.
+    Blocked,
+    /// The actor's function returned; whatever it held is dropped.
+    Ended,
+    /// The actor's function panicked.
+    Panicked(String),
+    /// The command did not end within the limit, although nobody was left to wait for.
+    Hung,
+    /// Evidence: this connection executed a statement.
+    Served(ConnectionId),
+    /// Evidence: this connection changed a row.
+    Wrote(ConnectionId),
+    /// Evidence: this connection committed a transaction.
+    Committed(ConnectionId),
+    /// Evidence: this connection rolled a transaction back.
+    RolledBack(ConnectionId),
+    /// Evidence: a connection was opened.
+    Connected(ConnectionId),
+    /// Evidence: a connection was closed.
+    Disconnected(ConnectionId),
+    /// Evidence: the fault named by the command took effect.
+    FaultLanded(Fault),
+    /// Every actor of the plan has ended; from here on observers run.
+    PlanOver,
+    /// The system was told to stop, and did.
+    Stopped,
+    /// The system was told to stop and did not within the limit.
+    StopHung,
+    /// The rows, read on the harness's own connection.
+    FinalState(BTreeMap<Key, Value>),
+    /// The harness itself failed; the verdict cannot be a pass.
+    HarnessFault(String),
+}
+
+/// How a command ended for its actor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The system says that it is done.
+    Done(Reply),
+    /// The system answered with an error.
+    Failed(Failure),
+    /// Its future was dropped in this phase.
+    Cancelled(Phase),
+}
+
+/// What a command answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Reply {
+    /// Nothing but that it is done.
+    #[default]
+    Done,
+    /// Whether the statement changed a row.
+    Changed(bool),
+    /// The value of one key, or that there is none.
+    Value(Option<Value>),
+    /// All rows.
+    Rows(Vec<(Key, Value)>),
+    /// The first rows of a stream that was dropped.
+    FirstRows(Vec<(Key, Value)>),
+    /// What a session saw of residue.
+    Residue {
+        /// The setting differs from its default.
+        setting: bool,
+        /// How many temporary tables there are.
+        temp_tables: u32,
+    },
+    /// The answer of an extension's command, in its own words.
+    Extra(String),
+}
+
+/// An error of the system, with the class that says what it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What the error means.
+    pub class: Class,
+    /// Its text, for people; nothing is decided by it.
+    pub message: String,
+}
+
+impl From<std::convert::Infallible> for Failure {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
+impl Failure {
+    /// An error of this class with a text for people.
+    pub fn new(class: Class, message: impl fmt::Display) -> Self {
+        Self { class, message: message.to_string() }
+    }
+}
+
+/// What an error means for the work that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// Another transaction is in the way; the statement was not done.
+    Busy,
+    /// The statement was interrupted; it was not done.
+    Interrupted,
+    /// The caller's mistake (a constraint, a wrong statement); it was not done.
+    Mistake,
+    /// The transaction is over, or not in a state for this; it was not done.
+    NoTransaction,
+    /// The pool or the session is closed; it was not done.
+    Closed,
+    /// The handle is stale, and the error says so; it was not done.
+    Stale,
+    /// No connection could be had in time; it was not done.
+    Exhausted,
+    /// The connection is gone; whether it was done is unknown.
+    Dead,
+}
+
+impl Class {
+    /// Whether an error of this class leaves open if the work was done.
+    pub fn is_unknown(self) -> bool {
+        self == Self::Dead
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Busy => "busy",
+            Self::Interrupted => "interrupted",
+            Self::Mistake => "mistake",
+            Self::NoTransaction => "no-transaction",
+            Self::Closed => "closed",
+            Self::Stale => "stale",
+            Self::Exhausted => "exhausted",
+            Self::Dead => "dead",
+        })
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = |f: &mut fmt::Formatter<'_>, rows: &[(Key, Value)]| {
+            f.write_str("{")?;
+            for (at, (key, value)) in rows.iter().enumerate() {
+                let comma = if at == 0 { "" } else { ", " };
+                write!(f, "{comma}{key}={value}")?;
+            }
+            f.write_str("}")
+        };
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Changed(true) => f.write_str("done, a row changed"),
+            Self::Changed(false) => f.write_str("done, no row changed"),
+            Self::Value(Some(value)) => write!(f, "{value}"),
+            Self::Value(None) => f.write_str("no row"),
+            Self::Rows(all) => rows(f, all),
+            Self::FirstRows(some) => {
+                rows(f, some)?;
+                f.write_str(" then dropped")
+            }
+            Self::Residue { setting, temp_tables } => {
+                let setting = if *setting { "setting changed" } else { "setting default" };
+                write!(f, "{setting}, {temp_tables} temp tables")
+            }
+            Self::Extra(words) => f.write_str(words),
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done(reply) => reply.fmt(f),
+            Self::Failed(failure) => write!(f, "failed ({}): {}", failure.class, failure.message),
+            Self::Cancelled(phase) => write!(f, "cancelled {phase}"),
+        }
+    }
+}
+
+impl History {
+    /// Whether this actor is an observer that ran after the plan.
+    pub fn is_observer(&self, actor: ActorId) -> bool {
+        actor.index() >= self.planned
+    }
+
+    /// Where each command was invoked and ended.
+    pub fn commands(&self) -> BTreeMap<By, Span<'_>> {
+        let mut spans: BTreeMap<By, Span<'_>> = BTreeMap::new();
+        for (at, event) in self.events.iter().enumerate() {
+            let Some(by) = event.by else { continue };
+            match &event.what {
+                What::Invoked(step) => {
+                    spans.insert(by, Span { step, invoked: at, returned: None, outcome: None });
+                }
+                What::Returned(outcome) => {
+                    if let Some(span) = spans.get_mut(&by) {
+                        span.returned = Some(at);
+                        span.outcome = Some(outcome);
+                    }
+                }
+                _ => {}
+            }
+        }
+        spans
+    }
+
+    /// What happened at each step, as one line each: the form in which a replay is compared.
+    ///
+    /// Error texts are left out, since they may name paths and times.
+    pub fn trace(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for event in &self.events {
+            let text = match &event.what {
+                What::Returned(Outcome::Failed(failure)) => format!("failed ({})", failure.class),
+                What::Returned(outcome) => outcome.to_string(),
+                What::Skipped => "skipped".into(),
+                What::Blocked => "blocked".into(),
+                What::Panicked(_) => "panicked".into(),
+                What::Hung => "hung".into(),
+                What::FaultLanded(fault) => format!("{fault} landed"),
+                What::Wrote(connection) => format!("{connection} wrote"),
+                What::Committed(connection) => format!("{connection} committed"),
+                What::RolledBack(connection) => format!("{connection} rolled back"),
+                What::PlanOver => "plan over".into(),
+                What::Served(connection) => format!("{connection} served"),
+                What::Invoked(_)
+                | What::Ended
+                | What::Connected(_)
+                | What::Disconnected(_)
+                | What::Stopped
+                | What::StopHung
+                | What::FinalState(_)
+                | What::HarnessFault(_) => continue,
+            };
+            match event.by {
+                Some(by) => lines.push(format!("{}{} {text}", by.actor, by.step + 1)),
+                None => lines.push(text),
+            }
+        }
+        lines
+    }
+}
+
+/// One command of a history, from its invocation to its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Span<'a> {
+    /// What was asked.
+    pub step: &'a Step,
+    /// The event that invoked it.
+    pub invoked: usize,
+    /// The event that ended it; none for a command that was skipped, hung or cut short by a panic.
+    pub returned: Option<usize>,
+    /// How it ended.
+    pub outcome: Option<&'a Outcome>,
+}
+
+/// Appends to a history from the executor and from the threads of a database driver.
+#[derive(Clone, Default)]
+pub struct Recorder {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    log: Mutex<Log>,
+    /// Counts the commands; lets a hook see without a lock that it has reported for this one already.
+    stamp: AtomicU64,
+    /// Whether the running command's statements are to be interrupted, or their commits refused.
+    interrupt: AtomicBool,
+    refuse_commit: AtomicBool,
+}
+
+#[derive(Default)]
+struct Log {
+    history: History,
+    current: Option<By>,
+    connections: u16,
+    open: u16,
+}
+
+impl Recorder {
+    /// Appends an event that belongs to the running command.
+    pub fn record(&self, what: What) {
+        let mut log = self.log();
+        let by = log.current;
+        log.history.events.push(Event { by, what });
+    }
+
+    /// Appends an event that belongs to this command.
+    pub fn record_for(&self, by: By, what: What) {
+        self.log().history.events.push(Event { by: Some(by), what });
+    }
+
+    /// From now on, what the database does belongs to this command.
+    pub fn set_current(&self, by: Option<By>) {
+        self.log().current = by;
+        self.shared.stamp.fetch_add(1, Ordering::Release);
+    }
+
+    /// The number of the running command; a new one for each call of [`Recorder::set_current`].
+    pub fn stamp(&self) -> u64 {
+        self.shared.stamp.load(Ordering::Acquire)
+    }
+
+    /// How many events there are.
+    pub fn len(&self) -> usize {
+        self.log().history.events.len()
+    }
+
+    /// Whether there are no events.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How this command ended, if it has.
+    pub(crate) fn outcome_of(&self, by: By) -> Option<Outcome> {
+        self.log().history.events.iter().rev().find_map(|event| match &event.what {
+            What::Returned(outcome) if event.by == Some(by) => Some(outcome.clone()),
+            _ => None,
+        })
+    }
+
+    /// Arms a fault for the running command, or disarms all.
+    pub fn arm(&self, fault: Option<Fault>) {
+        self.shared.interrupt.store(fault == Some(Fault::Interrupt), Ordering::Release);
+        self.shared.refuse_commit.store(fault == Some(Fault::RefuseCommit), Ordering::Release);
+    }
+
+    /// Whether the statement that executes now is to be interrupted; the first to ask is told so, once.
+    pub fn take_interrupt(&self) -> bool {
+        self.take(&self.shared.interrupt, Fault::Interrupt)
+    }
+
+    /// Whether the commit that happens now is to be refused; the first to ask is told so, once.
+    pub fn take_refuse_commit(&self) -> bool {
+        self.take(&self.shared.refuse_commit, Fault::RefuseCommit)
+    }
+
+    fn take(&self, armed: &AtomicBool, fault: Fault) -> bool {
+        let hit = armed.load(Ordering::Acquire) && armed.swap(false, Ordering::AcqRel);
+        if hit {
+            self.record(What::FaultLanded(fault));
+        }
+        hit
+    }
+
+    /// A connection was opened: labels it.
+    pub fn connected(&self) -> ConnectionId {
+        let mut log = self.log();
+        log.connections += 1;
+        log.open += 1;
+        let id = ConnectionId(log.connections);
+        let by = log.current;
+        log.history.events.push(Event { by, what: What::Connected(id) });
+        id
+    }
+
+    /// A connection was closed.
+    pub fn disconnected(&self, connection: ConnectionId) {
+        let mut log = self.log();
+        log.open -= 1;
+        let by = log.current;
+        log.history.events.push(Event { by, what: What::Disconnected(connection) });
+    }
+
+    /// How many observed connections are open.
+    pub fn connections_open(&self) -> u16 {
+        self.log().open
+    }
+
+    /// Says how many actors the plan has.
+    pub fn set_planned(&self, planned: usize) {
+        self.log().history.planned = planned;
+    }
+
+    /// A copy of the history so far.
+    pub fn snapshot(&self) -> History {
+        self.log().history.clone()
+    }
+
+    /// Takes the history; what comes later is appended to an empty one that nobody reads.
+    pub fn finish(&self) -> History {
+        std::mem::take(&mut self.log().history)
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        // A panic while the lock was held leaves a log that is still append-only and whole.
+        self.shared.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,20 @@
+//! Random interleavings of sessions, transactions and cancellations against a real database and a model.
+//!
+//! ```text
+//! profile ──generate──▶ Plan ──execute──▶ History ──check──▶ Verdict ──(violation)──shrink──▶ Counterexample ──report
+//! ```
+//!
+//! Four plain values and four functions, composed in one place: [`chain`].
+
+pub mod database;
+pub mod chain;
+pub mod execute;
+pub mod generate;
+pub mod history;
+pub mod model;
+pub mod oracle;
+pub mod plan;
+pub mod report;
+pub mod system;
+pub mod systems;
+pub mod workload;

@@ -1,0 +1,165 @@
+//! Invariants of ends: `no-stale-use`, `stale-is-named`, `no-leak`, `recovers`, `close-ends`, `no-panic`, `no-hang`.
+//!
+//! They look at what happens to those who come after an end: of a session, of the plan, of the pool.
+//!
+//! Not checked: handles that a system keeps inside and never hands out; leaks of memory, tasks and file handles; how long
+//! a recovery took; sessions that were opened before the pool was closed.
+
+use super::view::is_done;
+use super::{Checked, Invariant, View};
+use crate::history::{By, Class, Outcome, Span, What};
+use crate::plan::Command;
+
+/// A handle whose session has ended is never served.
+pub fn no_stale_use(view: &View<'_>) -> Checked {
+    let mut checked = Checked::default();
+    for (by, span) in stale_uses(view) {
+        checked.evaluated += 1;
+        if is_done(span) {
+            let at = span.returned.unwrap_or(span.invoked);
+            let server = view.evidence(by).and_then(|it| it.served.first());
+            let observed = match server {
+                Some((connection, _)) => format!("{connection} served it"),
+                None => "it was answered".to_owned(),
+            };
+            let expected = format!("`{}` is refused: its session has ended", span.step.command);
+            checked.found(view, Invariant::NoStaleUse, at, expected, observed);
+        }
+    }
+    checked
+}
+
+/// The use of a stale handle fails with an error that says so.
+pub fn stale_is_named(view: &View<'_>) -> Checked {
+    let mut checked = Checked::default();
+    for (_, span) in stale_uses(view) {
+        let Some(Outcome::Failed(failure)) = span.outcome else { continue };
+        checked.evaluated += 1;
+        if failure.class != Class::Stale {
+            let at = span.returned.unwrap_or(span.invoked);
+            let observed = format!("an error of the class {}: {}", failure.class, failure.message);
+            checked.found(view, Invariant::StaleIsNamed, at, "an error that names the stale handle".to_owned(), observed);
+        }
+    }
+    checked
+}
+
+/// After everybody has ended, every connection and permit is back, and stopping closes them.
+pub fn no_leak(view: &View<'_>) -> Checked {
+    let mut checked = Checked::default();
+    for (by, span) in observations(view) {
+        if span.step.command != Command::Open || view.pool_closed.is_some() {
+            continue;
+        }
+        checked.evaluated += 1;
+        let exhausted =
+            matches!(span.outcome, Some(Outcome::Failed(failure)) if failure.class == Class::Exhausted);
+        if let Some(at) = hung(view, by).or(span.returned.filter(|_| exhausted)) {
+            let expected = "a connection for each observer, as many as the plan allows".to_owned();
+            let observed = format!("{} waits, although everybody else has given theirs back", by.actor);
+            checked.found(view, Invariant::NoLeak, at, expected, observed);
+        }
+    }
+    let mut open = 0;
+    for (at, event) in view.history.events.iter().enumerate() {
+        match event.what {
+            What::Connected(_) => open += 1,
+            What::Disconnected(_) => open -= 1,
+            What::Stopped => {
+                checked.evaluated += 1;
+                if open > 0 {
+                    let expected = "no connection is open after the system has stopped".to_owned();
+                    checked.found(view, Invariant::NoLeak, at, expected, format!("{open} are"));
+                }
+            }
+            _ => {}
+        }
+    }
+    checked
+}
+
+/// After the faults and cancels are over, the next caller succeeds.
+pub fn recovers(view: &View<'_>) -> Checked {
+    let mut checked = Checked::default();
+    if view.pool_closed.is_some() {
+        return checked;
+    }
+    for (_, span) in observations(view) {
+        checked.evaluated += 1;
+        if let Some(Outcome::Failed(failure)) = span.outcome
+            && failure.class != Class::Exhausted
+        {
+            let at = span.returned.unwrap_or(span.invoked);
+            let expected = format!("`{}` succeeds: the plan is over and nobody is in its way", span.step.command);
+            let observed = format!("it failed ({}): {}", failure.class, failure.message);
+            checked.found(view, Invariant::Recovers, at, expected, observed);
+        }
+    }
+    checked
+}
+
+/// After the pool was closed nobody gets a session.
+pub fn close_ends(view: &View<'_>) -> Checked {
+    let mut checked = Checked::default();
+    let Some(closed) = view.pool_closed else { return checked };
+    for span in view.spans.values().filter(|it| it.step.command == Command::Open && it.invoked > closed) {
+        checked.evaluated += 1;
+        if is_done(span) {
+            let at = span.returned.unwrap_or(span.invoked);
+            let expected = "no session: the pool had been closed".to_owned();
+            checked.found(view, Invariant::CloseEnds, at, expected, "one was opened".to_owned());
+        }
+    }
+    checked
+}
+
+/// The system does not panic.
+pub fn no_panic(view: &View<'_>) -> Checked {
+    let mut checked = Checked { evaluated: 1, ..Checked::default() };
+    for (at, event) in view.history.events.iter().enumerate() {
+        if let What::Panicked(text) = &event.what {
+            checked.found(view, Invariant::NoPanic, at, "no panic".to_owned(), text.clone());
+        }
+    }
+    checked
+}
+
+/// No command waits for ever.
+pub fn no_hang(view: &View<'_>) -> Checked {
+    let mut checked = Checked { evaluated: 1, ..Checked::default() };
+    for (at, event) in view.history.events.iter().enumerate() {
+        let observed = match event.what {
+            What::Hung if !event.by.is_some_and(|by| is_observers_open(view, by)) => "it waits for ever".to_owned(),
+            What::StopHung => "the system does not stop".to_owned(),
+            _ => continue,
+        };
+        checked.found(view, Invariant::NoHang, at, "an end, one way or the other".to_owned(), observed);
+    }
+    checked
+}
+
+/// An observer that waits for a connection is a leak, not a hang.
+fn is_observers_open(view: &View<'_>, by: By) -> bool {
+    view.history.is_observer(by.actor) && view.spans.get(&by).is_some_and(|it| it.step.command == Command::Open)
+}
+
+fn hung(view: &View<'_>, by: By) -> Option<usize> {
+    view.history.events.iter().position(|it| it.by == Some(by) && it.what == What::Hung)
+}
+
+fn observations<'a>(view: &'a View<'_>) -> impl Iterator<Item = (By, &'a Span<'a>)> {
+    view.spans.iter().filter(|(by, _)| view.history.is_observer(by.actor)).map(|(by, span)| (*by, span))
+}
+
+/// The uses of a retained handle whose session had ended when they were invoked.
+fn stale_uses<'a>(view: &'a View<'_>) -> impl Iterator<Item = (By, &'a Span<'a>)> {
+    view.spans.iter().filter_map(|(by, span)| {
+        if !matches!(span.step.command, Command::Stale(_)) {
+            return None;
+        }
+        let first = By { actor: by.actor, step: 0 };
+        let retained = view.spans.range(first..*by).rev().find(|(_, it)| it.step.command == Command::Retain && is_done(it));
+        let (_, session) = view.session(*retained?.0)?;
+        (session.ended <= span.invoked).then_some((*by, span))
+    })
+}

@@ -1,0 +1,190 @@
+//! Invariants of who works on which connection in which transaction: `no-cross-scope`, `no-duplicate-effect`,
+//! `no-residue`, `transaction-agreement`.
+//!
+//! They rest on evidence from below the system: the database's hooks say which connection served, wrote, committed.
+//!
+//! Not checked: anything on connections that the hooks do not see; which connection served a command that failed or was
+//! cancelled; residue other than transactions, one setting and temporary tables; duplicate effects of a statement while
+//! a cancelled write may still be under way; a read-only transaction that stays open.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::values::{Wrong, judge};
+use super::{Checked, Invariant, View};
+use crate::history::{By, Class, ConnectionId, Outcome, Reply, What};
+use crate::plan::{Command, Residue};
+
+/// Two live sessions are never on one connection, and never see each other's uncommitted work.
+pub fn no_cross_scope(view: &View<'_>) -> Checked {
+    let mut checked = Checked::default();
+    // The sessions that each connection has served, in the order of the evidence.
+    let mut users: BTreeMap<ConnectionId, Vec<usize>> = BTreeMap::new();
+    let mut served: Vec<(usize, ConnectionId, By)> =
+        view.spans.keys().filter_map(|by| view.server(*by).map(|(id, at)| (at, id, *by))).collect();
+    served.sort_unstable();
+    for (at, connection, by) in served {
+        let Some((session, mine)) = view.session(by) else { continue };
+        checked.evaluated += 1;
+        let users = users.entry(connection).or_default();
+        let other = users.iter().map(|it| &view.claims.sessions[*it]).find(|it| it.actor != mine.actor && it.ended > at);
+        if let Some(other) = other {
+            let expected = format!("{connection} serves nobody but {}, whose session is open", other.actor);
+            let observed = format!("{connection} served {} as well", by.actor);
+            checked.found(view, Invariant::NoCrossScope, at, expected, observed);
+        }
+        users.push(session);
+    }
+    for read in &view.claims.reads {
+        if let Some(Wrong::Foreign(Some(seen))) = judge(view, read) {
+            let expected = format!("{} as committed by somebody, or no row", read.key);
+            let observed = format!("{} = {seen}, which nobody had committed", read.key);
+            checked.found(view, Invariant::NoCrossScope, read.at, expected, observed);
+        }
+    }
+    checked
+}
+
+/// One command takes effect at most once.
+pub fn no_duplicate_effect(view: &View<'_>) -> Checked {
+    let mut checked = Checked::default();
+    if view.has_stragglers() {
+        return checked;
+    }
+    // The changes of each connection that are not yet committed, each with the command that made it.
+    let mut pending: BTreeMap<ConnectionId, Vec<By>> = BTreeMap::new();
+    let mut effects: BTreeMap<By, u32> = BTreeMap::new();
+    for (at, event) in view.history.events.iter().enumerate() {
+        match (&event.what, event.by) {
+            (What::Wrote(id), Some(by)) => pending.entry(*id).or_default().push(by),
+            (What::RolledBack(id) | What::Disconnected(id), _) => {
+                pending.remove(id);
+            }
+            (What::Committed(id), _) => {
+                for by in pending.remove(id).unwrap_or_default() {
+                    let single = view.spans.get(&by).is_some_and(|it| crate::model::effect_of(&it.step.command).is_some());
+                    if !single {
+                        continue;
+                    }
+                    checked.evaluated += 1;
+                    let count = effects.entry(by).or_default();
+                    *count += 1;
+                    if *count > 1 {
+                        let expected = "one committed change for one command".to_owned();
+                        let observed = format!("{count} of them, the last on {id}");
+                        checked.found(view, Invariant::NoDuplicateEffect, at, expected, observed);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    checked
+}
+
+/// Nothing of one borrower is left on a connection for the next.
+pub fn no_residue(view: &View<'_>) -> Checked {
+    let mut checked = Checked::default();
+    for (by, span) in &view.spans {
+        let (Some(at), Some((_, session))) = (span.returned, view.session(*by)) else { continue };
+        if let (Command::Inspect, Some(Outcome::Done(Reply::Residue { setting, temp_tables }))) =
+            (&span.step.command, span.outcome)
+        {
+            checked.evaluated += 1;
+            let own = own_residue(view, *by, session.opened);
+            if *setting && !own.contains("setting") {
+                let expected = "the setting at its default: this session never changed it".to_owned();
+                checked.found(view, Invariant::NoResidue, at, expected, "the setting is changed".to_owned());
+            } else if *temp_tables > 0 && !own.contains("temp-table") {
+                let expected = "no temporary table: this session never made one".to_owned();
+                checked.found(view, Invariant::NoResidue, at, expected, format!("{temp_tables} temporary tables"));
+            }
+        }
+        if view.is_untouched(*by, session) {
+            checked.evaluated += 1;
+            if let Some(observed) = in_a_transaction(view, *by) {
+                let expected = "a session that begins outside any transaction".to_owned();
+                checked.found(view, Invariant::NoResidue, at, expected, observed);
+            }
+        }
+    }
+    checked
+}
+
+/// The system's idea of being in a transaction equals the database's.
+pub fn transaction_agreement(view: &View<'_>) -> Checked {
+    let mut checked = Checked::default();
+    for transaction in &view.claims.transactions {
+        for by in &transaction.writes {
+            let Some(evidence) = view.evidence(*by) else { continue };
+            checked.evaluated += 1;
+            if let Some(connection) = evidence.wrote.iter().find(|it| evidence.committed.contains(it)) {
+                let step = view.spans[by].step;
+                let expected = format!("`{step}` is part of the transaction that ends here");
+                let observed = format!("{connection} had committed it by itself");
+                checked.found(view, Invariant::TransactionAgreement, transaction.end, expected, observed);
+            }
+        }
+    }
+    for (by, span) in &view.spans {
+        let (Some(at), Some((_, session))) = (span.returned, view.session(*by)) else { continue };
+        if !view.is_untouched(*by, session) && !raw_transaction(view, *by, session.opened) {
+            checked.evaluated += 1;
+            if let Some(observed) = in_a_transaction(view, *by) {
+                let expected = "a statement outside any transaction, as the system has it".to_owned();
+                checked.found(view, Invariant::TransactionAgreement, at, expected, observed);
+            }
+        }
+    }
+    for read in &view.claims.reads {
+        let Some(own) = read.own else { continue };
+        checked.evaluated += 1;
+        if own != read.seen {
+            let show = |it: Option<u32>| it.map_or_else(|| "no row".to_owned(), |it| it.to_string());
+            let expected = format!("{} = {}, as its own transaction wrote it", read.key, show(own));
+            let observed = format!("{} = {}", read.key, show(read.seen));
+            checked.found(view, Invariant::TransactionAgreement, read.at, expected, observed);
+        }
+    }
+    checked
+}
+
+/// Whether the evidence shows that a command outside any transaction ran inside one.
+fn in_a_transaction(view: &View<'_>, by: By) -> Option<String> {
+    let span = view.spans.get(&by)?;
+    match (&span.step.command, span.outcome?) {
+        (Command::Begin(_), Outcome::Failed(failure)) if failure.class == Class::NoTransaction => {
+            let outermost = !view.claims.in_transaction.contains(&by);
+            outermost.then(|| format!("`begin` failed: {}", failure.message))
+        }
+        (_, Outcome::Done(_)) if view.claims.autocommitted.iter().any(|it| it.by == by) => {
+            let evidence = view.evidence(by)?;
+            let open = evidence.wrote.iter().find(|it| !evidence.committed.contains(it))?;
+            Some(format!("{open} did not commit it: a transaction is open there"))
+        }
+        _ => None,
+    }
+}
+
+/// Whether the session has begun a transaction behind the system's back before this command.
+fn raw_transaction(view: &View<'_>, by: By, opened: usize) -> bool {
+    before(view, by, opened).any(|(_, it)| it.step.command == Command::Raw(Residue::Transaction))
+}
+
+/// What the session itself has left on its connection before this command.
+fn own_residue(view: &View<'_>, by: By, opened: usize) -> BTreeSet<String> {
+    before(view, by, opened)
+        .filter_map(|(_, it)| match it.step.command {
+            Command::Raw(residue) => Some(residue.to_string()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn before<'a>(
+    view: &'a View<'_>,
+    by: By,
+    opened: usize,
+) -> impl Iterator<Item = (&'a By, &'a crate::history::Span<'a>)> + 'a {
+    let first = By { actor: by.actor, step: 0 };
+    view.spans.range(first..by).filter(move |(_, it)| it.invoked > opened)
+}

@@ -1,0 +1,325 @@
+//! One-line steps and schedules: how the parts of a plan print and parse.
+//!
+//! Owns the words of the plan format. `parse(print(x)) == x` for every value (a property in `tests/plan.rs`).
+//! A parse error says where in the line it is and what was expected; it knows nothing of files
+//! ([`super::file`] adds file, line and column).
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{
+    ActorId, BeginMode, Command, Conflict, Fault, Gate, Key, Phase, Residue, Schedule, StaleUse, Step, Storage, Turn,
+};
+
+/// A step or a schedule that does not parse.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected}, found {found}")]
+pub struct TextError {
+    /// Where in the text, in characters from 0.
+    pub at: usize,
+    /// What would have been accepted there.
+    pub expected: String,
+    /// What stands there.
+    pub found: String,
+}
+
+const COMMANDS: &str = "a command: open, close, begin [immediate|exclusive], commit, rollback, drop, put KEY VALUE, \
+    insert KEY VALUE [or ignore|replace|rollback], get KEY, delete KEY, scan, stream ROWS, fail, slow, \
+    raw begin|setting|temp-table, inspect, retain, stale get KEY, stale put KEY VALUE, close-pool, extra …";
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.command)?;
+        if let Some(fault) = self.fault {
+            write!(f, " with {fault}")?;
+        }
+        if let Some(phase) = self.cancel {
+            write!(f, " cancel@{phase}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => f.write_str("open"),
+            Self::Close => f.write_str("close"),
+            Self::Begin(BeginMode::Plain) => f.write_str("begin"),
+            Self::Begin(BeginMode::Immediate) => f.write_str("begin immediate"),
+            Self::Begin(BeginMode::Exclusive) => f.write_str("begin exclusive"),
+            Self::Commit => f.write_str("commit"),
+            Self::Rollback => f.write_str("rollback"),
+            Self::Drop => f.write_str("drop"),
+            Self::Put(key, value) => write!(f, "put {key} {value}"),
+            Self::Insert(key, value, conflict) => write!(f, "insert {key} {value}{conflict}"),
+            Self::Get(key) => write!(f, "get {key}"),
+            Self::Delete(key) => write!(f, "delete {key}"),
+            Self::Scan => f.write_str("scan"),
+            Self::Stream(rows) => write!(f, "stream {rows}"),
+            Self::Fail => f.write_str("fail"),
+            Self::Slow => f.write_str("slow"),
+            Self::Raw(residue) => write!(f, "raw {residue}"),
+            Self::Inspect => f.write_str("inspect"),
+            Self::Retain => f.write_str("retain"),
+            Self::Stale(StaleUse::Get(key)) => write!(f, "stale get {key}"),
+            Self::Stale(StaleUse::Put(key, value)) => write!(f, "stale put {key} {value}"),
+            Self::ClosePool => f.write_str("close-pool"),
+            Self::Extra(words) => write!(f, "extra {words}"),
+        }
+    }
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Abort => "",
+            Self::Ignore => " or ignore",
+            Self::Replace => " or replace",
+            Self::Rollback => " or rollback",
+        })
+    }
+}
+
+impl fmt::Display for Residue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Transaction => "begin",
+            Self::Setting => "setting",
+            Self::TempTable => "temp-table",
+        })
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BeforeSend => "before-send",
+            Self::Sent => "sent",
+            Self::BeforeReply => "before-reply",
+        })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Locked => "locked",
+            Self::Interrupt => "interrupt",
+            Self::RefuseCommit => "refuse-commit",
+        })
+    }
+}
+
+impl fmt::Display for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Wal => "wal",
+            Self::Journal => "journal",
+            Self::Memory => "memory",
+        })
+    }
+}
+
+impl FromStr for Storage {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        Self::ALL.into_iter().find(|it| it.to_string() == text).ok_or_else(|| TextError {
+            at: 0,
+            expected: "a storage: wal, journal or memory".into(),
+            found: format!("`{text}`"),
+        })
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, turn) in self.0.iter().enumerate() {
+            let space = if at == 0 { "" } else { " " };
+            let gate = if turn.until == Gate::Reply { "/" } else { "" };
+            write!(f, "{space}{}{gate}", turn.actor)?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Schedule {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        let mut words = Words::new(text);
+        let mut turns = Vec::new();
+        while let Some((at, word)) = words.next() {
+            let (name, until) = match word.strip_suffix('/') {
+                Some(name) => (name, Gate::Reply),
+                None => (word, Gate::Boundary),
+            };
+            match name.as_bytes() {
+                [letter @ b'a'..=b'z'] => {
+                    turns.push(Turn { actor: ActorId::new(usize::from(letter - b'a')), until });
+                }
+                _ => return Err(unexpected(at, word, "an actor's letter, `a`, or `a/` to stop at its reply")),
+            }
+        }
+        Ok(Self(turns))
+    }
+}
+
+impl FromStr for Step {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        let mut words = Words::new(text);
+        let command = command(&mut words)?;
+        let mut step = Self::from(command);
+        while let Some((at, word)) = words.next() {
+            if word == "with" && step.fault.is_none() && step.cancel.is_none() {
+                let (at, name) = words.need("a fault: locked, interrupt or refuse-commit")?;
+                step.fault = Some(one_of(&Fault::ALL, at, name, "a fault: locked, interrupt or refuse-commit")?);
+            } else if let Some(phase) = word.strip_prefix("cancel@").filter(|_| step.cancel.is_none()) {
+                let expected = "a phase: before-send, sent or before-reply";
+                step.cancel = Some(one_of(&Phase::ALL, at + "cancel@".len(), phase, expected)?);
+            } else {
+                return Err(unexpected(at, word, "the end of the step, `with FAULT` or `cancel@PHASE`"));
+            }
+        }
+        Ok(step)
+    }
+}
+
+fn command(words: &mut Words<'_>) -> Result<Command, TextError> {
+    let (at, verb) = words.need(COMMANDS)?;
+    Ok(match verb {
+        "open" => Command::Open,
+        "close" => Command::Close,
+        "begin" => Command::Begin(if words.take("immediate") {
+            BeginMode::Immediate
+        } else if words.take("exclusive") {
+            BeginMode::Exclusive
+        } else {
+            BeginMode::Plain
+        }),
+        "commit" => Command::Commit,
+        "rollback" => Command::Rollback,
+        "drop" => Command::Drop,
+        "put" => Command::Put(key(words)?, value(words)?),
+        "insert" => Command::Insert(key(words)?, value(words)?, conflict(words)?),
+        "get" => Command::Get(key(words)?),
+        "delete" => Command::Delete(key(words)?),
+        "scan" => Command::Scan,
+        "stream" => {
+            let expected = "a number of rows from 0 to 255";
+            let (at, word) = words.need(expected)?;
+            Command::Stream(word.parse().map_err(|_| unexpected(at, word, expected))?)
+        }
+        "fail" => Command::Fail,
+        "slow" => Command::Slow,
+        "raw" => {
+            let expected = "begin, setting or temp-table";
+            let (at, word) = words.need(expected)?;
+            let all = [Residue::Transaction, Residue::Setting, Residue::TempTable];
+            Command::Raw(one_of(&all, at, word, expected)?)
+        }
+        "inspect" => Command::Inspect,
+        "retain" => Command::Retain,
+        "stale" => {
+            let (at, word) = words.need("get or put")?;
+            Command::Stale(match word {
+                "get" => StaleUse::Get(key(words)?),
+                "put" => StaleUse::Put(key(words)?, value(words)?),
+                _ => return Err(unexpected(at, word, "get or put")),
+            })
+        }
+        "close-pool" => Command::ClosePool,
+        "extra" => Command::Extra(words.rest_before_suffix()?.into()),
+        _ => return Err(unexpected(at, verb, COMMANDS)),
+    })
+}
+
+fn key(words: &mut Words<'_>) -> Result<Key, TextError> {
+    let expected = "a key from k0 to k255";
+    let (at, word) = words.need(expected)?;
+    let number = word.strip_prefix('k').and_then(|it| it.parse().ok());
+    number.map(Key).ok_or_else(|| unexpected(at, word, expected))
+}
+
+fn value(words: &mut Words<'_>) -> Result<u32, TextError> {
+    let expected = "a value from 0 to 4294967295";
+    let (at, word) = words.need(expected)?;
+    word.parse().map_err(|_| unexpected(at, word, expected))
+}
+
+fn conflict(words: &mut Words<'_>) -> Result<Conflict, TextError> {
+    if !words.take("or") {
+        return Ok(Conflict::Abort);
+    }
+    let expected = "ignore, replace or rollback";
+    let (at, word) = words.need(expected)?;
+    match word {
+        "ignore" => Ok(Conflict::Ignore),
+        "replace" => Ok(Conflict::Replace),
+        "rollback" => Ok(Conflict::Rollback),
+        _ => Err(unexpected(at, word, expected)),
+    }
+}
+
+fn one_of<T: Copy + fmt::Display>(all: &[T], at: usize, word: &str, expected: &str) -> Result<T, TextError> {
+    all.iter().copied().find(|it| it.to_string() == word).ok_or_else(|| unexpected(at, word, expected))
+}
+
+fn unexpected(at: usize, word: &str, expected: &str) -> TextError {
+    TextError { at, expected: expected.into(), found: format!("`{word}`") }
+}
+
+/// The words of a line, each with its place in characters.
+struct Words<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Words<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    fn next(&mut self) -> Option<(usize, &'a str)> {
+        let rest = &self.text[self.at..];
+        let start = self.at + rest.find(|it: char| !it.is_whitespace())?;
+        let end = self.text[start..].find(char::is_whitespace).map_or(self.text.len(), |it| start + it);
+        self.at = end;
+        Some((self.text[..start].chars().count(), &self.text[start..end]))
+    }
+
+    fn need(&mut self, expected: &str) -> Result<(usize, &'a str), TextError> {
+        self.next().ok_or_else(|| TextError {
+            at: self.text.trim_end().chars().count(),
+            expected: expected.into(),
+            found: "the end of the text".into(),
+        })
+    }
+
+    fn take(&mut self, word: &str) -> bool {
+        let before = self.at;
+        if self.next().is_some_and(|(_, it)| it == word) {
+            return true;
+        }
+        self.at = before;
+        false
+    }
+
+    /// The words of an extension: all up to a fault or a cancel.
+    fn rest_before_suffix(&mut self) -> Result<String, TextError> {
+        let mut words = vec![self.need("the words of an extension's command")?.1];
+        loop {
+            let before = self.at;
+            match self.next() {
+                Some((_, word)) if word != "with" && !word.starts_with("cancel@") => words.push(word),
+                _ => {
+                    self.at = before;
+                    return Ok(words.join(" "));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What is under test: the trait [`System`], what it can do ([`Capabilities`]) and its [`Extension`].
+//!
+//! A system is asked to start on a fresh database, to run any number of actors, and to stop. An actor is one
+//! async function that *pulls* its commands from a [`Port`]; so it can keep borrowed things alive across commands
+//! (a transaction, a row stream), and a nested transaction is a nested call. The harness polls that function
+//! itself and decides at every gate who goes on.
+
+pub mod port;
+
+pub use port::Port;
+
+use std::fmt;
+
+use crate::database::Database;
+use crate::history::{Failure, History};
+use crate::oracle::Violation;
+use crate::plan::{Command, StaleUse};
+
+/// Something that lends sessions: a pool, a library, an application.
+pub trait System: Sized + 'static {
+    /// Its name, as given to `--system`.
+    const NAME: &'static str;
+
+    /// What it can do. Commands and invariants that need more are neither generated nor counted; a capability that is
+    /// declared and never exercised makes an exploration inconclusive.
+    fn capabilities() -> Capabilities;
+
+    /// Its further commands, if it has any.
+    fn extension() -> Option<&'static dyn Extension> {
+        None
+    }
+
+    /// Starts on a fresh database that has the table `kv (k integer primary key, v integer not null)`.
+    ///
+    /// # Errors
+    /// An error here ends the plan as `Inconclusive`: nothing was tried.
+    fn start(database: &Database) -> impl Future<Output = Result<Self, Failure>>;
+
+    /// Runs one actor until its port has no more commands.
+    ///
+    /// # Cancel safety
+    /// The future is dropped without being finished when a command hangs or the plan is given up.
+    fn actor(&self, port: Port) -> impl Future<Output = ()>;
+
+    /// Gives everything back; afterwards no connection may be open.
+    fn stop(&self) -> impl Future<Output = ()>;
+}
+
+/// Further commands of a system: their generator, what they mean, and their invariants.
+///
+/// The commands stand in plans as `extra WORDS`; the harness schedules, cancels, records, shrinks and reports them like
+/// its own and leaves their meaning to the extension.
+pub trait Extension: Send + Sync {
+    /// Draws the words of one command.
+    fn generate(&self, random: &mut dyn FnMut(u32) -> u32) -> String;
+
+    /// Whether these words are a command of this extension.
+    ///
+    /// # Errors
+    /// What would have been accepted.
+    fn parse(&self, words: &str) -> Result<(), String>;
+
+    /// Simpler commands to try in its place while shrinking.
+    fn simpler(&self, words: &str) -> Vec<String> {
+        let _ = words;
+        Vec::new()
+    }
+
+    /// Steps the extension's own model through the history and names the first thing that must not be.
+    fn judge(&self, history: &History) -> Judged;
+}
+
+/// What an [`Extension`] found in a history.
+#[derive(Clone, Debug, Default)]
+pub struct Judged {
+    /// How many times its invariants were evaluated.
+    pub evaluated: u32,
+    /// The first violation.
+    pub violation: Option<Violation>,
+}
+
+/// Something that a system may be able to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Capability {
+    /// Transactions: begin, commit, rollback, drop.
+    Transactions,
+    /// A transaction inside a transaction.
+    Nesting,
+    /// Beginning with an explicit statement.
+    ExplicitBegin,
+    /// Its futures may be dropped at any point.
+    Cancellation,
+    /// The database's faults can reach it.
+    Faults,
+    /// It hands out handles that can outlive their session.
+    Retention,
+    /// The whole pool can be closed while it is in use.
+    ClosePool,
+    /// SQLite's conflict clauses.
+    ConflictClauses,
+    /// Raw SQL on a session.
+    RawSql,
+    /// Row streams that can be dropped midway.
+    Streams,
+    /// The database's hooks see every connection, so evidence says which one served what.
+    Identity,
+    /// It has an extension.
+    Extension,
+}
+
+impl Capability {
+    /// Every capability.
+    pub const ALL: [Self; 12] = [
+        Self::Transactions,
+        Self::Nesting,
+        Self::ExplicitBegin,
+        Self::Cancellation,
+        Self::Faults,
+        Self::Retention,
+        Self::ClosePool,
+        Self::ConflictClauses,
+        Self::RawSql,
+        Self::Streams,
+        Self::Identity,
+        Self::Extension,
+    ];
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Transactions => "transactions",
+            Self::Nesting => "nesting",
+            Self::ExplicitBegin => "explicit-begin",
+            Self::Cancellation => "cancellation",
+            Self::Faults => "faults",
+            Self::Retention => "retention",
+            Self::ClosePool => "close-pool",
+            Self::ConflictClauses => "conflict-clauses",
+            Self::RawSql => "raw-sql",
+            Self::Streams => "streams",
+            Self::Identity => "identity",
+            Self::Extension => "extension",
+        })
+    }
+}
+
+/// A set of [`Capability`]s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities(u16);
+
+impl Capabilities {
+    /// Sessions with single statements, and nothing else.
+    pub const NONE: Self = Self(0);
+
+    /// The set of these capabilities.
+    pub fn of(capabilities: impl IntoIterator<Item = Capability>) -> Self {
+        Self(capabilities.into_iter().fold(0, |set, it| set | 1 << it as u16))
+    }
+
+    /// Everything that a plain SQLite pool can do: all but retention and extensions.
+    pub fn sqlite() -> Self {
+        Self::of(Capability::ALL).without(Capability::Retention).without(Capability::Extension)
+    }
+
+    /// The set with this one as well.
+    #[must_use]
+    pub fn with(self, capability: Capability) -> Self {
+        Self(self.0 | 1 << capability as u16)
+    }
+
+    /// The set without this one.
+    #[must_use]
+    pub fn without(self, capability: Capability) -> Self {
+        Self(self.0 & !(1 << capability as u16))
+    }
+
+    /// Whether the set has it.
+    pub fn has(self, capability: Capability) -> bool {
+        self.0 & (1 << capability as u16) != 0
+    }
+
+    /// The capabilities in the set.
+    pub fn iter(self) -> impl Iterator<Item = Capability> {
+        Capability::ALL.into_iter().filter(move |it| self.has(*it))
+    }
+}
+
+/// The capability without which a command cannot be asked for.
+pub fn needed(command: &Command) -> Option<Capability> {
+    match command {
+        Command::Open | Command::Close | Command::Put(..) | Command::Get(_) | Command::Delete(_) | Command::Scan => None,
+        Command::Fail | Command::Slow => None,
+        Command::Insert(_, _, crate::plan::Conflict::Abort) => None,
+        Command::Insert(..) => Some(Capability::ConflictClauses),
+        Command::Begin(crate::plan::BeginMode::Plain) | Command::Commit | Command::Rollback | Command::Drop => {
+            Some(Capability::Transactions)
+        }
+        Command::Begin(_) => Some(Capability::ExplicitBegin),
+        Command::Stream(_) => Some(Capability::Streams),
+        Command::Raw(_) | Command::Inspect => Some(Capability::RawSql),
+        Command::Retain | Command::Stale(StaleUse::Get(_) | StaleUse::Put(..)) => Some(Capability::Retention),
+        Command::ClosePool => Some(Capability::ClosePool),
+        Command::Extra(_) => Some(Capability::Extension),
+    }
+}

@@ -1,0 +1,4 @@
+//! Systems that come with the harness because they need nothing beyond sqlx.
+
+pub mod guarded;
+pub mod sqlx_pool;
