@@ -40,8 +40,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            grace: Duration::from_millis(20),
-            hang: Duration::from_secs(2),
+            grace: Duration::from_millis(10),
+            hang: Duration::from_secs(1),
             settle: Duration::from_millis(100),
             quiet: Duration::from_micros(200),
         }
@@ -116,7 +116,6 @@ struct Stage<'a, S> {
 
 /// One actor while it performs.
 struct Performer<'a> {
-    id: ActorId,
     seat: Rc<Seat>,
     future: Option<Pin<Box<dyn Future<Output = ()> + 'a>>>,
     alarm: Arc<Alarm>,
@@ -156,7 +155,6 @@ impl<'a, S: System> Stage<'a, S> {
         let seat = Seat::new(id, actor.steps.clone());
         let port = seat.port(self.recorder.clone());
         Performer {
-            id,
             seat,
             future: Some(Box::pin(system.actor(port))),
             alarm: Arc::default(),
@@ -336,7 +334,8 @@ impl<'a, S: System> Stage<'a, S> {
     async fn wait_disconnected(&self) {
         let until = Instant::now() + self.limits.settle;
         while self.recorder.connections_open() > 0 && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::task::yield_now().await;
+            std::thread::sleep(Duration::from_micros(50));
         }
     }
 }

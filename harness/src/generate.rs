@@ -59,7 +59,7 @@ impl Default for Profile {
             cancels: true,
             faults: true,
             without: Vec::new(),
-            storage: vec![StorageName::Wal, StorageName::Journal, StorageName::Memory],
+            storage: vec![StorageName::Wal, StorageName::Journal, StorageName::Wal, StorageName::Memory],
             strategy: Order::Mixed,
         }
     }

@@ -6,15 +6,18 @@
 //!
 //! Four plain values and four functions, composed in one place: [`chain`].
 
-pub mod database;
 pub mod chain;
+pub mod coverage;
+pub mod database;
 pub mod execute;
+pub mod explore;
 pub mod generate;
 pub mod history;
 pub mod model;
 pub mod oracle;
 pub mod plan;
 pub mod report;
+pub mod shrink;
 pub mod system;
 pub mod systems;
 pub mod workload;

@@ -196,12 +196,6 @@ impl Oracle {
     /// Judges a history.
     pub fn judge(&self, history: &History) -> Judgement {
         let mut evaluated = BTreeMap::new();
-        for event in &history.events {
-            if let What::HarnessFault(why) = &event.what {
-                let verdict = Verdict::Inconclusive(format!("the harness failed: {why}"));
-                return Judgement { verdict, evaluated };
-            }
-        }
         let mut best: Option<Violation> = None;
         // Whether a later unknown arises may depend on an earlier one, so the number of branches is found on the way.
         let (mut assignment, mut unknowns) = (0, 0);
@@ -215,14 +209,14 @@ impl Oracle {
             let view = View::new(history, claims);
             let first = self.first_violation(&view, &mut evaluated);
             match (first, &mut best) {
-                (None, _) => return Judgement { verdict: Verdict::Pass, evaluated },
+                (None, _) => return Judgement { verdict: unless_harness_failed(history), evaluated },
                 // The branch that explains the most of the history is the one that is believed.
                 (Some(new), Some(old)) if rank(&new) <= rank(old) => {}
                 (Some(new), best) => *best = Some(new),
             }
             assignment += 1;
         }
-        let verdict = best.map_or(Verdict::Pass, Verdict::Violation);
+        let verdict = best.map_or_else(|| unless_harness_failed(history), Verdict::Violation);
         Judgement { verdict, evaluated }
     }
 
@@ -236,6 +230,15 @@ impl Oracle {
         }
         all.into_iter().min_by_key(|it| (it.at, it.invariant))
     }
+}
+
+/// A pass, unless the harness could not do its own part.
+fn unless_harness_failed(history: &History) -> Verdict {
+    let why = history.events.iter().find_map(|event| match &event.what {
+        What::HarnessFault(why) => Some(format!("the harness failed: {why}")),
+        _ => None,
+    });
+    why.map_or(Verdict::Pass, Verdict::Inconclusive)
 }
 
 /// How much of the history a branch explains before it breaks; with as much, a definite violation is preferred.

@@ -114,6 +114,6 @@ impl<'a> View<'a> {
 }
 
 /// Whether the system said that the command is done.
-pub fn is_done(span: &Span<'_>) -> bool {
+pub(super) fn is_done(span: &Span<'_>) -> bool {
     matches!(span.outcome, Some(Outcome::Done(_)))
 }

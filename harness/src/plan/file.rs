@@ -104,7 +104,8 @@ pub enum PlanError {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
-    version: Spanned<u32>,
+    #[serde(rename = "version")]
+    _version: Spanned<u32>,
     system: Option<String>,
     expect: Option<Spanned<String>>,
     origin: Option<String>,

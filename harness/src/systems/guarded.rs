@@ -216,7 +216,11 @@ impl Lease {
         let failed = std::mem::take(&mut self.aborted);
         match self.execute("rollback".to_owned()).await {
             Err(failure) if failed && failure.class == Class::NoTransaction => Ok(()),
-            result => result,
+            result => {
+                // A rollback that failed leaves the transaction open: nobody may have the connection after this.
+                self.lost |= result.is_err();
+                result
+            }
         }
     }
 

@@ -1,0 +1,252 @@
+//! Coverage: what an exploration has exercised, so that a pass can be believed.
+//!
+//! Owns the counters of commands, capabilities, `sometimes` situations, evaluated invariants and the fault × phase table.
+//! It reads finished runs and judges none; that an exploration was vacuous is decided in [`Coverage::gaps`].
+
+use std::collections::BTreeMap;
+
+use crate::chain::Run;
+use crate::history::{By, Class, History, Outcome, Reply, What};
+use crate::model::Claims;
+use crate::oracle::{Invariant, Verdict};
+use crate::plan::{BeginMode, Command, Conflict, Fault, Phase, Plan};
+use crate::system::{Capabilities, Capability};
+
+/// What many runs have exercised.
+#[derive(Clone, Debug, Default)]
+pub struct Coverage {
+    /// How many plans were run.
+    pub plans: u64,
+    /// How many commands their actors ran.
+    pub commands: u64,
+    /// How many plans ended inconclusive.
+    pub inconclusive: u64,
+    /// Why the first of them did.
+    pub first_inconclusive: Option<String>,
+    /// How often each capability was exercised.
+    pub capabilities: BTreeMap<Capability, u64>,
+    /// How often each invariant was evaluated.
+    pub evaluated: BTreeMap<Invariant, u64>,
+    /// In how many plans each situation arose.
+    pub sometimes: BTreeMap<&'static str, u64>,
+    /// How often each cancel or fault landed in each kind of operation.
+    pub landed: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+/// The situations that an exploration should sometimes meet.
+const SOMETIMES: [&str; 12] = [
+    "cancel landed",
+    "cancel during commit landed",
+    "fault landed",
+    "nested transaction",
+    "two sessions at once",
+    "a command waited for another actor",
+    "statement failed because it was busy",
+    "statement failed inside a transaction",
+    "connection served two sessions in turn",
+    "commands of two actors overlapped",
+    "transaction was dropped without an end",
+    "stale handle was used",
+];
+
+/// The rows of the fault × phase table.
+pub const DISTURBANCES: [&str; 6] =
+    ["cancel@before-send", "cancel@sent", "cancel@before-reply", "locked", "interrupt", "refuse-commit"];
+
+/// The columns of the fault × phase table.
+pub const OPERATIONS: [&str; 8] =
+    ["open", "begin", "nested begin", "statement", "in transaction", "commit", "rollback", "close"];
+
+impl Coverage {
+    /// Counts one run.
+    pub fn add(&mut self, plan: &Plan, run: &Run) {
+        self.plans += 1;
+        if let Verdict::Inconclusive(why) = &run.judgement.verdict {
+            self.inconclusive += 1;
+            self.first_inconclusive.get_or_insert_with(|| why.clone());
+        }
+        for (invariant, count) in &run.judgement.evaluated {
+            *self.evaluated.entry(*invariant).or_default() += u64::from(*count);
+        }
+        self.add_history(plan, &run.history);
+    }
+
+    /// Adds what another worker has counted.
+    pub fn merge(&mut self, other: Self) {
+        self.plans += other.plans;
+        self.commands += other.commands;
+        self.inconclusive += other.inconclusive;
+        self.first_inconclusive = self.first_inconclusive.take().or(other.first_inconclusive);
+        add_all(&mut self.capabilities, other.capabilities);
+        add_all(&mut self.evaluated, other.evaluated);
+        add_all(&mut self.sometimes, other.sometimes);
+        add_all(&mut self.landed, other.landed);
+    }
+
+    /// What was declared or applies and was never exercised: each makes the exploration inconclusive.
+    pub fn gaps(&self, capabilities: Capabilities) -> Vec<String> {
+        let unused = capabilities.iter().filter(|it| self.capabilities.get(it).is_none_or(|count| *count == 0));
+        let mut gaps: Vec<String> =
+            unused.map(|it| format!("the capability `{it}` is declared and was never exercised")).collect();
+        let blind = Invariant::ALL.into_iter().filter(|it| applies(*it, capabilities));
+        let blind = blind.filter(|it| self.evaluated.get(it).is_none_or(|count| *count == 0));
+        gaps.extend(blind.map(|it| format!("the invariant `{it}` was never evaluated")));
+        gaps
+    }
+
+    /// The situations with their counts, those never met included.
+    pub fn sometimes(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        SOMETIMES.into_iter().map(|it| (it, self.sometimes.get(it).copied().unwrap_or(0)))
+    }
+
+    fn add_history(&mut self, plan: &Plan, history: &History) {
+        let claims = Claims::of(history, 0);
+        let mut met: Vec<&'static str> = Vec::new();
+        let mut depth_of = BTreeMap::new();
+        for (by, span) in history.commands() {
+            if history.is_observer(by.actor) {
+                continue;
+            }
+            self.commands += 1;
+            let depth: &mut u32 = depth_of.entry(by.actor).or_default();
+            let command = &span.step.command;
+            for capability in exercised(command, *depth) {
+                *self.capabilities.entry(capability).or_default() += 1;
+            }
+            let operation = operation(command, *depth);
+            match span.outcome {
+                Some(Outcome::Cancelled(phase)) => {
+                    *self.capabilities.entry(Capability::Cancellation).or_default() += 1;
+                    let row = DISTURBANCES[Phase::ALL.iter().position(|it| it == phase).unwrap_or(0)];
+                    *self.landed.entry((row, operation)).or_default() += 1;
+                    met.push("cancel landed");
+                    if *command == Command::Commit && *phase != Phase::BeforeSend {
+                        met.push("cancel during commit landed");
+                    }
+                }
+                Some(Outcome::Failed(failure)) => {
+                    if failure.class == Class::Busy {
+                        met.push("statement failed because it was busy");
+                    }
+                    if *depth > 0 {
+                        met.push("statement failed inside a transaction");
+                    }
+                }
+                Some(Outcome::Done(_)) if matches!(command, Command::Begin(_)) => *depth += 1,
+                Some(Outcome::Done(Reply::Done)) if matches!(command, Command::Drop) => {
+                    met.push("transaction was dropped without an end");
+                }
+                _ => {}
+            }
+            if *depth > 1 {
+                met.push("nested transaction");
+            }
+            match command {
+                Command::Commit | Command::Rollback | Command::Drop => *depth = depth.saturating_sub(1),
+                Command::Close | Command::Open => *depth = 0,
+                Command::Stale(_) if span.outcome.is_some() => met.push("stale handle was used"),
+                _ => {}
+            }
+        }
+        self.add_events(history, &mut met);
+        let sessions = &claims.sessions;
+        let overlap = |at: usize| {
+            let one = &sessions[at];
+            sessions[at + 1..].iter().any(|it| it.opened < one.ended && it.actor.index() < plan.actors.len())
+        };
+        if (0..sessions.len()).any(overlap) {
+            met.push("two sessions at once");
+        }
+        met.sort_unstable();
+        met.dedup();
+        for situation in met {
+            *self.sometimes.entry(situation).or_default() += 1;
+        }
+    }
+
+    fn add_events(&mut self, history: &History, met: &mut Vec<&'static str>) {
+        let mut running: Option<By> = None;
+        let mut users = BTreeMap::new();
+        for event in &history.events {
+            match (&event.what, event.by) {
+                (What::FaultLanded(fault), Some(by)) => {
+                    met.push("fault landed");
+                    *self.capabilities.entry(Capability::Faults).or_default() += 1;
+                    let row = DISTURBANCES[3 + Fault::ALL.iter().position(|it| it == fault).unwrap_or(0)];
+                    let command = history.commands().get(&by).map(|it| operation(&it.step.command, 0));
+                    *self.landed.entry((row, command.unwrap_or("statement"))).or_default() += 1;
+                }
+                (What::Blocked, _) => met.push("a command waited for another actor"),
+                (What::Served(connection), Some(by)) => {
+                    *self.capabilities.entry(Capability::Identity).or_default() += 1;
+                    if users.insert(*connection, by.actor).is_some_and(|it| it != by.actor) {
+                        met.push("connection served two sessions in turn");
+                    }
+                }
+                (What::Invoked(_), Some(by)) => {
+                    if running.is_some_and(|it| it.actor != by.actor) {
+                        met.push("commands of two actors overlapped");
+                    }
+                    running = Some(by);
+                }
+                (What::Returned(_) | What::Skipped, Some(by)) if running == Some(by) => running = None,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The capabilities that an invoked command exercises.
+fn exercised(command: &Command, depth: u32) -> Vec<Capability> {
+    let mut all: Vec<_> = crate::system::needed(command).into_iter().collect();
+    if matches!(command, Command::Begin(_)) && depth > 0 {
+        all.push(Capability::Nesting);
+    }
+    if matches!(command, Command::Begin(BeginMode::Plain)) {
+        all.push(Capability::Transactions);
+    }
+    if matches!(command, Command::Insert(_, _, Conflict::Rollback)) {
+        all.push(Capability::ConflictClauses);
+    }
+    all
+}
+
+fn operation(command: &Command, depth: u32) -> &'static str {
+    match command {
+        Command::Open => "open",
+        Command::Begin(_) if depth > 0 => "nested begin",
+        Command::Begin(_) => "begin",
+        Command::Commit => "commit",
+        Command::Rollback | Command::Drop => "rollback",
+        Command::Close | Command::ClosePool => "close",
+        _ if depth > 0 => "in transaction",
+        _ => "statement",
+    }
+}
+
+/// Whether an invariant can be evaluated at all on a system that can do this.
+fn applies(invariant: Invariant, capabilities: Capabilities) -> bool {
+    let has = |it| capabilities.has(it);
+    match invariant {
+        Invariant::NoStaleUse => has(Capability::Retention),
+        // A system that does what it should answers every stale use with an error, so this one is evaluated too.
+        Invariant::StaleIsNamed => has(Capability::Retention),
+        Invariant::NoCrossScope | Invariant::NoDuplicateEffect | Invariant::NoResidue => has(Capability::Identity),
+        Invariant::TransactionAgreement => has(Capability::Identity) && has(Capability::Transactions),
+        Invariant::RolledBackInvisible => has(Capability::Transactions),
+        Invariant::ScopeAtomic => has(Capability::Transactions) && has(Capability::Cancellation),
+        Invariant::CloseEnds => has(Capability::ClosePool),
+        Invariant::Extension => has(Capability::Extension),
+        Invariant::CommittedDurable
+        | Invariant::NoLeak
+        | Invariant::Recovers
+        | Invariant::NoPanic
+        | Invariant::NoHang => true,
+    }
+}
+
+fn add_all<K: Ord>(into: &mut BTreeMap<K, u64>, from: BTreeMap<K, u64>) {
+    for (key, count) in from {
+        *into.entry(key).or_default() += count;
+    }
+}

@@ -1,0 +1,289 @@
+//! Exploration: many plans, each distinct violation shrunk and reported once.
+//!
+//! Owns the workers, the list of what was found, and the files it is written to. It goes on after a violation. A violating
+//! plan in which a known minimal one is embedded is counted there, and now and then shrunk all the same, to see.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::chain::{Chain, Subject};
+use crate::coverage::Coverage;
+use crate::generate::{Profile, generate, random_for};
+use crate::oracle::Invariant;
+use crate::plan::{Expectation, Plan, PlanFile};
+use crate::shrink::{Budget, Counterexample, embeds, fingerprint, shrink};
+
+/// What to explore, and how much.
+#[derive(Clone, Debug)]
+pub struct Exploration {
+    /// What plans are drawn from.
+    pub profile: Profile,
+    /// The seed of all plans.
+    pub seed: u64,
+    /// The most plans.
+    pub plans: u64,
+    /// The most time; what is being shrunk then is finished.
+    pub time: Duration,
+    /// This part of the plans (from 0), of so many parts.
+    pub shard: (u64, u64),
+    /// How many threads.
+    pub jobs: usize,
+    /// Where counterexamples are written, if anywhere.
+    pub folder: Option<PathBuf>,
+    /// How much each shrinking may cost.
+    pub budget: Budget,
+    /// Whether the first finding ends it.
+    pub stop_at_first: bool,
+}
+
+impl Default for Exploration {
+    fn default() -> Self {
+        Self {
+            profile: Profile::default(),
+            seed: 0,
+            plans: 1000,
+            time: Duration::from_secs(30),
+            shard: (0, 1),
+            jobs: std::thread::available_parallelism().map_or(1, usize::from),
+            folder: None,
+            budget: Budget::default(),
+            stop_at_first: false,
+        }
+    }
+}
+
+/// One distinct violation.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// Its minimal plan, with everything that is known of it.
+    pub counterexample: Counterexample,
+    /// What makes it distinct.
+    pub fingerprint: String,
+    /// How many plans broke this way.
+    pub count: u64,
+    /// How many plans had been run when it was found.
+    pub after_plans: u64,
+    /// How long it took until it was found, shrinking not included.
+    pub after: Duration,
+    /// How long shrinking took.
+    pub shrinking: Duration,
+    /// Where its plan was written.
+    pub path: Option<PathBuf>,
+}
+
+/// What an exploration came to.
+#[derive(Clone, Debug, Default)]
+pub struct Explored {
+    /// The distinct violations, in the order in which they were found.
+    pub findings: Vec<Finding>,
+    /// Violating plans that did not break again when they were run once more, each with its file or its text.
+    pub unsure: Vec<String>,
+    /// What was exercised.
+    pub coverage: Coverage,
+    /// How long it took.
+    pub took: Duration,
+    /// Whether it was stopped from outside.
+    pub interrupted: bool,
+    /// Files that could not be written, with the reason and the plan itself.
+    pub unwritten: Vec<String>,
+}
+
+/// How far an exploration has got.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Plans run.
+    pub plans: u64,
+    /// Distinct findings so far.
+    pub findings: usize,
+    /// Time since the start.
+    pub elapsed: Duration,
+}
+
+/// Explores until a budget is used up or `stop` is set; `progress` is called now and then from this thread.
+pub fn explore(
+    subject: &dyn Subject,
+    exploration: &Exploration,
+    stop: &AtomicBool,
+    mut progress: impl FnMut(Progress),
+) -> Explored {
+    let shared = Shared {
+        subject,
+        exploration,
+        stop,
+        started: Instant::now(),
+        next: AtomicU64::new(0),
+        done: AtomicU64::new(0),
+        found: Mutex::default(),
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..exploration.jobs.max(1)).map(|_| scope.spawn(|| shared.work())).collect();
+        while workers.iter().any(|it| !it.is_finished()) {
+            std::thread::sleep(Duration::from_millis(20));
+            progress(shared.progress());
+        }
+    });
+    let mut explored = shared.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    explored.took = shared.started.elapsed();
+    explored.interrupted = stop.load(Ordering::Relaxed);
+    explored
+}
+
+struct Shared<'a> {
+    subject: &'a dyn Subject,
+    exploration: &'a Exploration,
+    stop: &'a AtomicBool,
+    started: Instant,
+    next: AtomicU64,
+    done: AtomicU64,
+    found: Mutex<Explored>,
+}
+
+/// One violating plan in this many is shrunk although a known finding is embedded in it.
+const SECOND_LOOK: u64 = 50;
+
+impl Shared<'_> {
+    fn progress(&self) -> Progress {
+        let findings = self.found().findings.len();
+        Progress { plans: self.done.load(Ordering::Relaxed), findings, elapsed: self.started.elapsed() }
+    }
+
+    fn found(&self) -> std::sync::MutexGuard<'_, Explored> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_over(&self) -> bool {
+        let first = self.exploration.stop_at_first && !self.found().findings.is_empty();
+        first || self.stop.load(Ordering::Relaxed) || self.started.elapsed() > self.exploration.time
+    }
+
+    fn work(&self) {
+        let chain = Chain::new(self.subject);
+        let mut coverage = Coverage::default();
+        let (shard, shards) = self.exploration.shard;
+        while !self.is_over() {
+            let nth = self.next.fetch_add(1, Ordering::Relaxed);
+            if nth >= self.exploration.plans {
+                break;
+            }
+            let number = nth * shards + shard;
+            let mut random = random_for(self.exploration.seed, number);
+            let capabilities = self.subject.capabilities();
+            let plan = generate(&self.exploration.profile, capabilities, self.subject.extension(), &mut random);
+            let run = chain.run(&plan);
+            let plans = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+            coverage.add(&plan, &run);
+            if let Some(violation) = run.violation() {
+                let origin = format!("plan {number} of seed {}", self.exploration.seed);
+                self.violated(&chain, &plan, violation.invariant, &origin, plans);
+            }
+        }
+        self.found().coverage.merge(coverage);
+    }
+
+    fn violated(&self, chain: &Chain<'_>, plan: &Plan, invariant: Invariant, origin: &str, plans: u64) {
+        let after = self.started.elapsed();
+        if self.is_known(plan, invariant) {
+            return;
+        }
+        let raw = self.write(plan, invariant, Vec::new(), origin, "unshrunk");
+        let begun = Instant::now();
+        let Some(counterexample) = shrink(chain, plan, invariant, self.exploration.budget) else {
+            let named = raw.map_or_else(|| plan_text(plan), |it| it.display().to_string());
+            self.found().unsure.push(format!("{invariant}: {named}"));
+            return;
+        };
+        let fingerprint = fingerprint(invariant, &counterexample.plan);
+        let known = {
+            let mut found = self.found();
+            let known = found.findings.iter_mut().find(|it| it.fingerprint == fingerprint);
+            known.map(|it| it.count += 1).is_some()
+        };
+        let trace = counterexample.run.history.trace();
+        let path = if known { None } else { self.write(&counterexample.plan, invariant, trace, origin, "minimal") };
+        if let Some(raw) = raw {
+            // The minimal plan takes its place; if that could not be written, this one is kept.
+            if known || path.is_some() {
+                let _ = std::fs::remove_file(raw);
+            }
+        }
+        if !known {
+            let shrinking = begun.elapsed();
+            let finding = Finding { counterexample, fingerprint, count: 1, after_plans: plans, after, shrinking, path };
+            self.found().findings.push(finding);
+        }
+    }
+
+    /// Counts the plan where it is known; false if it is to be shrunk.
+    fn is_known(&self, plan: &Plan, invariant: Invariant) -> bool {
+        let mut found = self.found();
+        let known = found.findings.iter_mut().find(|it| {
+            it.counterexample.violation.invariant == invariant && embeds(&it.counterexample.plan, plan)
+        });
+        known.is_some_and(|it| {
+            it.count += 1;
+            it.count % SECOND_LOOK != 0
+        })
+    }
+
+    fn write(
+        &self,
+        plan: &Plan,
+        invariant: Invariant,
+        recorded: Vec<String>,
+        origin: &str,
+        stage: &str,
+    ) -> Option<PathBuf> {
+        let folder = self.exploration.folder.as_ref()?;
+        let file = PlanFile {
+            plan: plan.clone(),
+            system: Some(self.subject.name().to_owned()),
+            expect: Some(Expectation::Violation(invariant)),
+            origin: Some(format!("{origin}, {stage}, unstale {}", env!("CARGO_PKG_VERSION"))),
+            recorded,
+        };
+        let number = self.next.fetch_add(0, Ordering::Relaxed);
+        let unique = fingerprint_hash(&format!("{origin}{number}"));
+        let name = match stage {
+            "minimal" => format!("{}-{invariant}-{:08x}.toml", self.subject.name(), short_hash(invariant, plan)),
+            _ => format!("{}-{invariant}-unshrunk-{unique:08x}.toml", self.subject.name()),
+        };
+        match write_atomically(folder, &name, &file.to_string()) {
+            Ok(path) => Some(path),
+            Err(error) => {
+                let text = format!("{}: {error}; the plan was:\n{file}", folder.join(&name).display());
+                self.found().unwritten.push(text);
+                None
+            }
+        }
+    }
+}
+
+fn plan_text(plan: &Plan) -> String {
+    PlanFile::from(plan.clone()).to_string()
+}
+
+fn short_hash(invariant: Invariant, plan: &Plan) -> u32 {
+    fingerprint_hash(&fingerprint(invariant, plan))
+}
+
+/// FNV-1a: a name that stays the same from build to build.
+fn fingerprint_hash(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+/// Writes a file whole or not at all.
+///
+/// # Errors
+/// The folder cannot be made or written, or the disk is full.
+pub fn write_atomically(folder: &Path, name: &str, text: &str) -> std::io::Result<PathBuf> {
+    use std::io::Write;
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    let path = folder.join(name);
+    file.persist(&path).map_err(|it| it.error)?;
+    Ok(path)
+}
