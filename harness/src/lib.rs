@@ -7,6 +7,7 @@
 //! Four plain values and four functions, composed in one place: [`chain`].
 
 pub mod chain;
+pub mod check;
 pub mod coverage;
 pub mod database;
 pub mod execute;
@@ -17,7 +18,9 @@ pub mod model;
 pub mod oracle;
 pub mod plan;
 pub mod report;
+pub mod scenario;
 pub mod shrink;
 pub mod system;
 pub mod systems;
 pub mod workload;
+pub mod zoo;

@@ -120,7 +120,7 @@ impl Search<'_> {
 
     /// Whether the candidate breaks the same invariant; each candidate is tried once.
     fn accepts(&mut self, candidate: &Plan) -> bool {
-        if self.is_spent() || self.chain.admits(candidate).is_err() || !self.seen.insert(candidate.clone()) {
+        if self.is_spent() || self.chain.admits(candidate).is_err() || !self.seen.insert(candidate.clone()) || candidate.commands() == 0 {
             return false;
         }
         (0..self.attempts).any(|_| {

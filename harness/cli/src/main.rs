@@ -1,1 +1,5 @@
-fn main(){}
+//! The command `unstale`.
+
+fn main() -> std::process::ExitCode {
+    unstale_cli::main()
+}

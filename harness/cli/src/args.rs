@@ -1,0 +1,171 @@
+//! The command line: verbs, flags and their defaults.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Finds stale sessions, lost work and residue in what lends database sessions.
+#[derive(Debug, Parser)]
+#[command(name = "unstale", version, about, after_help = EXITS)]
+pub struct Arguments {
+    /// What to do; without it, `explore` with its defaults.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+const EXITS: &str = "Exit status: 0 pass, 1 usage or I/O, 2 violation, 3 inconclusive.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Generate plans, run them, and shrink and report each distinct violation.
+    Explore(Explore),
+    /// Run the plan of a file again and compare it with what was recorded.
+    Replay(Pinned),
+    /// Make the plan of a file as small as it gets.
+    Shrink(Pinned),
+    /// Run scenario files and compare each with the verdict that it must give.
+    Run(RunScenarios),
+    /// Show that each deliberately broken system is caught.
+    Zoo(Zoo),
+    /// List the systems that can be explored.
+    Systems(Systems),
+}
+
+/// Flags of `explore`.
+#[derive(Debug, Args)]
+pub struct Explore {
+    /// What is under test; see `unstale systems`.
+    #[arg(long, default_value = "sqlx-pool", value_name = "NAME")]
+    pub system: String,
+    /// The database to run it on.
+    #[arg(long, value_enum, default_value = "sqlite")]
+    pub backend: Backend,
+    /// The most plans to run.
+    #[arg(long, value_name = "N")]
+    pub plans: Option<u64>,
+    /// How long to go on, as `30s`, `5m` or `1h`.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub time: Option<Duration>,
+    /// The seed of all plans.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// How schedules are drawn.
+    #[arg(long, value_name = "NAME", default_value = "mixed", value_parser = ["mixed", "random", "pct", "serial"])]
+    pub strategy: String,
+    /// Run only this part of the plans, as `1/4`.
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    pub shard: Option<(u64, u64)>,
+    /// How many plans to run at the same time.
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// A TOML file whose `[profile]` says what plans are drawn from.
+    #[arg(long, value_name = "FILE")]
+    pub profile: Option<PathBuf>,
+    /// Stop at the first finding.
+    #[arg(long)]
+    pub first: bool,
+    /// Where counterexamples are written.
+    #[arg(long, value_name = "FOLDER", default_value = "unstale-findings")]
+    pub out: PathBuf,
+    /// Print one JSON value and nothing else on standard output.
+    #[arg(long)]
+    pub json: bool,
+    /// Write the report to this HTML file as well.
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+}
+
+impl Default for Explore {
+    fn default() -> Self {
+        let parsed = Arguments::parse_from(["unstale", "explore"]);
+        match parsed.verb {
+            Some(Verb::Explore(options)) => options,
+            _ => unreachable!("`unstale explore` is the verb explore"),
+        }
+    }
+}
+
+/// The databases that this build can run systems on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Backend {
+    /// Embedded SQLite, a fresh database for each plan.
+    Sqlite,
+}
+
+/// Flags of `replay` and `shrink`.
+#[derive(Debug, Args)]
+pub struct Pinned {
+    /// The plan.
+    pub file: PathBuf,
+    /// The system, if it is not the one that the file names.
+    #[arg(long, value_name = "NAME")]
+    pub system: Option<String>,
+    /// How often to run it.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub times: u32,
+    /// Print one JSON value and nothing else on standard output.
+    #[arg(long)]
+    pub json: bool,
+    /// Where a smaller plan is written.
+    #[arg(long, value_name = "FOLDER", default_value = "unstale-findings")]
+    pub out: PathBuf,
+    /// Write the report to this HTML file as well.
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+}
+
+/// Flags of `run`.
+#[derive(Debug, Args)]
+pub struct RunScenarios {
+    /// The scenario files.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Print one JSON value and nothing else on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `zoo`.
+#[derive(Debug, Args)]
+pub struct Zoo {
+    /// The most plans for each system.
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    pub plans: u64,
+    /// The seed of all plans.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Print one JSON value and nothing else on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `systems`.
+#[derive(Debug, Args)]
+pub struct Systems {
+    /// Print one JSON value and nothing else on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("expected a time such as 30s, 5m or 1h, found `{text}`");
+    let split = text.find(|it: char| !it.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..split].parse().map_err(|_| wrong())?;
+    let unit = match &text[split..] {
+        "s" | "" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(wrong()),
+    };
+    Ok(Duration::from_secs(number * unit))
+}
+
+fn shard(text: &str) -> Result<(u64, u64), String> {
+    let parts = text.split_once('/').and_then(|(one, all)| Some((one.parse::<u64>().ok()?, all.parse::<u64>().ok()?)));
+    match parts {
+        Some((one, all)) if (1..=all).contains(&one) => Ok((one - 1, all)),
+        _ => Err(format!("expected I/N with 1 ≤ I ≤ N, found `{text}`")),
+    }
+}

@@ -1,0 +1,307 @@
+//! `explore` and `zoo`: many plans, each distinct violation once.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use unstale_harness::chain::Subject;
+use unstale_harness::explore::{Exploration, Explored, Progress, explore as run};
+use unstale_harness::generate::{Order, Profile};
+use unstale_harness::scenario::Scenario;
+use unstale_harness::zoo::EXHIBITS;
+
+use crate::args::{Explore, Zoo};
+use crate::{CommandError, Status, output, systems};
+
+/// Runs `explore`.
+///
+/// # Errors
+/// Unknown system, unreadable profile, unwritable report.
+pub(crate) fn explore(options: &Explore) -> Result<Status, CommandError> {
+    let subject = systems::named(&options.system)?;
+    let exploration = exploration(options)?;
+    let quiet = options.json;
+    if !quiet {
+        println!("exploring {} on sqlite, seed {}", subject.name(), options.seed);
+    }
+    let explored = with_progress(subject, &exploration, quiet);
+    let status = status(subject, &explored);
+    if options.json {
+        output::json(&json(subject, &explored, status));
+    } else {
+        print(subject, &explored, status);
+    }
+    if let Some(path) = &options.report {
+        let mut sections: Vec<(String, String)> = explored
+            .findings
+            .iter()
+            .map(|it| {
+                let found = &it.counterexample;
+                (it.fingerprint.clone(), output::plain_report(&found.plan, &found.run.history, Some(&found.violation)))
+            })
+            .collect();
+        sections.push(("coverage".into(), output::coverage(&explored.coverage)));
+        output::write_html(path, &format!("unstale explore {}", subject.name()), &sections)?;
+    }
+    Ok(status)
+}
+
+/// The flag that Ctrl-C sets; the handler can be installed only once per process.
+pub(crate) fn interrupted() -> &'static AtomicBool {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        // Without a handler Ctrl-C ends the process at once; what was found is in its files already.
+        let _ = ctrlc::set_handler(|| STOP.store(true, Ordering::Relaxed));
+    });
+    &STOP
+}
+
+fn exploration(options: &Explore) -> Result<Exploration, CommandError> {
+    let mut profile = match &options.profile {
+        None => Profile::default(),
+        Some(path) => match Scenario::read(path)? {
+            Scenario::Profile(it) => it.profile,
+            Scenario::Pinned(_) => {
+                let path = path.display();
+                return Err(CommandError::Usage(format!("{path} holds a plan, expected a `[profile]`: try `replay`")));
+            }
+        },
+    };
+    let named = Order::ALL.into_iter().find(|it| it.to_string() == options.strategy);
+    profile.strategy = named.unwrap_or(Order::Mixed);
+    // With neither budget given, half a minute; with a number of plans alone, as long as they take.
+    let endless = Duration::from_secs(u64::from(u32::MAX));
+    let time = options.time.unwrap_or(if options.plans.is_some() { endless } else { Duration::from_secs(30) });
+    let default = Exploration::default();
+    Ok(Exploration {
+        profile,
+        seed: options.seed,
+        plans: options.plans.unwrap_or(u64::MAX),
+        time,
+        shard: options.shard.unwrap_or((0, 1)),
+        jobs: options.jobs.unwrap_or(default.jobs),
+        folder: Some(options.out.clone()),
+        stop_at_first: options.first,
+        ..default
+    })
+}
+
+fn with_progress(subject: &dyn Subject, exploration: &Exploration, quiet: bool) -> Explored {
+    let terminal = std::io::stderr().is_terminal() && !quiet;
+    let bar = if terminal { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+    bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("the template is a constant that parses"));
+    let mut said = Duration::ZERO;
+    let explored = run(subject, exploration, interrupted(), |now: Progress| {
+        let rate = f64::from(u32::try_from(now.plans).unwrap_or(u32::MAX)) / now.elapsed.as_secs_f64();
+        let text = format!(
+            "{} plans, {rate:.0} a second, {} distinct violations, {} s",
+            now.plans,
+            now.findings,
+            now.elapsed.as_secs()
+        );
+        if terminal {
+            bar.set_message(text);
+            bar.tick();
+        } else if !quiet && now.elapsed >= said + Duration::from_secs(10) {
+            said = now.elapsed;
+            println!("  {text}");
+        }
+    });
+    bar.finish_and_clear();
+    explored
+}
+
+fn status(subject: &dyn Subject, explored: &Explored) -> Status {
+    if !explored.findings.is_empty() || !explored.unsure.is_empty() {
+        Status::Violation
+    } else if !explored.coverage.gaps(subject.capabilities()).is_empty() || explored.coverage.inconclusive > 0 {
+        Status::Inconclusive
+    } else {
+        Status::Pass
+    }
+}
+
+fn print(subject: &dyn Subject, explored: &Explored, status: Status) {
+    for (at, finding) in explored.findings.iter().enumerate() {
+        let found = &finding.counterexample;
+        println!("\n── {} of {}: {} ──", at + 1, explored.findings.len(), finding.fingerprint);
+        print!("{}", output::report(&found.plan, &found.run.history, Some(&found.violation)));
+        let (hits, runs) = found.reproduced;
+        println!(
+            "found after {} plans and {:.1} s, in {} plans; {} commands, shrunk with {} runs in {:.1} s{}; replays {hits} of {runs}",
+            finding.after_plans,
+            finding.after.as_secs_f64(),
+            finding.count,
+            found.plan.commands(),
+            found.certificate.runs,
+            finding.shrinking.as_secs_f64(),
+            if found.certificate.complete { "" } else { " (out of budget: a smaller one may exist)" },
+        );
+        for tried in &found.certificate.tried {
+            println!("    {tried}");
+        }
+        if let Some(path) = &finding.path {
+            println!("reproduce: unstale replay {}", path.display());
+        }
+    }
+    for unsure in &explored.unsure {
+        println!("\nbroke once and not again: {unsure}");
+    }
+    for unwritten in &explored.unwritten {
+        println!("\nnot written: {unwritten}");
+    }
+    println!("\n{}", output::coverage(&explored.coverage));
+    let coverage = &explored.coverage;
+    let seconds = explored.took.as_secs_f64();
+    println!("{} plans, {} commands in {seconds:.1} s{}", coverage.plans, coverage.commands, stopped(explored));
+    match status {
+        Status::Pass => println!("pass: no invariant broke"),
+        Status::Violation => println!("violation: {} distinct", explored.findings.len().max(explored.unsure.len())),
+        Status::Inconclusive => {
+            println!("inconclusive:");
+            for gap in coverage.gaps(subject.capabilities()) {
+                println!("  {gap}");
+            }
+            if let Some(why) = &coverage.first_inconclusive {
+                println!("  {} plans were inconclusive, the first: {why}", coverage.inconclusive);
+            }
+        }
+    }
+    if let Some(path) = explored.findings.first().and_then(|it| it.path.as_ref()) {
+        println!("unstale replay {}", path.display());
+    }
+}
+
+fn stopped(explored: &Explored) -> &'static str {
+    if explored.interrupted { ", stopped by Ctrl-C" } else { "" }
+}
+
+#[derive(Serialize)]
+struct Json {
+    verdict: &'static str,
+    plans: u64,
+    commands: u64,
+    seconds: f64,
+    violations: Vec<JsonViolation>,
+    unsure: Vec<String>,
+    gaps: Vec<String>,
+    sometimes: BTreeMap<&'static str, u64>,
+    fault_phase: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
+}
+
+#[derive(Serialize)]
+struct JsonViolation {
+    invariant: String,
+    count: u64,
+    commands: usize,
+    plan: Option<String>,
+    fingerprint: String,
+    after_plans: u64,
+    after_seconds: f64,
+    shrink_seconds: f64,
+    reproduced: (u32, u32),
+}
+
+fn json(subject: &dyn Subject, explored: &Explored, status: Status) -> Json {
+    let mut fault_phase: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+    for ((row, column), count) in &explored.coverage.landed {
+        fault_phase.entry(*row).or_default().insert(*column, *count);
+    }
+    Json {
+        verdict: match status {
+            Status::Pass => "pass",
+            Status::Violation => "violation",
+            Status::Inconclusive => "inconclusive",
+        },
+        plans: explored.coverage.plans,
+        commands: explored.coverage.commands,
+        seconds: explored.took.as_secs_f64(),
+        violations: explored
+            .findings
+            .iter()
+            .map(|it| JsonViolation {
+                invariant: it.counterexample.violation.invariant.to_string(),
+                count: it.count,
+                commands: it.counterexample.plan.commands(),
+                plan: it.path.as_ref().map(|it| it.display().to_string()),
+                fingerprint: it.fingerprint.clone(),
+                after_plans: it.after_plans,
+                after_seconds: it.after.as_secs_f64(),
+                shrink_seconds: it.shrinking.as_secs_f64(),
+                reproduced: it.counterexample.reproduced,
+            })
+            .collect(),
+        unsure: explored.unsure.clone(),
+        gaps: explored.coverage.gaps(subject.capabilities()),
+        sometimes: explored.coverage.sometimes().collect(),
+        fault_phase,
+    }
+}
+
+#[derive(Serialize)]
+struct Exhibited {
+    name: &'static str,
+    origin: &'static str,
+    found: bool,
+    invariant: Option<String>,
+    expected_invariant: String,
+    plans: u64,
+    seconds: f64,
+    minimal_commands: Option<usize>,
+    smallest_known: usize,
+}
+
+/// Runs `zoo`: explores each broken system until it is caught.
+///
+/// # Errors
+/// None.
+pub(crate) fn zoo(options: &Zoo) -> Result<Status, CommandError> {
+    let mut all = Vec::new();
+    for exhibit in &EXHIBITS {
+        let exploration = Exploration {
+            seed: options.seed,
+            plans: options.plans,
+            stop_at_first: true,
+            jobs: 1,
+            ..Exploration::default()
+        };
+        let explored = run(exhibit.subject, &exploration, interrupted(), |_| {});
+        let finding = explored.findings.first();
+        let found = finding.map(|it| &it.counterexample);
+        let shown = Exhibited {
+            name: exhibit.subject.name(),
+            origin: exhibit.origin,
+            found: found.is_some_and(|it| it.violation.invariant == exhibit.invariant),
+            invariant: found.map(|it| it.violation.invariant.to_string()),
+            expected_invariant: exhibit.invariant.to_string(),
+            plans: finding.map_or(explored.coverage.plans, |it| it.after_plans),
+            seconds: finding.map_or(explored.took, |it| it.after).as_secs_f64(),
+            minimal_commands: found.map(|it| it.plan.commands()),
+            smallest_known: exhibit.smallest_known,
+        };
+        if !options.json {
+            let caught = if shown.found { "caught" } else { "MISSED" };
+            println!(
+                "{caught}  {:<28} {:<24} after {:>4} plans, {:.2} s; {} commands (smallest known {})",
+                shown.name,
+                shown.invariant.as_deref().unwrap_or("nothing"),
+                shown.plans,
+                shown.seconds,
+                shown.minimal_commands.map_or_else(|| "no".to_owned(), |it| it.to_string()),
+                shown.smallest_known,
+            );
+        }
+        all.push(shown);
+    }
+    let caught = all.iter().all(|it| it.found);
+    if options.json {
+        output::json(&all);
+    }
+    // A zoo system that gets away is the harness's own defect: nothing it passes can be believed.
+    Ok(if caught { Status::Pass } else { Status::Inconclusive })
+}

@@ -1,0 +1,61 @@
+//! The systems that the command knows by name.
+
+use serde::Serialize;
+use unstale_harness::chain::{Of, Subject};
+use unstale_harness::systems::{guarded::Guarded, sqlx_pool::SqlxPool};
+use unstale_harness::zoo;
+
+use crate::args::Systems;
+use crate::{CommandError, Status, output};
+
+/// Every system, those of the zoo last.
+pub fn all() -> Vec<(&'static dyn Subject, &'static str)> {
+    static SQLX_POOL: Of<SqlxPool> = Of::new();
+    static GUARDED: Of<Guarded> = Of::new();
+    let mut all: Vec<(&'static dyn Subject, &'static str)> = vec![
+        (&SQLX_POOL, "sqlx's own SqlitePool and Transaction, unmodified"),
+        (&GUARDED, "a correct system, as small as can be; it must raise no alarm"),
+    ];
+    all.extend(zoo::EXHIBITS.iter().map(|it| (it.subject, it.defect)));
+    all
+}
+
+/// The system of this name.
+///
+/// # Errors
+/// [`CommandError::UnknownSystem`], with the names that exist.
+pub fn named(name: &str) -> Result<&'static dyn Subject, CommandError> {
+    let all = all();
+    all.iter().map(|it| it.0).find(|it| it.name() == name).ok_or_else(|| {
+        let known: Vec<_> = all.iter().map(|it| it.0.name()).collect();
+        CommandError::UnknownSystem { name: name.to_owned(), known: known.join(", ") }
+    })
+}
+
+#[derive(Serialize)]
+struct Listed {
+    name: &'static str,
+    about: &'static str,
+    capabilities: Vec<String>,
+}
+
+/// Prints the list.
+///
+/// # Errors
+/// None.
+pub(crate) fn list(options: &Systems) -> Result<Status, CommandError> {
+    let all = all();
+    let listed = all.into_iter().map(|(it, about)| Listed {
+        name: it.name(),
+        about,
+        capabilities: it.capabilities().iter().map(|it| it.to_string()).collect(),
+    });
+    if options.json {
+        output::json(&listed.collect::<Vec<_>>());
+    } else {
+        for it in listed {
+            println!("{:<28} {}\n{:<28} can: {}", it.name, it.about, "", it.capabilities.join(", "));
+        }
+    }
+    Ok(Status::Pass)
+}

@@ -1,0 +1,124 @@
+//! Scenario files: a profile to generate plans from, or one pinned plan, with the verdict that it must give.
+//!
+//! Owns telling the two apart and replaying a pinned plan. A pinned plan whose cancels and faults did not land shows
+//! nothing, and is inconclusive.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::chain::{Chain, Run, not_landed};
+use crate::generate::Profile;
+use crate::oracle::Verdict;
+use crate::plan::{Expectation, PlanError, PlanFile};
+
+/// What a scenario file holds.
+#[derive(Clone, Debug)]
+pub enum Scenario {
+    /// One plan.
+    Pinned(PlanFile),
+    /// A profile, explored for a while.
+    Profile(ProfileFile),
+}
+
+/// A profile with the system that it is for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileFile {
+    /// The version of the format.
+    pub version: u32,
+    /// The system to explore.
+    pub system: String,
+    /// The verdict that the exploration must end with: `pass`, `violation` or `inconclusive`.
+    pub expect: String,
+    /// How many plans.
+    pub plans: u64,
+    /// What they are drawn from.
+    pub profile: Profile,
+}
+
+impl Scenario {
+    /// Reads a scenario file.
+    ///
+    /// # Errors
+    /// [`PlanError`], with file, line, column and what was expected.
+    pub fn read(path: &Path) -> Result<Self, PlanError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| PlanError::Read { path: path.to_owned(), source })?;
+        if !text.lines().any(|it| it.trim() == "[profile]") {
+            return PlanFile::parse(&text, path).map(Self::Pinned);
+        }
+        toml::from_str(&text).map(Self::Profile).map_err(|error| {
+            let before = &text[..error.span().map_or(0, |it| it.start)];
+            let line = before.matches('\n').count() + 1;
+            let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+            PlanError::Text { path: path.to_owned(), line, column, message: error.message().to_owned() }
+        })
+    }
+}
+
+/// A pinned plan that was run again.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    /// The last run.
+    pub run: Run,
+    /// How many runs gave the verdict of the last one, of how many.
+    pub agreed: (u32, u32),
+    /// The first step that went differently from what the file recorded.
+    pub divergence: Option<String>,
+    /// Cancels and faults that did not land in the last run.
+    pub not_landed: Vec<String>,
+}
+
+impl Replay {
+    /// Whether the plan gave the verdict that it must give; what it gave instead if not.
+    ///
+    /// # Errors
+    /// What it gave instead.
+    pub fn meets(&self, expect: Option<Expectation>) -> Result<(), String> {
+        match (&self.run.judgement.verdict, expect) {
+            (Verdict::Inconclusive(why), _) => Err(format!("inconclusive: {why}")),
+            _ if !self.not_landed.is_empty() => {
+                Err(format!("inconclusive: this did not land: {}", self.not_landed.join(", ")))
+            }
+            (Verdict::Pass, Some(Expectation::Pass) | None) | (Verdict::Violation(_), None) => Ok(()),
+            (Verdict::Violation(it), Some(Expectation::Violation(expected))) if it.invariant == expected => Ok(()),
+            (Verdict::Violation(it), Some(expected)) => Err(format!("violation {}, expected {expected}", it.invariant)),
+            (Verdict::Pass, Some(expected)) => Err(format!("pass, expected {expected}")),
+        }
+    }
+}
+
+/// Runs a pinned plan so many times, at least once.
+pub fn replay(chain: &Chain<'_>, file: &PlanFile, times: u32) -> Replay {
+    let mut run = chain.run(&file.plan);
+    let mut same = vec![kind(&run.judgement.verdict)];
+    for _ in 1..times.max(1) {
+        run = chain.run(&file.plan);
+        same.push(kind(&run.judgement.verdict));
+    }
+    let last = kind(&run.judgement.verdict);
+    let agreed = same.iter().filter(|it| **it == last).count();
+    let agreed = (u32::try_from(agreed).unwrap_or(u32::MAX), times.max(1));
+    let divergence = diverges(&file.recorded, &run.history.trace());
+    let not_landed = not_landed(&file.plan, &run.history);
+    Replay { run, agreed, divergence, not_landed }
+}
+
+fn kind(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Pass => "pass".into(),
+        Verdict::Violation(it) => it.invariant.to_string(),
+        Verdict::Inconclusive(_) => "inconclusive".into(),
+    }
+}
+
+/// The first step at which two traces differ. A plan that was never recorded diverges from nothing.
+fn diverges(recorded: &[String], now: &[String]) -> Option<String> {
+    if recorded.is_empty() {
+        return None;
+    }
+    let at = (0..recorded.len().max(now.len())).find(|it| recorded.get(*it) != now.get(*it))?;
+    let show = |lines: &[String]| lines.get(at).map_or_else(|| "the end".to_owned(), |it| format!("`{it}`"));
+    Some(format!("step {}: recorded {}, now {}", at + 1, show(recorded), show(now)))
+}
