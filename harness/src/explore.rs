@@ -34,8 +34,8 @@ pub struct Exploration {
     pub folder: Option<PathBuf>,
     /// How much each shrinking may cost.
     pub budget: Budget,
-    /// Whether the first finding ends it.
-    pub stop_at_first: bool,
+    /// What ends it before its budgets are used up.
+    pub stop_at: StopAt,
 }
 
 impl Default for Exploration {
@@ -49,9 +49,20 @@ impl Default for Exploration {
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
             folder: None,
             budget: Budget::default(),
-            stop_at_first: false,
+            stop_at: StopAt::Budget,
         }
     }
+}
+
+/// What ends an exploration before its budgets are used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopAt {
+    /// Nothing: it goes on after a violation.
+    Budget,
+    /// The first finding.
+    First,
+    /// The first finding that breaks this invariant.
+    Found(Invariant),
 }
 
 /// One distinct violation.
@@ -118,13 +129,18 @@ pub fn explore(
         found: Mutex::default(),
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..exploration.jobs.max(1)).map(|_| scope.spawn(|| shared.work())).collect();
+        let workers: Vec<_> = (0..exploration.jobs.max(1))
+            .map(|_| scope.spawn(|| shared.work()))
+            .collect();
         while workers.iter().any(|it| !it.is_finished()) {
             std::thread::sleep(Duration::from_millis(20));
             progress(shared.progress());
         }
     });
-    let mut explored = shared.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut explored = shared
+        .found
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
     explored.took = shared.started.elapsed();
     explored.interrupted = stop.load(Ordering::Relaxed);
     explored
@@ -146,7 +162,11 @@ const SECOND_LOOK: u64 = 50;
 impl Shared<'_> {
     fn progress(&self) -> Progress {
         let findings = self.found().findings.len();
-        Progress { plans: self.done.load(Ordering::Relaxed), findings, elapsed: self.started.elapsed() }
+        Progress {
+            plans: self.done.load(Ordering::Relaxed),
+            findings,
+            elapsed: self.started.elapsed(),
+        }
     }
 
     fn found(&self) -> std::sync::MutexGuard<'_, Explored> {
@@ -154,8 +174,18 @@ impl Shared<'_> {
     }
 
     fn is_over(&self) -> bool {
-        let first = self.exploration.stop_at_first && !self.found().findings.is_empty();
-        first || self.stop.load(Ordering::Relaxed) || self.started.elapsed() > self.exploration.time
+        let wanted = match self.exploration.stop_at {
+            StopAt::Budget => false,
+            StopAt::First => !self.found().findings.is_empty(),
+            StopAt::Found(it) => self
+                .found()
+                .findings
+                .iter()
+                .any(|found| found.counterexample.violation.invariant == it),
+        };
+        wanted
+            || self.stop.load(Ordering::Relaxed)
+            || self.started.elapsed() > self.exploration.time
     }
 
     fn work(&self) {
@@ -170,7 +200,12 @@ impl Shared<'_> {
             let number = nth * shards + shard;
             let mut random = random_for(self.exploration.seed, number);
             let capabilities = self.subject.capabilities();
-            let plan = generate(&self.exploration.profile, capabilities, self.subject.extension(), &mut random);
+            let plan = generate(
+                &self.exploration.profile,
+                capabilities,
+                self.subject.extension(),
+                &mut random,
+            );
             let run = chain.run(&plan);
             let plans = self.done.fetch_add(1, Ordering::Relaxed) + 1;
             coverage.add(&plan, &run);
@@ -182,7 +217,14 @@ impl Shared<'_> {
         self.found().coverage.merge(coverage);
     }
 
-    fn violated(&self, chain: &Chain<'_>, plan: &Plan, invariant: Invariant, origin: &str, plans: u64) {
+    fn violated(
+        &self,
+        chain: &Chain<'_>,
+        plan: &Plan,
+        invariant: Invariant,
+        origin: &str,
+        plans: u64,
+    ) {
         let after = self.started.elapsed();
         if self.is_known(plan, invariant) {
             return;
@@ -197,11 +239,18 @@ impl Shared<'_> {
         let fingerprint = fingerprint(invariant, &counterexample.plan);
         let known = {
             let mut found = self.found();
-            let known = found.findings.iter_mut().find(|it| it.fingerprint == fingerprint);
+            let known = found
+                .findings
+                .iter_mut()
+                .find(|it| it.fingerprint == fingerprint);
             known.map(|it| it.count += 1).is_some()
         };
         let trace = counterexample.run.history.trace();
-        let path = if known { None } else { self.write(&counterexample.plan, invariant, trace, origin, "minimal") };
+        let path = if known {
+            None
+        } else {
+            self.write(&counterexample.plan, invariant, trace, origin, "minimal")
+        };
         if let Some(raw) = raw {
             // The minimal plan takes its place; if that could not be written, this one is kept.
             if known || path.is_some() {
@@ -210,7 +259,15 @@ impl Shared<'_> {
         }
         if !known {
             let shrinking = begun.elapsed();
-            let finding = Finding { counterexample, fingerprint, count: 1, after_plans: plans, after, shrinking, path };
+            let finding = Finding {
+                counterexample,
+                fingerprint,
+                count: 1,
+                after_plans: plans,
+                after,
+                shrinking,
+                path,
+            };
             self.found().findings.push(finding);
         }
     }
@@ -219,7 +276,8 @@ impl Shared<'_> {
     fn is_known(&self, plan: &Plan, invariant: Invariant) -> bool {
         let mut found = self.found();
         let known = found.findings.iter_mut().find(|it| {
-            it.counterexample.violation.invariant == invariant && embeds(&it.counterexample.plan, plan)
+            it.counterexample.violation.invariant == invariant
+                && embeds(&it.counterexample.plan, plan)
         });
         known.is_some_and(|it| {
             it.count += 1;
@@ -240,19 +298,32 @@ impl Shared<'_> {
             plan: plan.clone(),
             system: Some(self.subject.name().to_owned()),
             expect: Some(Expectation::Violation(invariant)),
-            origin: Some(format!("{origin}, {stage}, unstale {}", env!("CARGO_PKG_VERSION"))),
+            origin: Some(format!(
+                "{origin}, {stage}, unstale {}",
+                env!("CARGO_PKG_VERSION")
+            )),
             recorded,
         };
         let number = self.next.fetch_add(0, Ordering::Relaxed);
         let unique = fingerprint_hash(&format!("{origin}{number}"));
         let name = match stage {
-            "minimal" => format!("{}-{invariant}-{:08x}.toml", self.subject.name(), short_hash(invariant, plan)),
-            _ => format!("{}-{invariant}-unshrunk-{unique:08x}.toml", self.subject.name()),
+            "minimal" => format!(
+                "{}-{invariant}-{:08x}.toml",
+                self.subject.name(),
+                short_hash(invariant, plan)
+            ),
+            _ => format!(
+                "{}-{invariant}-unshrunk-{unique:08x}.toml",
+                self.subject.name()
+            ),
         };
         match write_atomically(folder, &name, &file.to_string()) {
             Ok(path) => Some(path),
             Err(error) => {
-                let text = format!("{}: {error}; the plan was:\n{file}", folder.join(&name).display());
+                let text = format!(
+                    "{}: {error}; the plan was:\n{file}",
+                    folder.join(&name).display()
+                );
                 self.found().unwritten.push(text);
                 None
             }
@@ -270,7 +341,9 @@ fn short_hash(invariant: Invariant, plan: &Plan) -> u32 {
 
 /// FNV-1a: a name that stays the same from build to build.
 fn fingerprint_hash(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    text.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 /// Writes a file whole or not at all.

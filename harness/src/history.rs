@@ -147,7 +147,10 @@ impl From<std::convert::Infallible> for Failure {
 impl Failure {
     /// An error of this class with a text for people.
     pub fn new(class: Class, message: impl fmt::Display) -> Self {
-        Self { class, message: message.to_string() }
+        Self {
+            class,
+            message: message.to_string(),
+        }
     }
 }
 
@@ -215,8 +218,15 @@ impl fmt::Display for Reply {
                 rows(f, some)?;
                 f.write_str(" then dropped")
             }
-            Self::Residue { setting, temp_tables } => {
-                let setting = if *setting { "setting changed" } else { "setting default" };
+            Self::Residue {
+                setting,
+                temp_tables,
+            } => {
+                let setting = if *setting {
+                    "setting changed"
+                } else {
+                    "setting default"
+                };
                 write!(f, "{setting}, {temp_tables} temp tables")
             }
             Self::Extra(words) => f.write_str(words),
@@ -247,7 +257,15 @@ impl History {
             let Some(by) = event.by else { continue };
             match &event.what {
                 What::Invoked(step) => {
-                    spans.insert(by, Span { step, invoked: at, returned: None, outcome: None });
+                    spans.insert(
+                        by,
+                        Span {
+                            step,
+                            invoked: at,
+                            returned: None,
+                            outcome: None,
+                        },
+                    );
                 }
                 What::Returned(outcome) => {
                     if let Some(span) = spans.get_mut(&by) {
@@ -371,16 +389,25 @@ impl Recorder {
 
     /// How this command ended, if it has.
     pub(crate) fn outcome_of(&self, by: By) -> Option<Outcome> {
-        self.log().history.events.iter().rev().find_map(|event| match &event.what {
-            What::Returned(outcome) if event.by == Some(by) => Some(outcome.clone()),
-            _ => None,
-        })
+        self.log()
+            .history
+            .events
+            .iter()
+            .rev()
+            .find_map(|event| match &event.what {
+                What::Returned(outcome) if event.by == Some(by) => Some(outcome.clone()),
+                _ => None,
+            })
     }
 
     /// Arms a fault for the running command, or disarms all.
     pub fn arm(&self, fault: Option<Fault>) {
-        self.shared.interrupt.store(fault == Some(Fault::Interrupt), Ordering::Release);
-        self.shared.refuse_commit.store(fault == Some(Fault::RefuseCommit), Ordering::Release);
+        self.shared
+            .interrupt
+            .store(fault == Some(Fault::Interrupt), Ordering::Release);
+        self.shared
+            .refuse_commit
+            .store(fault == Some(Fault::RefuseCommit), Ordering::Release);
     }
 
     /// Whether the statement that executes now is to be interrupted; the first to ask is told so, once.
@@ -408,7 +435,10 @@ impl Recorder {
         log.open += 1;
         let id = ConnectionId(log.connections);
         let by = log.current;
-        log.history.events.push(Event { by, what: What::Connected(id) });
+        log.history.events.push(Event {
+            by,
+            what: What::Connected(id),
+        });
         id
     }
 
@@ -417,7 +447,10 @@ impl Recorder {
         let mut log = self.log();
         log.open -= 1;
         let by = log.current;
-        log.history.events.push(Event { by, what: What::Disconnected(connection) });
+        log.history.events.push(Event {
+            by,
+            what: What::Disconnected(connection),
+        });
     }
 
     /// How many observed connections are open.
@@ -442,6 +475,9 @@ impl Recorder {
 
     fn log(&self) -> MutexGuard<'_, Log> {
         // A panic while the lock was held leaves a log that is still append-only and whole.
-        self.shared.log.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

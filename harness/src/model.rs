@@ -45,7 +45,11 @@ pub fn admissible(plan: &Plan, capabilities: Capabilities) -> Result<(), Inadmis
         for (step_at, step) in actor.steps.iter().enumerate() {
             let checked = standing.take(step, capabilities).and_then(|()| {
                 let fresh = written(&step.command).is_none_or(|(_, value)| values.insert(value));
-                if fresh { Ok(()) } else { Err("each value may be written only once in a plan".to_owned()) }
+                if fresh {
+                    Ok(())
+                } else {
+                    Err("each value may be written only once in a plan".to_owned())
+                }
             });
             checked.map_err(|why| Inadmissible {
                 actor: ActorId::new(at),
@@ -61,9 +65,9 @@ pub fn admissible(plan: &Plan, capabilities: Capabilities) -> Result<(), Inadmis
 /// The value that a command writes, if it writes one.
 pub fn written(command: &Command) -> Option<(Key, Value)> {
     match *command {
-        Command::Put(key, value) | Command::Insert(key, value, _) | Command::Stale(StaleUse::Put(key, value)) => {
-            Some((key, value))
-        }
+        Command::Put(key, value)
+        | Command::Insert(key, value, _)
+        | Command::Stale(StaleUse::Put(key, value)) => Some((key, value)),
         _ => None,
     }
 }
@@ -86,7 +90,8 @@ impl Standing {
     /// Why it cannot.
     pub fn take(&mut self, step: &Step, capabilities: Capabilities) -> Result<(), String> {
         let command = &step.command;
-        let lacks = |it: Capability| Err(format!("the system does not declare the capability `{it}`"));
+        let lacks =
+            |it: Capability| Err(format!("the system does not declare the capability `{it}`"));
         if let Some(need) = needed(command).filter(|it| !capabilities.has(*it)) {
             return lacks(need);
         }
@@ -102,9 +107,13 @@ impl Standing {
         match command {
             Command::Open if self.session => return Err("the actor has a session already".into()),
             Command::Open => self.session = true,
-            Command::ClosePool if self.session => return Err("the actor holds a session of the pool".into()),
+            Command::ClosePool if self.session => {
+                return Err("the actor holds a session of the pool".into());
+            }
             Command::ClosePool | Command::Extra(_) => {}
-            Command::Stale(_) if !self.retained => return Err("no handle was retained before".into()),
+            Command::Stale(_) if !self.retained => {
+                return Err("no handle was retained before".into());
+            }
             Command::Stale(_) => {}
             _ if !self.session => return Err("the actor has no session: `open` comes first".into()),
             Command::Close => (self.session, self.depth) = (false, 0),
@@ -113,7 +122,10 @@ impl Standing {
             }
             Command::Begin(_) => self.depth += 1,
             Command::Commit | Command::Rollback | Command::Drop => {
-                self.depth = self.depth.checked_sub(1).ok_or("no transaction was begun before")?;
+                self.depth = self
+                    .depth
+                    .checked_sub(1)
+                    .ok_or("no transaction was begun before")?;
             }
             Command::Retain => self.retained = true,
             _ => {}
@@ -126,8 +138,13 @@ impl Standing {
 /// connection is borrowed again and one that was not given back is missed.
 pub fn observers(plan: &Plan, capabilities: Capabilities) -> Vec<Actor> {
     let open = || Step::from(Command::Open);
-    if plan.steps().any(|(_, _, step)| step.command == Command::ClosePool) {
-        return vec![Actor { steps: vec![open()] }];
+    if plan
+        .steps()
+        .any(|(_, _, step)| step.command == Command::ClosePool)
+    {
+        return vec![Actor {
+            steps: vec![open()],
+        }];
     }
     (0..u32::from(plan.connections))
         .map(|at| {
@@ -244,11 +261,25 @@ impl Claims {
     /// Draws up the claims; bit *n* of `assignment` says whether the *n*-th unknown outcome took effect.
     pub fn of(history: &History, assignment: u64) -> Self {
         let spans = history.commands();
-        let settled = history.events.iter().position(|it| it.what == What::PlanOver).unwrap_or(history.events.len());
-        let mut keys: BTreeSet<Key> = spans.values().filter_map(|it| touched(&it.step.command)).collect();
+        let settled = history
+            .events
+            .iter()
+            .position(|it| it.what == What::PlanOver)
+            .unwrap_or(history.events.len());
+        let mut keys: BTreeSet<Key> = spans
+            .values()
+            .filter_map(|it| touched(&it.step.command))
+            .collect();
         keys.remove(&Key::OBSERVER);
-        let mut walk =
-            Walk { history, assignment, settled, keys, claims: Self::default(), actors: BTreeMap::new(), bits: 0 };
+        let mut walk = Walk {
+            history,
+            assignment,
+            settled,
+            keys,
+            claims: Self::default(),
+            actors: BTreeMap::new(),
+            bits: 0,
+        };
         for (at, event) in history.events.iter().enumerate() {
             let Some(by) = event.by else { continue };
             match &event.what {
@@ -336,19 +367,34 @@ impl Walk<'_> {
         };
         match &span.step.command {
             Command::Open if done => {
-                let session = Session { actor: by.actor, opened: at, ended: self.history.events.len() };
+                let session = Session {
+                    actor: by.actor,
+                    opened: at,
+                    ended: self.history.events.len(),
+                };
                 self.claims.sessions.push(session);
                 let id = self.claims.sessions.len() - 1;
-                *self.place(by.actor) = Place { session: Some(id), ..Place::default() };
+                *self.place(by.actor) = Place {
+                    session: Some(id),
+                    ..Place::default()
+                };
             }
             Command::Close => self.drop_frames(by.actor, at),
             Command::Begin(_) if done => {
-                let frame = Frame { begun: span.invoked, raw: false, writes: Vec::new() };
+                let frame = Frame {
+                    begun: span.invoked,
+                    raw: false,
+                    writes: Vec::new(),
+                };
                 self.place(by.actor).frames.push(frame);
             }
             Command::Raw(Residue::Transaction) if self.place(by.actor).frames.is_empty() => {
                 if done || unknown && self.decide() {
-                    let frame = Frame { begun: span.invoked, raw: true, writes: Vec::new() };
+                    let frame = Frame {
+                        begun: span.invoked,
+                        raw: true,
+                        writes: Vec::new(),
+                    };
                     self.place(by.actor).frames.push(frame);
                 }
             }
@@ -364,7 +410,13 @@ impl Walk<'_> {
             }
             command => {
                 if let Some((key, value)) = effect_of(command) {
-                    self.write(Pending { by, key, value }, span.invoked, at, outcome, unknown);
+                    self.write(
+                        Pending { by, key, value },
+                        span.invoked,
+                        at,
+                        outcome,
+                        unknown,
+                    );
                 }
                 if let Outcome::Done(reply) = outcome {
                     self.read(by, span, at, reply);
@@ -373,7 +425,14 @@ impl Walk<'_> {
         }
     }
 
-    fn write(&mut self, pending: Pending, from: usize, at: usize, outcome: &Outcome, unknown: bool) {
+    fn write(
+        &mut self,
+        pending: Pending,
+        from: usize,
+        at: usize,
+        outcome: &Outcome,
+        unknown: bool,
+    ) {
         if matches!(outcome, Outcome::Done(Reply::Changed(false))) {
             return;
         }
@@ -384,7 +443,14 @@ impl Walk<'_> {
             match self.place(by.actor).frames.last_mut() {
                 Some(frame) => frame.writes.push(pending),
                 None => {
-                    self.claims.committed.push(Write { by, key, value, from, until, assumed: unknown });
+                    self.claims.committed.push(Write {
+                        by,
+                        key,
+                        value,
+                        from,
+                        until,
+                        assumed: unknown,
+                    });
                     if done {
                         self.claims.autocommitted.push(Statement { by, at });
                     }
@@ -406,9 +472,19 @@ impl Walk<'_> {
             return;
         }
         let until = if done { at } else { self.settled };
-        self.claims.transactions.push(Transaction { end: at, writes: frame.writes.iter().map(|it| it.by).collect() });
+        self.claims.transactions.push(Transaction {
+            end: at,
+            writes: frame.writes.iter().map(|it| it.by).collect(),
+        });
         for Pending { by, key, value } in last_per_key(&frame.writes) {
-            self.claims.committed.push(Write { by, key, value, from, until, assumed });
+            self.claims.committed.push(Write {
+                by,
+                key,
+                value,
+                from,
+                until,
+                assumed,
+            });
         }
     }
 
@@ -420,10 +496,14 @@ impl Walk<'_> {
 
     /// The frame's work is undone.
     fn bury(&mut self, actor: ActorId, frame: Frame, at: usize, assumed: bool) {
-        self.claims.dead.extend(frame.writes.iter().flat_map(|it| dead(it, at, assumed)));
+        self.claims
+            .dead
+            .extend(frame.writes.iter().flat_map(|it| dead(it, at, assumed)));
         if self.place(actor).frames.is_empty() && !frame.raw {
             let writes = frame.writes.iter().map(|it| it.by).collect();
-            self.claims.transactions.push(Transaction { end: at, writes });
+            self.claims
+                .transactions
+                .push(Transaction { end: at, writes });
         }
     }
 
@@ -445,7 +525,14 @@ impl Walk<'_> {
         self.end_session(actor, at);
         for frame in std::mem::take(&mut self.place(actor).frames) {
             for Pending { by, key, value } in frame.writes {
-                let limbo = Write { by, key, value, from: at, until: usize::MAX, assumed: false };
+                let limbo = Write {
+                    by,
+                    key,
+                    value,
+                    from: at,
+                    until: usize::MAX,
+                    assumed: false,
+                };
                 self.claims.committed.push(limbo);
             }
         }
@@ -454,7 +541,9 @@ impl Walk<'_> {
     fn read(&mut self, by: By, span: &Span<'_>, at: usize, reply: &Reply) {
         let one = |key: Key, seen: Option<Value>| (key, seen);
         let seen: Vec<(Key, Option<Value>)> = match (reply, &span.step.command) {
-            (Reply::Value(value), Command::Get(key) | Command::Stale(StaleUse::Get(key))) => vec![one(*key, *value)],
+            (Reply::Value(value), Command::Get(key) | Command::Stale(StaleUse::Get(key))) => {
+                vec![one(*key, *value)]
+            }
             (Reply::Rows(rows), _) => all_keys(&self.keys, rows, None),
             (Reply::FirstRows(rows), _) => match rows.last() {
                 Some((last, _)) => all_keys(&self.keys, rows, Some(*last)),
@@ -465,11 +554,24 @@ impl Walk<'_> {
         let place = self.place(by.actor);
         let from = place.frames.first().map_or(span.invoked, |it| it.begun);
         let own = |key: Key| {
-            let writes = place.frames.iter().rev().flat_map(|it| it.writes.iter().rev());
+            let writes = place
+                .frames
+                .iter()
+                .rev()
+                .flat_map(|it| it.writes.iter().rev());
             writes.clone().find(|it| it.key == key).map(|it| it.value)
         };
-        let reads: Vec<_> =
-            seen.into_iter().map(|(key, seen)| Read { by, key, seen, own: own(key), from, at }).collect();
+        let reads: Vec<_> = seen
+            .into_iter()
+            .map(|(key, seen)| Read {
+                by,
+                key,
+                seen,
+                own: own(key),
+                from,
+                at,
+            })
+            .collect();
         self.claims.reads.extend(reads);
     }
 }
@@ -483,7 +585,12 @@ pub(crate) fn effect_of(command: &Command) -> Option<(Key, Option<Value>)> {
 }
 
 fn dead(write: &Pending, end: usize, assumed: bool) -> Option<Dead> {
-    Some(Dead { by: write.by, value: write.value?, end, assumed })
+    Some(Dead {
+        by: write.by,
+        value: write.value?,
+        end,
+        assumed,
+    })
 }
 
 fn last_per_key(writes: &[Pending]) -> Vec<Pending> {
@@ -495,9 +602,16 @@ fn last_per_key(writes: &[Pending]) -> Vec<Pending> {
 }
 
 /// The rows, and for every other key up to the last one its absence.
-fn all_keys(keys: &BTreeSet<Key>, rows: &[(Key, Value)], last: Option<Key>) -> Vec<(Key, Option<Value>)> {
-    let mut seen: BTreeMap<Key, Option<Value>> =
-        keys.iter().filter(|it| last.is_none_or(|last| **it <= last)).map(|it| (*it, None)).collect();
+fn all_keys(
+    keys: &BTreeSet<Key>,
+    rows: &[(Key, Value)],
+    last: Option<Key>,
+) -> Vec<(Key, Option<Value>)> {
+    let mut seen: BTreeMap<Key, Option<Value>> = keys
+        .iter()
+        .filter(|it| last.is_none_or(|last| **it <= last))
+        .map(|it| (*it, None))
+        .collect();
     seen.extend(rows.iter().map(|(key, value)| (*key, Some(*value))));
     seen.into_iter().collect()
 }

@@ -155,12 +155,18 @@ impl Capabilities {
 
     /// The set of these capabilities.
     pub fn of(capabilities: impl IntoIterator<Item = Capability>) -> Self {
-        Self(capabilities.into_iter().fold(0, |set, it| set | 1 << it as u16))
+        Self(
+            capabilities
+                .into_iter()
+                .fold(0, |set, it| set | 1 << it as u16),
+        )
     }
 
     /// Everything that a plain SQLite pool can do: all but retention and extensions.
     pub fn sqlite() -> Self {
-        Self::of(Capability::ALL).without(Capability::Retention).without(Capability::Extension)
+        Self::of(Capability::ALL)
+            .without(Capability::Retention)
+            .without(Capability::Extension)
     }
 
     /// The set with this one as well.
@@ -189,17 +195,25 @@ impl Capabilities {
 /// The capability without which a command cannot be asked for.
 pub fn needed(command: &Command) -> Option<Capability> {
     match command {
-        Command::Open | Command::Close | Command::Put(..) | Command::Get(_) | Command::Delete(_) | Command::Scan => None,
+        Command::Open
+        | Command::Close
+        | Command::Put(..)
+        | Command::Get(_)
+        | Command::Delete(_)
+        | Command::Scan => None,
         Command::Fail | Command::Slow => None,
         Command::Insert(_, _, crate::plan::Conflict::Abort) => None,
         Command::Insert(..) => Some(Capability::ConflictClauses),
-        Command::Begin(crate::plan::BeginMode::Plain) | Command::Commit | Command::Rollback | Command::Drop => {
-            Some(Capability::Transactions)
-        }
+        Command::Begin(crate::plan::BeginMode::Plain)
+        | Command::Commit
+        | Command::Rollback
+        | Command::Drop => Some(Capability::Transactions),
         Command::Begin(_) => Some(Capability::ExplicitBegin),
         Command::Stream(_) => Some(Capability::Streams),
         Command::Raw(_) | Command::Inspect => Some(Capability::RawSql),
-        Command::Retain | Command::Stale(StaleUse::Get(_) | StaleUse::Put(..)) => Some(Capability::Retention),
+        Command::Retain | Command::Stale(StaleUse::Get(_) | StaleUse::Put(..)) => {
+            Some(Capability::Retention)
+        }
         Command::ClosePool => Some(Capability::ClosePool),
         Command::Extra(_) => Some(Capability::Extension),
     }

@@ -54,8 +54,15 @@ impl System for Guarded {
 
     async fn start(database: &Database) -> Result<Self, Failure> {
         let permits = Arc::new(Semaphore::new(usize::from(database.connections())));
-        let shelf = Shelf { idle: RefCell::default(), permits, closed: Cell::new(false) };
-        Ok(Self { shelf: Rc::new(shelf), connector: database.connector() })
+        let shelf = Shelf {
+            idle: RefCell::default(),
+            permits,
+            closed: Cell::new(false),
+        };
+        Ok(Self {
+            shelf: Rc::new(shelf),
+            connector: database.connector(),
+        })
     }
 
     async fn actor(&self, mut port: Port) {
@@ -64,7 +71,10 @@ impl System for Guarded {
         while let Some(command) = port.next().await {
             match (&command, &session) {
                 (Command::Open, None) => {
-                    session = port.run(self.open()).await.map(|lease| Rc::new(Mutex::new(lease)));
+                    session = port
+                        .run(self.open())
+                        .await
+                        .map(|lease| Rc::new(Mutex::new(lease)));
                 }
                 (Command::ClosePool, None) => {
                     port.run(self.shelf.close()).await;
@@ -82,7 +92,8 @@ impl System for Guarded {
                     port.run(std::future::ready(Ok::<_, Failure>(()))).await;
                 }
                 (Command::Stale(usage), _) => {
-                    port.ask(use_retained(retained.clone(), *usage), Reply::clone).await;
+                    port.ask(use_retained(retained.clone(), *usage), Reply::clone)
+                        .await;
                 }
                 (_, Some(lease)) => lease.lock().await.serve(&command, &mut port).await,
                 (_, None) => {}
@@ -99,14 +110,25 @@ impl System for Guarded {
 impl Guarded {
     async fn open(&self) -> Result<Lease, Failure> {
         let permits = Arc::clone(&self.shelf.permits);
-        let permit = permits.acquire_owned().await.map_err(|it| Failure::new(Class::Closed, it))?;
+        let permit = permits
+            .acquire_owned()
+            .await
+            .map_err(|it| Failure::new(Class::Closed, it))?;
         let idle = self.shelf.idle.borrow_mut().pop();
         let connection = match idle {
             Some(connection) => connection,
             None => self.connector.connect().await?,
         };
         let shelf = Rc::clone(&self.shelf);
-        Ok(Lease { connection: Some(connection), shelf, depth: 0, aborted: false, lost: false, raw: false, _permit: permit })
+        Ok(Lease {
+            connection: Some(connection),
+            shelf,
+            depth: 0,
+            aborted: false,
+            lost: false,
+            raw: false,
+            _permit: permit,
+        })
     }
 }
 
@@ -115,7 +137,9 @@ impl Shelf {
         self.closed.set(true);
         self.permits.close();
         loop {
-            let Some(connection) = self.idle.borrow_mut().pop() else { return Ok(()) };
+            let Some(connection) = self.idle.borrow_mut().pop() else {
+                return Ok(());
+            };
             connection.close().await?;
         }
     }
@@ -124,7 +148,9 @@ impl Shelf {
 /// The release gate: a connection goes back only if nothing can be left on it.
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
         if self.lost || self.raw || self.depth > 0 || self.shelf.closed.get() {
             tokio::spawn(connection.close());
         } else {
@@ -150,6 +176,7 @@ impl Lease {
                 None => self.statement(command, port).await,
             },
         }
+        self.lost |= port.last() == Ended::Cancelled;
     }
 
     async fn statement(&mut self, command: &Command, port: &mut Port) {
@@ -159,23 +186,35 @@ impl Lease {
             self.raw |= matches!(command, Command::Raw(_));
             statement(self.connection(), command, port).await;
         }
-        self.lost |= port.last() == Ended::Cancelled;
         self.aborted |= self.depth > 0 && port.last() == Ended::Failed;
     }
 
     /// Why nothing may run here before the transaction, or the session, has ended.
     fn refusal(&self) -> Option<Failure> {
         if self.lost {
-            return Some(Failure::new(Class::Closed, "an earlier call was cut off: close the session"));
+            return Some(Failure::new(
+                Class::Closed,
+                "an earlier call was cut off: close the session",
+            ));
         }
-        self.aborted.then(|| Failure::new(Class::NoTransaction, "an earlier statement failed: roll back"))
+        self.aborted.then(|| {
+            Failure::new(
+                Class::NoTransaction,
+                "an earlier statement failed: roll back",
+            )
+        })
     }
 
     async fn begin(&mut self, mode: BeginMode) -> Result<(), Failure> {
         let sql = match (self.depth, begin_statement(mode)) {
             (0, statement) => statement.unwrap_or("begin").to_owned(),
             (depth, None) => format!("savepoint s{depth}"),
-            (_, Some(_)) => return Err(Failure::new(Class::Mistake, "an explicit begin cannot be nested")),
+            (_, Some(_)) => {
+                return Err(Failure::new(
+                    Class::Mistake,
+                    "an explicit begin cannot be nested",
+                ));
+            }
         };
         self.execute(sql).await?;
         self.depth += 1;
@@ -209,7 +248,8 @@ impl Lease {
         }
         if self.depth > 0 {
             if !self.aborted {
-                self.execute(format!("rollback to s{0}; release s{0}", self.depth)).await?;
+                self.execute(format!("rollback to s{0}; release s{0}", self.depth))
+                    .await?;
             }
             return Ok(());
         }
@@ -234,13 +274,18 @@ impl Lease {
     }
 
     fn connection(&mut self) -> &mut SqliteConnection {
-        self.connection.as_mut().expect("a lease keeps its connection until it is dropped")
+        self.connection
+            .as_mut()
+            .expect("a lease keeps its connection until it is dropped")
     }
 }
 
 async fn use_retained(handle: Weak<Mutex<Lease>>, usage: StaleUse) -> Result<Reply, Failure> {
     let Some(lease) = handle.upgrade() else {
-        return Err(Failure::new(Class::Stale, "this handle's session has ended: resolve it again"));
+        return Err(Failure::new(
+            Class::Stale,
+            "this handle's session has ended: resolve it again",
+        ));
     };
     let mut lease = lease.lock().await;
     if let Some(refusal) = lease.refusal() {
