@@ -242,8 +242,12 @@ fn is_async(item: &str, lines: &[&str]) -> bool {
         .iter()
         .position(|line| line.ends_with(['{', '}', ';']))
         .unwrap_or(0);
-    let signature = lines[..=last].join("\n");
-    let before_bounds = signature.split("where").next().unwrap_or_default();
+    let words: Vec<&str> = lines[..=last]
+        .iter()
+        .flat_map(|line| line.split_whitespace())
+        .collect();
+    let signature = words.join(" ");
+    let before_bounds = signature.split(" where ").next().unwrap_or_default();
     before_bounds
         .rsplit_once(") -> ")
         .is_some_and(|(_, returned)| returned.contains("Future<"))
@@ -311,15 +315,16 @@ fn comment_or_literal(rest: &str) -> usize {
         quoted[1..]
             .find(&end)
             .map_or(rest.len(), |at| hashes + 2 + at + end.len())
-    } else if rest.starts_with('"') {
-        quoted(rest)
-    } else if rest.starts_with("'\\")
-        || (rest.starts_with('\'') && rest.chars().nth(2) == Some('\''))
-    {
+    } else if rest.starts_with('"') || is_character(rest) {
         quoted(rest)
     } else {
         0
     }
+}
+
+/// Whether this begins with a character literal; else its quote belongs to a lifetime.
+fn is_character(rest: &str) -> bool {
+    rest.starts_with("'\\") || (rest.starts_with('\'') && rest.chars().nth(2) == Some('\''))
 }
 
 /// The length of a literal up to the quote it begins with, unless that is escaped.

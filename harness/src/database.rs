@@ -236,14 +236,14 @@ async fn observe(connection: &mut SqliteConnection, recorder: Recorder) -> Resul
         let stamp = progress.stamp();
         if reported != stamp {
             reported = stamp;
-            progress.record(What::Served(closing.id));
+            progress.record_evidence(closing.id, What::Served(closing.id));
         }
         !progress.take_interrupt()
     });
     let update = recorder.clone();
     handle.set_update_hook(move |change| {
         if change.database == "main" {
-            update.record(What::Wrote(id));
+            update.record_evidence(id, What::Wrote(id));
         }
     });
     let commit = recorder.clone();
@@ -251,10 +251,10 @@ async fn observe(connection: &mut SqliteConnection, recorder: Recorder) -> Resul
         if commit.take_refuse_commit() {
             return false;
         }
-        commit.record(What::Committed(id));
+        commit.record_evidence(id, What::Committed(id));
         true
     });
-    handle.set_rollback_hook(move || recorder.record(What::RolledBack(id)));
+    handle.set_rollback_hook(move || recorder.record_evidence(id, What::RolledBack(id)));
     Ok(())
 }
 

@@ -227,7 +227,7 @@ impl<'a, S: System> Stage<'a, S> {
         };
         performer.blocked.set(stop == Stop::Blocked);
         if stop == Stop::Blocked {
-            self.recorder.record(What::Blocked);
+            self.recorder.record_blocked();
         }
         if stop != Stop::Reply
             && let Some(fault) = performer.fault.take()

@@ -349,6 +349,8 @@ struct Shared {
 struct Log {
     history: History,
     current: Option<By>,
+    /// The connections that work for a blocked command, whoever runs meanwhile.
+    bound: BTreeMap<ConnectionId, By>,
     connections: u16,
     open: u16,
 }
@@ -361,9 +363,40 @@ impl Recorder {
         log.history.events.push(Event { by, what });
     }
 
+    /// Appends what a connection did: it belongs to the running command, or to the blocked one that the connection works
+    /// for.
+    pub fn record_evidence(&self, connection: ConnectionId, what: What) {
+        let mut log = self.log();
+        let by = log.bound.get(&connection).copied().or(log.current);
+        log.history.events.push(Event { by, what });
+    }
+
     /// Appends an event that belongs to this command.
     pub fn record_for(&self, by: By, what: What) {
-        self.log().history.events.push(Event { by: Some(by), what });
+        let mut log = self.log();
+        log.bound.retain(|_, it| *it != by);
+        log.history.events.push(Event { by: Some(by), what });
+    }
+
+    /// The running command is blocked: what its connections do from now on, until it ends, is still its own.
+    pub fn record_blocked(&self) {
+        let mut log = self.log();
+        let Some(by) = log.current else { return };
+        let served = log
+            .history
+            .events
+            .iter()
+            .filter(|it| it.by == Some(by))
+            .filter_map(|it| match it.what {
+                What::Served(connection) => Some((connection, by)),
+                _ => None,
+            });
+        let served: Vec<_> = served.collect();
+        log.bound.extend(served);
+        log.history.events.push(Event {
+            by: Some(by),
+            what: What::Blocked,
+        });
     }
 
     /// From now on, what the database does belongs to this command.

@@ -94,7 +94,12 @@ pub fn no_leak(view: &View<'_>) -> Checked {
 /// After the faults and cancels are over, the next caller succeeds.
 pub fn recovers(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
-    if view.pool_closed.is_some() {
+    // A close that was cut off may still have closed it.
+    if view
+        .spans
+        .values()
+        .any(|it| it.step.command == Command::ClosePool && it.outcome.is_some())
+    {
         return checked;
     }
     for (_, span) in observations(view) {

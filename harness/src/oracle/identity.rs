@@ -3,7 +3,7 @@
 //!
 //! They rest on evidence from below the system: the database's hooks say which connection served, wrote, committed.
 //!
-//! Not checked: anything on connections that the hooks do not see; which connection served a command that failed or was
+//! Not checked: anything in a history in which a command waited before its connection was known; anything on connections that the hooks do not see; which connection served a command that failed or was
 //! cancelled; residue other than transactions, one setting and temporary tables; duplicate effects of a statement while
 //! a cancelled write may still be under way; a read-only transaction that stays open.
 

@@ -126,6 +126,22 @@ impl<'a> View<'a> {
         self.stragglers
     }
 
+    /// A command that was blocked before its connection was known: what that connection did meanwhile may be recorded
+    /// under anybody's name.
+    fn is_anonymous(history: &History, spans: &BTreeMap<By, Span<'_>>) -> bool {
+        history.events.iter().enumerate().any(|(at, event)| {
+            let Some(by) = event.by.filter(|_| event.what == What::Blocked) else {
+                return false;
+            };
+            let waits_for_pool =
+                |it: &Span<'_>| matches!(it.step.command, Command::Open | Command::ClosePool);
+            let known = |it: &crate::history::Event| {
+                it.by == Some(by) && matches!(it.what, What::Served(_))
+            };
+            !spans.get(&by).is_some_and(waits_for_pool) && !history.events[..at].iter().any(known)
+        })
+    }
+
     /// A write that was cut off and left no trace under its own name may still leave one under another's.
     fn may_straggle(&self, by: By, span: &Span<'_>) -> bool {
         let cut_off =

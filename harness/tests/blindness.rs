@@ -1,0 +1,285 @@
+//! Each invariant has a history that only it condemns: an oracle without that check lets it pass.
+//!
+//! The histories are written by hand. A case is what happened on the way; the frame around it (plan over, stopped, final
+//! state) is the same for all.
+
+use std::collections::BTreeMap;
+
+use unstale_harness::history::{
+    By, Class, ConnectionId, Event, Failure, History, Outcome, Reply, What,
+};
+use unstale_harness::oracle::{Invariant, Oracle, Verdict};
+use unstale_harness::plan::{ActorId, Key, Phase, Step, Value};
+
+/// Writes histories down.
+#[derive(Default)]
+struct Script {
+    events: Vec<Event>,
+    taken: BTreeMap<usize, usize>,
+}
+
+const C1: ConnectionId = ConnectionId(1);
+
+impl Script {
+    fn push(&mut self, actor: usize, what: What) -> &mut Self {
+        let step = self.taken.get(&actor).copied().unwrap_or(1) - 1;
+        let by = (actor < usize::MAX).then(|| By {
+            actor: ActorId::new(actor),
+            step,
+        });
+        self.events.push(Event { by, what });
+        self
+    }
+
+    /// Something that belongs to no command.
+    fn note(&mut self, what: What) -> &mut Self {
+        self.events.push(Event { by: None, what });
+        self
+    }
+
+    fn invoke(&mut self, actor: usize, text: &str) -> &mut Self {
+        *self.taken.entry(actor).or_default() += 1;
+        let step: Step = text.parse().expect("the step is written by hand");
+        self.push(actor, What::Invoked(step))
+    }
+
+    fn command(
+        &mut self,
+        actor: usize,
+        text: &str,
+        evidence: &[What],
+        outcome: Outcome,
+    ) -> &mut Self {
+        self.invoke(actor, text);
+        for what in evidence {
+            self.push(actor, what.clone());
+        }
+        self.push(actor, What::Returned(outcome))
+    }
+
+    fn done(&mut self, actor: usize, text: &str, evidence: &[What]) -> &mut Self {
+        self.command(actor, text, evidence, Outcome::Done(Reply::Done))
+    }
+
+    fn get(&mut self, actor: usize, text: &str, value: Option<Value>) -> &mut Self {
+        self.command(actor, text, &[], Outcome::Done(Reply::Value(value)))
+    }
+
+    fn failed(&mut self, actor: usize, text: &str, class: Class) -> &mut Self {
+        self.command(
+            actor,
+            text,
+            &[],
+            Outcome::Failed(Failure::new(class, "an error")),
+        )
+    }
+
+    /// The end of every history: two actors were planned, the third and later ones observe.
+    fn finish(&mut self, rows: &[(u8, Value)]) -> History {
+        self.note(What::Stopped);
+        let rows = rows
+            .iter()
+            .map(|(key, value)| (Key(*key), *value))
+            .collect();
+        self.note(What::FinalState(rows));
+        History {
+            events: std::mem::take(&mut self.events),
+            planned: 2,
+        }
+    }
+}
+
+fn autocommit() -> [What; 3] {
+    [What::Served(C1), What::Wrote(C1), What::Committed(C1)]
+}
+
+/// The history that breaks the invariant, and a twin that differs in that point alone and passes.
+fn case(invariant: Invariant) -> Option<(History, History)> {
+    let script = Script::default;
+    let build = |write: &dyn Fn(&mut Script, bool) -> History| {
+        (write(&mut script(), true), write(&mut script(), false))
+    };
+    Some(match invariant {
+        Invariant::NoStaleUse => build(&|s, broken| {
+            s.done(0, "open", &[])
+                .done(0, "retain", &[])
+                .done(0, "close", &[]);
+            if broken {
+                s.get(0, "stale get k1", None)
+            } else {
+                s.failed(0, "stale get k1", Class::Stale)
+            };
+            s.finish(&[])
+        }),
+        Invariant::StaleIsNamed => build(&|s, broken| {
+            let class = if broken { Class::Closed } else { Class::Stale };
+            s.done(0, "open", &[])
+                .done(0, "retain", &[])
+                .done(0, "close", &[])
+                .failed(0, "stale get k1", class);
+            s.finish(&[])
+        }),
+        Invariant::NoCrossScope => build(&|s, broken| {
+            let other = ConnectionId(if broken { 1 } else { 2 });
+            s.done(0, "open", &[]).done(1, "open", &[]);
+            s.command(
+                0,
+                "get k1",
+                &[What::Served(C1)],
+                Outcome::Done(Reply::Value(None)),
+            );
+            s.command(
+                1,
+                "get k1",
+                &[What::Served(other)],
+                Outcome::Done(Reply::Value(None)),
+            );
+            s.finish(&[])
+        }),
+        Invariant::CommittedDurable => build(&|s, broken| {
+            s.done(0, "open", &[]).done(0, "put k1 1", &autocommit());
+            s.finish(if broken { &[] } else { &[(1, 1)] })
+        }),
+        Invariant::RolledBackInvisible => build(&|s, broken| {
+            s.done(0, "open", &[])
+                .done(0, "begin", &[])
+                .done(0, "put k1 1", &[])
+                .done(0, "rollback", &[]);
+            s.finish(if broken { &[(1, 1)] } else { &[] })
+        }),
+        Invariant::ScopeAtomic => build(&|s, broken| {
+            s.done(0, "open", &[])
+                .done(0, "begin", &[])
+                .done(0, "put k1 1", &[])
+                .done(0, "put k2 2", &[]);
+            s.command(
+                0,
+                "commit cancel@sent",
+                &[],
+                Outcome::Cancelled(Phase::Sent),
+            );
+            s.finish(if broken { &[(1, 1)] } else { &[(1, 1), (2, 2)] })
+        }),
+        Invariant::NoDuplicateEffect => build(&|s, broken| {
+            let evidence = if broken {
+                [autocommit(), autocommit()].concat()
+            } else {
+                autocommit().to_vec()
+            };
+            s.done(0, "open", &[]).done(0, "put k1 1", &evidence);
+            s.finish(&[(1, 1)])
+        }),
+        Invariant::NoResidue => build(&|s, broken| {
+            let seen = Reply::Residue {
+                setting: broken,
+                temp_tables: 0,
+            };
+            s.done(0, "open", &[])
+                .command(0, "inspect", &[], Outcome::Done(seen));
+            s.finish(&[])
+        }),
+        Invariant::TransactionAgreement => build(&|s, broken| {
+            let evidence = autocommit();
+            s.done(0, "open", &[]).done(0, "begin", &[]);
+            s.done(
+                0,
+                "put k1 1",
+                if broken { &evidence } else { &evidence[..2] },
+            )
+            .done(0, "commit", &[]);
+            s.finish(&[(1, 1)])
+        }),
+        Invariant::NoLeak => build(&|s, broken| {
+            s.note(What::Connected(C1));
+            if !broken {
+                s.note(What::Disconnected(C1));
+            }
+            s.finish(&[])
+        }),
+        Invariant::Recovers => build(&|s, broken| {
+            s.note(What::PlanOver).done(2, "open", &[]);
+            if broken {
+                s.failed(2, "put k0 9", Class::Busy)
+            } else {
+                s.done(2, "put k0 9", &[])
+            };
+            s.finish(if broken { &[] } else { &[(0, 9)] })
+        }),
+        Invariant::CloseEnds => build(&|s, broken| {
+            s.done(0, "close-pool", &[]);
+            if broken {
+                s.done(1, "open", &[])
+            } else {
+                s.failed(1, "open", Class::Closed)
+            };
+            s.finish(&[])
+        }),
+        Invariant::NoPanic => build(&|s, broken| {
+            s.invoke(0, "open");
+            if broken {
+                s.push(0, What::Panicked("a panic".into()));
+            }
+            s.finish(&[])
+        }),
+        Invariant::NoHang => build(&|s, broken| {
+            s.invoke(0, "open");
+            if broken {
+                s.push(0, What::Hung);
+            }
+            s.finish(&[])
+        }),
+        // It is the extension's own; `tests/own_system.rs` has its case.
+        Invariant::Extension => return None,
+    })
+}
+
+fn is_blind_to(invariant: Invariant) {
+    let (broken, sound) = case(invariant).expect("the invariant has a case");
+    let found = |oracle: Oracle, history: &History| match oracle.judge(history).verdict {
+        Verdict::Violation(it) => Some(it.invariant),
+        Verdict::Pass => None,
+        Verdict::Inconclusive(why) => panic!("inconclusive: {why}"),
+    };
+    assert_eq!(
+        found(Oracle::default(), &broken),
+        Some(invariant),
+        "the whole oracle"
+    );
+    assert_ne!(
+        found(Oracle::default().without(invariant), &broken),
+        Some(invariant),
+        "the blind oracle"
+    );
+    assert_eq!(found(Oracle::default(), &sound), None, "the sound twin");
+}
+
+macro_rules! blindness {
+    ($($name:ident => $invariant:ident),* $(,)?) => {
+        $(#[test] fn $name() { is_blind_to(Invariant::$invariant); })*
+
+        #[test]
+        fn every_invariant_has_a_case() {
+            let named = [$(Invariant::$invariant),*];
+            for invariant in Invariant::ALL {
+                assert!(invariant == Invariant::Extension || named.contains(&invariant), "{invariant} has no case");
+            }
+        }
+    };
+}
+
+blindness! {
+    stale_use_that_is_served => NoStaleUse,
+    two_sessions_on_one_connection => NoCrossScope,
+    committed_work_that_is_missing => CommittedDurable,
+    rolled_back_work_that_is_there => RolledBackInvisible,
+    half_of_an_unknown_commit => ScopeAtomic,
+    write_that_took_effect_twice => NoDuplicateEffect,
+    setting_of_the_last_borrower => NoResidue,
+    write_that_committed_by_itself => TransactionAgreement,
+    stale_use_with_a_wrong_error => StaleIsNamed,
+    connection_that_stays_open => NoLeak,
+    next_caller_that_fails => Recovers,
+    session_of_a_closed_pool => CloseEnds,
+    panic_of_the_system => NoPanic,
+    command_that_never_ends => NoHang,
+}
