@@ -15,10 +15,7 @@ const PURE_LAYERS: [&str; 6] = ["plan", "history", "model", "oracle", "report", 
 
 #[test]
 fn no_source_file_is_too_long() {
-    check(
-        too_long,
-        "Find the two ideas in the file and give each its own.",
-    );
+    check(too_long, "Find the two ideas in the file and give each its own.");
 }
 
 #[test]
@@ -51,10 +48,7 @@ fn pure_layers_do_no_io_and_read_no_clock() {
     let files = rust_files();
     for layer in PURE_LAYERS {
         let found = files.iter().any(|file| file.pure_layer() == Some(layer));
-        assert!(
-            found,
-            "harness/src has no `{layer}` any more: correct PURE_LAYERS in this file"
-        );
+        assert!(found, "harness/src has no `{layer}` any more: correct PURE_LAYERS in this file");
     }
     check(
         impure,
@@ -83,11 +77,7 @@ fn without_header(file: &RustFile) -> Vec<String> {
 fn left_undone(file: &RustFile) -> Vec<String> {
     let mut wrong = Vec::new();
     for unwanted in ["#[ignore", "todo!(", "unimplemented!(", "dbg!("] {
-        wrong.extend(
-            file.code
-                .match_indices(unwanted)
-                .map(|(at, _)| file.at(at, unwanted)),
-        );
+        wrong.extend(file.code.match_indices(unwanted).map(|(at, _)| file.at(at, unwanted)));
     }
     for allow in ["#[allow(", "#![allow("] {
         for (at, _) in file.code.match_indices(allow) {
@@ -117,9 +107,7 @@ fn without_cancel_safety(file: &RustFile) -> Vec<String> {
         } else if is_trait(item) {
             trait_until = block_end(&code, at);
         }
-        let public = item
-            .strip_prefix("pub ")
-            .or((at < trait_until).then_some(item));
+        let public = item.strip_prefix("pub ").or((at < trait_until).then_some(item));
         if at >= tests_until
             && public.is_some_and(|item| is_async(item, &code[at..]))
             && !docs_above(&code[..at], &text[..at]).any(|doc| doc.trim() == "/// # Cancel safety")
@@ -173,20 +161,12 @@ impl RustFile {
     }
 
     fn pure_layer(&self) -> Option<&str> {
-        let name = self
-            .path
-            .strip_prefix("harness/src/")?
-            .split(['/', '.'])
-            .next()?;
+        let name = self.path.strip_prefix("harness/src/")?.split(['/', '.']).next()?;
         PURE_LAYERS.contains(&name).then_some(name)
     }
 
     fn at(&self, offset: usize, what: &str) -> String {
-        format!(
-            "{}:{}: `{what}`",
-            self.path,
-            self.code[..offset].matches('\n').count() + 1
-        )
+        format!("{}:{}: `{what}`", self.path, self.code[..offset].matches('\n').count() + 1)
     }
 }
 
@@ -194,10 +174,7 @@ impl RustFile {
 fn rust_files() -> Vec<RustFile> {
     let mut files = Vec::new();
     collect(Path::new(env!("CARGO_MANIFEST_DIR")), "", &mut files);
-    assert!(
-        files.iter().any(|file| file.path == "tests/house_rules.rs"),
-        "the walk must at least find this file"
-    );
+    assert!(files.iter().any(|file| file.path == "tests/house_rules.rs"), "the walk must at least find this file");
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files
 }
@@ -205,32 +182,21 @@ fn rust_files() -> Vec<RustFile> {
 fn collect(folder: &Path, prefix: &str, files: &mut Vec<RustFile>) {
     for entry in fs::read_dir(folder).expect("a folder of the repository can be read") {
         let entry = entry.expect("a folder of the repository can be read");
-        let name = entry
-            .file_name()
-            .into_string()
-            .expect("file names of the repository are UTF-8");
+        let name = entry.file_name().into_string().expect("file names of the repository are UTF-8");
         let path = format!("{prefix}{name}");
         if entry.file_type().expect("its type is known").is_dir() {
             if name != "target" && !name.starts_with('.') {
                 collect(&entry.path(), &format!("{path}/"), files);
             }
         } else if name.ends_with(".rs") {
-            let text =
-                fs::read_to_string(entry.path()).expect("a source file can be read and is UTF-8");
+            let text = fs::read_to_string(entry.path()).expect("a source file can be read and is UTF-8");
             files.push(RustFile::new(path, text));
         }
     }
 }
 
 fn is_trait(item: &str) -> bool {
-    [
-        "trait ",
-        "pub trait ",
-        "pub(crate) trait ",
-        "pub(super) trait ",
-    ]
-    .iter()
-    .any(|it| item.starts_with(it))
+    ["trait ", "pub trait ", "pub(crate) trait ", "pub(super) trait "].iter().any(|it| item.starts_with(it))
 }
 
 /// Whether an item, which goes on in these lines, is an `async fn` or a function that returns a future.
@@ -238,40 +204,24 @@ fn is_async(item: &str, lines: &[&str]) -> bool {
     if !item.starts_with("fn ") {
         return item.starts_with("async fn ");
     }
-    let last = lines
-        .iter()
-        .position(|line| line.ends_with(['{', '}', ';']))
-        .unwrap_or(0);
-    let words: Vec<&str> = lines[..=last]
-        .iter()
-        .flat_map(|line| line.split_whitespace())
-        .collect();
+    let last = lines.iter().position(|line| line.ends_with(['{', '}', ';'])).unwrap_or(0);
+    let words: Vec<&str> = lines[..=last].iter().flat_map(|line| line.split_whitespace()).collect();
     let signature = words.join(" ");
     let before_bounds = signature.split(" where ").next().unwrap_or_default();
-    before_bounds
-        .rsplit_once(") -> ")
-        .is_some_and(|(_, returned)| returned.contains("Future<"))
+    before_bounds.rsplit_once(") -> ").is_some_and(|(_, returned)| returned.contains("Future<"))
 }
 
 /// The first line after the block or item that begins in this line.
 fn block_end(code: &[&str], begin: usize) -> usize {
     let indent = |line: &str| line.len() - line.trim_start().len();
     let ends = |line: &&str| line.ends_with(['}', ';']) && indent(line) == indent(code[begin]);
-    code[begin..]
-        .iter()
-        .position(ends)
-        .map_or(code.len(), |lines| begin + lines + 1)
+    code[begin..].iter().position(ends).map_or(code.len(), |lines| begin + lines + 1)
 }
 
 /// The doc comment and attributes that end these lines, upwards.
 fn docs_above<'a>(code: &'a [&str], text: &'a [&str]) -> impl Iterator<Item = &'a str> {
-    let of_this_item =
-        |(code, text): &(&&str, &&str)| !text.is_empty() && !code.ends_with(['{', '}', ';']);
-    code.iter()
-        .zip(text)
-        .rev()
-        .take_while(of_this_item)
-        .map(|(_, text)| *text)
+    let of_this_item = |(code, text): &(&&str, &&str)| !text.is_empty() && !code.ends_with(['{', '}', ';']);
+    code.iter().zip(text).rev().take_while(of_this_item).map(|(_, text)| *text)
 }
 
 fn blank_out_comments_and_literals(text: &str) -> String {
@@ -281,30 +231,17 @@ fn blank_out_comments_and_literals(text: &str) -> String {
         let opaque = comment_or_literal(rest);
         let taken = if opaque > 0 { opaque } else { first.len_utf8() };
         let blank = |it: char| if it == '\n' { it } else { ' ' };
-        code.extend(
-            rest[..taken]
-                .chars()
-                .map(|it| if opaque > 0 { blank(it) } else { it }),
-        );
+        code.extend(rest[..taken].chars().map(|it| if opaque > 0 { blank(it) } else { it }));
         rest = &rest[taken..];
     }
     // No line ends in blanks, so that a rule can look at how it ends in spite of a comment behind it.
-    code.lines()
-        .map(|line| format!("{}\n", line.trim_end()))
-        .collect()
+    code.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 /// How many bytes of comment or literal this begins with; 0 if it begins with code.
 fn comment_or_literal(rest: &str) -> usize {
-    let up_to = |end: &str| {
-        rest[1..]
-            .find(end)
-            .map_or(rest.len(), |at| 1 + at + end.len())
-    };
-    let raw = rest
-        .strip_prefix('r')
-        .map(|it| it.trim_start_matches('#'))
-        .filter(|it| it.starts_with('"'));
+    let up_to = |end: &str| rest[1..].find(end).map_or(rest.len(), |at| 1 + at + end.len());
+    let raw = rest.strip_prefix('r').map(|it| it.trim_start_matches('#')).filter(|it| it.starts_with('"'));
     if rest.starts_with("//") {
         rest.find('\n').unwrap_or(rest.len())
     } else if rest.starts_with("/*") {
@@ -312,9 +249,7 @@ fn comment_or_literal(rest: &str) -> usize {
     } else if let Some(quoted) = raw {
         let hashes = rest.len() - quoted.len() - 1;
         let end = format!("\"{}", "#".repeat(hashes));
-        quoted[1..]
-            .find(&end)
-            .map_or(rest.len(), |at| hashes + 2 + at + end.len())
+        quoted[1..].find(&end).map_or(rest.len(), |at| hashes + 2 + at + end.len())
     } else if rest.starts_with('"') || is_character(rest) {
         quoted(rest)
     } else {
@@ -350,149 +285,56 @@ fn findings(rule: fn(&RustFile) -> Vec<String>, path: &str, text: &str) -> usize
 
 #[test]
 fn long_file_is_found_in_sources_only() {
-    assert_eq!(
-        findings(too_long, "harness/src/a.rs", &"\n".repeat(LINES_MAX)),
-        0
-    );
-    assert_eq!(
-        findings(too_long, "harness/src/a.rs", &"\n".repeat(LINES_MAX + 1)),
-        1
-    );
-    assert_eq!(
-        findings(too_long, "tests/a.rs", &"\n".repeat(LINES_MAX + 1)),
-        0
-    );
+    assert_eq!(findings(too_long, "harness/src/a.rs", &"\n".repeat(LINES_MAX)), 0);
+    assert_eq!(findings(too_long, "harness/src/a.rs", &"\n".repeat(LINES_MAX + 1)), 1);
+    assert_eq!(findings(too_long, "tests/a.rs", &"\n".repeat(LINES_MAX + 1)), 0);
 }
 
 #[test]
 fn missing_header_is_found() {
     assert_eq!(findings(without_header, "src/a.rs", "use std::fs;\n"), 1);
     assert_eq!(findings(without_header, "src/a.rs", "//! Owns it.\n"), 0);
-    assert_eq!(
-        findings(without_header, "benches/a.rs", "use std::fs;\n"),
-        0
-    );
+    assert_eq!(findings(without_header, "benches/a.rs", "use std::fs;\n"), 0);
 }
 
 #[test]
 fn undone_is_found_in_code_but_not_in_words_about_it() {
-    assert_eq!(
-        findings(
-            left_undone,
-            "tests/a.rs",
-            "#[ignore = \"slow\"]\nfn a() { todo!(); dbg!(1); }\n"
-        ),
-        3
-    );
-    assert_eq!(
-        findings(
-            left_undone,
-            "src/a.rs",
-            "// todo!()\n/* dbg!(1) */ let a = \"unimplemented!()\";\n"
-        ),
-        0
-    );
-    assert_eq!(
-        findings(
-            left_undone,
-            "src/a.rs",
-            "#[allow(dead_code)]\n#![allow(unused)]\n"
-        ),
-        2
-    );
-    assert_eq!(
-        findings(
-            left_undone,
-            "src/a.rs",
-            "#[allow(\n    dead_code,\n    reason = \"because\"\n)]\n"
-        ),
-        0
-    );
+    assert_eq!(findings(left_undone, "tests/a.rs", "#[ignore = \"slow\"]\nfn a() { todo!(); dbg!(1); }\n"), 3);
+    assert_eq!(findings(left_undone, "src/a.rs", "// todo!()\n/* dbg!(1) */ let a = \"unimplemented!()\";\n"), 0);
+    assert_eq!(findings(left_undone, "src/a.rs", "#[allow(dead_code)]\n#![allow(unused)]\n"), 2);
+    assert_eq!(findings(left_undone, "src/a.rs", "#[allow(\n    dead_code,\n    reason = \"because\"\n)]\n"), 0);
 }
 
 #[test]
 fn undocumented_future_is_found() {
     let find = |text| findings(without_cancel_safety, "src/a.rs", text);
     assert_eq!(find("/// Does it.\npub async fn a() {}\n"), 1);
-    assert_eq!(
-        find("/// # Cancel safety\n///\n/// Safe.\n#[must_use] // at once\npub async fn a() {}\n"),
-        0
-    );
-    assert_eq!(
-        find("/// # Cancel safety\npub fn b() {}\n\npub async fn a() {}\n"),
-        1,
-        "that belongs to b"
-    );
-    assert_eq!(
-        find("trait T {\n    fn a(\n        &self,\n    ) -> impl Future<Output = ()>;\n}\n"),
-        1
-    );
-    assert_eq!(
-        find("trait T {\n    async fn a(&self);\n}\n\nasync fn private() {}\n"),
-        1
-    );
-    assert_eq!(
-        find("impl T for S {\n    fn a(&self) -> impl Future<Output = ()> {\n    }\n}\n"),
-        0
-    );
-    assert_eq!(
-        find("pub fn a(it: impl Future<Output = ()>) -> u8 {\n}\n"),
-        0,
-        "it takes one"
-    );
-    assert_eq!(
-        find("#[cfg(test)]\nmod tests {\n    pub async fn a() {}\n}\n\npub async fn b() {}\n"),
-        1
-    );
+    assert_eq!(find("/// # Cancel safety\n///\n/// Safe.\n#[must_use] // at once\npub async fn a() {}\n"), 0);
+    assert_eq!(find("/// # Cancel safety\npub fn b() {}\n\npub async fn a() {}\n"), 1, "that belongs to b");
+    assert_eq!(find("trait T {\n    fn a(\n        &self,\n    ) -> impl Future<Output = ()>;\n}\n"), 1);
+    assert_eq!(find("trait T {\n    async fn a(&self);\n}\n\nasync fn private() {}\n"), 1);
+    assert_eq!(find("impl T for S {\n    fn a(&self) -> impl Future<Output = ()> {\n    }\n}\n"), 0);
+    assert_eq!(find("pub fn a(it: impl Future<Output = ()>) -> u8 {\n}\n"), 0, "it takes one");
+    assert_eq!(find("#[cfg(test)]\nmod tests {\n    pub async fn a() {}\n}\n\npub async fn b() {}\n"), 1);
 }
 
 #[test]
 fn impurity_is_found_in_pure_layers_only() {
+    assert_eq!(findings(impure, "harness/src/model.rs", "use std::{fs, time::Instant};\nsqlx::query();\n"), 3);
+    assert_eq!(findings(impure, "harness/src/oracle/ends.rs", "use tokio::time;\n"), 1);
+    assert_eq!(findings(impure, "harness/src/plan/file.rs", "use std::fs;\nuse tokio::fs;\n"), 1);
     assert_eq!(
-        findings(
-            impure,
-            "harness/src/model.rs",
-            "use std::{fs, time::Instant};\nsqlx::query();\n"
-        ),
-        3
-    );
-    assert_eq!(
-        findings(impure, "harness/src/oracle/ends.rs", "use tokio::time;\n"),
-        1
-    );
-    assert_eq!(
-        findings(
-            impure,
-            "harness/src/plan/file.rs",
-            "use std::fs;\nuse tokio::fs;\n"
-        ),
-        1
-    );
-    assert_eq!(
-        findings(
-            impure,
-            "harness/src/model.rs",
-            "/// Never calls sqlx::query.\nlet sqlx_pool = \"tokio\";\n"
-        ),
+        findings(impure, "harness/src/model.rs", "/// Never calls sqlx::query.\nlet sqlx_pool = \"tokio\";\n"),
         0
     );
-    assert_eq!(
-        findings(impure, "harness/src/execute.rs", "use tokio::time;\n"),
-        0
-    );
+    assert_eq!(findings(impure, "harness/src/execute.rs", "use tokio::time;\n"), 0);
 }
 
 #[test]
 fn literals_are_blanked_out_and_lifetimes_are_not() {
     let text = "a('\"', '\\'', b\"x\\\"\", r#\"y\"z\"#, r\"\\\") // c\nfn f<'a>(it: &'a str) {}\n";
     let code = blank_out_comments_and_literals(text);
-    let kept: Vec<String> = code
-        .lines()
-        .map(|line| line.split_whitespace().collect())
-        .collect();
+    let kept: Vec<String> = code.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(kept, ["a(,,b,,)", "fnf<'a>(it:&'astr){}"]);
-    assert_eq!(
-        code.lines().next().map(|line| line.find(')')),
-        Some(text.find(") //"))
-    );
+    assert_eq!(code.lines().next().map(|line| line.find(')')), Some(text.find(") //")));
 }

@@ -66,11 +66,10 @@ impl<S: System> Subject for Of<S> {
 
     fn execute(&self, plan: &Plan, limits: &Limits) -> History {
         let taken = RUNTIME.with_borrow_mut(Option::take);
-        let runtime =
-            match taken.map_or_else(|| Builder::new_current_thread().enable_all().build(), Ok) {
-                Ok(runtime) => runtime,
-                Err(error) => return harness_fault(format!("no runtime: {error}")),
-            };
+        let runtime = match taken.map_or_else(|| Builder::new_current_thread().enable_all().build(), Ok) {
+            Ok(runtime) => runtime,
+            Err(error) => return harness_fault(format!("no runtime: {error}")),
+        };
         let history = runtime.block_on(execute::<S>(plan, limits));
         if runtime.metrics().num_alive_tasks() == 0 {
             RUNTIME.with_borrow_mut(|it| *it = Some(runtime));
@@ -82,10 +81,7 @@ impl<S: System> Subject for Of<S> {
 }
 
 fn harness_fault(why: String) -> History {
-    let events = vec![crate::history::Event {
-        by: None,
-        what: What::HarnessFault(why),
-    }];
+    let events = vec![crate::history::Event { by: None, what: What::HarnessFault(why) }];
     History { events, planned: 0 }
 }
 
@@ -121,11 +117,7 @@ impl Run {
 impl<'a> Chain<'a> {
     /// A chain with the whole oracle and the default limits.
     pub fn new(subject: &'a dyn Subject) -> Self {
-        Self {
-            subject,
-            oracle: Oracle::default(),
-            limits: Limits::default(),
-        }
+        Self { subject, oracle: Oracle::default(), limits: Limits::default() }
     }
 
     /// Whether the plan makes sense for the subject.
@@ -139,12 +131,7 @@ impl<'a> Chain<'a> {
         };
         for (actor, at, step) in plan.steps() {
             if let crate::plan::Command::Extra(words) = &step.command {
-                let wrong = |why| Inadmissible {
-                    actor,
-                    step: at,
-                    text: step.to_string(),
-                    why,
-                };
+                let wrong = |why| Inadmissible { actor, step: at, text: step.to_string(), why };
                 extension.parse(words).map_err(wrong)?;
             }
         }
@@ -162,9 +149,7 @@ impl<'a> Chain<'a> {
         let mut judgement = self.oracle.judge(history);
         if let Some(extension) = self.subject.extension() {
             let judged = extension.judge(history);
-            judgement
-                .evaluated
-                .insert(Invariant::Extension, judged.evaluated);
+            judgement.evaluated.insert(Invariant::Extension, judged.evaluated);
             let earlier = |new: &Violation| match &judgement.verdict {
                 Verdict::Pass => true,
                 Verdict::Violation(old) => (new.at, new.invariant) < (old.at, old.invariant),
@@ -185,20 +170,10 @@ pub fn not_landed(plan: &Plan, history: &History) -> Vec<String> {
     let spans = history.commands();
     plan.steps()
         .filter(|(actor, at, step)| {
-            let by = crate::history::By {
-                actor: *actor,
-                step: *at,
-            };
-            let cancelled = matches!(
-                spans.get(&by).and_then(|it| it.outcome),
-                Some(Outcome::Cancelled(_))
-            );
-            let faulted = |fault| {
-                history
-                    .events
-                    .iter()
-                    .any(|it| it.by == Some(by) && it.what == What::FaultLanded(fault))
-            };
+            let by = crate::history::By { actor: *actor, step: *at };
+            let cancelled = matches!(spans.get(&by).and_then(|it| it.outcome), Some(Outcome::Cancelled(_)));
+            let faulted =
+                |fault| history.events.iter().any(|it| it.by == Some(by) && it.what == What::FaultLanded(fault));
             step.cancel.is_some() && !cancelled || step.fault.is_some_and(|it| !faulted(it))
         })
         .map(|(actor, at, step)| format!("{actor} {}: {step}", at + 1))

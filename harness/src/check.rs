@@ -4,7 +4,7 @@
 //! strategy; proptest's own shrinking is off, since it would take any failure for the same one.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -33,10 +33,7 @@ macro_rules! check {
         $crate::check!($system, $crate::generate::Profile::default())
     };
     ($system:ty, $profile:expr) => {
-        $crate::check::check::<$system>(
-            $profile,
-            ::std::path::Path::new(env!("CARGO_MANIFEST_DIR")),
-        )
+        $crate::check::check::<$system>($profile, ::std::path::Path::new(env!("CARGO_MANIFEST_DIR")))
     };
 }
 
@@ -66,38 +63,24 @@ pub fn check<S: System>(profile: Profile, root: &Path) {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let config = Config {
-        max_shrink_iters: 0,
-        failure_persistence: None,
-        ..Config::default()
-    };
+    let config = Config { max_shrink_iters: 0, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, rng);
     let strategy = plans(profile, S::capabilities(), S::extension());
     for number in 0..knob("UNSTALE_PLANS", 256) {
-        let plan = strategy
-            .new_tree(&mut runner)
-            .expect("the strategy never rejects")
-            .current();
+        let plan = strategy.new_tree(&mut runner).expect("the strategy never rejects").current();
         let run = chain.run(&plan);
         let Some(violation) = run.violation() else {
             continue;
         };
-        let budget = Budget {
-            time: Duration::from_secs(20),
-            ..Budget::default()
-        };
+        let begun = Instant::now();
+        let is_over = || begun.elapsed() > Duration::from_secs(20);
+        let budget = Budget { runs: 3000, is_over: &is_over };
         let found = shrink(&chain, &plan, violation.invariant, budget);
         let (plan, history, violation) = match &found {
             Some(it) => (&it.plan, &it.run.history, &it.violation),
             None => (&plan, &run.history, violation),
         };
-        let report = Report {
-            plan,
-            history,
-            violation: Some(violation),
-            width: 100,
-            color: false,
-        };
+        let report = Report { plan, history, violation: Some(violation), width: 100, color: false };
         let file = PlanFile {
             plan: plan.clone(),
             system: Some(S::NAME.to_owned()),
@@ -105,18 +88,11 @@ pub fn check<S: System>(profile: Profile, root: &Path) {
             origin: Some(format!("check!, plan {number} of seed {seed}")),
             recorded: history.trace(),
         };
-        let kept = match write_atomically(
-            &folder,
-            &format!("{}.toml", violation.invariant),
-            &file.to_string(),
-        ) {
+        let kept = match write_atomically(&folder, &format!("{}.toml", violation.invariant), &file.to_string()) {
             Ok(path) => format!("kept as {}", path.display()),
             Err(error) => format!("could not be kept ({error}):\n{file}"),
         };
-        panic!(
-            "plan {number} of seed {seed} breaks {}\n{report}\n{kept}",
-            violation.invariant
-        );
+        panic!("plan {number} of seed {seed} breaks {}\n{report}\n{kept}", violation.invariant);
     }
 }
 
@@ -132,9 +108,7 @@ fn regressions(folder: &Path) -> Vec<std::path::PathBuf> {
 
 fn knob(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
-        Ok(text) => text
-            .parse()
-            .unwrap_or_else(|_| panic!("{name} must be a number, not `{text}`")),
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not `{text}`")),
         Err(_) => default,
     }
 }

@@ -50,26 +50,12 @@ const SOMETIMES: [&str; 12] = [
 ];
 
 /// The rows of the fault × phase table.
-pub const DISTURBANCES: [&str; 6] = [
-    "cancel@before-send",
-    "cancel@sent",
-    "cancel@before-reply",
-    "locked",
-    "interrupt",
-    "refuse-commit",
-];
+pub const DISTURBANCES: [&str; 6] =
+    ["cancel@before-send", "cancel@sent", "cancel@before-reply", "locked", "interrupt", "refuse-commit"];
 
 /// The columns of the fault × phase table.
-pub const OPERATIONS: [&str; 8] = [
-    "open",
-    "begin",
-    "nested begin",
-    "statement",
-    "in transaction",
-    "commit",
-    "rollback",
-    "close",
-];
+pub const OPERATIONS: [&str; 8] =
+    ["open", "begin", "nested begin", "statement", "in transaction", "commit", "rollback", "close"];
 
 impl Coverage {
     /// Counts one run.
@@ -99,15 +85,10 @@ impl Coverage {
 
     /// What was declared or applies and was never exercised: each makes the exploration inconclusive.
     pub fn gaps(&self, capabilities: Capabilities) -> Vec<String> {
-        let unused = capabilities
-            .iter()
-            .filter(|it| self.capabilities.get(it).is_none_or(|count| *count == 0));
-        let mut gaps: Vec<String> = unused
-            .map(|it| format!("the capability `{it}` is declared and was never exercised"))
-            .collect();
-        let blind = Invariant::ALL
-            .into_iter()
-            .filter(|it| applies(*it, capabilities));
+        let unused = capabilities.iter().filter(|it| self.capabilities.get(it).is_none_or(|count| *count == 0));
+        let mut gaps: Vec<String> =
+            unused.map(|it| format!("the capability `{it}` is declared and was never exercised")).collect();
+        let blind = Invariant::ALL.into_iter().filter(|it| applies(*it, capabilities));
         let blind = blind.filter(|it| self.evaluated.get(it).is_none_or(|count| *count == 0));
         gaps.extend(blind.map(|it| format!("the invariant `{it}` was never evaluated")));
         gaps
@@ -115,9 +96,7 @@ impl Coverage {
 
     /// The situations with their counts, those never met included.
     pub fn sometimes(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        SOMETIMES
-            .into_iter()
-            .map(|it| (it, self.sometimes.get(it).copied().unwrap_or(0)))
+        SOMETIMES.into_iter().map(|it| (it, self.sometimes.get(it).copied().unwrap_or(0)))
     }
 
     fn add_history(&mut self, plan: &Plan, history: &History) {
@@ -137,12 +116,8 @@ impl Coverage {
             let operation = operation(command, *depth);
             match span.outcome {
                 Some(Outcome::Cancelled(phase)) => {
-                    *self
-                        .capabilities
-                        .entry(Capability::Cancellation)
-                        .or_default() += 1;
-                    let row =
-                        DISTURBANCES[Phase::ALL.iter().position(|it| it == phase).unwrap_or(0)];
+                    *self.capabilities.entry(Capability::Cancellation).or_default() += 1;
+                    let row = DISTURBANCES[Phase::ALL.iter().position(|it| it == phase).unwrap_or(0)];
                     *self.landed.entry((row, operation)).or_default() += 1;
                     met.push("cancel landed");
                     if *command == Command::Commit && *phase != Phase::BeforeSend {
@@ -167,9 +142,7 @@ impl Coverage {
                 met.push("nested transaction");
             }
             match command {
-                Command::Commit | Command::Rollback | Command::Drop => {
-                    *depth = depth.saturating_sub(1)
-                }
+                Command::Commit | Command::Rollback | Command::Drop => *depth = depth.saturating_sub(1),
                 Command::Close | Command::Open => *depth = 0,
                 Command::Stale(_) if span.outcome.is_some() => met.push("stale handle was used"),
                 _ => {}
@@ -179,9 +152,7 @@ impl Coverage {
         let sessions = &claims.sessions;
         let overlap = |at: usize| {
             let one = &sessions[at];
-            sessions[at + 1..]
-                .iter()
-                .any(|it| it.opened < one.ended && it.actor.index() < plan.actors.len())
+            sessions[at + 1..].iter().any(|it| it.opened < one.ended && it.actor.index() < plan.actors.len())
         };
         if (0..sessions.len()).any(overlap) {
             met.push("two sessions at once");
@@ -201,24 +172,14 @@ impl Coverage {
                 (What::FaultLanded(fault), Some(by)) => {
                     met.push("fault landed");
                     *self.capabilities.entry(Capability::Faults).or_default() += 1;
-                    let row =
-                        DISTURBANCES[3 + Fault::ALL.iter().position(|it| it == fault).unwrap_or(0)];
-                    let command = history
-                        .commands()
-                        .get(&by)
-                        .map(|it| operation(&it.step.command, 0));
-                    *self
-                        .landed
-                        .entry((row, command.unwrap_or("statement")))
-                        .or_default() += 1;
+                    let row = DISTURBANCES[3 + Fault::ALL.iter().position(|it| it == fault).unwrap_or(0)];
+                    let command = history.commands().get(&by).map(|it| operation(&it.step.command, 0));
+                    *self.landed.entry((row, command.unwrap_or("statement"))).or_default() += 1;
                 }
                 (What::Blocked, _) => met.push("a command waited for another actor"),
                 (What::Served(connection), Some(by)) => {
                     *self.capabilities.entry(Capability::Identity).or_default() += 1;
-                    if users
-                        .insert(*connection, by.actor)
-                        .is_some_and(|it| it != by.actor)
-                    {
+                    if users.insert(*connection, by.actor).is_some_and(|it| it != by.actor) {
                         met.push("connection served two sessions in turn");
                     }
                 }
@@ -228,9 +189,7 @@ impl Coverage {
                     }
                     running = Some(by);
                 }
-                (What::Returned(_) | What::Skipped, Some(by)) if running == Some(by) => {
-                    running = None
-                }
+                (What::Returned(_) | What::Skipped, Some(by)) if running == Some(by) => running = None,
                 _ => {}
             }
         }
@@ -272,12 +231,8 @@ fn applies(invariant: Invariant, capabilities: Capabilities) -> bool {
         Invariant::NoStaleUse => has(Capability::Retention),
         // A system that does what it should answers every stale use with an error, so this one is evaluated too.
         Invariant::StaleIsNamed => has(Capability::Retention),
-        Invariant::NoCrossScope | Invariant::NoDuplicateEffect | Invariant::NoResidue => {
-            has(Capability::Identity)
-        }
-        Invariant::TransactionAgreement => {
-            has(Capability::Identity) && has(Capability::Transactions)
-        }
+        Invariant::NoCrossScope | Invariant::NoDuplicateEffect | Invariant::NoResidue => has(Capability::Identity),
+        Invariant::TransactionAgreement => has(Capability::Identity) && has(Capability::Transactions),
         Invariant::RolledBackInvisible => has(Capability::Transactions),
         Invariant::ScopeAtomic => has(Capability::Transactions) && has(Capability::Cancellation),
         Invariant::CloseEnds => has(Capability::ClosePool),

@@ -75,17 +75,10 @@ impl Database {
     ///
     /// # Cancel safety
     /// Cancel safe: a half-made database is removed when the future is dropped.
-    pub async fn create(
-        storage: Storage,
-        connections: u8,
-        recorder: Recorder,
-    ) -> Result<Self, SetupError> {
+    pub async fn create(storage: Storage, connections: u8, recorder: Recorder) -> Result<Self, SetupError> {
         let fail = |error: &dyn std::fmt::Display| SetupError(error.to_string());
         let (options, folder) = match storage {
-            Storage::Memory => (
-                SqliteConnectOptions::from_str("sqlite::memory:").map_err(|it| fail(&it))?,
-                None,
-            ),
+            Storage::Memory => (SqliteConnectOptions::from_str("sqlite::memory:").map_err(|it| fail(&it))?, None),
             Storage::Wal | Storage::Journal => {
                 let folder = fresh_folder().map_err(|it| fail(&it))?;
                 let path = folder.path().join("db");
@@ -100,23 +93,13 @@ impl Database {
                 (options, Some(folder))
             }
         };
-        let options = options
-            .busy_timeout(Duration::ZERO)
-            .synchronous(SqliteSynchronous::Off);
-        let mut own = SqliteConnection::connect_with(&options)
-            .await
-            .map_err(|it| fail(&it))?;
+        let options = options.busy_timeout(Duration::ZERO).synchronous(SqliteSynchronous::Off);
+        let mut own = SqliteConnection::connect_with(&options).await.map_err(|it| fail(&it))?;
         if storage == Storage::Memory {
             own.execute(SCHEMA).await.map_err(|it| fail(&it))?;
         }
         let connector = Connector { options, recorder };
-        Ok(Self {
-            connector,
-            storage,
-            connections,
-            own: tokio::sync::Mutex::new(own),
-            _folder: folder,
-        })
+        Ok(Self { connector, storage, connections, own: tokio::sync::Mutex::new(own), _folder: folder })
     }
 
     /// How many connections the system may have open at once.
@@ -134,12 +117,10 @@ impl Database {
     /// A system that needs an `after_connect` of its own calls [`Connector::observe`] in it.
     pub fn pool_options(&self) -> SqlitePoolOptions {
         let connector = self.connector();
-        SqlitePoolOptions::new()
-            .max_connections(u32::from(self.connections))
-            .after_connect(move |connection, _| {
-                let connector = connector.clone();
-                Box::pin(async move { connector.observe(connection).await })
-            })
+        SqlitePoolOptions::new().max_connections(u32::from(self.connections)).after_connect(move |connection, _| {
+            let connector = connector.clone();
+            Box::pin(async move { connector.observe(connection).await })
+        })
     }
 
     /// Opens observed connections, for systems that do their own pooling.
@@ -157,14 +138,8 @@ impl Database {
     pub async fn final_state(&self) -> Result<BTreeMap<Key, Value>, SetupError> {
         let mut own = self.own.lock().await;
         // In a shared cache a transaction that nobody ends makes readers wait.
-        let rows = tokio::time::timeout(
-            Duration::from_millis(300),
-            own.fetch_all("select k, v from kv"),
-        )
-        .await;
-        let rows = rows.map_err(|_| {
-            SetupError("the table stays locked after the system has stopped".into())
-        })?;
+        let rows = tokio::time::timeout(Duration::from_millis(300), own.fetch_all("select k, v from kv")).await;
+        let rows = rows.map_err(|_| SetupError("the table stays locked after the system has stopped".into()))?;
         let rows = rows.map_err(|it| SetupError(it.to_string()))?;
         Ok(rows.iter().map(row).collect())
     }
@@ -204,10 +179,7 @@ impl Database {
 pub(crate) fn row(row: &sqlx::sqlite::SqliteRow) -> (Key, Value) {
     let key: i64 = row.get(0);
     let value: i64 = row.get(1);
-    (
-        Key(u8::try_from(key).unwrap_or(u8::MAX)),
-        Value::try_from(value).unwrap_or(Value::MAX),
-    )
+    (Key(u8::try_from(key).unwrap_or(u8::MAX)), Value::try_from(value).unwrap_or(Value::MAX))
 }
 
 /// Tells the recorder when the hooks are dropped: the driver drops them when it closes the connection.
@@ -225,10 +197,7 @@ impl Drop for Closing {
 async fn observe(connection: &mut SqliteConnection, recorder: Recorder) -> Result<(), sqlx::Error> {
     let mut handle = connection.lock_handle().await?;
     let id = recorder.connected();
-    let closing = Closing {
-        recorder: recorder.clone(),
-        id,
-    };
+    let closing = Closing { recorder: recorder.clone(), id };
 
     let mut reported = u64::MAX;
     let progress = recorder.clone();
@@ -265,9 +234,7 @@ fn fresh_folder() -> std::io::Result<TempDir> {
         it.prefix("unstale-");
         it
     };
-    builder()
-        .tempdir_in("/dev/shm")
-        .or_else(|_| builder().tempdir())
+    builder().tempdir_in("/dev/shm").or_else(|_| builder().tempdir())
 }
 
 /// The bytes of an empty database with the schema: copying them is cheaper than creating the table for each plan.
@@ -284,10 +251,7 @@ async fn template(storage: Storage) -> Result<&'static [u8], SetupError> {
     let made = async {
         let folder = fresh_folder()?;
         let path: PathBuf = folder.path().join("template");
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
-            .create_if_missing(true)
-            .journal_mode(mode);
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true).journal_mode(mode);
         let mut connection = SqliteConnection::connect_with(&options).await?;
         connection.execute(SCHEMA).await?;
         connection.close().await?;
@@ -303,13 +267,10 @@ impl From<sqlx::Error> for Failure {
         let class = match &error {
             sqlx::Error::PoolClosed => Class::Closed,
             sqlx::Error::PoolTimedOut => Class::Exhausted,
-            sqlx::Error::Io(_)
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_) => Class::Dead,
-            sqlx::Error::InvalidSavePointStatement | sqlx::Error::BeginFailed => {
-                Class::NoTransaction
+            sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
+                Class::Dead
             }
+            sqlx::Error::InvalidSavePointStatement | sqlx::Error::BeginFailed => Class::NoTransaction,
             sqlx::Error::Database(database) => {
                 let code: i32 = database.code().and_then(|it| it.parse().ok()).unwrap_or(1);
                 match code & 0xff {

@@ -65,20 +65,11 @@ pub async fn execute<S: System>(plan: &Plan, limits: &Limits) -> History {
     let system = match S::start(&database).await {
         Ok(system) => system,
         Err(failure) => {
-            recorder.record(What::HarnessFault(format!(
-                "the system did not start: {}",
-                failure.message
-            )));
+            recorder.record(What::HarnessFault(format!("the system did not start: {}", failure.message)));
             return recorder.finish();
         }
     };
-    let mut stage = Stage {
-        system: &system,
-        database: &database,
-        recorder: &recorder,
-        limits,
-        tasks: tasks_alive(),
-    };
+    let mut stage = Stage { system: &system, database: &database, recorder: &recorder, limits, tasks: tasks_alive() };
 
     stage.perform(&plan.actors, 0, &plan.schedule.0).await;
     recorder.set_current(None);
@@ -91,11 +82,7 @@ pub async fn execute<S: System>(plan: &Plan, limits: &Limits) -> History {
     let stopped = tokio::time::timeout(limits.hang, system.stop()).await;
     stage.settle(true).await;
     stage.wait_disconnected().await;
-    recorder.record(if stopped.is_ok() {
-        What::Stopped
-    } else {
-        What::StopHung
-    });
+    recorder.record(if stopped.is_ok() { What::Stopped } else { What::StopHung });
     match database.final_state().await {
         Ok(rows) => recorder.record(What::FinalState(rows)),
         Err(error) => recorder.record(What::HarnessFault(error.to_string())),
@@ -110,10 +97,7 @@ fn in_rounds(actors: &[Actor], first: usize) -> Vec<Turn> {
     for round in 0..rounds {
         for (at, actor) in actors.iter().enumerate() {
             if round < actor.steps.len() {
-                turns.push(Turn {
-                    actor: ActorId::new(first + at),
-                    until: Gate::Boundary,
-                });
+                turns.push(Turn { actor: ActorId::new(first + at), until: Gate::Boundary });
             }
         }
     }
@@ -153,11 +137,7 @@ enum Stop {
 impl<'a, S: System> Stage<'a, S> {
     /// Runs these actors along the schedule and to their ends.
     async fn perform(&mut self, actors: &[Actor], first: usize, turns: &[Turn]) {
-        let mut cast: Vec<_> = actors
-            .iter()
-            .enumerate()
-            .map(|(at, it)| self.performer(first + at, it))
-            .collect();
+        let mut cast: Vec<_> = actors.iter().enumerate().map(|(at, it)| self.performer(first + at, it)).collect();
         for performer in &mut cast {
             self.advance(performer, Gate::Boundary).await;
         }
@@ -209,8 +189,7 @@ impl<'a, S: System> Stage<'a, S> {
 
     /// Polls the actor until it reaches the gate, is blocked, or is gone.
     async fn advance(&mut self, performer: &mut Performer<'_>, until: Gate) -> Stop {
-        self.recorder
-            .set_current(performer.seat.step().map(|(by, _)| by));
+        self.recorder.set_current(performer.seat.step().map(|(by, _)| by));
         let stop = loop {
             if let Some(gone) = self.poll(performer).await {
                 break gone;
@@ -234,8 +213,7 @@ impl<'a, S: System> Stage<'a, S> {
         {
             self.database.end_fault(fault).await;
         }
-        let dropped = stop == Stop::Gone
-            || stop == Stop::Boundary && performer.left_something_behind(self.recorder);
+        let dropped = stop == Stop::Gone || stop == Stop::Boundary && performer.left_something_behind(self.recorder);
         self.settle(dropped).await;
         stop
     }
@@ -316,12 +294,8 @@ impl<'a, S: System> Stage<'a, S> {
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        if let Some(performer) = cast
-            .iter_mut()
-            .find(|it| it.blocked.get() && it.future.is_some())
-        {
-            self.recorder
-                .set_current(performer.seat.step().map(|(by, _)| by));
+        if let Some(performer) = cast.iter_mut().find(|it| it.blocked.get() && it.future.is_some()) {
+            self.recorder.set_current(performer.seat.step().map(|(by, _)| by));
             self.discard(performer, What::Hung);
             performer.blocked.set(false);
             self.settle(true).await;
@@ -372,10 +346,8 @@ impl Performer<'_> {
         let Some((by, step)) = self.seat.step() else {
             return false;
         };
-        matches!(
-            step.command,
-            Command::Close | Command::Drop | Command::Stream(_) | Command::ClosePool
-        ) || step.fault.is_some()
+        matches!(step.command, Command::Close | Command::Drop | Command::Stream(_) | Command::ClosePool)
+            || step.fault.is_some()
             || !matches!(recorder.outcome_of(by), Some(Outcome::Done(_)))
     }
 }
@@ -394,12 +366,7 @@ impl Wake for Alarm {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.rang.store(true, Ordering::Release);
-        if let Some(waker) = self
-            .scheduler
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        {
+        if let Some(waker) = self.scheduler.lock().unwrap_or_else(PoisonError::into_inner).take() {
             waker.wake();
         }
     }
@@ -409,15 +376,8 @@ impl Alarm {
     /// Waits until it rings, at most this long; false if it did not. Takes the ring.
     async fn wait(&self, limit: Duration) -> bool {
         let ring = std::future::poll_fn(|context| {
-            *self
-                .scheduler
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
-            if self.rang.swap(false, Ordering::AcqRel) {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
+            *self.scheduler.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
+            if self.rang.swap(false, Ordering::AcqRel) { Poll::Ready(()) } else { Poll::Pending }
         });
         tokio::time::timeout(limit, ring).await.is_ok()
     }
@@ -429,13 +389,10 @@ impl Alarm {
 }
 
 fn tasks_alive() -> usize {
-    tokio::runtime::Handle::current()
-        .metrics()
-        .num_alive_tasks()
+    tokio::runtime::Handle::current().metrics().num_alive_tasks()
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a text".into())
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a text".into())
 }

@@ -32,8 +32,10 @@ pub struct Exploration {
     pub jobs: usize,
     /// Where counterexamples are written, if anywhere.
     pub folder: Option<PathBuf>,
-    /// How much each shrinking may cost.
-    pub budget: Budget,
+    /// The most plans that each shrinking may run.
+    pub shrink_runs: u32,
+    /// The most time that each shrinking may take.
+    pub shrink_time: Duration,
     /// What ends it before its budgets are used up.
     pub stop_at: StopAt,
 }
@@ -46,9 +48,11 @@ impl Default for Exploration {
             plans: 1000,
             time: Duration::from_secs(30),
             shard: (0, 1),
-            jobs: std::thread::available_parallelism().map_or(1, usize::from),
+            // A plan sleeps more than it computes.
+            jobs: 2 * std::thread::available_parallelism().map_or(1, usize::from),
             folder: None,
-            budget: Budget::default(),
+            shrink_runs: 3000,
+            shrink_time: Duration::from_secs(10),
             stop_at: StopAt::Budget,
         }
     }
@@ -129,18 +133,13 @@ pub fn explore(
         found: Mutex::default(),
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..exploration.jobs.max(1))
-            .map(|_| scope.spawn(|| shared.work()))
-            .collect();
+        let workers: Vec<_> = (0..exploration.jobs.max(1)).map(|_| scope.spawn(|| shared.work())).collect();
         while workers.iter().any(|it| !it.is_finished()) {
             std::thread::sleep(Duration::from_millis(20));
             progress(shared.progress());
         }
     });
-    let mut explored = shared
-        .found
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut explored = shared.found.into_inner().unwrap_or_else(PoisonError::into_inner);
     explored.took = shared.started.elapsed();
     explored.interrupted = stop.load(Ordering::Relaxed);
     explored
@@ -162,11 +161,7 @@ const SECOND_LOOK: u64 = 50;
 impl Shared<'_> {
     fn progress(&self) -> Progress {
         let findings = self.found().findings.len();
-        Progress {
-            plans: self.done.load(Ordering::Relaxed),
-            findings,
-            elapsed: self.started.elapsed(),
-        }
+        Progress { plans: self.done.load(Ordering::Relaxed), findings, elapsed: self.started.elapsed() }
     }
 
     fn found(&self) -> std::sync::MutexGuard<'_, Explored> {
@@ -177,15 +172,11 @@ impl Shared<'_> {
         let wanted = match self.exploration.stop_at {
             StopAt::Budget => false,
             StopAt::First => !self.found().findings.is_empty(),
-            StopAt::Found(it) => self
-                .found()
-                .findings
-                .iter()
-                .any(|found| found.counterexample.violation.invariant == it),
+            StopAt::Found(it) => {
+                self.found().findings.iter().any(|found| found.counterexample.violation.invariant == it)
+            }
         };
-        wanted
-            || self.stop.load(Ordering::Relaxed)
-            || self.started.elapsed() > self.exploration.time
+        wanted || self.stop.load(Ordering::Relaxed) || self.started.elapsed() > self.exploration.time
     }
 
     fn work(&self) {
@@ -200,12 +191,7 @@ impl Shared<'_> {
             let number = nth * shards + shard;
             let mut random = random_for(self.exploration.seed, number);
             let capabilities = self.subject.capabilities();
-            let plan = generate(
-                &self.exploration.profile,
-                capabilities,
-                self.subject.extension(),
-                &mut random,
-            );
+            let plan = generate(&self.exploration.profile, capabilities, self.subject.extension(), &mut random);
             let run = chain.run(&plan);
             let plans = self.done.fetch_add(1, Ordering::Relaxed) + 1;
             coverage.add(&plan, &run);
@@ -217,21 +203,16 @@ impl Shared<'_> {
         self.found().coverage.merge(coverage);
     }
 
-    fn violated(
-        &self,
-        chain: &Chain<'_>,
-        plan: &Plan,
-        invariant: Invariant,
-        origin: &str,
-        plans: u64,
-    ) {
+    fn violated(&self, chain: &Chain<'_>, plan: &Plan, invariant: Invariant, origin: &str, plans: u64) {
         let after = self.started.elapsed();
         if self.is_known(plan, invariant) {
             return;
         }
         let raw = self.write(plan, invariant, Vec::new(), origin, "unshrunk");
         let begun = Instant::now();
-        let Some(counterexample) = shrink(chain, plan, invariant, self.exploration.budget) else {
+        let is_over = || begun.elapsed() > self.exploration.shrink_time;
+        let budget = Budget { runs: self.exploration.shrink_runs, is_over: &is_over };
+        let Some(counterexample) = shrink(chain, plan, invariant, budget) else {
             let named = raw.map_or_else(|| plan_text(plan), |it| it.display().to_string());
             self.found().unsure.push(format!("{invariant}: {named}"));
             return;
@@ -239,18 +220,11 @@ impl Shared<'_> {
         let fingerprint = fingerprint(invariant, &counterexample.plan);
         let known = {
             let mut found = self.found();
-            let known = found
-                .findings
-                .iter_mut()
-                .find(|it| it.fingerprint == fingerprint);
+            let known = found.findings.iter_mut().find(|it| it.fingerprint == fingerprint);
             known.map(|it| it.count += 1).is_some()
         };
         let trace = counterexample.run.history.trace();
-        let path = if known {
-            None
-        } else {
-            self.write(&counterexample.plan, invariant, trace, origin, "minimal")
-        };
+        let path = if known { None } else { self.write(&counterexample.plan, invariant, trace, origin, "minimal") };
         if let Some(raw) = raw {
             // The minimal plan takes its place; if that could not be written, this one is kept.
             if known || path.is_some() {
@@ -259,15 +233,7 @@ impl Shared<'_> {
         }
         if !known {
             let shrinking = begun.elapsed();
-            let finding = Finding {
-                counterexample,
-                fingerprint,
-                count: 1,
-                after_plans: plans,
-                after,
-                shrinking,
-                path,
-            };
+            let finding = Finding { counterexample, fingerprint, count: 1, after_plans: plans, after, shrinking, path };
             self.found().findings.push(finding);
         }
     }
@@ -275,10 +241,10 @@ impl Shared<'_> {
     /// Counts the plan where it is known; false if it is to be shrunk.
     fn is_known(&self, plan: &Plan, invariant: Invariant) -> bool {
         let mut found = self.found();
-        let known = found.findings.iter_mut().find(|it| {
-            it.counterexample.violation.invariant == invariant
-                && embeds(&it.counterexample.plan, plan)
-        });
+        let known = found
+            .findings
+            .iter_mut()
+            .find(|it| it.counterexample.violation.invariant == invariant && embeds(&it.counterexample.plan, plan));
         known.is_some_and(|it| {
             it.count += 1;
             it.count % SECOND_LOOK != 0
@@ -298,32 +264,19 @@ impl Shared<'_> {
             plan: plan.clone(),
             system: Some(self.subject.name().to_owned()),
             expect: Some(Expectation::Violation(invariant)),
-            origin: Some(format!(
-                "{origin}, {stage}, unstale {}",
-                env!("CARGO_PKG_VERSION")
-            )),
+            origin: Some(format!("{origin}, {stage}, unstale {}", env!("CARGO_PKG_VERSION"))),
             recorded,
         };
         let number = self.next.fetch_add(0, Ordering::Relaxed);
         let unique = fingerprint_hash(&format!("{origin}{number}"));
         let name = match stage {
-            "minimal" => format!(
-                "{}-{invariant}-{:08x}.toml",
-                self.subject.name(),
-                short_hash(invariant, plan)
-            ),
-            _ => format!(
-                "{}-{invariant}-unshrunk-{unique:08x}.toml",
-                self.subject.name()
-            ),
+            "minimal" => format!("{}-{invariant}-{:08x}.toml", self.subject.name(), short_hash(invariant, plan)),
+            _ => format!("{}-{invariant}-unshrunk-{unique:08x}.toml", self.subject.name()),
         };
         match write_atomically(folder, &name, &file.to_string()) {
             Ok(path) => Some(path),
             Err(error) => {
-                let text = format!(
-                    "{}: {error}; the plan was:\n{file}",
-                    folder.join(&name).display()
-                );
+                let text = format!("{}: {error}; the plan was:\n{file}", folder.join(&name).display());
                 self.found().unwritten.push(text);
                 None
             }
@@ -341,9 +294,7 @@ fn short_hash(invariant: Invariant, plan: &Plan) -> u32 {
 
 /// FNV-1a: a name that stays the same from build to build.
 fn fingerprint_hash(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
+    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// Writes a file whole or not at all.

@@ -17,8 +17,8 @@ use serde::Deserialize;
 
 use crate::model::Standing;
 use crate::plan::{
-    Actor, ActorId, BeginMode, Command, Conflict, Fault, Gate, Key, Phase, Plan, Residue, Schedule,
-    StaleUse, Step, Storage, Turn,
+    Actor, ActorId, BeginMode, Command, Conflict, Fault, Gate, Key, Phase, Plan, Residue, Schedule, StaleUse, Step,
+    Storage, Turn,
 };
 use crate::system::{Capabilities, Capability, Extension};
 
@@ -59,12 +59,7 @@ impl Default for Profile {
             cancels: true,
             faults: true,
             without: Vec::new(),
-            storage: vec![
-                StorageName::Wal,
-                StorageName::Journal,
-                StorageName::Wal,
-                StorageName::Memory,
-            ],
+            storage: vec![StorageName::Wal, StorageName::Journal, StorageName::Wal, StorageName::Memory],
             strategy: Order::Mixed,
         }
     }
@@ -206,14 +201,8 @@ pub fn generate(
         nests: table.has(Kind::Nest),
         table,
         keys: u32::from(profile.keys.clamp(1, 200)),
-        cancel_rate: rate(
-            profile.cancels && capabilities.has(Capability::Cancellation),
-            &mut draw,
-        ),
-        fault_rate: rate(
-            profile.faults && capabilities.has(Capability::Faults),
-            &mut draw,
-        ),
+        cancel_rate: rate(profile.cancels && capabilities.has(Capability::Cancellation), &mut draw),
+        fault_rate: rate(profile.faults && capabilities.has(Capability::Faults), &mut draw),
         next_value: 1,
         pool_open: true,
     };
@@ -223,18 +212,10 @@ pub fn generate(
             drawing.actor(steps, &mut draw)
         })
         .collect();
-    let storage = profile
-        .storage
-        .get(draw.below_len(profile.storage.len()))
-        .map_or(Storage::Wal, |it| (*it).into());
+    let storage = profile.storage.get(draw.below_len(profile.storage.len())).map_or(Storage::Wal, |it| (*it).into());
     let connections = draw.size(profile.connections, false);
     let schedule = schedule(&actors, profile.strategy, &mut draw);
-    Plan {
-        storage,
-        connections,
-        actors,
-        schedule,
-    }
+    Plan { storage, connections, actors, schedule }
 }
 
 /// The generator of the *n*-th plan of a seed. Platforms agree on it.
@@ -244,16 +225,8 @@ pub fn random_for(seed: u64, plan: u64) -> Xoshiro256PlusPlus {
 }
 
 /// Plans for a system with these capabilities, as a proptest strategy that only generates.
-pub fn plans(
-    profile: Profile,
-    capabilities: Capabilities,
-    extension: Option<&'static dyn Extension>,
-) -> Plans {
-    Plans {
-        profile,
-        capabilities,
-        extension,
-    }
+pub fn plans(profile: Profile, capabilities: Capabilities, extension: Option<&'static dyn Extension>) -> Plans {
+    Plans { profile, capabilities, extension }
 }
 
 /// See [`plans`].
@@ -266,9 +239,7 @@ pub struct Plans {
 
 impl fmt::Debug for Plans {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plans")
-            .field("profile", &self.profile)
-            .finish_non_exhaustive()
+        f.debug_struct("Plans").field("profile", &self.profile).finish_non_exhaustive()
     }
 }
 
@@ -277,12 +248,7 @@ impl Strategy for Plans {
     type Value = Plan;
 
     fn new_tree(&self, runner: &mut TestRunner) -> NewTree<Self> {
-        Ok(Drawn(generate(
-            &self.profile,
-            self.capabilities,
-            self.extension,
-            runner.rng(),
-        )))
+        Ok(Drawn(generate(&self.profile, self.capabilities, self.extension, runner.rng())))
     }
 }
 
@@ -331,11 +297,7 @@ impl<R: Rng> Draw<'_, R> {
 
     fn size(&mut self, max: u8, full: bool) -> u8 {
         let max = max.max(1);
-        if full {
-            max
-        } else {
-            u8::try_from(self.below(u32::from(max))).unwrap_or(0) + 1
-        }
+        if full { max } else { u8::try_from(self.below(u32::from(max))).unwrap_or(0) + 1 }
     }
 }
 
@@ -347,10 +309,7 @@ struct Table {
 
 impl Table {
     fn draw(profile: &Profile, capabilities: Capabilities, draw: &mut Draw<'_, impl Rng>) -> Self {
-        let mut table = Self {
-            kinds: [Kind::Open; TABLE],
-            len: 0,
-        };
+        let mut table = Self { kinds: [Kind::Open; TABLE], len: 0 };
         for (kind, weight, chance) in WEIGHTS {
             let able = needed_for(kind).is_none_or(|it| capabilities.has(it));
             if able && !profile.without.contains(&kind) && draw.chance(chance) {
@@ -375,9 +334,7 @@ fn needed_for(kind: Kind) -> Option<Capability> {
         Kind::Nest => Some(Capability::Nesting),
         Kind::ConflictClause => Some(Capability::ConflictClauses),
         Kind::Stream => Some(Capability::Streams),
-        Kind::RawBegin | Kind::RawSetting | Kind::RawTempTable | Kind::Inspect => {
-            Some(Capability::RawSql)
-        }
+        Kind::RawBegin | Kind::RawSetting | Kind::RawTempTable | Kind::Inspect => Some(Capability::RawSql),
         Kind::Retain | Kind::Stale => Some(Capability::Retention),
         Kind::ClosePool => Some(Capability::ClosePool),
         Kind::Extra => Some(Capability::Extension),
@@ -423,11 +380,7 @@ impl Drawing<'_> {
 
     fn step(&mut self, standing: Standing, draw: &mut Draw<'_, impl Rng>) -> Step {
         let mut step = Step::from(self.command(standing, draw));
-        if draw.chance(self.fault_rate)
-            && !matches!(
-                step.command,
-                Command::Open | Command::Close | Command::ClosePool
-            )
+        if draw.chance(self.fault_rate) && !matches!(step.command, Command::Open | Command::Close | Command::ClosePool)
         {
             step.fault = Some(*draw.one(&Fault::ALL));
         }
@@ -448,11 +401,7 @@ impl Drawing<'_> {
                 return self.command_of(kind, draw);
             }
         }
-        let kind = if standing.session {
-            Kind::Put
-        } else {
-            Kind::Open
-        };
+        let kind = if standing.session { Kind::Put } else { Kind::Open };
         self.command_of(kind, draw)
     }
 
@@ -477,21 +426,14 @@ impl Drawing<'_> {
             Kind::Open => Command::Open,
             Kind::Close => Command::Close,
             Kind::Begin | Kind::Nest => Command::Begin(BeginMode::Plain),
-            Kind::BeginExplicit => {
-                Command::Begin(*draw.one(&[BeginMode::Immediate, BeginMode::Exclusive]))
-            }
+            Kind::BeginExplicit => Command::Begin(*draw.one(&[BeginMode::Immediate, BeginMode::Exclusive])),
             Kind::Commit => Command::Commit,
             Kind::Rollback => Command::Rollback,
             Kind::Drop => Command::Drop,
             Kind::Put => Command::Put(self.key(draw), self.value()),
             Kind::Insert => Command::Insert(self.key(draw), self.value(), Conflict::Abort),
             Kind::ConflictClause => {
-                let clause = *draw.one(&[
-                    Conflict::Ignore,
-                    Conflict::Replace,
-                    Conflict::Rollback,
-                    Conflict::Rollback,
-                ]);
+                let clause = *draw.one(&[Conflict::Ignore, Conflict::Replace, Conflict::Rollback, Conflict::Rollback]);
                 Command::Insert(self.key(draw), self.value(), clause)
             }
             Kind::Get => Command::Get(self.key(draw)),
@@ -512,9 +454,7 @@ impl Drawing<'_> {
                 Command::ClosePool
             }
             Kind::Extra => {
-                let words = self
-                    .extension
-                    .map(|it| it.generate(&mut |bound| draw.below(bound)));
+                let words = self.extension.map(|it| it.generate(&mut |bound| draw.below(bound)));
                 Command::Extra(words.unwrap_or_default().into())
             }
         }
@@ -565,25 +505,15 @@ fn schedule(actors: &[Actor], order: Order, draw: &mut Draw<'_, impl Rng>) -> Sc
         if let Some(change) = change {
             priorities[actor] = u32::try_from(change).unwrap_or(0);
         }
-        let stops = if order == Order::Pct {
-            change.is_some() && draw.chance(8)
-        } else {
-            draw.chance(gates)
-        };
+        let stops = if order == Order::Pct { change.is_some() && draw.chance(8) } else { draw.chance(gates) };
         if stops {
-            turns.push(Turn {
-                actor: ActorId::new(actor),
-                until: Gate::Reply,
-            });
+            turns.push(Turn { actor: ActorId::new(actor), until: Gate::Reply });
             actor = pick(&left, draw, &priorities);
         } else if change.is_some() {
             actor = pick(&left, draw, &priorities);
         }
         left[actor] -= 1;
-        turns.push(Turn {
-            actor: ActorId::new(actor),
-            until: Gate::Boundary,
-        });
+        turns.push(Turn { actor: ActorId::new(actor), until: Gate::Boundary });
     }
     Schedule(turns)
 }

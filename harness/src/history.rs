@@ -147,10 +147,7 @@ impl From<std::convert::Infallible> for Failure {
 impl Failure {
     /// An error of this class with a text for people.
     pub fn new(class: Class, message: impl fmt::Display) -> Self {
-        Self {
-            class,
-            message: message.to_string(),
-        }
+        Self { class, message: message.to_string() }
     }
 }
 
@@ -218,15 +215,8 @@ impl fmt::Display for Reply {
                 rows(f, some)?;
                 f.write_str(" then dropped")
             }
-            Self::Residue {
-                setting,
-                temp_tables,
-            } => {
-                let setting = if *setting {
-                    "setting changed"
-                } else {
-                    "setting default"
-                };
+            Self::Residue { setting, temp_tables } => {
+                let setting = if *setting { "setting changed" } else { "setting default" };
                 write!(f, "{setting}, {temp_tables} temp tables")
             }
             Self::Extra(words) => f.write_str(words),
@@ -257,15 +247,7 @@ impl History {
             let Some(by) = event.by else { continue };
             match &event.what {
                 What::Invoked(step) => {
-                    spans.insert(
-                        by,
-                        Span {
-                            step,
-                            invoked: at,
-                            returned: None,
-                            outcome: None,
-                        },
-                    );
+                    spans.insert(by, Span { step, invoked: at, returned: None, outcome: None });
                 }
                 What::Returned(outcome) => {
                     if let Some(span) = spans.get_mut(&by) {
@@ -382,21 +364,13 @@ impl Recorder {
     pub fn record_blocked(&self) {
         let mut log = self.log();
         let Some(by) = log.current else { return };
-        let served = log
-            .history
-            .events
-            .iter()
-            .filter(|it| it.by == Some(by))
-            .filter_map(|it| match it.what {
-                What::Served(connection) => Some((connection, by)),
-                _ => None,
-            });
+        let served = log.history.events.iter().filter(|it| it.by == Some(by)).filter_map(|it| match it.what {
+            What::Served(connection) => Some((connection, by)),
+            _ => None,
+        });
         let served: Vec<_> = served.collect();
         log.bound.extend(served);
-        log.history.events.push(Event {
-            by: Some(by),
-            what: What::Blocked,
-        });
+        log.history.events.push(Event { by: Some(by), what: What::Blocked });
     }
 
     /// From now on, what the database does belongs to this command.
@@ -422,25 +396,16 @@ impl Recorder {
 
     /// How this command ended, if it has.
     pub(crate) fn outcome_of(&self, by: By) -> Option<Outcome> {
-        self.log()
-            .history
-            .events
-            .iter()
-            .rev()
-            .find_map(|event| match &event.what {
-                What::Returned(outcome) if event.by == Some(by) => Some(outcome.clone()),
-                _ => None,
-            })
+        self.log().history.events.iter().rev().find_map(|event| match &event.what {
+            What::Returned(outcome) if event.by == Some(by) => Some(outcome.clone()),
+            _ => None,
+        })
     }
 
     /// Arms a fault for the running command, or disarms all.
     pub fn arm(&self, fault: Option<Fault>) {
-        self.shared
-            .interrupt
-            .store(fault == Some(Fault::Interrupt), Ordering::Release);
-        self.shared
-            .refuse_commit
-            .store(fault == Some(Fault::RefuseCommit), Ordering::Release);
+        self.shared.interrupt.store(fault == Some(Fault::Interrupt), Ordering::Release);
+        self.shared.refuse_commit.store(fault == Some(Fault::RefuseCommit), Ordering::Release);
     }
 
     /// Whether the statement that executes now is to be interrupted; the first to ask is told so, once.
@@ -468,10 +433,7 @@ impl Recorder {
         log.open += 1;
         let id = ConnectionId(log.connections);
         let by = log.current;
-        log.history.events.push(Event {
-            by,
-            what: What::Connected(id),
-        });
+        log.history.events.push(Event { by, what: What::Connected(id) });
         id
     }
 
@@ -480,10 +442,7 @@ impl Recorder {
         let mut log = self.log();
         log.open -= 1;
         let by = log.current;
-        log.history.events.push(Event {
-            by,
-            what: What::Disconnected(connection),
-        });
+        log.history.events.push(Event { by, what: What::Disconnected(connection) });
     }
 
     /// How many observed connections are open.
@@ -508,9 +467,6 @@ impl Recorder {
 
     fn log(&self) -> MutexGuard<'_, Log> {
         // A panic while the lock was held leaves a log that is still append-only and whole.
-        self.shared
-            .log
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -45,11 +45,7 @@ pub fn admissible(plan: &Plan, capabilities: Capabilities) -> Result<(), Inadmis
         for (step_at, step) in actor.steps.iter().enumerate() {
             let checked = standing.take(step, capabilities).and_then(|()| {
                 let fresh = written(&step.command).is_none_or(|(_, value)| values.insert(value));
-                if fresh {
-                    Ok(())
-                } else {
-                    Err("each value may be written only once in a plan".to_owned())
-                }
+                if fresh { Ok(()) } else { Err("each value may be written only once in a plan".to_owned()) }
             });
             checked.map_err(|why| Inadmissible {
                 actor: ActorId::new(at),
@@ -65,9 +61,9 @@ pub fn admissible(plan: &Plan, capabilities: Capabilities) -> Result<(), Inadmis
 /// The value that a command writes, if it writes one.
 pub fn written(command: &Command) -> Option<(Key, Value)> {
     match *command {
-        Command::Put(key, value)
-        | Command::Insert(key, value, _)
-        | Command::Stale(StaleUse::Put(key, value)) => Some((key, value)),
+        Command::Put(key, value) | Command::Insert(key, value, _) | Command::Stale(StaleUse::Put(key, value)) => {
+            Some((key, value))
+        }
         _ => None,
     }
 }
@@ -90,8 +86,7 @@ impl Standing {
     /// Why it cannot.
     pub fn take(&mut self, step: &Step, capabilities: Capabilities) -> Result<(), String> {
         let command = &step.command;
-        let lacks =
-            |it: Capability| Err(format!("the system does not declare the capability `{it}`"));
+        let lacks = |it: Capability| Err(format!("the system does not declare the capability `{it}`"));
         if let Some(need) = needed(command).filter(|it| !capabilities.has(*it)) {
             return lacks(need);
         }
@@ -122,10 +117,7 @@ impl Standing {
             }
             Command::Begin(_) => self.depth += 1,
             Command::Commit | Command::Rollback | Command::Drop => {
-                self.depth = self
-                    .depth
-                    .checked_sub(1)
-                    .ok_or("no transaction was begun before")?;
+                self.depth = self.depth.checked_sub(1).ok_or("no transaction was begun before")?;
             }
             Command::Retain => self.retained = true,
             _ => {}
@@ -138,13 +130,8 @@ impl Standing {
 /// connection is borrowed again and one that was not given back is missed.
 pub fn observers(plan: &Plan, capabilities: Capabilities) -> Vec<Actor> {
     let open = || Step::from(Command::Open);
-    if plan
-        .steps()
-        .any(|(_, _, step)| step.command == Command::ClosePool)
-    {
-        return vec![Actor {
-            steps: vec![open()],
-        }];
+    if plan.steps().any(|(_, _, step)| step.command == Command::ClosePool) {
+        return vec![Actor { steps: vec![open()] }];
     }
     (0..u32::from(plan.connections))
         .map(|at| {
@@ -261,25 +248,11 @@ impl Claims {
     /// Draws up the claims; bit *n* of `assignment` says whether the *n*-th unknown outcome took effect.
     pub fn of(history: &History, assignment: u64) -> Self {
         let spans = history.commands();
-        let settled = history
-            .events
-            .iter()
-            .position(|it| it.what == What::PlanOver)
-            .unwrap_or(history.events.len());
-        let mut keys: BTreeSet<Key> = spans
-            .values()
-            .filter_map(|it| touched(&it.step.command))
-            .collect();
+        let settled = history.events.iter().position(|it| it.what == What::PlanOver).unwrap_or(history.events.len());
+        let mut keys: BTreeSet<Key> = spans.values().filter_map(|it| touched(&it.step.command)).collect();
         keys.remove(&Key::OBSERVER);
-        let mut walk = Walk {
-            history,
-            assignment,
-            settled,
-            keys,
-            claims: Self::default(),
-            actors: BTreeMap::new(),
-            bits: 0,
-        };
+        let mut walk =
+            Walk { history, assignment, settled, keys, claims: Self::default(), actors: BTreeMap::new(), bits: 0 };
         for (at, event) in history.events.iter().enumerate() {
             let Some(by) = event.by else { continue };
             match &event.what {
@@ -336,6 +309,8 @@ struct Frame {
     begun: usize,
     /// Begun by raw SQL: the system knows nothing of it, and only the end of the session ends it.
     raw: bool,
+    /// A raw transaction in which something failed: the database may have ended it, and nobody was told.
+    uncertain: bool,
     writes: Vec<Pending>,
 }
 
@@ -365,36 +340,24 @@ impl Walk<'_> {
             Outcome::Failed(failure) => failure.class.is_unknown(),
             Outcome::Cancelled(phase) => *phase != Phase::BeforeSend,
         };
+        if !done {
+            self.doubt(by.actor, at);
+        }
         match &span.step.command {
             Command::Open if done => {
-                let session = Session {
-                    actor: by.actor,
-                    opened: at,
-                    ended: self.history.events.len(),
-                };
+                let session = Session { actor: by.actor, opened: at, ended: self.history.events.len() };
                 self.claims.sessions.push(session);
                 let id = self.claims.sessions.len() - 1;
-                *self.place(by.actor) = Place {
-                    session: Some(id),
-                    ..Place::default()
-                };
+                *self.place(by.actor) = Place { session: Some(id), ..Place::default() };
             }
             Command::Close => self.drop_frames(by.actor, at),
             Command::Begin(_) if done => {
-                let frame = Frame {
-                    begun: span.invoked,
-                    raw: false,
-                    writes: Vec::new(),
-                };
+                let frame = Frame { begun: span.invoked, raw: false, uncertain: false, writes: Vec::new() };
                 self.place(by.actor).frames.push(frame);
             }
             Command::Raw(Residue::Transaction) if self.place(by.actor).frames.is_empty() => {
                 if done || unknown && self.decide() {
-                    let frame = Frame {
-                        begun: span.invoked,
-                        raw: true,
-                        writes: Vec::new(),
-                    };
+                    let frame = Frame { begun: span.invoked, raw: true, uncertain: false, writes: Vec::new() };
                     self.place(by.actor).frames.push(frame);
                 }
             }
@@ -410,13 +373,7 @@ impl Walk<'_> {
             }
             command => {
                 if let Some((key, value)) = effect_of(command) {
-                    self.write(
-                        Pending { by, key, value },
-                        span.invoked,
-                        at,
-                        outcome,
-                        unknown,
-                    );
+                    self.write(Pending { by, key, value }, span.invoked, at, outcome, unknown);
                 }
                 if let Outcome::Done(reply) = outcome {
                     self.read(by, span, at, reply);
@@ -425,14 +382,7 @@ impl Walk<'_> {
         }
     }
 
-    fn write(
-        &mut self,
-        pending: Pending,
-        from: usize,
-        at: usize,
-        outcome: &Outcome,
-        unknown: bool,
-    ) {
+    fn write(&mut self, pending: Pending, from: usize, at: usize, outcome: &Outcome, unknown: bool) {
         if matches!(outcome, Outcome::Done(Reply::Changed(false))) {
             return;
         }
@@ -441,16 +391,10 @@ impl Walk<'_> {
             let until = if done { at } else { self.settled };
             let Pending { by, key, value } = pending;
             match self.place(by.actor).frames.last_mut() {
+                Some(frame) if frame.uncertain => self.limbo(&[pending], at),
                 Some(frame) => frame.writes.push(pending),
                 None => {
-                    self.claims.committed.push(Write {
-                        by,
-                        key,
-                        value,
-                        from,
-                        until,
-                        assumed: unknown,
-                    });
+                    self.claims.committed.push(Write { by, key, value, from, until, assumed: unknown });
                     if done {
                         self.claims.autocommitted.push(Statement { by, at });
                     }
@@ -472,19 +416,9 @@ impl Walk<'_> {
             return;
         }
         let until = if done { at } else { self.settled };
-        self.claims.transactions.push(Transaction {
-            end: at,
-            writes: frame.writes.iter().map(|it| it.by).collect(),
-        });
+        self.claims.transactions.push(Transaction { end: at, writes: frame.writes.iter().map(|it| it.by).collect() });
         for Pending { by, key, value } in last_per_key(&frame.writes) {
-            self.claims.committed.push(Write {
-                by,
-                key,
-                value,
-                from,
-                until,
-                assumed,
-            });
+            self.claims.committed.push(Write { by, key, value, from, until, assumed });
         }
     }
 
@@ -496,14 +430,10 @@ impl Walk<'_> {
 
     /// The frame's work is undone.
     fn bury(&mut self, actor: ActorId, frame: Frame, at: usize, assumed: bool) {
-        self.claims
-            .dead
-            .extend(frame.writes.iter().flat_map(|it| dead(it, at, assumed)));
+        self.claims.dead.extend(frame.writes.iter().flat_map(|it| dead(it, at, assumed)));
         if self.place(actor).frames.is_empty() && !frame.raw {
             let writes = frame.writes.iter().map(|it| it.by).collect();
-            self.claims
-                .transactions
-                .push(Transaction { end: at, writes });
+            self.claims.transactions.push(Transaction { end: at, writes });
         }
     }
 
@@ -524,18 +454,26 @@ impl Walk<'_> {
     fn gone(&mut self, actor: ActorId, at: usize) {
         self.end_session(actor, at);
         for frame in std::mem::take(&mut self.place(actor).frames) {
-            for Pending { by, key, value } in frame.writes {
-                let limbo = Write {
-                    by,
-                    key,
-                    value,
-                    from: at,
-                    until: usize::MAX,
-                    assumed: false,
-                };
-                self.claims.committed.push(limbo);
-            }
+            self.limbo(&frame.writes, at);
         }
+    }
+
+    /// From here on these writes may be seen, or not.
+    fn limbo(&mut self, writes: &[Pending], at: usize) {
+        let limbo = |it: &Pending| {
+            let Pending { by, key, value } = *it;
+            Write { by, key, value, from: at, until: usize::MAX, assumed: false }
+        };
+        self.claims.committed.extend(writes.iter().map(limbo));
+    }
+
+    /// Something did not succeed: if that was in a raw transaction, the database may have ended it, and the system, which
+    /// knows nothing of it, cannot say so.
+    fn doubt(&mut self, actor: ActorId, at: usize) {
+        let Some(frame) = self.place(actor).frames.last_mut().filter(|it| it.raw) else { return };
+        frame.uncertain = true;
+        let writes = std::mem::take(&mut frame.writes);
+        self.limbo(&writes, at);
     }
 
     fn read(&mut self, by: By, span: &Span<'_>, at: usize, reply: &Reply) {
@@ -552,26 +490,16 @@ impl Walk<'_> {
             _ => return,
         };
         let place = self.place(by.actor);
+        if place.frames.iter().any(|it| it.uncertain) {
+            return;
+        }
         let from = place.frames.first().map_or(span.invoked, |it| it.begun);
         let own = |key: Key| {
-            let writes = place
-                .frames
-                .iter()
-                .rev()
-                .flat_map(|it| it.writes.iter().rev());
+            let writes = place.frames.iter().rev().flat_map(|it| it.writes.iter().rev());
             writes.clone().find(|it| it.key == key).map(|it| it.value)
         };
-        let reads: Vec<_> = seen
-            .into_iter()
-            .map(|(key, seen)| Read {
-                by,
-                key,
-                seen,
-                own: own(key),
-                from,
-                at,
-            })
-            .collect();
+        let reads: Vec<_> =
+            seen.into_iter().map(|(key, seen)| Read { by, key, seen, own: own(key), from, at }).collect();
         self.claims.reads.extend(reads);
     }
 }
@@ -585,12 +513,7 @@ pub(crate) fn effect_of(command: &Command) -> Option<(Key, Option<Value>)> {
 }
 
 fn dead(write: &Pending, end: usize, assumed: bool) -> Option<Dead> {
-    Some(Dead {
-        by: write.by,
-        value: write.value?,
-        end,
-        assumed,
-    })
+    Some(Dead { by: write.by, value: write.value?, end, assumed })
 }
 
 fn last_per_key(writes: &[Pending]) -> Vec<Pending> {
@@ -602,16 +525,9 @@ fn last_per_key(writes: &[Pending]) -> Vec<Pending> {
 }
 
 /// The rows, and for every other key up to the last one its absence.
-fn all_keys(
-    keys: &BTreeSet<Key>,
-    rows: &[(Key, Value)],
-    last: Option<Key>,
-) -> Vec<(Key, Option<Value>)> {
-    let mut seen: BTreeMap<Key, Option<Value>> = keys
-        .iter()
-        .filter(|it| last.is_none_or(|last| **it <= last))
-        .map(|it| (*it, None))
-        .collect();
+fn all_keys(keys: &BTreeSet<Key>, rows: &[(Key, Value)], last: Option<Key>) -> Vec<(Key, Option<Value>)> {
+    let mut seen: BTreeMap<Key, Option<Value>> =
+        keys.iter().filter(|it| last.is_none_or(|last| **it <= last)).map(|it| (*it, None)).collect();
     seen.extend(rows.iter().map(|(key, value)| (*key, Some(*value))));
     seen.into_iter().collect()
 }

@@ -50,11 +50,7 @@ pub fn html(title: &str, sections: &[(String, String)]) -> String {
          <style>{STYLE_SHEET}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
     );
     for (name, text) in sections {
-        page += &format!(
-            "<section>\n<h2>{}</h2>\n<pre>{}</pre>\n</section>\n",
-            escaped(name),
-            escaped(text)
-        );
+        page += &format!("<section>\n<h2>{}</h2>\n<pre>{}</pre>\n</section>\n", escaped(name), escaped(text));
     }
     page + "</body>\n</html>\n"
 }
@@ -103,11 +99,7 @@ struct Row {
 
 impl Row {
     fn across(command: Word, marked: bool) -> Self {
-        Self {
-            command,
-            marked,
-            ..Self::default()
-        }
+        Self { command, marked, ..Self::default() }
     }
 
     fn evidence(&self) -> Option<Word> {
@@ -115,10 +107,7 @@ impl Row {
     }
 
     fn later(&self) -> Option<Word> {
-        Some(Word::new(
-            Style::Dim,
-            format!("then {}", deeds(&self.later)?),
-        ))
+        Some(Word::new(Style::Dim, format!("then {}", deeds(&self.later)?)))
     }
 
     fn lane(&self) -> char {
@@ -154,10 +143,7 @@ fn deeds(all: &[Deed]) -> Option<String> {
         let dot = if text.is_empty() { "" } else { " · " };
         text += &format!("{dot}{}", of_one[0].0);
         let mut comma = " ";
-        for same in of_one
-            .chunk_by(|one, next| one.1 == next.1)
-            .filter(|it| !it[0].1.is_empty())
-        {
+        for same in of_one.chunk_by(|one, next| one.1 == next.1).filter(|it| !it[0].1.is_empty()) {
             text += &format!("{comma}{}", same[0].1);
             if same.len() > 1 {
                 text += &format!(" ×{}", same.len());
@@ -212,9 +198,7 @@ impl<'a> Story<'a> {
         let text = match (&event.what, event.by) {
             (What::StopHung, _) => Word::new(Style::Red, "the system was told to stop and did not"),
             (What::Stopped, _) if marked => Word::new(Style::Plain, "the system has stopped"),
-            (What::FinalState(_), _) if marked => {
-                Word::new(Style::Plain, "the final state is read")
-            }
+            (What::FinalState(_), _) if marked => Word::new(Style::Plain, "the final state is read"),
             (What::Stopped | What::FinalState(_), _) => return,
             (What::HarnessFault(why), _) => Word::with_tail(Style::Red, "the harness failed", why),
             (what, Some(by)) => return self.command(by, what, marked),
@@ -246,10 +230,7 @@ impl<'a> Story<'a> {
             self.rows.push(row);
         }
         let late = self.ended.contains(&by);
-        let row = self
-            .rows
-            .last_mut()
-            .expect("there is one: it was pushed above if need be");
+        let row = self.rows.last_mut().expect("there is one: it was pushed above if need be");
         row.marked |= marked;
         match deed(what) {
             Some(deed) if late => row.later.push(deed),
@@ -265,8 +246,7 @@ impl<'a> Story<'a> {
             }
             What::Returned(outcome) => {
                 if let Some(Span { step, .. }) = self.spans.get(&by) {
-                    row.answers
-                        .extend(not_landed(self.report.history, by, step, outcome));
+                    row.answers.extend(not_landed(self.report.history, by, step, outcome));
                     if step.command == Command::Open && matches!(outcome, Outcome::Done(_)) {
                         self.sessions.insert(by.actor);
                     }
@@ -277,10 +257,7 @@ impl<'a> Story<'a> {
             }
             _ => {}
         }
-        if matches!(
-            what,
-            What::Returned(_) | What::Skipped | What::Panicked(_) | What::Hung | What::Ended
-        ) {
+        if matches!(what, What::Returned(_) | What::Skipped | What::Panicked(_) | What::Hung | What::Ended) {
             self.flying.remove(&by);
             self.ended.insert(by);
         }
@@ -289,12 +266,7 @@ impl<'a> Story<'a> {
 
     /// A row for the command, or for the end of its actor (with or without a session still open).
     fn row(&self, by: By, end: Option<bool>) -> Row {
-        let planned = self
-            .report
-            .plan
-            .actors
-            .get(by.actor.index())
-            .and_then(|it| it.steps.get(by.step));
+        let planned = self.report.plan.actors.get(by.actor.index()).and_then(|it| it.steps.get(by.step));
         let (label, command) = match end {
             None => {
                 let step = self.spans.get(&by).map(|it| it.step).or(planned);
@@ -303,10 +275,7 @@ impl<'a> Story<'a> {
             Some(true) => (by.actor.to_string(), "ends without `close`".into()),
             Some(false) => (by.actor.to_string(), "ends".into()),
         };
-        let others = self
-            .flying
-            .iter()
-            .filter(|it| it.actor != by.actor && !self.report.history.is_observer(it.actor));
+        let others = self.flying.iter().filter(|it| it.actor != by.actor && !self.report.history.is_observer(it.actor));
         Row {
             by: Some(by),
             column: Some(by.actor.index().min(self.report.plan.actors.len())),
@@ -322,13 +291,7 @@ impl<'a> Story<'a> {
     fn not_reached(&mut self) {
         for (at, actor) in self.report.plan.actors.iter().enumerate() {
             let id = ActorId::new(at);
-            let invoked = self
-                .spans
-                .keys()
-                .filter(|it| it.actor == id)
-                .map(|it| it.step + 1)
-                .max()
-                .unwrap_or(0);
+            let invoked = self.spans.keys().filter(|it| it.actor == id).map(|it| it.step + 1).max().unwrap_or(0);
             let Some(missing) = actor.steps.len().checked_sub(invoked + 1) else {
                 continue;
             };
@@ -336,13 +299,7 @@ impl<'a> Story<'a> {
                 0 => "not reached".to_owned(),
                 more => format!("not reached, nor {more} more"),
             };
-            let mut row = self.row(
-                By {
-                    actor: id,
-                    step: invoked,
-                },
-                None,
-            );
+            let mut row = self.row(By { actor: id, step: invoked }, None);
             row.answers.push(Word::new(Style::Dim, text));
             self.rows.push(row);
         }
@@ -353,19 +310,11 @@ impl<'a> Story<'a> {
         let history = self.report.history;
         if marked || self.spans.keys().any(|it| history.is_observer(it.actor)) {
             let heading = Word::new(Style::Bold, "after the plan");
-            self.rows.push(Row {
-                apart: true,
-                ..Row::across(heading, marked)
-            });
+            self.rows.push(Row { apart: true, ..Row::across(heading, marked) });
         }
         let mut groups: Vec<(Vec<String>, Vec<String>)> = Vec::new();
         for actor in &self.quiet {
-            let verbs: Vec<_> = self
-                .spans
-                .iter()
-                .filter(|it| it.0.actor == *actor)
-                .map(|it| verb(it.1.step))
-                .collect();
+            let verbs: Vec<_> = self.spans.iter().filter(|it| it.0.actor == *actor).map(|it| verb(it.1.step)).collect();
             match groups.iter_mut().find(|it| it.0 == verbs) {
                 Some((_, actors)) => actors.push(actor.to_string()),
                 None => groups.push((verbs, vec![actor.to_string()])),
@@ -373,8 +322,7 @@ impl<'a> Story<'a> {
         }
         for (verbs, actors) in groups {
             let text = format!("{}  {}: all done", actors.join(", "), verbs.join(", "));
-            self.rows
-                .push(Row::across(Word::new(Style::Plain, text), false));
+            self.rows.push(Row::across(Word::new(Style::Plain, text), false));
         }
     }
 }
@@ -385,46 +333,29 @@ fn name(by: By) -> String {
 }
 
 fn verb(step: &Step) -> String {
-    step.to_string()
-        .split(' ')
-        .next()
-        .unwrap_or_default()
-        .to_owned()
+    step.to_string().split(' ').next().unwrap_or_default().to_owned()
 }
 
 fn quiet(report: &Report<'_>) -> BTreeSet<ActorId> {
-    let events = || {
-        report
-            .history
-            .events
-            .iter()
-            .filter_map(|it| Some((it.by?.actor, &it.what)))
-    };
+    let events = || report.history.events.iter().filter_map(|it| Some((it.by?.actor, &it.what)));
     let loud: BTreeSet<_> = events()
         .filter(|(_, what)| match what {
-            What::Returned(Outcome::Done(Reply::Residue {
-                setting,
-                temp_tables,
-            })) => *setting || *temp_tables > 0,
+            What::Returned(Outcome::Done(Reply::Residue { setting, temp_tables })) => *setting || *temp_tables > 0,
             What::Returned(Outcome::Done(_)) | What::Invoked(_) | What::Ended => false,
             what => deed(what).is_none(),
         })
         .map(|it| it.0)
         .chain(report.violation.and_then(|it| it.by).map(|it| it.actor))
         .collect();
-    let observers = events()
-        .map(|it| it.0)
-        .filter(|it| report.history.is_observer(*it));
+    let observers = events().map(|it| it.0).filter(|it| report.history.is_observer(*it));
     observers.filter(|it| !loud.contains(it)).collect()
 }
 
 fn answer(what: &What) -> Option<Word> {
     Some(match what {
-        What::Returned(Outcome::Failed(it)) => Word::with_tail(
-            Style::Plain,
-            &format!("→ failed ({})", it.class),
-            &it.message,
-        ),
+        What::Returned(Outcome::Failed(it)) => {
+            Word::with_tail(Style::Plain, &format!("→ failed ({})", it.class), &it.message)
+        }
         // That a row changed is what one expects; that none did is worth a word.
         What::Returned(Outcome::Done(Reply::Changed(true))) => Word::new(Style::Plain, "→ done"),
         What::Returned(outcome) => Word::new(Style::Plain, format!("→ {outcome}")),
@@ -439,25 +370,10 @@ fn answer(what: &What) -> Option<Word> {
 
 /// What the plan wanted done to the command and was not.
 fn not_landed(history: &History, by: By, step: &Step, outcome: &Outcome) -> Vec<Word> {
-    let landed = |fault| {
-        history
-            .events
-            .iter()
-            .any(|it| it.by == Some(by) && it.what == What::FaultLanded(fault))
-    };
-    let fault = step
-        .fault
-        .filter(|it| !landed(*it))
-        .map(|it| it.to_string());
-    let cancel = step
-        .cancel
-        .filter(|_| !matches!(outcome, Outcome::Cancelled(_)))
-        .map(|_| "cancel".to_owned());
-    fault
-        .into_iter()
-        .chain(cancel)
-        .map(|it| Word::new(Style::Dim, format!("({it} did not land)")))
-        .collect()
+    let landed = |fault| history.events.iter().any(|it| it.by == Some(by) && it.what == What::FaultLanded(fault));
+    let fault = step.fault.filter(|it| !landed(*it)).map(|it| it.to_string());
+    let cancel = step.cancel.filter(|_| !matches!(outcome, Outcome::Cancelled(_))).map(|_| "cancel".to_owned());
+    fault.into_iter().chain(cancel).map(|it| Word::new(Style::Dim, format!("({it} did not land)"))).collect()
 }
 
 /// The narrowest page.
@@ -505,17 +421,10 @@ impl Column {
     fn measure(rows: &[Row], at: usize) -> Self {
         let mut column = Self::default();
         for row in rows.iter().filter(|it| it.column == Some(at)) {
-            let answers: usize = row
-                .answers
-                .iter()
-                .chain(&row.later())
-                .map(|it| it.len() + 1)
-                .sum();
+            let answers: usize = row.answers.iter().chain(&row.later()).map(|it| it.len() + 1).sum();
             column.label = column.label.max(length(&row.label));
             column.command = column.command.max(row.command.len().min(COMMAND_MAX));
-            column.evidence = column
-                .evidence
-                .max(row.evidence().map_or(0, |it| it.len()).min(EVIDENCE_MAX));
+            column.evidence = column.evidence.max(row.evidence().map_or(0, |it| it.len()).min(EVIDENCE_MAX));
             column.answers = column.answers.max(answers.min(ANSWERS_MAX));
         }
         column
@@ -524,12 +433,7 @@ impl Column {
     /// The width that it would like to have.
     fn natural(&self, lane: usize) -> usize {
         let sizes = [self.command, self.evidence, self.answers];
-        lane + self.label
-            + sizes
-                .into_iter()
-                .filter(|it| *it > 0)
-                .map(|it| it + GAP)
-                .sum::<usize>()
+        lane + self.label + sizes.into_iter().filter(|it| *it > 0).map(|it| it + GAP).sum::<usize>()
     }
 
     fn command_at(&self) -> usize {
@@ -539,11 +443,7 @@ impl Column {
     /// Where the evidence begins and where the answers do, if there is room for columns of their own.
     fn stops(&self) -> (Option<usize>, Option<usize>) {
         let evidence = self.command_at() + self.command + GAP;
-        let answers = if self.evidence == 0 {
-            evidence
-        } else {
-            evidence + self.evidence + GAP
-        };
+        let answers = if self.evidence == 0 { evidence } else { evidence + self.evidence + GAP };
         if answers + self.answers.min(ANSWERS_MIN) <= self.edge {
             (Some(evidence), Some(answers))
         } else if evidence + ANSWERS_MIN <= self.edge {
@@ -557,45 +457,24 @@ impl Column {
 impl<'a> Page<'a> {
     fn new(report: &'a Report<'a>, rows: &[Row]) -> Self {
         let width = report.width.max(PAGE_MIN);
-        let lane = if rows
-            .iter()
-            .any(|it| it.column.is_some() && it.lane() != ' ')
-        {
-            2
-        } else {
-            0
-        };
+        let lane = if rows.iter().any(|it| it.column.is_some() && it.lane() != ' ') { 2 } else { 0 };
         let actors = report.plan.actors.len();
         let mut columns: Vec<_> = (0..=actors).map(|at| Column::measure(rows, at)).collect();
-        let natural: Vec<_> = columns[..actors]
-            .iter()
-            .map(|it| it.natural(lane))
-            .collect();
+        let natural: Vec<_> = columns[..actors].iter().map(|it| it.natural(lane)).collect();
         let mut offset = MARGIN;
         for (column, (step, span)) in columns.iter_mut().zip(share(&natural, width - MARGIN)) {
             (column.start, column.edge) = (offset + lane, (offset + span).min(width));
             offset += step;
         }
         (columns[actors].start, columns[actors].edge) = (MARGIN, width);
-        Self {
-            report,
-            width,
-            columns,
-            lane,
-            notes: Vec::new(),
-            lines: Vec::new(),
-        }
+        Self { report, width, columns, lane, notes: Vec::new(), lines: Vec::new() }
     }
 
     fn heading(&mut self) {
         let plan = self.report.plan;
         let plural = if plan.connections == 1 { "" } else { "s" };
         let mut line = Line::default();
-        line.push_at(
-            MARGIN,
-            Style::Dim,
-            &format!("{}, {} connection{plural}", plan.storage, plan.connections),
-        );
+        line.push_at(MARGIN, Style::Dim, &format!("{}, {} connection{plural}", plan.storage, plan.connections));
         self.lines.extend([line, Line::default()]);
         let mut line = Line::default();
         for (at, column) in self.columns.iter().enumerate().take(plan.actors.len()) {
@@ -606,27 +485,11 @@ impl<'a> Page<'a> {
 
     fn row(&mut self, row: &Row) {
         let column = row.column.and_then(|it| self.columns.get(it)).copied();
-        let across = Column {
-            start: MARGIN,
-            edge: self.width,
-            ..Column::default()
-        };
+        let across = Column { start: MARGIN, edge: self.width, ..Column::default() };
         let place = column.unwrap_or(across);
-        let (evidence_at, answers_at) = if column.is_some() {
-            place.stops()
-        } else {
-            (None, None)
-        };
-        let command_at = if column.is_some() {
-            place.command_at()
-        } else {
-            MARGIN
-        };
-        let emphasis = if row.marked {
-            Style::Bold
-        } else {
-            row.command.style
-        };
+        let (evidence_at, answers_at) = if column.is_some() { place.stops() } else { (None, None) };
+        let command_at = if column.is_some() { place.command_at() } else { MARGIN };
+        let emphasis = if row.marked { Style::Bold } else { row.command.style };
 
         let mut flow = Flow {
             rest: self.lanes(row, place, if row.flies.1 { '│' } else { ' ' }),
@@ -637,14 +500,7 @@ impl<'a> Page<'a> {
             notes: &mut self.notes,
         };
         flow.line.push_at(place.start, Style::Dim, &row.label);
-        flow.put(
-            command_at,
-            GAP,
-            &Word {
-                style: emphasis,
-                ..row.command.clone()
-            },
-        );
+        flow.put(command_at, GAP, &Word { style: emphasis, ..row.command.clone() });
         if let Some(evidence) = row.evidence() {
             flow.put(evidence_at.unwrap_or(0), GAP, &evidence);
         }
@@ -669,20 +525,10 @@ impl<'a> Page<'a> {
     /// A line with what runs through it up to the column.
     fn lanes(&self, row: &Row, place: Column, own: char) -> Line {
         let mut line = Line::default();
-        for other in row
-            .passing
-            .iter()
-            .filter_map(|it| self.columns.get(*it))
-            .filter(|it| it.start < place.start)
-        {
+        for other in row.passing.iter().filter_map(|it| self.columns.get(*it)).filter(|it| it.start < place.start) {
             line.push_at(other.start - self.lane, Style::Dim, "│");
         }
-        if own != ' '
-            && self.lane > 0
-            && row
-                .column
-                .is_some_and(|it| it < self.report.plan.actors.len())
-        {
+        if own != ' ' && self.lane > 0 && row.column.is_some_and(|it| it < self.report.plan.actors.len()) {
             line.push_at(place.start - self.lane, Style::Dim, &own.to_string());
         }
         line
@@ -706,36 +552,19 @@ impl<'a> Page<'a> {
             if let Some(line) = self.lines.last_mut()
                 && let Some(place) = place
             {
-                line.push_at(
-                    line.width + GAP,
-                    Style::Plain,
-                    &cut(&place, self.width.saturating_sub(line.width + GAP)),
-                );
+                line.push_at(line.width + GAP, Style::Plain, &cut(&place, self.width.saturating_sub(line.width + GAP)));
             }
             self.say("expected", Style::Plain, &violation.expected);
             self.say("observed", Style::Plain, &violation.observed);
         }
-        let state = self
-            .report
-            .history
-            .events
-            .iter()
-            .rev()
-            .find_map(|it| match &it.what {
-                What::FinalState(rows) => Some(rows),
-                _ => None,
-            });
+        let state = self.report.history.events.iter().rev().find_map(|it| match &it.what {
+            What::FinalState(rows) => Some(rows),
+            _ => None,
+        });
         if let Some(rows) = state {
-            let rows: Vec<_> = rows
-                .iter()
-                .filter(|it| *it.0 != Key::OBSERVER)
-                .map(|(k, v)| format!("{k} = {v}"))
-                .collect();
-            let text = if rows.is_empty() {
-                "no rows".to_owned()
-            } else {
-                rows.join(", ")
-            };
+            let rows: Vec<_> =
+                rows.iter().filter(|it| *it.0 != Key::OBSERVER).map(|(k, v)| format!("{k} = {v}")).collect();
+            let text = if rows.is_empty() { "no rows".to_owned() } else { rows.join(", ") };
             if self.report.violation.is_none() {
                 self.lines.push(Line::default());
             }
@@ -760,9 +589,7 @@ impl<'a> Page<'a> {
                 None => format!("at {}", name(by)),
             }),
             (None, Some(What::PlanOver)) => Some("when the plan was over".into()),
-            (None, Some(What::Stopped | What::StopHung)) => {
-                Some("when the system was stopped".into())
-            }
+            (None, Some(What::Stopped | What::StopHung)) => Some("when the system was stopped".into()),
             (None, Some(What::FinalState(_)) | None) => Some("at the end".into()),
             (None, Some(_)) => None,
         }
@@ -822,22 +649,15 @@ impl Flow<'_> {
     /// Puts the word here, or at this distance from what is there already, or on a further line; if it is too long, cuts
     /// it and makes the whole a note.
     fn put(&mut self, at: usize, gap: usize, word: &Word) {
-        let at = if self.line.has_text {
-            at.max(self.line.width + gap)
-        } else {
-            at
-        };
+        let at = if self.line.has_text { at.max(self.line.width + gap) } else { at };
         let room = self.edge.saturating_sub(at);
         if let Some(text) = self.fitting(word, room) {
             return self.line.push_at(at, word.style, &text);
         }
         if self.line.has_text && self.line.width > self.hang {
-            self.lines
-                .push(std::mem::replace(&mut self.line, self.rest.clone()));
+            self.lines.push(std::mem::replace(&mut self.line, self.rest.clone()));
         }
-        let at = self
-            .hang
-            .max(self.line.width + usize::from(self.line.has_text));
+        let at = self.hang.max(self.line.width + usize::from(self.line.has_text));
         let room = self.edge.saturating_sub(at);
         let text = self.fitting(word, room).unwrap_or_else(|| {
             let tag = self.note(word.whole().trim_start_matches("→ "));
@@ -856,23 +676,15 @@ impl Flow<'_> {
             return None;
         }
         let tag = self.note(&word.tail);
-        let some = if left < MESSAGE_MIN + 2 {
-            String::new()
-        } else {
-            format!(": {}", cut(&word.tail, left - 2))
-        };
+        let some = if left < MESSAGE_MIN + 2 { String::new() } else { format!(": {}", cut(&word.tail, left - 2)) };
         Some(format!("{}{some}{tag}", word.head))
     }
 
     fn note(&mut self, text: &str) -> String {
-        let at = self
-            .notes
-            .iter()
-            .position(|it| it == text)
-            .unwrap_or_else(|| {
-                self.notes.push(text.to_owned());
-                self.notes.len() - 1
-            });
+        let at = self.notes.iter().position(|it| it == text).unwrap_or_else(|| {
+            self.notes.push(text.to_owned());
+            self.notes.len() - 1
+        });
         format!(" [{}]", at + 1)
     }
 
@@ -892,26 +704,15 @@ struct Word {
 
 impl Word {
     fn new(style: Style, head: impl AsRef<str>) -> Self {
-        Self {
-            style,
-            head: one_line(head.as_ref()),
-            tail: String::new(),
-        }
+        Self { style, head: one_line(head.as_ref()), tail: String::new() }
     }
 
     fn with_tail(style: Style, head: &str, tail: &str) -> Self {
-        Self {
-            tail: one_line(tail),
-            ..Self::new(style, head)
-        }
+        Self { tail: one_line(tail), ..Self::new(style, head) }
     }
 
     fn whole(&self) -> String {
-        if self.tail.is_empty() {
-            self.head.clone()
-        } else {
-            format!("{}: {}", self.head, self.tail)
-        }
+        if self.tail.is_empty() { self.head.clone() } else { format!("{}: {}", self.head, self.tail) }
     }
 
     fn len(&self) -> usize {
@@ -921,10 +722,7 @@ impl Word {
 
 /// Without line breaks and other control characters, which could paint over the rest.
 fn one_line(text: &str) -> String {
-    let text: String = text
-        .chars()
-        .map(|it| if it.is_control() { ' ' } else { it })
-        .collect();
+    let text: String = text.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
     text.trim().to_owned()
 }
 

@@ -43,10 +43,7 @@ impl Scenario {
     /// # Errors
     /// [`PlanError`], with file, line, column and what was expected.
     pub fn read(path: &Path) -> Result<Self, PlanError> {
-        let text = std::fs::read_to_string(path).map_err(|source| PlanError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = std::fs::read_to_string(path).map_err(|source| PlanError::Read { path: path.to_owned(), source })?;
         if !text.lines().any(|it| it.trim() == "[profile]") {
             return PlanFile::parse(&text, path).map(Self::Pinned);
         }
@@ -54,12 +51,7 @@ impl Scenario {
             let before = &text[..error.span().map_or(0, |it| it.start)];
             let line = before.matches('\n').count() + 1;
             let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-            PlanError::Text {
-                path: path.to_owned(),
-                line,
-                column,
-                message: error.message().to_owned(),
-            }
+            PlanError::Text { path: path.to_owned(), line, column, message: error.message().to_owned() }
         })
     }
 }
@@ -85,21 +77,12 @@ impl Replay {
     pub fn meets(&self, expect: Option<Expectation>) -> Result<(), String> {
         match (&self.run.judgement.verdict, expect) {
             (Verdict::Inconclusive(why), _) => Err(format!("inconclusive: {why}")),
-            _ if !self.not_landed.is_empty() => Err(format!(
-                "inconclusive: this did not land: {}",
-                self.not_landed.join(", ")
-            )),
-            (Verdict::Pass, Some(Expectation::Pass) | None) | (Verdict::Violation(_), None) => {
-                Ok(())
+            _ if !self.not_landed.is_empty() => {
+                Err(format!("inconclusive: this did not land: {}", self.not_landed.join(", ")))
             }
-            (Verdict::Violation(it), Some(Expectation::Violation(expected)))
-                if it.invariant == expected =>
-            {
-                Ok(())
-            }
-            (Verdict::Violation(it), Some(expected)) => {
-                Err(format!("violation {}, expected {expected}", it.invariant))
-            }
+            (Verdict::Pass, Some(Expectation::Pass) | None) | (Verdict::Violation(_), None) => Ok(()),
+            (Verdict::Violation(it), Some(Expectation::Violation(expected))) if it.invariant == expected => Ok(()),
+            (Verdict::Violation(it), Some(expected)) => Err(format!("violation {}, expected {expected}", it.invariant)),
             (Verdict::Pass, Some(expected)) => Err(format!("pass, expected {expected}")),
         }
     }
@@ -118,12 +101,7 @@ pub fn replay(chain: &Chain<'_>, file: &PlanFile, times: u32) -> Replay {
     let agreed = (u32::try_from(agreed).unwrap_or(u32::MAX), times.max(1));
     let divergence = diverges(&file.recorded, &run.history.trace());
     let not_landed = not_landed(&file.plan, &run.history);
-    Replay {
-        run,
-        agreed,
-        divergence,
-        not_landed,
-    }
+    Replay { run, agreed, divergence, not_landed }
 }
 
 fn kind(verdict: &Verdict) -> String {
@@ -140,15 +118,6 @@ fn diverges(recorded: &[String], now: &[String]) -> Option<String> {
         return None;
     }
     let at = (0..recorded.len().max(now.len())).find(|it| recorded.get(*it) != now.get(*it))?;
-    let show = |lines: &[String]| {
-        lines
-            .get(at)
-            .map_or_else(|| "the end".to_owned(), |it| format!("`{it}`"))
-    };
-    Some(format!(
-        "step {}: recorded {}, now {}",
-        at + 1,
-        show(recorded),
-        show(now)
-    ))
+    let show = |lines: &[String]| lines.get(at).map_or_else(|| "the end".to_owned(), |it| format!("`{it}`"));
+    Some(format!("step {}: recorded {}, now {}", at + 1, show(recorded), show(now)))
 }

@@ -6,32 +6,21 @@
 //! removals has been tried, and the [`Certificate`] says so.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
 
 use crate::chain::{Chain, Run};
 use crate::model::written;
 use crate::oracle::{Invariant, Violation};
 use crate::plan::{
-    Actor, ActorId, BeginMode, Command, Conflict, Gate, Key, Phase, Plan, Residue, Schedule,
-    StaleUse, Step, Storage,
+    Actor, ActorId, BeginMode, Command, Conflict, Gate, Key, Phase, Plan, Residue, Schedule, StaleUse, Step, Storage,
 };
 
 /// How much shrinking may cost.
-#[derive(Clone, Copy, Debug)]
-pub struct Budget {
+#[derive(Clone, Copy)]
+pub struct Budget<'a> {
     /// The most plans to run.
     pub runs: u32,
-    /// The most time to spend.
-    pub time: Duration,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self {
-            runs: 3000,
-            time: Duration::from_secs(15),
-        }
-    }
+    /// Whether the time for it is over; the clock is the caller's.
+    pub is_over: &'a dyn Fn() -> bool,
 }
 
 /// A minimal plan, its run, and how sure it is.
@@ -61,16 +50,11 @@ pub struct Certificate {
 }
 
 /// Shrinks a plan that breaks this invariant; `None` if it does not do so again.
-pub fn shrink(
-    chain: &Chain<'_>,
-    plan: &Plan,
-    invariant: Invariant,
-    budget: Budget,
-) -> Option<Counterexample> {
+pub fn shrink(chain: &Chain<'_>, plan: &Plan, invariant: Invariant, budget: Budget<'_>) -> Option<Counterexample> {
     let mut search = Search {
         chain,
         invariant,
-        until: Instant::now() + budget.time,
+        is_over: budget.is_over,
         runs_left: budget.runs,
         runs: 0,
         seen: HashSet::new(),
@@ -95,7 +79,7 @@ const REPLAYS: u32 = 10;
 struct Search<'a> {
     chain: &'a Chain<'a>,
     invariant: Invariant,
-    until: Instant,
+    is_over: &'a dyn Fn() -> bool,
     runs_left: u32,
     runs: u32,
     seen: HashSet<Plan>,
@@ -105,7 +89,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn is_spent(&self) -> bool {
-        self.runs_left == 0 || Instant::now() > self.until
+        self.runs_left == 0 || (self.is_over)()
     }
 
     fn run(&mut self, plan: &Plan) -> Run {
@@ -115,8 +99,7 @@ impl Search<'_> {
     }
 
     fn breaks(&self, run: &Run) -> bool {
-        run.violation()
-            .is_some_and(|it| it.invariant == self.invariant)
+        run.violation().is_some_and(|it| it.invariant == self.invariant)
     }
 
     /// Runs the plan three times and sets how often candidates are tried.
@@ -159,16 +142,10 @@ impl Search<'_> {
                 invoked[by.actor.index()] = by.step + 1;
             }
         }
-        let late = plan
-            .steps()
-            .filter(|(actor, at, _)| *at >= invoked[actor.index()])
-            .map(|(actor, at, _)| (actor, at));
+        let late =
+            plan.steps().filter(|(actor, at, _)| *at >= invoked[actor.index()]).map(|(actor, at, _)| (actor, at));
         let shorter = without(&plan, &late.collect::<Vec<_>>());
-        if self.accepts(&shorter) {
-            shorter
-        } else {
-            plan
-        }
+        if self.accepts(&shorter) { shorter } else { plan }
     }
 
     /// One round of all passes, each repeated while it helps.
@@ -195,10 +172,8 @@ impl Search<'_> {
 
     /// Tries everything once more on the final plan, and says what each attempt came to.
     fn certify(&mut self, plan: &Plan) -> Vec<String> {
-        let steps: Vec<(ActorId, usize, String)> = plan
-            .steps()
-            .map(|(actor, at, step)| (actor, at, step.to_string()))
-            .collect();
+        let steps: Vec<(ActorId, usize, String)> =
+            plan.steps().map(|(actor, at, step)| (actor, at, step.to_string())).collect();
         let mut tried = Vec::new();
         for (actor, at, text) in &steps {
             if self.is_spent() {
@@ -215,11 +190,7 @@ impl Search<'_> {
             tried.push(format!("without {actor} {}: {text} → {outcome}", at + 1));
         }
         if steps.len() <= PAIRS_MAX && !self.is_spent() {
-            tried.push(format!(
-                "without any two of its {} commands: breaks no {}",
-                steps.len(),
-                self.invariant
-            ));
+            tried.push(format!("without any two of its {} commands: breaks no {}", steps.len(), self.invariant));
         }
         tried
     }
@@ -231,18 +202,8 @@ impl Search<'_> {
         let run = runs.into_iter().find(|it| self.breaks(it))?;
         let violation = run.violation()?.clone();
         let reproduced = (u32::try_from(hits).unwrap_or(REPLAYS), REPLAYS);
-        let certificate = Certificate {
-            tried,
-            runs: self.runs,
-            complete,
-        };
-        Some(Counterexample {
-            plan,
-            run,
-            violation,
-            reproduced,
-            certificate,
-        })
+        let certificate = Certificate { tried, runs: self.runs, complete };
+        Some(Counterexample { plan, run, violation, reproduced, certificate })
     }
 }
 
@@ -256,20 +217,10 @@ fn without(plan: &Plan, gone: &[(ActorId, usize)]) -> Plan {
     });
     let schedule = Schedule(turns.copied().collect());
     let actors = plan.actors.iter().enumerate().map(|(actor, it)| {
-        let kept = it
-            .steps
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| !gone.contains(&(ActorId::new(actor), *at)));
-        Actor {
-            steps: kept.map(|(_, step)| step.clone()).collect(),
-        }
+        let kept = it.steps.iter().enumerate().filter(|(at, _)| !gone.contains(&(ActorId::new(actor), *at)));
+        Actor { steps: kept.map(|(_, step)| step.clone()).collect() }
     });
-    compact(Plan {
-        actors: actors.collect(),
-        schedule,
-        ..plan.clone()
-    })
+    compact(Plan { actors: actors.collect(), schedule, ..plan.clone() })
 }
 
 /// Removes actors without commands and gives the others their letters.
@@ -284,22 +235,12 @@ fn compact(plan: Plan) -> Plan {
         return plan;
     }
     let mut schedule = plan.schedule;
-    schedule
-        .0
-        .retain(|turn| !plan.actors[turn.actor.index()].steps.is_empty());
+    schedule.0.retain(|turn| !plan.actors[turn.actor.index()].steps.is_empty());
     for turn in &mut schedule.0 {
         turn.actor = letters[turn.actor.index()];
     }
-    let actors = plan
-        .actors
-        .into_iter()
-        .filter(|it| !it.steps.is_empty())
-        .collect();
-    Plan {
-        actors,
-        schedule,
-        ..plan
-    }
+    let actors = plan.actors.into_iter().filter(|it| !it.steps.is_empty()).collect();
+    Plan { actors, schedule, ..plan }
 }
 
 fn places(plan: &Plan) -> Vec<(ActorId, usize)> {
@@ -311,32 +252,18 @@ fn fewer_actors(plan: &Plan) -> Vec<Plan> {
         return Vec::new();
     }
     let all = places(plan);
-    let of = |actor: usize| {
-        all.iter()
-            .copied()
-            .filter(|it| it.0.index() == actor)
-            .collect::<Vec<_>>()
-    };
-    (0..plan.actors.len())
-        .map(|actor| without(plan, &of(actor)))
-        .collect()
+    let of = |actor: usize| all.iter().copied().filter(|it| it.0.index() == actor).collect::<Vec<_>>();
+    (0..plan.actors.len()).map(|actor| without(plan, &of(actor))).collect()
 }
 
 /// Runs of an actor's commands, long ones first: so goes a session with everything that depends on it.
 fn chunks(plan: &Plan) -> Vec<Plan> {
     let mut candidates = Vec::new();
-    let longest = plan
-        .actors
-        .iter()
-        .map(|it| it.steps.len())
-        .max()
-        .unwrap_or(0);
+    let longest = plan.actors.iter().map(|it| it.steps.len()).max().unwrap_or(0);
     for size in (2..=longest).rev() {
         for (actor, it) in plan.actors.iter().enumerate() {
             for start in 0..(it.steps.len() + 1).saturating_sub(size) {
-                let gone: Vec<_> = (start..start + size)
-                    .map(|at| (ActorId::new(actor), at))
-                    .collect();
+                let gone: Vec<_> = (start..start + size).map(|at| (ActorId::new(actor), at)).collect();
                 candidates.push(without(plan, &gone));
             }
         }
@@ -345,11 +272,7 @@ fn chunks(plan: &Plan) -> Vec<Plan> {
 }
 
 fn singles(plan: &Plan) -> Vec<Plan> {
-    places(plan)
-        .into_iter()
-        .rev()
-        .map(|it| without(plan, &[it]))
-        .collect()
+    places(plan).into_iter().rev().map(|it| without(plan, &[it])).collect()
 }
 
 /// Above this many commands pairs are too many to try.
@@ -361,10 +284,7 @@ fn pairs(plan: &Plan) -> Vec<Plan> {
     if all.len() > PAIRS_MAX {
         return Vec::new();
     }
-    let pairs = all
-        .iter()
-        .enumerate()
-        .flat_map(|(at, one)| all[at + 1..].iter().map(move |other| [*one, *other]));
+    let pairs = all.iter().enumerate().flat_map(|(at, one)| all[at + 1..].iter().map(move |other| [*one, *other]));
     pairs.map(|it| without(plan, &it)).collect()
 }
 
@@ -373,22 +293,13 @@ fn undisturbed(plan: &Plan) -> Vec<Plan> {
     replaced(plan, |step| {
         let mut simpler = Vec::new();
         if step.cancel.is_some() {
-            simpler.push(Step {
-                cancel: None,
-                ..step.clone()
-            });
+            simpler.push(Step { cancel: None, ..step.clone() });
         }
         if step.fault.is_some() {
-            simpler.push(Step {
-                fault: None,
-                ..step.clone()
-            });
+            simpler.push(Step { fault: None, ..step.clone() });
         }
         if step.cancel == Some(Phase::BeforeReply) {
-            simpler.push(Step {
-                cancel: Some(Phase::Sent),
-                ..step.clone()
-            });
+            simpler.push(Step { cancel: Some(Phase::Sent), ..step.clone() });
         }
         simpler
     })
@@ -397,11 +308,7 @@ fn undisturbed(plan: &Plan) -> Vec<Plan> {
 /// The commands of one actor after those of another: one actor less.
 fn merged_actors(plan: &Plan) -> Vec<Plan> {
     let count = plan.actors.len();
-    let pairs = (0..count).flat_map(|one| {
-        (0..count)
-            .filter(move |it| *it != one)
-            .map(move |other| (one, other))
-    });
+    let pairs = (0..count).flat_map(|one| (0..count).filter(move |it| *it != one).map(move |other| (one, other)));
     pairs
         .map(|(one, other)| {
             let mut actors = plan.actors.clone();
@@ -409,39 +316,23 @@ fn merged_actors(plan: &Plan) -> Vec<Plan> {
             actors[one].steps.extend(moved);
             actors.retain(|it| !it.steps.is_empty());
             let schedule = Schedule::serial(&actors);
-            Plan {
-                actors,
-                schedule,
-                ..plan.clone()
-            }
+            Plan { actors, schedule, ..plan.clone() }
         })
         .collect()
 }
 
 /// Serial, then without gates, then with fewer switches.
 fn simpler_schedules(plan: &Plan) -> Vec<Plan> {
-    let with = |turns| Plan {
-        schedule: Schedule(turns),
-        ..plan.clone()
-    };
+    let with = |turns| Plan { schedule: Schedule(turns), ..plan.clone() };
     let mut candidates = Vec::new();
     let serial = Schedule::serial(&plan.actors);
     if plan.schedule == serial {
         return candidates;
     }
-    candidates.push(Plan {
-        schedule: serial,
-        ..plan.clone()
-    });
+    candidates.push(Plan { schedule: serial, ..plan.clone() });
     let turns = &plan.schedule.0;
     if turns.iter().any(|it| it.until == Gate::Reply) {
-        candidates.push(with(
-            turns
-                .iter()
-                .copied()
-                .filter(|it| it.until == Gate::Boundary)
-                .collect(),
-        ));
+        candidates.push(with(turns.iter().copied().filter(|it| it.until == Gate::Boundary).collect()));
     }
     for at in 0..turns.len() {
         if turns[at].until == Gate::Reply {
@@ -472,13 +363,7 @@ fn order_of(plan: &Plan) -> Vec<ActorId> {
 /// Each command by a plainer one.
 fn simpler_commands(plan: &Plan) -> Vec<Plan> {
     let mut candidates = replaced(plan, |step| {
-        plainer(&step.command)
-            .into_iter()
-            .map(|command| Step {
-                command,
-                ..step.clone()
-            })
-            .collect()
+        plainer(&step.command).into_iter().map(|command| Step { command, ..step.clone() }).collect()
     });
     candidates.push(renumbered(plan));
     candidates.retain(|it| it != plan);
@@ -489,10 +374,7 @@ fn plainer(command: &Command) -> Vec<Command> {
     let keys = |key: Key| (1..key.0).map(Key);
     match *command {
         Command::Begin(BeginMode::Exclusive) => {
-            vec![
-                Command::Begin(BeginMode::Plain),
-                Command::Begin(BeginMode::Immediate),
-            ]
+            vec![Command::Begin(BeginMode::Plain), Command::Begin(BeginMode::Immediate)]
         }
         Command::Begin(BeginMode::Immediate) => vec![Command::Begin(BeginMode::Plain)],
         Command::Drop | Command::Close => vec![Command::Rollback],
@@ -521,9 +403,7 @@ fn plainer(command: &Command) -> Vec<Command> {
         Command::Fail => vec![Command::Get(Key(1))],
         Command::Raw(Residue::TempTable) => vec![Command::Raw(Residue::Setting)],
         Command::Stale(StaleUse::Put(key, _)) => vec![Command::Stale(StaleUse::Get(key))],
-        Command::Stale(StaleUse::Get(key)) => keys(key)
-            .map(|it| Command::Stale(StaleUse::Get(it)))
-            .collect(),
+        Command::Stale(StaleUse::Get(key)) => keys(key).map(|it| Command::Stale(StaleUse::Get(it))).collect(),
         _ => Vec::new(),
     }
 }
@@ -535,9 +415,7 @@ fn renumbered(plan: &Plan) -> Plan {
     for step in plan.actors.iter_mut().flat_map(|it| &mut it.steps) {
         if written(&step.command).is_some() {
             match &mut step.command {
-                Command::Put(_, value)
-                | Command::Insert(_, value, _)
-                | Command::Stale(StaleUse::Put(_, value)) => {
+                Command::Put(_, value) | Command::Insert(_, value, _) | Command::Stale(StaleUse::Put(_, value)) => {
                     *value = next;
                 }
                 _ => {}
@@ -550,17 +428,10 @@ fn renumbered(plan: &Plan) -> Plan {
 
 /// Fewer connections, a plainer storage.
 fn simpler_surroundings(plan: &Plan) -> Vec<Plan> {
-    let mut candidates: Vec<Plan> = (1..plan.connections)
-        .map(|connections| Plan {
-            connections,
-            ..plan.clone()
-        })
-        .collect();
+    let mut candidates: Vec<Plan> =
+        (1..plan.connections).map(|connections| Plan { connections, ..plan.clone() }).collect();
     if plan.storage != Storage::Wal {
-        candidates.push(Plan {
-            storage: Storage::Wal,
-            ..plan.clone()
-        });
+        candidates.push(Plan { storage: Storage::Wal, ..plan.clone() });
     }
     candidates
 }
@@ -619,10 +490,7 @@ fn shapes(actor: &Actor) -> Vec<String> {
             let digits = word.strip_prefix('k').unwrap_or(word);
             !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit())
         };
-        text.split(' ')
-            .filter(|word| !is_argument(word))
-            .collect::<Vec<_>>()
-            .join(" ")
+        text.split(' ').filter(|word| !is_argument(word)).collect::<Vec<_>>().join(" ")
     };
     actor.steps.iter().map(shape).collect()
 }

@@ -19,38 +19,25 @@ use crate::system::Port;
 pub async fn statement(connection: &mut SqliteConnection, command: &Command, port: &mut Port) {
     match *command {
         Command::Put(key, value) => {
-            port.ask(put(connection, key, value), |changed| {
-                Reply::Changed(*changed)
-            })
-            .await;
+            port.ask(put(connection, key, value), |changed| Reply::Changed(*changed)).await;
         }
         Command::Insert(key, value, conflict) => {
-            port.ask(insert(connection, key, value, conflict), |changed| {
-                Reply::Changed(*changed)
-            })
-            .await;
+            port.ask(insert(connection, key, value, conflict), |changed| Reply::Changed(*changed)).await;
         }
         Command::Get(key) => {
-            port.ask(get(connection, key), |value| Reply::Value(*value))
-                .await;
+            port.ask(get(connection, key), |value| Reply::Value(*value)).await;
         }
         Command::Delete(key) => {
-            port.ask(delete(connection, key), |changed| Reply::Changed(*changed))
-                .await;
+            port.ask(delete(connection, key), |changed| Reply::Changed(*changed)).await;
         }
         Command::Scan => {
-            port.ask(scan(connection), |rows| Reply::Rows(rows.clone()))
-                .await;
+            port.ask(scan(connection), |rows| Reply::Rows(rows.clone())).await;
         }
         Command::Stream(limit) => {
-            port.ask(stream(connection, limit), |rows| {
-                Reply::FirstRows(rows.clone())
-            })
-            .await;
+            port.ask(stream(connection, limit), |rows| Reply::FirstRows(rows.clone())).await;
         }
         Command::Fail => {
-            port.run(connection.execute("insert into kv (k, v) values (1, null)"))
-                .await;
+            port.run(connection.execute("insert into kv (k, v) values (1, null)")).await;
         }
         Command::Slow => {
             let count = "with recursive c (x) as (values (1) union all select x + 1 from c where x < 3000) \
@@ -66,10 +53,7 @@ pub async fn statement(connection: &mut SqliteConnection, command: &Command, por
             port.run(connection.execute(sql)).await;
         }
         Command::Inspect => {
-            let seen = |&(setting, temp_tables): &(bool, u32)| Reply::Residue {
-                setting,
-                temp_tables,
-            };
+            let seen = |&(setting, temp_tables): &(bool, u32)| Reply::Residue { setting, temp_tables };
             port.ask(inspect(connection), seen).await;
         }
         _ => {}
@@ -92,18 +76,9 @@ pub fn begin_statement(mode: BeginMode) -> Option<&'static str> {
 ///
 /// # Cancel safety
 /// As sqlx's `execute`: the statement may have been done.
-pub async fn put(
-    connection: &mut SqliteConnection,
-    key: Key,
-    value: Value,
-) -> Result<bool, sqlx::Error> {
-    write(
-        "insert into kv (k, v) values (?, ?) on conflict (k) do update set v = excluded.v",
-        connection,
-        key,
-        value,
-    )
-    .await
+pub async fn put(connection: &mut SqliteConnection, key: Key, value: Value) -> Result<bool, sqlx::Error> {
+    write("insert into kv (k, v) values (?, ?) on conflict (k) do update set v = excluded.v", connection, key, value)
+        .await
 }
 
 /// Reads one key.
@@ -113,14 +88,9 @@ pub async fn put(
 ///
 /// # Cancel safety
 /// Cancel safe: it only reads.
-pub async fn get(
-    connection: &mut SqliteConnection,
-    key: Key,
-) -> Result<Option<Value>, sqlx::Error> {
-    let value: Option<i64> = sqlx::query_scalar("select v from kv where k = ?")
-        .bind(i64::from(key.0))
-        .fetch_optional(connection)
-        .await?;
+pub async fn get(connection: &mut SqliteConnection, key: Key) -> Result<Option<Value>, sqlx::Error> {
+    let value: Option<i64> =
+        sqlx::query_scalar("select v from kv where k = ?").bind(i64::from(key.0)).fetch_optional(connection).await?;
     Ok(value.and_then(|it| Value::try_from(it).ok()))
 }
 
@@ -145,33 +115,21 @@ async fn write(
     key: Key,
     value: Value,
 ) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(sql)
-        .bind(i64::from(key.0))
-        .bind(i64::from(value))
-        .execute(connection)
-        .await?;
+    let done = sqlx::query(sql).bind(i64::from(key.0)).bind(i64::from(value)).execute(connection).await?;
     Ok(done.rows_affected() > 0)
 }
 
 async fn delete(connection: &mut SqliteConnection, key: Key) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query("delete from kv where k = ?")
-        .bind(i64::from(key.0))
-        .execute(connection)
-        .await?;
+    let done = sqlx::query("delete from kv where k = ?").bind(i64::from(key.0)).execute(connection).await?;
     Ok(done.rows_affected() > 0)
 }
 
 async fn scan(connection: &mut SqliteConnection) -> Result<Vec<(Key, Value)>, sqlx::Error> {
-    let rows = connection
-        .fetch_all("select k, v from kv order by k")
-        .await?;
+    let rows = connection.fetch_all("select k, v from kv order by k").await?;
     Ok(rows.iter().map(row).collect())
 }
 
-async fn stream(
-    connection: &mut SqliteConnection,
-    limit: u8,
-) -> Result<Vec<(Key, Value)>, sqlx::Error> {
+async fn stream(connection: &mut SqliteConnection, limit: u8) -> Result<Vec<(Key, Value)>, sqlx::Error> {
     let mut stream = connection.fetch("select k, v from kv order by k");
     let mut rows = Vec::new();
     while rows.len() < usize::from(limit) {

@@ -5,9 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use unstale_harness::history::{
-    By, Class, ConnectionId, Event, Failure, History, Outcome, Reply, What,
-};
+use unstale_harness::history::{By, Class, ConnectionId, Event, Failure, History, Outcome, Reply, What};
 use unstale_harness::oracle::{Invariant, Oracle, Verdict};
 use unstale_harness::plan::{ActorId, Key, Phase, Step, Value};
 
@@ -23,10 +21,7 @@ const C1: ConnectionId = ConnectionId(1);
 impl Script {
     fn push(&mut self, actor: usize, what: What) -> &mut Self {
         let step = self.taken.get(&actor).copied().unwrap_or(1) - 1;
-        let by = (actor < usize::MAX).then(|| By {
-            actor: ActorId::new(actor),
-            step,
-        });
+        let by = (actor < usize::MAX).then(|| By { actor: ActorId::new(actor), step });
         self.events.push(Event { by, what });
         self
     }
@@ -43,13 +38,7 @@ impl Script {
         self.push(actor, What::Invoked(step))
     }
 
-    fn command(
-        &mut self,
-        actor: usize,
-        text: &str,
-        evidence: &[What],
-        outcome: Outcome,
-    ) -> &mut Self {
+    fn command(&mut self, actor: usize, text: &str, evidence: &[What], outcome: Outcome) -> &mut Self {
         self.invoke(actor, text);
         for what in evidence {
             self.push(actor, what.clone());
@@ -66,26 +55,15 @@ impl Script {
     }
 
     fn failed(&mut self, actor: usize, text: &str, class: Class) -> &mut Self {
-        self.command(
-            actor,
-            text,
-            &[],
-            Outcome::Failed(Failure::new(class, "an error")),
-        )
+        self.command(actor, text, &[], Outcome::Failed(Failure::new(class, "an error")))
     }
 
     /// The end of every history: two actors were planned, the third and later ones observe.
     fn finish(&mut self, rows: &[(u8, Value)]) -> History {
         self.note(What::Stopped);
-        let rows = rows
-            .iter()
-            .map(|(key, value)| (Key(*key), *value))
-            .collect();
+        let rows = rows.iter().map(|(key, value)| (Key(*key), *value)).collect();
         self.note(What::FinalState(rows));
-        History {
-            events: std::mem::take(&mut self.events),
-            planned: 2,
-        }
+        History { events: std::mem::take(&mut self.events), planned: 2 }
     }
 }
 
@@ -96,14 +74,11 @@ fn autocommit() -> [What; 3] {
 /// The history that breaks the invariant, and a twin that differs in that point alone and passes.
 fn case(invariant: Invariant) -> Option<(History, History)> {
     let script = Script::default;
-    let build = |write: &dyn Fn(&mut Script, bool) -> History| {
-        (write(&mut script(), true), write(&mut script(), false))
-    };
+    let build =
+        |write: &dyn Fn(&mut Script, bool) -> History| (write(&mut script(), true), write(&mut script(), false));
     Some(match invariant {
         Invariant::NoStaleUse => build(&|s, broken| {
-            s.done(0, "open", &[])
-                .done(0, "retain", &[])
-                .done(0, "close", &[]);
+            s.done(0, "open", &[]).done(0, "retain", &[]).done(0, "close", &[]);
             if broken {
                 s.get(0, "stale get k1", None)
             } else {
@@ -113,27 +88,14 @@ fn case(invariant: Invariant) -> Option<(History, History)> {
         }),
         Invariant::StaleIsNamed => build(&|s, broken| {
             let class = if broken { Class::Closed } else { Class::Stale };
-            s.done(0, "open", &[])
-                .done(0, "retain", &[])
-                .done(0, "close", &[])
-                .failed(0, "stale get k1", class);
+            s.done(0, "open", &[]).done(0, "retain", &[]).done(0, "close", &[]).failed(0, "stale get k1", class);
             s.finish(&[])
         }),
         Invariant::NoCrossScope => build(&|s, broken| {
             let other = ConnectionId(if broken { 1 } else { 2 });
             s.done(0, "open", &[]).done(1, "open", &[]);
-            s.command(
-                0,
-                "get k1",
-                &[What::Served(C1)],
-                Outcome::Done(Reply::Value(None)),
-            );
-            s.command(
-                1,
-                "get k1",
-                &[What::Served(other)],
-                Outcome::Done(Reply::Value(None)),
-            );
+            s.command(0, "get k1", &[What::Served(C1)], Outcome::Done(Reply::Value(None)));
+            s.command(1, "get k1", &[What::Served(other)], Outcome::Done(Reply::Value(None)));
             s.finish(&[])
         }),
         Invariant::CommittedDurable => build(&|s, broken| {
@@ -141,52 +103,28 @@ fn case(invariant: Invariant) -> Option<(History, History)> {
             s.finish(if broken { &[] } else { &[(1, 1)] })
         }),
         Invariant::RolledBackInvisible => build(&|s, broken| {
-            s.done(0, "open", &[])
-                .done(0, "begin", &[])
-                .done(0, "put k1 1", &[])
-                .done(0, "rollback", &[]);
+            s.done(0, "open", &[]).done(0, "begin", &[]).done(0, "put k1 1", &[]).done(0, "rollback", &[]);
             s.finish(if broken { &[(1, 1)] } else { &[] })
         }),
         Invariant::ScopeAtomic => build(&|s, broken| {
-            s.done(0, "open", &[])
-                .done(0, "begin", &[])
-                .done(0, "put k1 1", &[])
-                .done(0, "put k2 2", &[]);
-            s.command(
-                0,
-                "commit cancel@sent",
-                &[],
-                Outcome::Cancelled(Phase::Sent),
-            );
+            s.done(0, "open", &[]).done(0, "begin", &[]).done(0, "put k1 1", &[]).done(0, "put k2 2", &[]);
+            s.command(0, "commit cancel@sent", &[], Outcome::Cancelled(Phase::Sent));
             s.finish(if broken { &[(1, 1)] } else { &[(1, 1), (2, 2)] })
         }),
         Invariant::NoDuplicateEffect => build(&|s, broken| {
-            let evidence = if broken {
-                [autocommit(), autocommit()].concat()
-            } else {
-                autocommit().to_vec()
-            };
+            let evidence = if broken { [autocommit(), autocommit()].concat() } else { autocommit().to_vec() };
             s.done(0, "open", &[]).done(0, "put k1 1", &evidence);
             s.finish(&[(1, 1)])
         }),
         Invariant::NoResidue => build(&|s, broken| {
-            let seen = Reply::Residue {
-                setting: broken,
-                temp_tables: 0,
-            };
-            s.done(0, "open", &[])
-                .command(0, "inspect", &[], Outcome::Done(seen));
+            let seen = Reply::Residue { setting: broken, temp_tables: 0 };
+            s.done(0, "open", &[]).command(0, "inspect", &[], Outcome::Done(seen));
             s.finish(&[])
         }),
         Invariant::TransactionAgreement => build(&|s, broken| {
             let evidence = autocommit();
             s.done(0, "open", &[]).done(0, "begin", &[]);
-            s.done(
-                0,
-                "put k1 1",
-                if broken { &evidence } else { &evidence[..2] },
-            )
-            .done(0, "commit", &[]);
+            s.done(0, "put k1 1", if broken { &evidence } else { &evidence[..2] }).done(0, "commit", &[]);
             s.finish(&[(1, 1)])
         }),
         Invariant::NoLeak => build(&|s, broken| {
@@ -240,16 +178,8 @@ fn is_blind_to(invariant: Invariant) {
         Verdict::Pass => None,
         Verdict::Inconclusive(why) => panic!("inconclusive: {why}"),
     };
-    assert_eq!(
-        found(Oracle::default(), &broken),
-        Some(invariant),
-        "the whole oracle"
-    );
-    assert_ne!(
-        found(Oracle::default().without(invariant), &broken),
-        Some(invariant),
-        "the blind oracle"
-    );
+    assert_eq!(found(Oracle::default(), &broken), Some(invariant), "the whole oracle");
+    assert_ne!(found(Oracle::default().without(invariant), &broken), Some(invariant), "the blind oracle");
     assert_eq!(found(Oracle::default(), &sound), None, "the sound twin");
 }
 

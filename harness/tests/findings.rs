@@ -10,11 +10,8 @@ use unstale_harness::systems::sqlx_pool::SqlxPool;
 
 fn scenarios() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/findings");
-    let entries =
-        std::fs::read_dir(&folder).expect("the folder of findings is part of the repository");
-    let mut paths: Vec<_> = entries
-        .map(|it| it.expect("it can be listed").path())
-        .collect();
+    let entries = std::fs::read_dir(&folder).expect("the folder of findings is part of the repository");
+    let mut paths: Vec<_> = entries.map(|it| it.expect("it can be listed").path()).collect();
     paths.retain(|it| it.extension().is_some_and(|it| it == "toml"));
     paths.sort();
     paths

@@ -20,11 +20,7 @@ impl<const CAREFUL: bool> System for Bank<CAREFUL> {
     const NAME: &'static str = "bank";
 
     fn capabilities() -> Capabilities {
-        Capabilities::of([
-            Capability::Extension,
-            Capability::Cancellation,
-            Capability::Identity,
-        ])
+        Capabilities::of([Capability::Extension, Capability::Cancellation, Capability::Identity])
     }
 
     fn extension() -> Option<&'static dyn Extension> {
@@ -32,16 +28,9 @@ impl<const CAREFUL: bool> System for Bank<CAREFUL> {
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {
-        let pool = database
-            .pool_options()
-            .connect_with(database.connect_options())
-            .await?;
-        sqlx::query("create table account (name text, money integer)")
-            .execute(&pool)
-            .await?;
-        sqlx::query("insert into account values ('x', 100), ('y', 100)")
-            .execute(&pool)
-            .await?;
+        let pool = database.pool_options().connect_with(database.connect_options()).await?;
+        sqlx::query("create table account (name text, money integer)").execute(&pool).await?;
+        sqlx::query("insert into account values ('x', 100), ('y', 100)").execute(&pool).await?;
         Ok(Self { pool })
     }
 
@@ -49,8 +38,7 @@ impl<const CAREFUL: bool> System for Bank<CAREFUL> {
         while let Some(command) = port.next().await {
             match command {
                 Command::Extra(words) if &*words == "total" => {
-                    port.ask(self.total(), |total| Reply::Extra(total.to_string()))
-                        .await;
+                    port.ask(self.total(), |total| Reply::Extra(total.to_string())).await;
                 }
                 Command::Extra(_) => {
                     port.run(self.transfer()).await;
@@ -82,9 +70,7 @@ impl<const CAREFUL: bool> Bank<CAREFUL> {
     }
 
     async fn total(&self) -> Result<i64, sqlx::Error> {
-        sqlx::query_scalar("select sum(money) from account")
-            .fetch_one(&self.pool)
-            .await
+        sqlx::query_scalar("select sum(money) from account").fetch_one(&self.pool).await
     }
 }
 
@@ -93,19 +79,11 @@ struct Transfers;
 
 impl Extension for Transfers {
     fn generate(&self, random: &mut dyn FnMut(u32) -> u32) -> String {
-        if random(2) == 0 {
-            "total".into()
-        } else {
-            "transfer".into()
-        }
+        if random(2) == 0 { "total".into() } else { "transfer".into() }
     }
 
     fn parse(&self, words: &str) -> Result<(), String> {
-        if ["total", "transfer"].contains(&words) {
-            Ok(())
-        } else {
-            Err("expected total or transfer".into())
-        }
+        if ["total", "transfer"].contains(&words) { Ok(()) } else { Err("expected total or transfer".into()) }
     }
 
     fn judge(&self, history: &History) -> Judged {
@@ -116,16 +94,9 @@ impl Extension for Transfers {
             };
             judged.evaluated += 1;
             if total != "200" && judged.violation.is_none() {
-                let (expected, observed) =
-                    ("a total of 200".to_owned(), format!("a total of {total}"));
+                let (expected, observed) = ("a total of 200".to_owned(), format!("a total of {total}"));
                 let invariant = Invariant::Extension;
-                judged.violation = Some(Violation {
-                    invariant,
-                    at,
-                    by: event.by,
-                    expected,
-                    observed,
-                });
+                judged.violation = Some(Violation { invariant, at, by: event.by, expected, observed });
             }
         }
         judged
@@ -134,10 +105,7 @@ impl Extension for Transfers {
 
 fn profile() -> Profile {
     // The bank knows nothing of the core workload: whatever it does not do is recorded as skipped.
-    Profile {
-        faults: false,
-        ..Profile::default()
-    }
+    Profile { faults: false, ..Profile::default() }
 }
 
 #[test]
@@ -156,29 +124,16 @@ fn careless_bank_is_found_and_shrunk() {
     };
     let stop = std::sync::atomic::AtomicBool::new(false);
     let explored = unstale_harness::explore::explore(&subject, &exploration, &stop, |_| {});
-    let finding = explored
-        .findings
-        .first()
-        .expect("a transfer in two statements is found");
-    assert_eq!(
-        finding.counterexample.violation.invariant,
-        Invariant::Extension
-    );
-    assert!(
-        finding.counterexample.plan.commands() <= 2,
-        "{}",
-        finding.fingerprint
-    );
+    let finding = explored.findings.first().expect("a transfer in two statements is found");
+    assert_eq!(finding.counterexample.violation.invariant, Invariant::Extension);
+    assert!(finding.counterexample.plan.commands() <= 2, "{}", finding.fingerprint);
 }
 
 #[test]
 fn unknown_words_of_an_extension_are_refused() {
     let subject = Of::<Bank<true>>::new();
     let text = "version = 1\n[actors]\na = [\"extra steal\"]";
-    let file = PlanFile::parse(text, std::path::Path::new("p.toml"))
-        .expect("the harness does not know the words");
-    let error = Chain::new(&subject as &dyn Subject)
-        .admits(&file.plan)
-        .expect_err("the extension does");
+    let file = PlanFile::parse(text, std::path::Path::new("p.toml")).expect("the harness does not know the words");
+    let error = Chain::new(&subject as &dyn Subject).admits(&file.plan).expect_err("the extension does");
     assert_eq!(error.why, "expected total or transfer");
 }

@@ -20,9 +20,8 @@ fn printed_plan_parses_to_itself() {
         .run(&plans(Profile::default(), everything(), None), |plan| {
             let file = PlanFile::from(plan);
             let text = file.to_string();
-            let parsed = PlanFile::parse(&text, Path::new("p.toml")).map_err(|it| {
-                proptest::test_runner::TestCaseError::fail(format!("{it}\n{text}"))
-            })?;
+            let parsed = PlanFile::parse(&text, Path::new("p.toml"))
+                .map_err(|it| proptest::test_runner::TestCaseError::fail(format!("{it}\n{text}")))?;
             proptest::prop_assert_eq!(parsed, file);
             Ok(())
         })
@@ -34,111 +33,60 @@ fn generated_plan_is_admissible() {
     let mut runner = TestRunner::deterministic();
     let strategy = plans(Profile::default(), everything(), None);
     for _ in 0..2000 {
-        let plan = strategy
-            .new_tree(&mut runner)
-            .expect("it never rejects")
-            .current();
-        assert_eq!(
-            admissible(&plan, everything()),
-            Ok(()),
-            "{}",
-            PlanFile::from(plan.clone())
-        );
+        let plan = strategy.new_tree(&mut runner).expect("it never rejects").current();
+        assert_eq!(admissible(&plan, everything()), Ok(()), "{}", PlanFile::from(plan.clone()));
     }
 }
 
 #[track_caller]
 fn assert_error(text: &str, expected: &str) {
-    let error = PlanFile::parse(text, Path::new("p.toml"))
-        .expect_err("the text is wrong")
-        .to_string();
-    assert!(
-        error.starts_with(expected),
-        "expected an error that starts with\n  {expected}\nfound\n  {error}"
-    );
+    let error = PlanFile::parse(text, Path::new("p.toml")).expect_err("the text is wrong").to_string();
+    assert!(error.starts_with(expected), "expected an error that starts with\n  {expected}\nfound\n  {error}");
 }
 
 #[test]
 fn unknown_step_names_line_column_and_commands() {
-    assert_error(
-        "version = 1\n[actors]\na = [\"open\", \"opne\"]",
-        "p.toml:3:15: expected a command: open, close",
-    );
-    assert_error(
-        "version = 1\n[actors]\na = [\"open\", \"put k1 x\"]",
-        "p.toml:3:22: expected a value from 0",
-    );
-    assert_error(
-        "version = 1\n[actors]\na = [\"commit cancel@snt\"]",
-        "p.toml:3:21: expected a phase",
-    );
+    assert_error("version = 1\n[actors]\na = [\"open\", \"opne\"]", "p.toml:3:15: expected a command: open, close");
+    assert_error("version = 1\n[actors]\na = [\"open\", \"put k1 x\"]", "p.toml:3:22: expected a value from 0");
+    assert_error("version = 1\n[actors]\na = [\"commit cancel@snt\"]", "p.toml:3:21: expected a phase");
 }
 
 #[test]
 fn newer_version_is_recognized_before_anything_else() {
-    assert_error(
-        "version = 2\nnew_thing = 7\n[actors]\na = []",
-        "p.toml:1:11: expected version 1, found 2",
-    );
+    assert_error("version = 2\nnew_thing = 7\n[actors]\na = []", "p.toml:1:11: expected version 1, found 2");
     assert_error("[actors]\na = []", "p.toml:1:1: expected `version = 1`");
 }
 
 #[test]
 fn schedule_that_does_not_fit_says_for_whom() {
-    let plan = |schedule: &str| {
-        format!("version = 1\nschedule = \"{schedule}\"\n[actors]\na = [\"open\", \"close\"]")
-    };
-    assert_error(
-        &plan("a"),
-        "p.toml:2:13: the schedule is too short for the actor `a`: expected `a` 2 times",
-    );
+    let plan = |schedule: &str| format!("version = 1\nschedule = \"{schedule}\"\n[actors]\na = [\"open\", \"close\"]");
+    assert_error(&plan("a"), "p.toml:2:13: the schedule is too short for the actor `a`: expected `a` 2 times");
     assert_error(&plan("a a a"), "p.toml:2:13: the schedule is too long");
-    assert_error(
-        &plan("a b a"),
-        "p.toml:2:13: the schedule names the actor `b`, expected one of a to a",
-    );
+    assert_error(&plan("a b a"), "p.toml:2:13: the schedule names the actor `b`, expected one of a to a");
     assert_error(&plan("a ? a"), "p.toml:2:15: expected an actor's letter");
 }
 
 #[test]
 fn toml_error_keeps_its_place() {
     assert_error("version = 1\n[actors\n", "p.toml:2:");
-    assert_error(
-        "version = 1\nflavour = 3\n[actors]\na = []",
-        "p.toml:2:1: unknown field `flavour`",
-    );
+    assert_error("version = 1\nflavour = 3\n[actors]\na = []", "p.toml:2:1: unknown field `flavour`");
 }
 
 #[test]
 fn actors_have_letters_without_a_gap() {
-    assert_error(
-        "version = 1\n[actors]\na = []\nc = []",
-        "p.toml:4:1: expected the actor `b`",
-    );
+    assert_error("version = 1\n[actors]\na = []\nc = []", "p.toml:4:1: expected the actor `b`");
 }
 
 #[test]
 fn plan_that_makes_no_sense_is_refused() {
     let text = "version = 1\n[actors]\na = [\"put k1 1\"]";
-    let plan = PlanFile::parse(text, Path::new("p.toml"))
-        .expect("it parses")
-        .plan;
-    let why = admissible(&plan, everything())
-        .expect_err("it has no session")
-        .to_string();
-    assert_eq!(
-        why,
-        "actor `a`, command 1, `put k1 1`: the actor has no session: `open` comes first"
-    );
+    let plan = PlanFile::parse(text, Path::new("p.toml")).expect("it parses").plan;
+    let why = admissible(&plan, everything()).expect_err("it has no session").to_string();
+    assert_eq!(why, "actor `a`, command 1, `put k1 1`: the actor has no session: `open` comes first");
 }
 
 #[test]
 fn step_keeps_fault_and_cancel() {
-    let step: Step = "insert k2 7 or rollback with interrupt cancel@sent"
-        .parse()
-        .expect("it parses");
-    assert_eq!(
-        step.to_string(),
-        "insert k2 7 or rollback with interrupt cancel@sent"
-    );
+    let step: Step = "insert k2 7 or rollback with interrupt cancel@sent".parse().expect("it parses");
+    assert_eq!(step.to_string(), "insert k2 7 or rollback with interrupt cancel@sent");
 }

@@ -2,13 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use unstale_harness::history::{
-    By, Class, ConnectionId, Event, Failure, History, Outcome, Reply, What,
-};
+use unstale_harness::history::{By, Class, ConnectionId, Event, Failure, History, Outcome, Reply, What};
 use unstale_harness::oracle::{Invariant, Violation};
-use unstale_harness::plan::{
-    Actor, ActorId, Fault, Key, Phase, Plan, Schedule, Step, Storage, Value,
-};
+use unstale_harness::plan::{Actor, ActorId, Fault, Key, Phase, Plan, Schedule, Step, Storage, Value};
 use unstale_harness::report::{Report, html};
 
 const C1: ConnectionId = ConnectionId(1);
@@ -25,20 +21,8 @@ impl Tale {
     fn of(connections: u8, actors: &[&[&str]]) -> Self {
         let actors: Vec<_> = actors.iter().map(|it| actor(it)).collect();
         let schedule = Schedule::serial(&actors);
-        let history = History {
-            events: Vec::new(),
-            planned: actors.len(),
-        };
-        Self {
-            plan: Plan {
-                storage: Storage::Wal,
-                connections,
-                actors,
-                schedule,
-            },
-            observers: Vec::new(),
-            history,
-        }
+        let history = History { events: Vec::new(), planned: actors.len() };
+        Self { plan: Plan { storage: Storage::Wal, connections, actors, schedule }, observers: Vec::new(), history }
     }
 
     /// Appends an event of a command, named as in `a1`; the index of the event.
@@ -78,10 +62,7 @@ impl Tale {
             for at in 0..observers {
                 let name = format!("{}{step}", ActorId::new(self.plan.actors.len() + at));
                 let reply = match step {
-                    2 => Reply::Residue {
-                        setting: false,
-                        temp_tables: 0,
-                    },
+                    2 => Reply::Residue { setting: false, temp_tables: 0 },
                     3 => Reply::Changed(true),
                     4 => Reply::Value(Some(Value::MAX)),
                     _ => Reply::Done,
@@ -93,58 +74,28 @@ impl Tale {
 
     fn end(&mut self, rows: &[(u8, Value)]) {
         self.add_for_nobody(What::Stopped);
-        let rows: BTreeMap<_, _> = rows
-            .iter()
-            .map(|(key, value)| (Key(*key), *value))
-            .collect();
+        let rows: BTreeMap<_, _> = rows.iter().map(|(key, value)| (Key(*key), *value)).collect();
         self.add_for_nobody(What::FinalState(rows));
     }
 
     fn told(&self, violation: Option<&Violation>, width: usize) -> String {
-        Report {
-            plan: &self.plan,
-            history: &self.history,
-            violation,
-            width,
-            color: false,
-        }
-        .to_string()
+        Report { plan: &self.plan, history: &self.history, violation, width, color: false }.to_string()
     }
 
-    fn violation(
-        &self,
-        invariant: Invariant,
-        at: usize,
-        expected: &str,
-        observed: &str,
-    ) -> Violation {
+    fn violation(&self, invariant: Invariant, at: usize, expected: &str, observed: &str) -> Violation {
         let by = self.history.events[at].by;
-        Violation {
-            invariant,
-            at,
-            by,
-            expected: expected.into(),
-            observed: observed.into(),
-        }
+        Violation { invariant, at, by, expected: expected.into(), observed: observed.into() }
     }
 }
 
 fn actor(steps: &[&str]) -> Actor {
-    Actor {
-        steps: steps
-            .iter()
-            .map(|it| it.parse::<Step>().expect("a step that parses"))
-            .collect(),
-    }
+    Actor { steps: steps.iter().map(|it| it.parse::<Step>().expect("a step that parses")).collect() }
 }
 
 fn by(name: &str) -> By {
     let (letter, step) = name.split_at(1);
     let actor = ActorId::new(usize::from(letter.as_bytes()[0] - b'a'));
-    By {
-        actor,
-        step: step.parse::<usize>().expect("a number from 1") - 1,
-    }
+    By { actor, step: step.parse::<usize>().expect("a number from 1") - 1 }
 }
 
 fn done() -> Outcome {
@@ -155,47 +106,28 @@ fn failed(class: Class, message: &str) -> Outcome {
     Outcome::Failed(Failure::new(class, message))
 }
 
-const NESTED: &str =
-    "error returned from database: (code: 1) cannot start a transaction within a transaction";
+const NESTED: &str = "error returned from database: (code: 1) cannot start a transaction within a transaction";
 const LOCKED: &str = "error returned from database: (code: 5) database is locked";
 
 /// A nested begin that fails rolls the outer transaction back; the rest is autocommitted.
 fn nested_begin() -> (Tale, Violation) {
-    let mut tale = Tale::of(
-        1,
-        &[&["open", "begin", "begin immediate", "put k1 7", "rollback"]],
-    );
+    let mut tale = Tale::of(1, &[&["open", "begin", "begin immediate", "put k1 7", "rollback"]]);
     tale.run("a1", &[What::Connected(C1)], done());
     tale.run("a2", &[What::Served(C1)], done());
-    tale.run(
-        "a3",
-        &[What::Served(C1), What::RolledBack(C1)],
-        failed(Class::NoTransaction, NESTED),
-    );
+    tale.run("a3", &[What::Served(C1), What::RolledBack(C1)], failed(Class::NoTransaction, NESTED));
     let wrote = [What::Served(C1), What::Wrote(C1), What::Committed(C1)];
     tale.run("a4", &wrote, Outcome::Done(Reply::Changed(true)));
     let at = tale.run("a5", &[], done());
     tale.observe(1);
     tale.end(&[(0, Value::MAX), (1, 7)]);
-    let violation = tale.violation(
-        Invariant::RolledBackInvisible,
-        at,
-        "not k1 = 7, which was undone, at the end",
-        "k1 = 7",
-    );
+    let violation =
+        tale.violation(Invariant::RolledBackInvisible, at, "not k1 = 7, which was undone, at the end", "k1 = 7");
     (tale, violation)
 }
 
 /// Two writers; the second waits for the first, and gives up.
 fn two_writers() -> Tale {
-    let a = [
-        "open",
-        "begin immediate",
-        "put k1 1",
-        "get k1",
-        "commit",
-        "close",
-    ];
+    let a = ["open", "begin immediate", "put k1 1", "get k1", "commit", "close"];
     let b = ["open", "put k1 2", "put k2 3 cancel@sent", "close"];
     let mut tale = Tale::of(2, &[&a, &b]);
     tale.run("a1", &[What::Connected(C1)], done());
@@ -204,16 +136,8 @@ fn two_writers() -> Tale {
     tale.invoke("b2");
     tale.add("b2", What::Served(C2));
     tale.add("b2", What::Blocked);
-    tale.run(
-        "a3",
-        &[What::Served(C1), What::Wrote(C1)],
-        Outcome::Done(Reply::Changed(true)),
-    );
-    tale.run(
-        "a4",
-        &[What::Served(C1)],
-        Outcome::Done(Reply::Value(Some(1))),
-    );
+    tale.run("a3", &[What::Served(C1), What::Wrote(C1)], Outcome::Done(Reply::Changed(true)));
+    tale.run("a4", &[What::Served(C1)], Outcome::Done(Reply::Value(Some(1))));
     tale.invoke("a5");
     tale.add("a5", What::Committed(C1));
     tale.add("b2", What::Returned(failed(Class::Busy, LOCKED)));
@@ -260,25 +184,15 @@ fn hung_observer_is_told_in_full() {
     let mut tale = Tale::of(2, &[&["open", "begin", "put k1 7", "raw begin", "close"]]);
     tale.run("a1", &[What::Connected(C1)], done());
     tale.run("a2", &[What::Served(C1)], done());
-    tale.run(
-        "a3",
-        &[What::Served(C1), What::Wrote(C1)],
-        Outcome::Done(Reply::Changed(true)),
-    );
+    tale.run("a3", &[What::Served(C1), What::Wrote(C1)], Outcome::Done(Reply::Changed(true)));
     tale.invoke("a4");
-    tale.add(
-        "a4",
-        What::Panicked("called `Option::unwrap()` on a `None` value".into()),
-    );
+    tale.add("a4", What::Panicked("called `Option::unwrap()` on a `None` value".into()));
     tale.add_for_nobody(What::PlanOver);
     tale.observers = vec![actor(&["open", "inspect"]), actor(&["open", "inspect"])];
     tale.run("b1", &[What::Connected(C2)], done());
     tale.invoke("c1");
     tale.add("c1", What::Blocked);
-    let reply = Reply::Residue {
-        setting: false,
-        temp_tables: 0,
-    };
+    let reply = Reply::Residue { setting: false, temp_tables: 0 };
     tale.run("b2", &[What::Served(C2)], Outcome::Done(reply));
     let at = tale.add("c1", What::Hung);
     tale.add_for_nobody(What::StopHung);
@@ -291,29 +205,14 @@ fn hung_observer_is_told_in_full() {
 
 #[test]
 fn unbreakable_message_is_broken_in_its_note() {
-    let mut tale = Tale::of(
-        1,
-        &[&[
-            "open with locked",
-            "put k1 7 with interrupt cancel@sent",
-            "extra visit all",
-            "scan",
-        ]],
-    );
+    let mut tale =
+        Tale::of(1, &[&["open with locked", "put k1 7 with interrupt cancel@sent", "extra visit all", "scan"]]);
     tale.add("a1", What::FaultLanded(Fault::Locked));
     let endless = "x".repeat(150);
-    tale.run(
-        "a1",
-        &[What::Connected(C1)],
-        failed(Class::Dead, &format!("{endless} end\nof it")),
-    );
+    tale.run("a1", &[What::Connected(C1)], failed(Class::Dead, &format!("{endless} end\nof it")));
     tale.run("a2", &[What::Served(C1), What::Wrote(C1)], done());
     tale.run("a3", &[], Outcome::Done(Reply::Extra("y".repeat(90))));
-    tale.run(
-        "a4",
-        &[],
-        Outcome::Done(Reply::Rows((1..20).map(|it| (Key(it), 1000)).collect())),
-    );
+    tale.run("a4", &[], Outcome::Done(Reply::Rows((1..20).map(|it| (Key(it), 1000)).collect())));
     let at = tale.add("a4", What::Ended);
     tale.add("a4", What::RolledBack(C1));
     tale.end(&[]);
@@ -335,19 +234,12 @@ fn many_actors_use_overlapping_columns() {
             tale.add("a1", What::Returned(done()));
         }
     }
-    tale.run(
-        "a2",
-        &[What::Wrote(C1), What::Committed(C1)],
-        Outcome::Done(Reply::Changed(true)),
-    );
+    tale.run("a2", &[What::Wrote(C1), What::Committed(C1)], Outcome::Done(Reply::Changed(true)));
     tale.run("a3", &[], done());
     for at in ["b", "c", "d", "e"] {
         tale.add(
             &format!("{at}1"),
-            What::Returned(failed(
-                Class::Exhausted,
-                "pool timed out while waiting for an open connection",
-            )),
+            What::Returned(failed(Class::Exhausted, "pool timed out while waiting for an open connection")),
         );
     }
     insta::assert_snapshot!(tale.told(None, 80), @"");
@@ -359,19 +251,10 @@ fn no_line_is_wider_than_the_page() {
         let (nested, violation) = nested_begin();
         let mut writers = two_writers();
         writers.observe(2);
-        for text in [
-            nested.told(Some(&violation), width),
-            writers.told(None, width),
-        ] {
+        for text in [nested.told(Some(&violation), width), writers.told(None, width)] {
             let widest = text.lines().map(|it| it.chars().count()).max();
-            assert!(
-                widest <= Some(width.max(40)),
-                "{widest:?} characters at the width {width}\n{text}"
-            );
-            assert!(
-                text.lines().all(|it| it.trim_end() == it),
-                "spaces at the end of a line\n{text}"
-            );
+            assert!(widest <= Some(width.max(40)), "{widest:?} characters at the width {width}\n{text}");
+            assert!(text.lines().all(|it| it.trim_end() == it), "spaces at the end of a line\n{text}");
         }
     }
 }
@@ -379,22 +262,11 @@ fn no_line_is_wider_than_the_page() {
 #[test]
 fn colors_change_nothing_but_colors() {
     let (tale, violation) = nested_begin();
-    let plain = Report {
-        plan: &tale.plan,
-        history: &tale.history,
-        violation: Some(&violation),
-        width: 100,
-        color: false,
-    };
-    let colored = Report {
-        color: true,
-        ..plain
-    }
-    .to_string();
+    let plain =
+        Report { plan: &tale.plan, history: &tale.history, violation: Some(&violation), width: 100, color: false };
+    let colored = Report { color: true, ..plain }.to_string();
     assert!(colored.contains("\x1b[31m▶ \x1b[0m"), "{colored:?}");
-    let stripped = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m"]
-        .iter()
-        .fold(colored, |it, code| it.replace(code, ""));
+    let stripped = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m"].iter().fold(colored, |it, code| it.replace(code, ""));
     assert_eq!(stripped, plain.to_string());
 }
 
@@ -403,30 +275,15 @@ fn message_with_escape_sequences_cannot_paint() {
     let mut tale = Tale::of(1, &[&["open"]]);
     tale.run("a1", &[], failed(Class::Dead, "\x1b[2Jgone\r\nand away"));
     let text = tale.told(None, 100);
-    assert!(
-        text.contains("→ failed (dead): [2Jgone  and away"),
-        "{text}"
-    );
+    assert!(text.contains("→ failed (dead): [2Jgone  and away"), "{text}");
     assert!(!text.contains('\x1b'));
 }
 
 #[test]
 fn html_is_escaped() {
-    let page = html(
-        "a < b & \"c\"",
-        &[("<script>".into(), "k1 → 'x' </pre><b>".into())],
-    );
-    assert!(
-        page.contains("<title>a &lt; b &amp; &quot;c&quot;</title>"),
-        "{page}"
-    );
+    let page = html("a < b & \"c\"", &[("<script>".into(), "k1 → 'x' </pre><b>".into())]);
+    assert!(page.contains("<title>a &lt; b &amp; &quot;c&quot;</title>"), "{page}");
     assert!(page.contains("<h2>&lt;script&gt;</h2>"), "{page}");
-    assert!(
-        page.contains("<pre>k1 → &#39;x&#39; &lt;/pre&gt;&lt;b&gt;</pre>"),
-        "{page}"
-    );
-    assert!(
-        !page.contains("<script>") && !page.contains("<b>"),
-        "{page}"
-    );
+    assert!(page.contains("<pre>k1 → &#39;x&#39; &lt;/pre&gt;&lt;b&gt;</pre>"), "{page}");
+    assert!(!page.contains("<script>") && !page.contains("<b>"), "{page}");
 }

@@ -12,89 +12,39 @@ use unstale_harness::systems::sqlx_pool::SqlxPool;
 use unstale_harness::zoo::EXHIBITS;
 
 fn run(subject: &dyn Subject, exploration: Exploration) -> Explored {
-    explore(
-        subject,
-        &Exploration {
-            time: Duration::from_secs(120),
-            ..exploration
-        },
-        &AtomicBool::new(false),
-        |_| {},
-    )
+    explore(subject, &Exploration { time: Duration::from_secs(120), ..exploration }, &AtomicBool::new(false), |_| {})
 }
 
 #[test]
 fn correct_system_raises_no_alarm() {
-    let explored = run(
-        &Of::<Guarded>::new(),
-        Exploration {
-            plans: 1500,
-            ..Exploration::default()
-        },
-    );
+    let explored = run(&Of::<Guarded>::new(), Exploration { plans: 1500, ..Exploration::default() });
     let found: Vec<_> = explored.findings.iter().map(|it| &it.fingerprint).collect();
     assert!(found.is_empty(), "{found:#?}");
-    assert_eq!(
-        explored.coverage.gaps(Of::<Guarded>::new().capabilities()),
-        Vec::<String>::new()
-    );
+    assert_eq!(explored.coverage.gaps(Of::<Guarded>::new().capabilities()), Vec::<String>::new());
 }
 
 #[test]
 fn every_exhibit_of_the_zoo_is_caught() {
     for exhibit in &EXHIBITS {
         let stop_at = StopAt::Found(exhibit.invariant);
-        let explored = run(
-            exhibit.subject,
-            Exploration {
-                plans: 500,
-                stop_at,
-                ..Exploration::default()
-            },
-        );
-        let found = explored
-            .findings
-            .iter()
-            .any(|it| it.counterexample.violation.invariant == exhibit.invariant);
+        let explored = run(exhibit.subject, Exploration { plans: 500, stop_at, ..Exploration::default() });
+        let found = explored.findings.iter().any(|it| it.counterexample.violation.invariant == exhibit.invariant);
         assert!(found, "{} got away", exhibit.subject.name());
     }
 }
 
 #[test]
 fn generator_that_never_cancels_is_inconclusive() {
-    let profile = Profile {
-        cancels: false,
-        ..Profile::default()
-    };
-    let explored = run(
-        &Of::<Guarded>::new(),
-        Exploration {
-            plans: 600,
-            profile,
-            ..Exploration::default()
-        },
-    );
+    let profile = Profile { cancels: false, ..Profile::default() };
+    let explored = run(&Of::<Guarded>::new(), Exploration { plans: 600, profile, ..Exploration::default() });
     let gaps = explored.coverage.gaps(Of::<Guarded>::new().capabilities());
-    assert!(
-        gaps.iter().any(|it| it.contains("`cancellation`")),
-        "{gaps:?}"
-    );
+    assert!(gaps.iter().any(|it| it.contains("`cancellation`")), "{gaps:?}");
 }
 
 #[test]
 fn generator_that_never_nests_is_inconclusive() {
-    let profile = Profile {
-        without: vec![Kind::Nest],
-        ..Profile::default()
-    };
-    let explored = run(
-        &Of::<Guarded>::new(),
-        Exploration {
-            plans: 600,
-            profile,
-            ..Exploration::default()
-        },
-    );
+    let profile = Profile { without: vec![Kind::Nest], ..Profile::default() };
+    let explored = run(&Of::<Guarded>::new(), Exploration { plans: 600, profile, ..Exploration::default() });
     let gaps = explored.coverage.gaps(Of::<Guarded>::new().capabilities());
     assert!(gaps.iter().any(|it| it.contains("`nesting`")), "{gaps:?}");
 }
@@ -102,17 +52,7 @@ fn generator_that_never_nests_is_inconclusive() {
 #[test]
 fn nested_begin_of_sqlx_is_found_and_minimal() {
     let nested = "rolled-back-invisible: open; begin; begin immediate; put; rollback";
-    let explored = run(
-        &Of::<SqlxPool>::new(),
-        Exploration {
-            plans: 600,
-            ..Exploration::default()
-        },
-    );
-    let found: Vec<_> = explored
-        .findings
-        .iter()
-        .map(|it| it.fingerprint.as_str())
-        .collect();
+    let explored = run(&Of::<SqlxPool>::new(), Exploration { plans: 600, ..Exploration::default() });
+    let found: Vec<_> = explored.findings.iter().map(|it| it.fingerprint.as_str()).collect();
     assert!(found.contains(&nested), "{found:#?}");
 }

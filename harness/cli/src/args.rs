@@ -151,9 +151,7 @@ pub struct Systems {
 
 fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("expected a time such as 30s, 5m or 1h, found `{text}`");
-    let split = text
-        .find(|it: char| !it.is_ascii_digit())
-        .unwrap_or(text.len());
+    let split = text.find(|it: char| !it.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..split].parse().map_err(|_| wrong())?;
     let unit = match &text[split..] {
         "s" | "" => 1,
@@ -165,9 +163,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn shard(text: &str) -> Result<(u64, u64), String> {
-    let parts = text
-        .split_once('/')
-        .and_then(|(one, all)| Some((one.parse::<u64>().ok()?, all.parse::<u64>().ok()?)));
+    let parts = text.split_once('/').and_then(|(one, all)| Some((one.parse::<u64>().ok()?, all.parse::<u64>().ok()?)));
     match parts {
         Some((one, all)) if (1..=all).contains(&one) => Ok((one - 1, all)),
         _ => Err(format!("expected I/N with 1 ≤ I ≤ N, found `{text}`")),

@@ -26,11 +26,7 @@ pub(crate) fn explore(options: &Explore) -> Result<Status, CommandError> {
     let exploration = exploration(options)?;
     let quiet = options.json;
     if !quiet {
-        println!(
-            "exploring {} on sqlite, seed {}",
-            subject.name(),
-            options.seed
-        );
+        println!("exploring {} on sqlite, seed {}", subject.name(), options.seed);
     }
     let explored = with_progress(subject, &exploration, quiet);
     let status = status(subject, &explored);
@@ -45,18 +41,11 @@ pub(crate) fn explore(options: &Explore) -> Result<Status, CommandError> {
             .iter()
             .map(|it| {
                 let found = &it.counterexample;
-                (
-                    it.fingerprint.clone(),
-                    output::plain_report(&found.plan, &found.run.history, Some(&found.violation)),
-                )
+                (it.fingerprint.clone(), output::plain_report(&found.plan, &found.run.history, Some(&found.violation)))
             })
             .collect();
         sections.push(("coverage".into(), output::coverage(&explored.coverage)));
-        output::write_html(
-            path,
-            &format!("unstale explore {}", subject.name()),
-            &sections,
-        )?;
+        output::write_html(path, &format!("unstale explore {}", subject.name()), &sections)?;
     }
     Ok(status)
 }
@@ -79,23 +68,15 @@ fn exploration(options: &Explore) -> Result<Exploration, CommandError> {
             Scenario::Profile(it) => it.profile,
             Scenario::Pinned(_) => {
                 let path = path.display();
-                return Err(CommandError::Usage(format!(
-                    "{path} holds a plan, expected a `[profile]`: try `replay`"
-                )));
+                return Err(CommandError::Usage(format!("{path} holds a plan, expected a `[profile]`: try `replay`")));
             }
         },
     };
-    let named = Order::ALL
-        .into_iter()
-        .find(|it| it.to_string() == options.strategy);
+    let named = Order::ALL.into_iter().find(|it| it.to_string() == options.strategy);
     profile.strategy = named.unwrap_or(Order::Mixed);
     // With neither budget given, half a minute; with a number of plans alone, as long as they take.
     let endless = Duration::from_secs(u64::from(u32::MAX));
-    let time = options.time.unwrap_or(if options.plans.is_some() {
-        endless
-    } else {
-        Duration::from_secs(30)
-    });
+    let time = options.time.unwrap_or(if options.plans.is_some() { endless } else { Duration::from_secs(30) });
     let default = Exploration::default();
     Ok(Exploration {
         profile,
@@ -105,30 +86,18 @@ fn exploration(options: &Explore) -> Result<Exploration, CommandError> {
         shard: options.shard.unwrap_or((0, 1)),
         jobs: options.jobs.unwrap_or(default.jobs),
         folder: Some(options.out.clone()),
-        stop_at: if options.first {
-            StopAt::First
-        } else {
-            StopAt::Budget
-        },
+        stop_at: if options.first { StopAt::First } else { StopAt::Budget },
         ..default
     })
 }
 
 fn with_progress(subject: &dyn Subject, exploration: &Exploration, quiet: bool) -> Explored {
     let terminal = std::io::stderr().is_terminal() && !quiet;
-    let bar = if terminal {
-        ProgressBar::new_spinner()
-    } else {
-        ProgressBar::hidden()
-    };
-    bar.set_style(
-        ProgressStyle::with_template("{spinner} {msg}")
-            .expect("the template is a constant that parses"),
-    );
+    let bar = if terminal { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+    bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("the template is a constant that parses"));
     let mut said = Duration::ZERO;
     let explored = run(subject, exploration, interrupted(), |now: Progress| {
-        let rate =
-            f64::from(u32::try_from(now.plans).unwrap_or(u32::MAX)) / now.elapsed.as_secs_f64();
+        let rate = f64::from(u32::try_from(now.plans).unwrap_or(u32::MAX)) / now.elapsed.as_secs_f64();
         let text = format!(
             "{} plans, {rate:.0} a second, {} distinct violations, {} s",
             now.plans,
@@ -151,8 +120,7 @@ fn status(subject: &dyn Subject, explored: &Explored) -> Status {
     let gaps = explored.coverage.gaps(subject.capabilities());
     if !explored.findings.is_empty() {
         Status::Violation
-    } else if !gaps.is_empty() || !explored.unsure.is_empty() || explored.coverage.inconclusive > 0
-    {
+    } else if !gaps.is_empty() || !explored.unsure.is_empty() || explored.coverage.inconclusive > 0 {
         Status::Inconclusive
     } else {
         Status::Pass
@@ -162,16 +130,8 @@ fn status(subject: &dyn Subject, explored: &Explored) -> Status {
 fn print(subject: &dyn Subject, explored: &Explored, status: Status) {
     for (at, finding) in explored.findings.iter().enumerate() {
         let found = &finding.counterexample;
-        println!(
-            "\n── {} of {}: {} ──",
-            at + 1,
-            explored.findings.len(),
-            finding.fingerprint
-        );
-        print!(
-            "{}",
-            output::report(&found.plan, &found.run.history, Some(&found.violation))
-        );
+        println!("\n── {} of {}: {} ──", at + 1, explored.findings.len(), finding.fingerprint);
+        print!("{}", output::report(&found.plan, &found.run.history, Some(&found.violation)));
         let (hits, runs) = found.reproduced;
         println!(
             "found after {} plans and {:.1} s, in {} plans; {} commands, shrunk with {} runs in {:.1} s{}; replays {hits} of {runs}",
@@ -181,11 +141,7 @@ fn print(subject: &dyn Subject, explored: &Explored, status: Status) {
             found.plan.commands(),
             found.certificate.runs,
             finding.shrinking.as_secs_f64(),
-            if found.certificate.complete {
-                ""
-            } else {
-                " (out of budget: a smaller one may exist)"
-            },
+            if found.certificate.complete { "" } else { " (out of budget: a smaller one may exist)" },
         );
         for tried in &found.certificate.tried {
             println!("    {tried}");
@@ -203,12 +159,7 @@ fn print(subject: &dyn Subject, explored: &Explored, status: Status) {
     println!("\n{}", output::coverage(&explored.coverage));
     let coverage = &explored.coverage;
     let seconds = explored.took.as_secs_f64();
-    println!(
-        "{} plans, {} commands in {seconds:.1} s{}",
-        coverage.plans,
-        coverage.commands,
-        stopped(explored)
-    );
+    println!("{} plans, {} commands in {seconds:.1} s{}", coverage.plans, coverage.commands, stopped(explored));
     match status {
         Status::Pass => println!("pass: no invariant broke"),
         Status::Violation => println!("violation: {} distinct", explored.findings.len()),
@@ -221,10 +172,7 @@ fn print(subject: &dyn Subject, explored: &Explored, status: Status) {
                 println!("  broke once and not again: {unsure}");
             }
             if let Some(why) = &coverage.first_inconclusive {
-                println!(
-                    "  {} plans were inconclusive, the first: {why}",
-                    coverage.inconclusive
-                );
+                println!("  {} plans were inconclusive, the first: {why}", coverage.inconclusive);
             }
         }
     }
@@ -234,11 +182,7 @@ fn print(subject: &dyn Subject, explored: &Explored, status: Status) {
 }
 
 fn stopped(explored: &Explored) -> &'static str {
-    if explored.interrupted {
-        ", stopped by Ctrl-C"
-    } else {
-        ""
-    }
+    if explored.interrupted { ", stopped by Ctrl-C" } else { "" }
 }
 
 #[derive(Serialize)]
@@ -332,11 +276,7 @@ pub(crate) fn zoo(options: &Zoo) -> Result<Status, CommandError> {
         };
         let explored = run(exhibit.subject, &exploration, interrupted(), |_| {});
         let wanted = |it: &&Finding| it.counterexample.violation.invariant == exhibit.invariant;
-        let finding = explored
-            .findings
-            .iter()
-            .find(wanted)
-            .or(explored.findings.first());
+        let finding = explored.findings.iter().find(wanted).or(explored.findings.first());
         let found = finding.map(|it| &it.counterexample);
         let shown = Exhibited {
             name: exhibit.subject.name(),
@@ -357,9 +297,7 @@ pub(crate) fn zoo(options: &Zoo) -> Result<Status, CommandError> {
                 shown.invariant.as_deref().unwrap_or("nothing"),
                 shown.plans,
                 shown.seconds,
-                shown
-                    .minimal_commands
-                    .map_or_else(|| "no".to_owned(), |it| it.to_string()),
+                shown.minimal_commands.map_or_else(|| "no".to_owned(), |it| it.to_string()),
                 shown.smallest_known,
             );
         }
@@ -370,9 +308,5 @@ pub(crate) fn zoo(options: &Zoo) -> Result<Status, CommandError> {
         output::json(&all);
     }
     // A zoo system that gets away is the harness's own defect: nothing it passes can be believed.
-    Ok(if caught {
-        Status::Pass
-    } else {
-        Status::Inconclusive
-    })
+    Ok(if caught { Status::Pass } else { Status::Inconclusive })
 }

@@ -87,9 +87,7 @@ pub fn main() -> ExitCode {
 /// # Errors
 /// [`CommandError`]: usage, input or output.
 pub fn run(arguments: Arguments) -> Result<Status, CommandError> {
-    let verb = arguments
-        .verb
-        .unwrap_or_else(|| Verb::Explore(args::Explore::default()));
+    let verb = arguments.verb.unwrap_or_else(|| Verb::Explore(args::Explore::default()));
     match verb {
         Verb::Explore(options) => explore::explore(&options),
         Verb::Replay(options) => pinned::replay(&options),

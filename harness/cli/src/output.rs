@@ -15,57 +15,29 @@ use crate::CommandError;
 
 /// Prints one JSON value.
 pub(crate) fn json(value: &impl Serialize) {
-    let text = serde_json::to_string_pretty(value)
-        .expect("plain structs with string keys always serialize");
+    let text = serde_json::to_string_pretty(value).expect("plain structs with string keys always serialize");
     println!("{text}");
 }
 
 /// The report of one run, as wide as the terminal, in colors where there is one.
 pub(crate) fn report(plan: &Plan, history: &History, violation: Option<&Violation>) -> String {
-    let width = std::env::var("COLUMNS")
-        .ok()
-        .and_then(|it| it.parse().ok())
-        .unwrap_or(100);
+    let width = std::env::var("COLUMNS").ok().and_then(|it| it.parse().ok()).unwrap_or(100);
     let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    Report {
-        plan,
-        history,
-        violation,
-        width,
-        color,
-    }
-    .to_string()
+    Report { plan, history, violation, width, color }.to_string()
 }
 
 /// The same without colors, for a file.
-pub(crate) fn plain_report(
-    plan: &Plan,
-    history: &History,
-    violation: Option<&Violation>,
-) -> String {
-    Report {
-        plan,
-        history,
-        violation,
-        width: 120,
-        color: false,
-    }
-    .to_string()
+pub(crate) fn plain_report(plan: &Plan, history: &History, violation: Option<&Violation>) -> String {
+    Report { plan, history, violation, width: 120, color: false }.to_string()
 }
 
 /// Writes an HTML report.
 ///
 /// # Errors
 /// [`CommandError::Write`].
-pub(crate) fn write_html(
-    path: &Path,
-    title: &str,
-    sections: &[(String, String)],
-) -> Result<(), CommandError> {
-    std::fs::write(path, html(title, sections)).map_err(|source| CommandError::Write {
-        path: path.display().to_string(),
-        source,
-    })
+pub(crate) fn write_html(path: &Path, title: &str, sections: &[(String, String)]) -> Result<(), CommandError> {
+    std::fs::write(path, html(title, sections))
+        .map_err(|source| CommandError::Write { path: path.display().to_string(), source })
 }
 
 /// The coverage table.
@@ -89,11 +61,7 @@ pub(crate) fn coverage(coverage: &Coverage) -> String {
     for row in DISTURBANCES {
         let cells = OPERATIONS.iter().map(|column| {
             let count = coverage.landed.get(&(row, *column)).copied().unwrap_or(0);
-            if count == 0 {
-                format!(" {:>14}", "·")
-            } else {
-                format!(" {count:>14}")
-            }
+            if count == 0 { format!(" {:>14}", "·") } else { format!(" {count:>14}") }
         });
         line(format_args!("  {row:<19}{}", cells.collect::<String>()));
     }

@@ -36,15 +36,9 @@ pub(crate) fn replay(options: &Pinned) -> Result<Status, CommandError> {
     if options.json {
         output::json(&json(&options.file, &again));
     } else {
-        print!(
-            "{}",
-            output::report(&file.plan, &again.run.history, again.run.violation())
-        );
+        print!("{}", output::report(&file.plan, &again.run.history, again.run.violation()));
         let (agreed, times) = again.agreed;
-        println!(
-            "{}: {agreed} of {times} runs",
-            verdict(&again.run.judgement.verdict)
-        );
+        println!("{}: {agreed} of {times} runs", verdict(&again.run.judgement.verdict));
         if let Some(divergence) = &again.divergence {
             println!("diverged from what was recorded at {divergence}");
         } else if !file.recorded.is_empty() {
@@ -54,20 +48,12 @@ pub(crate) fn replay(options: &Pinned) -> Result<Status, CommandError> {
             println!("did not land: {it}");
         }
         if status != Status::Pass {
-            println!(
-                "unstale replay {} --system {}",
-                options.file.display(),
-                subject.name()
-            );
+            println!("unstale replay {} --system {}", options.file.display(), subject.name());
         }
     }
     if let Some(path) = &options.report {
         let text = output::plain_report(&file.plan, &again.run.history, again.run.violation());
-        output::write_html(
-            path,
-            "unstale replay",
-            &[(options.file.display().to_string(), text)],
-        )?;
+        output::write_html(path, "unstale replay", &[(options.file.display().to_string(), text)])?;
     }
     Ok(status)
 }
@@ -83,13 +69,11 @@ pub(crate) fn shrink(options: &Pinned) -> Result<Status, CommandError> {
     let first = chain.run(&file.plan);
     let Some(violation) = first.violation() else {
         println!("nothing to shrink: {}", verdict(&first.judgement.verdict));
-        return Ok(if first.judgement.verdict == Verdict::Pass {
-            Status::Pass
-        } else {
-            Status::Inconclusive
-        });
+        return Ok(if first.judgement.verdict == Verdict::Pass { Status::Pass } else { Status::Inconclusive });
     };
-    let Some(found) = search(&chain, &file.plan, violation.invariant, Budget::default()) else {
+    let begun = std::time::Instant::now();
+    let is_over = || begun.elapsed() > std::time::Duration::from_secs(60);
+    let Some(found) = search(&chain, &file.plan, violation.invariant, Budget { runs: 5000, is_over: &is_over }) else {
         println!("{} broke once and not again", violation.invariant);
         return Ok(Status::Inconclusive);
     };
@@ -100,30 +84,14 @@ pub(crate) fn shrink(options: &Pinned) -> Result<Status, CommandError> {
         origin: Some(format!("shrunk from {}", options.file.display())),
         recorded: found.run.history.trace(),
     };
-    let name = format!(
-        "{}-minimal.toml",
-        options
-            .file
-            .file_stem()
-            .map_or("plan".into(), |it| it.to_string_lossy())
-    );
+    let name = format!("{}-minimal.toml", options.file.file_stem().map_or("plan".into(), |it| it.to_string_lossy()));
     let path = write_atomically(&options.out, &name, &smaller.to_string()).map_err(|source| {
         println!("{smaller}");
-        CommandError::Write {
-            path: options.out.join(&name).display().to_string(),
-            source,
-        }
+        CommandError::Write { path: options.out.join(&name).display().to_string(), source }
     })?;
-    print!(
-        "{}",
-        output::report(&found.plan, &found.run.history, Some(&found.violation))
-    );
+    print!("{}", output::report(&found.plan, &found.run.history, Some(&found.violation)));
     let (hits, runs) = found.reproduced;
-    println!(
-        "{} → {} commands; replays {hits} of {runs}",
-        file.plan.commands(),
-        found.plan.commands()
-    );
+    println!("{} → {} commands; replays {hits} of {runs}", file.plan.commands(), found.plan.commands());
     for tried in &found.certificate.tried {
         println!("    {tried}");
     }
@@ -157,16 +125,9 @@ pub(crate) fn run(options: &RunScenarios) -> Result<Status, CommandError> {
     if options.json {
         output::json(&results);
     } else {
-        println!(
-            "{} scenarios, {failed} not as expected",
-            options.files.len()
-        );
+        println!("{} scenarios, {failed} not as expected", options.files.len());
     }
-    Ok(if failed == 0 {
-        Status::Pass
-    } else {
-        Status::Violation
-    })
+    Ok(if failed == 0 { Status::Pass } else { Status::Violation })
 }
 
 fn run_profile(file: &ProfileFile) -> Result<Result<(), String>, CommandError> {
@@ -186,37 +147,17 @@ fn run_profile(file: &ProfileFile) -> Result<Result<(), String>, CommandError> {
         "inconclusive"
     };
     let as_expected = verdict == file.expect;
-    Ok(if as_expected {
-        Ok(())
-    } else {
-        Err(format!("{verdict}, expected {}", file.expect))
-    })
+    Ok(if as_expected { Ok(()) } else { Err(format!("{verdict}, expected {}", file.expect)) })
 }
 
-fn subject(
-    file: &PlanFile,
-    given: Option<&str>,
-    path: &Path,
-) -> Result<&'static dyn Subject, CommandError> {
-    let missing = || {
-        CommandError::Usage(format!(
-            "{} names no system: give one with --system",
-            path.display()
-        ))
-    };
+fn subject(file: &PlanFile, given: Option<&str>, path: &Path) -> Result<&'static dyn Subject, CommandError> {
+    let missing = || CommandError::Usage(format!("{} names no system: give one with --system", path.display()));
     systems::named(given.or(file.system.as_deref()).ok_or_else(missing)?)
 }
 
-fn admitted(
-    subject: &'static dyn Subject,
-    file: &PlanFile,
-    path: &Path,
-) -> Result<Chain<'static>, CommandError> {
+fn admitted(subject: &'static dyn Subject, file: &PlanFile, path: &Path) -> Result<Chain<'static>, CommandError> {
     let chain = Chain::new(subject);
-    let inadmissible = |why| CommandError::Inadmissible {
-        file: path.display().to_string(),
-        why,
-    };
+    let inadmissible = |why| CommandError::Inadmissible { file: path.display().to_string(), why };
     chain.admits(&file.plan).map_err(inadmissible)?;
     Ok(chain)
 }

@@ -13,14 +13,8 @@ pub fn all() -> Vec<(&'static dyn Subject, &'static str)> {
     static SQLX_POOL: Of<SqlxPool> = Of::new();
     static GUARDED: Of<Guarded> = Of::new();
     let mut all: Vec<(&'static dyn Subject, &'static str)> = vec![
-        (
-            &SQLX_POOL,
-            "sqlx's own SqlitePool and Transaction, unmodified",
-        ),
-        (
-            &GUARDED,
-            "a correct system, as small as can be; it must raise no alarm",
-        ),
+        (&SQLX_POOL, "sqlx's own SqlitePool and Transaction, unmodified"),
+        (&GUARDED, "a correct system, as small as can be; it must raise no alarm"),
     ];
     all.extend(zoo::EXHIBITS.iter().map(|it| (it.subject, it.defect)));
     all
@@ -32,16 +26,10 @@ pub fn all() -> Vec<(&'static dyn Subject, &'static str)> {
 /// [`CommandError::UnknownSystem`], with the names that exist.
 pub fn named(name: &str) -> Result<&'static dyn Subject, CommandError> {
     let all = all();
-    all.iter()
-        .map(|it| it.0)
-        .find(|it| it.name() == name)
-        .ok_or_else(|| {
-            let known: Vec<_> = all.iter().map(|it| it.0.name()).collect();
-            CommandError::UnknownSystem {
-                name: name.to_owned(),
-                known: known.join(", "),
-            }
-        })
+    all.iter().map(|it| it.0).find(|it| it.name() == name).ok_or_else(|| {
+        let known: Vec<_> = all.iter().map(|it| it.0.name()).collect();
+        CommandError::UnknownSystem { name: name.to_owned(), known: known.join(", ") }
+    })
 }
 
 #[derive(Serialize)]
@@ -66,13 +54,7 @@ pub(crate) fn list(options: &Systems) -> Result<Status, CommandError> {
         output::json(&listed.collect::<Vec<_>>());
     } else {
         for it in listed {
-            println!(
-                "{:<28} {}\n{:<28} can: {}",
-                it.name,
-                it.about,
-                "",
-                it.capabilities.join(", ")
-            );
+            println!("{:<28} {}\n{:<28} can: {}", it.name, it.about, "", it.capabilities.join(", "));
         }
     }
     Ok(Status::Pass)

@@ -39,10 +39,7 @@ pub fn stale_is_named(view: &View<'_>) -> Checked {
         checked.evaluated += 1;
         if failure.class != Class::Stale {
             let at = span.returned.unwrap_or(span.invoked);
-            let observed = format!(
-                "an error of the class {}: {}",
-                failure.class, failure.message
-            );
+            let observed = format!("an error of the class {}: {}", failure.class, failure.message);
             checked.found(
                 view,
                 Invariant::StaleIsNamed,
@@ -66,10 +63,7 @@ pub fn no_leak(view: &View<'_>) -> Checked {
         let exhausted = matches!(span.outcome, Some(Outcome::Failed(failure)) if failure.class == Class::Exhausted);
         if let Some(at) = hung(view, by).or(span.returned.filter(|_| exhausted)) {
             let expected = "a connection for each observer, as many as the plan allows".to_owned();
-            let observed = format!(
-                "{} waits, although everybody else has given theirs back",
-                by.actor
-            );
+            let observed = format!("{} waits, although everybody else has given theirs back", by.actor);
             checked.found(view, Invariant::NoLeak, at, expected, observed);
         }
     }
@@ -95,11 +89,7 @@ pub fn no_leak(view: &View<'_>) -> Checked {
 pub fn recovers(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     // A close that was cut off may still have closed it.
-    if view
-        .spans
-        .values()
-        .any(|it| it.step.command == Command::ClosePool && it.outcome.is_some())
-    {
+    if view.spans.values().any(|it| it.step.command == Command::ClosePool && it.outcome.is_some()) {
         return checked;
     }
     for (_, span) in observations(view) {
@@ -108,10 +98,7 @@ pub fn recovers(view: &View<'_>) -> Checked {
             && failure.class != Class::Exhausted
         {
             let at = span.returned.unwrap_or(span.invoked);
-            let expected = format!(
-                "`{}` succeeds: the plan is over and nobody is in its way",
-                span.step.command
-            );
+            let expected = format!("`{}` succeeds: the plan is over and nobody is in its way", span.step.command);
             let observed = format!("it failed ({}): {}", failure.class, failure.message);
             checked.found(view, Invariant::Recovers, at, expected, observed);
         }
@@ -125,22 +112,12 @@ pub fn close_ends(view: &View<'_>) -> Checked {
     let Some(closed) = view.pool_closed else {
         return checked;
     };
-    for span in view
-        .spans
-        .values()
-        .filter(|it| it.step.command == Command::Open && it.invoked > closed)
-    {
+    for span in view.spans.values().filter(|it| it.step.command == Command::Open && it.invoked > closed) {
         checked.evaluated += 1;
         if is_done(span) {
             let at = span.returned.unwrap_or(span.invoked);
             let expected = "no session: the pool had been closed".to_owned();
-            checked.found(
-                view,
-                Invariant::CloseEnds,
-                at,
-                expected,
-                "one was opened".to_owned(),
-            );
+            checked.found(view, Invariant::CloseEnds, at, expected, "one was opened".to_owned());
         }
     }
     checked
@@ -148,19 +125,10 @@ pub fn close_ends(view: &View<'_>) -> Checked {
 
 /// The system does not panic.
 pub fn no_panic(view: &View<'_>) -> Checked {
-    let mut checked = Checked {
-        evaluated: 1,
-        ..Checked::default()
-    };
+    let mut checked = Checked { evaluated: 1, ..Checked::default() };
     for (at, event) in view.history.events.iter().enumerate() {
         if let What::Panicked(text) = &event.what {
-            checked.found(
-                view,
-                Invariant::NoPanic,
-                at,
-                "no panic".to_owned(),
-                text.clone(),
-            );
+            checked.found(view, Invariant::NoPanic, at, "no panic".to_owned(), text.clone());
         }
     }
     checked
@@ -168,50 +136,29 @@ pub fn no_panic(view: &View<'_>) -> Checked {
 
 /// No command waits for ever.
 pub fn no_hang(view: &View<'_>) -> Checked {
-    let mut checked = Checked {
-        evaluated: 1,
-        ..Checked::default()
-    };
+    let mut checked = Checked { evaluated: 1, ..Checked::default() };
     for (at, event) in view.history.events.iter().enumerate() {
         let observed = match event.what {
-            What::Hung if !event.by.is_some_and(|by| is_observers_open(view, by)) => {
-                "it waits for ever".to_owned()
-            }
+            What::Hung if !event.by.is_some_and(|by| is_observers_open(view, by)) => "it waits for ever".to_owned(),
             What::StopHung => "the system does not stop".to_owned(),
             _ => continue,
         };
-        checked.found(
-            view,
-            Invariant::NoHang,
-            at,
-            "an end, one way or the other".to_owned(),
-            observed,
-        );
+        checked.found(view, Invariant::NoHang, at, "an end, one way or the other".to_owned(), observed);
     }
     checked
 }
 
 /// An observer that waits for a connection is a leak, not a hang.
 fn is_observers_open(view: &View<'_>, by: By) -> bool {
-    view.history.is_observer(by.actor)
-        && view
-            .spans
-            .get(&by)
-            .is_some_and(|it| it.step.command == Command::Open)
+    view.history.is_observer(by.actor) && view.spans.get(&by).is_some_and(|it| it.step.command == Command::Open)
 }
 
 fn hung(view: &View<'_>, by: By) -> Option<usize> {
-    view.history
-        .events
-        .iter()
-        .position(|it| it.by == Some(by) && it.what == What::Hung)
+    view.history.events.iter().position(|it| it.by == Some(by) && it.what == What::Hung)
 }
 
 fn observations<'a>(view: &'a View<'_>) -> impl Iterator<Item = (By, &'a Span<'a>)> {
-    view.spans
-        .iter()
-        .filter(|(by, _)| view.history.is_observer(by.actor))
-        .map(|(by, span)| (*by, span))
+    view.spans.iter().filter(|(by, _)| view.history.is_observer(by.actor)).map(|(by, span)| (*by, span))
 }
 
 /// The uses of a retained handle whose session had ended when they were invoked.
@@ -220,15 +167,9 @@ fn stale_uses<'a>(view: &'a View<'_>) -> impl Iterator<Item = (By, &'a Span<'a>)
         if !matches!(span.step.command, Command::Stale(_)) {
             return None;
         }
-        let first = By {
-            actor: by.actor,
-            step: 0,
-        };
-        let retained = view
-            .spans
-            .range(first..*by)
-            .rev()
-            .find(|(_, it)| it.step.command == Command::Retain && is_done(it));
+        let first = By { actor: by.actor, step: 0 };
+        let retained =
+            view.spans.range(first..*by).rev().find(|(_, it)| it.step.command == Command::Retain && is_done(it));
         let (_, session) = view.session(*retained?.0)?;
         (session.ended <= span.invoked).then_some((*by, span))
     })

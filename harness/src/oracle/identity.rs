@@ -19,11 +19,8 @@ pub fn no_cross_scope(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     // The sessions that each connection has served, in the order of the evidence.
     let mut users: BTreeMap<ConnectionId, Vec<usize>> = BTreeMap::new();
-    let mut served: Vec<(usize, ConnectionId, By)> = view
-        .spans
-        .keys()
-        .filter_map(|by| view.server(*by).map(|(id, at)| (at, id, *by)))
-        .collect();
+    let mut served: Vec<(usize, ConnectionId, By)> =
+        view.spans.keys().filter_map(|by| view.server(*by).map(|(id, at)| (at, id, *by))).collect();
     served.sort_unstable();
     for (at, connection, by) in served {
         let Some((session, mine)) = view.session(by) else {
@@ -31,15 +28,10 @@ pub fn no_cross_scope(view: &View<'_>) -> Checked {
         };
         checked.evaluated += 1;
         let users = users.entry(connection).or_default();
-        let other = users
-            .iter()
-            .map(|it| &view.claims.sessions[*it])
-            .find(|it| it.actor != mine.actor && it.ended > at);
+        let other =
+            users.iter().map(|it| &view.claims.sessions[*it]).find(|it| it.actor != mine.actor && it.ended > at);
         if let Some(other) = other {
-            let expected = format!(
-                "{connection} serves nobody but {}, whose session is open",
-                other.actor
-            );
+            let expected = format!("{connection} serves nobody but {}, whose session is open", other.actor);
             let observed = format!("{connection} served {} as well", by.actor);
             checked.found(view, Invariant::NoCrossScope, at, expected, observed);
         }
@@ -72,10 +64,8 @@ pub fn no_duplicate_effect(view: &View<'_>) -> Checked {
             }
             (What::Committed(id), _) => {
                 for by in pending.remove(id).unwrap_or_default() {
-                    let single = view
-                        .spans
-                        .get(&by)
-                        .is_some_and(|it| crate::model::effect_of(&it.step.command).is_some());
+                    let single =
+                        view.spans.get(&by).is_some_and(|it| crate::model::effect_of(&it.step.command).is_some());
                     if !single {
                         continue;
                     }
@@ -102,35 +92,17 @@ pub fn no_residue(view: &View<'_>) -> Checked {
         let (Some(at), Some((_, session))) = (span.returned, view.session(*by)) else {
             continue;
         };
-        if let (
-            Command::Inspect,
-            Some(Outcome::Done(Reply::Residue {
-                setting,
-                temp_tables,
-            })),
-        ) = (&span.step.command, span.outcome)
+        if let (Command::Inspect, Some(Outcome::Done(Reply::Residue { setting, temp_tables }))) =
+            (&span.step.command, span.outcome)
         {
             checked.evaluated += 1;
             let own = own_residue(view, *by, session.opened);
             if *setting && !own.contains("setting") {
-                let expected =
-                    "the setting at its default: this session never changed it".to_owned();
-                checked.found(
-                    view,
-                    Invariant::NoResidue,
-                    at,
-                    expected,
-                    "the setting is changed".to_owned(),
-                );
+                let expected = "the setting at its default: this session never changed it".to_owned();
+                checked.found(view, Invariant::NoResidue, at, expected, "the setting is changed".to_owned());
             } else if *temp_tables > 0 && !own.contains("temp-table") {
                 let expected = "no temporary table: this session never made one".to_owned();
-                checked.found(
-                    view,
-                    Invariant::NoResidue,
-                    at,
-                    expected,
-                    format!("{temp_tables} temporary tables"),
-                );
+                checked.found(view, Invariant::NoResidue, at, expected, format!("{temp_tables} temporary tables"));
             }
         }
         if view.is_untouched(*by, session) {
@@ -153,21 +125,11 @@ pub fn transaction_agreement(view: &View<'_>) -> Checked {
                 continue;
             };
             checked.evaluated += 1;
-            if let Some(connection) = evidence
-                .wrote
-                .iter()
-                .find(|it| evidence.committed.contains(it))
-            {
+            if let Some(connection) = evidence.wrote.iter().find(|it| evidence.committed.contains(it)) {
                 let step = view.spans[by].step;
                 let expected = format!("`{step}` is part of the transaction that ends here");
                 let observed = format!("{connection} had committed it by itself");
-                checked.found(
-                    view,
-                    Invariant::TransactionAgreement,
-                    transaction.end,
-                    expected,
-                    observed,
-                );
+                checked.found(view, Invariant::TransactionAgreement, transaction.end, expected, observed);
             }
         }
     }
@@ -178,15 +140,8 @@ pub fn transaction_agreement(view: &View<'_>) -> Checked {
         if !view.is_untouched(*by, session) && !raw_transaction(view, *by, session.opened) {
             checked.evaluated += 1;
             if let Some(observed) = in_a_transaction(view, *by) {
-                let expected =
-                    "a statement outside any transaction, as the system has it".to_owned();
-                checked.found(
-                    view,
-                    Invariant::TransactionAgreement,
-                    at,
-                    expected,
-                    observed,
-                );
+                let expected = "a statement outside any transaction, as the system has it".to_owned();
+                checked.found(view, Invariant::TransactionAgreement, at, expected, observed);
             }
         }
     }
@@ -194,21 +149,10 @@ pub fn transaction_agreement(view: &View<'_>) -> Checked {
         let Some(own) = read.own else { continue };
         checked.evaluated += 1;
         if own != read.seen {
-            let show =
-                |it: Option<u32>| it.map_or_else(|| "no row".to_owned(), |it| it.to_string());
-            let expected = format!(
-                "{} = {}, as its own transaction wrote it",
-                read.key,
-                show(own)
-            );
+            let show = |it: Option<u32>| it.map_or_else(|| "no row".to_owned(), |it| it.to_string());
+            let expected = format!("{} = {}, as its own transaction wrote it", read.key, show(own));
             let observed = format!("{} = {}", read.key, show(read.seen));
-            checked.found(
-                view,
-                Invariant::TransactionAgreement,
-                read.at,
-                expected,
-                observed,
-            );
+            checked.found(view, Invariant::TransactionAgreement, read.at, expected, observed);
         }
     }
     checked
@@ -224,13 +168,8 @@ fn in_a_transaction(view: &View<'_>, by: By) -> Option<String> {
         }
         (_, Outcome::Done(_)) if view.claims.autocommitted.iter().any(|it| it.by == by) => {
             let evidence = view.evidence(by)?;
-            let open = evidence
-                .wrote
-                .iter()
-                .find(|it| !evidence.committed.contains(it))?;
-            Some(format!(
-                "{open} did not commit it: a transaction is open there"
-            ))
+            let open = evidence.wrote.iter().find(|it| !evidence.committed.contains(it))?;
+            Some(format!("{open} did not commit it: a transaction is open there"))
         }
         _ => None,
     }
@@ -256,11 +195,6 @@ fn before<'a>(
     by: By,
     opened: usize,
 ) -> impl Iterator<Item = (&'a By, &'a crate::history::Span<'a>)> + 'a {
-    let first = By {
-        actor: by.actor,
-        step: 0,
-    };
-    view.spans
-        .range(first..by)
-        .filter(move |(_, it)| it.invoked > opened)
+    let first = By { actor: by.actor, step: 0 };
+    view.spans.range(first..by).filter(move |(_, it)| it.invoked > opened)
 }

@@ -158,22 +158,9 @@ pub struct Checked {
 }
 
 impl Checked {
-    fn found(
-        &mut self,
-        view: &View<'_>,
-        invariant: Invariant,
-        at: usize,
-        expected: String,
-        observed: String,
-    ) {
+    fn found(&mut self, view: &View<'_>, invariant: Invariant, at: usize, expected: String, observed: String) {
         let by = view.history.events.get(at).and_then(|it| it.by);
-        self.violations.push(Violation {
-            invariant,
-            at,
-            by,
-            expected,
-            observed,
-        });
+        self.violations.push(Violation { invariant, at, by, expected, observed });
     }
 }
 
@@ -194,9 +181,7 @@ pub struct Oracle {
 
 impl Default for Oracle {
     fn default() -> Self {
-        Self {
-            invariants: Invariant::ALL.to_vec(),
-        }
+        Self { invariants: Invariant::ALL.to_vec() }
     }
 }
 
@@ -218,22 +203,14 @@ impl Oracle {
             let claims = Claims::of(history, assignment);
             unknowns = unknowns.max(claims.unknowns);
             if unknowns > UNKNOWNS_MAX {
-                let why = format!(
-                    "{unknowns} unknown outcomes: more than {UNKNOWNS_MAX} are not followed"
-                );
-                return Judgement {
-                    verdict: Verdict::Inconclusive(why),
-                    evaluated,
-                };
+                let why = format!("{unknowns} unknown outcomes: more than {UNKNOWNS_MAX} are not followed");
+                return Judgement { verdict: Verdict::Inconclusive(why), evaluated };
             }
             let view = View::new(history, claims);
             let first = self.first_violation(&view, &mut evaluated);
             match (first, &mut best) {
                 (None, _) => {
-                    return Judgement {
-                        verdict: unless_harness_failed(history),
-                        evaluated,
-                    };
+                    return Judgement { verdict: unless_harness_failed(history), evaluated };
                 }
                 // The branch that explains the most of the history is the one that is believed.
                 (Some(new), Some(old)) if rank(&new) <= rank(old) => {}
@@ -245,11 +222,7 @@ impl Oracle {
         Judgement { verdict, evaluated }
     }
 
-    fn first_violation(
-        &self,
-        view: &View<'_>,
-        evaluated: &mut BTreeMap<Invariant, u32>,
-    ) -> Option<Violation> {
+    fn first_violation(&self, view: &View<'_>, evaluated: &mut BTreeMap<Invariant, u32>) -> Option<Violation> {
         let mut all = Vec::new();
         for invariant in &self.invariants {
             let checked = invariant.check()(view);

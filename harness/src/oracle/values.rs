@@ -20,13 +20,7 @@ pub fn committed_durable(view: &View<'_>) -> Checked {
         if let Some(Wrong::Missing(write)) = judge(view, read) {
             let expected = format!("{} = {}, committed before", read.key, value(write.value));
             let observed = format!("{} = {}", read.key, value(read.seen));
-            checked.found(
-                view,
-                Invariant::CommittedDurable,
-                read.at,
-                expected,
-                observed,
-            );
+            checked.found(view, Invariant::CommittedDurable, read.at, expected, observed);
         }
     }
     for (key, seen) in final_rows(view) {
@@ -34,13 +28,7 @@ pub fn committed_durable(view: &View<'_>) -> Checked {
         if let Some(Wrong::Missing(write)) = judge_final(view, key, seen) {
             let expected = format!("{key} = {}, committed, at the end", value(write.value));
             let observed = format!("{key} = {}", value(seen));
-            checked.found(
-                view,
-                Invariant::CommittedDurable,
-                write.until,
-                expected,
-                observed,
-            );
+            checked.found(view, Invariant::CommittedDurable, write.until, expected, observed);
         }
     }
     checked
@@ -48,34 +36,19 @@ pub fn committed_durable(view: &View<'_>) -> Checked {
 
 /// What was reported as rolled back, or as failed, is not there.
 pub fn rolled_back_invisible(view: &View<'_>) -> Checked {
-    let mut checked = Checked {
-        evaluated: count(view.claims.dead.len()),
-        ..Checked::default()
-    };
+    let mut checked = Checked { evaluated: count(view.claims.dead.len()), ..Checked::default() };
     for read in &view.claims.reads {
         if let Some(Wrong::Risen(dead)) = judge(view, read).filter(|it| it.is_definite()) {
             let expected = format!("not {} = {}, which was undone before", read.key, dead.value);
             let observed = format!("{} = {}", read.key, value(read.seen));
-            checked.found(
-                view,
-                Invariant::RolledBackInvisible,
-                read.at,
-                expected,
-                observed,
-            );
+            checked.found(view, Invariant::RolledBackInvisible, read.at, expected, observed);
         }
     }
     for (key, seen) in final_rows(view) {
         if let Some(Wrong::Risen(dead)) = judge_final(view, key, seen).filter(Wrong::is_definite) {
             let expected = format!("not {key} = {}, which was undone, at the end", dead.value);
             let observed = format!("{key} = {}", value(seen));
-            checked.found(
-                view,
-                Invariant::RolledBackInvisible,
-                dead.end,
-                expected,
-                observed,
-            );
+            checked.found(view, Invariant::RolledBackInvisible, dead.end, expected, observed);
         }
     }
     checked
@@ -86,31 +59,16 @@ pub fn rolled_back_invisible(view: &View<'_>) -> Checked {
 pub fn scope_atomic(view: &View<'_>) -> Checked {
     let assumed = view.claims.committed.iter().filter(|it| it.assumed).count()
         + view.claims.dead.iter().filter(|it| it.assumed).count();
-    let mut checked = Checked {
-        evaluated: count(assumed),
-        ..Checked::default()
-    };
+    let mut checked = Checked { evaluated: count(assumed), ..Checked::default() };
     let mut found = |at, key: Key, seen, wrong: &Wrong| {
         let expected = match wrong {
-            Wrong::Risen(dead) => format!(
-                "not {key} = {}, since the rest of its transaction is not there",
-                dead.value
-            ),
+            Wrong::Risen(dead) => format!("not {key} = {}, since the rest of its transaction is not there", dead.value),
             Wrong::Missing(write) => {
-                format!(
-                    "{key} = {}, since the rest of its transaction is there",
-                    value(write.value)
-                )
+                format!("{key} = {}, since the rest of its transaction is there", value(write.value))
             }
             Wrong::Foreign(_) => return,
         };
-        checked.found(
-            view,
-            Invariant::ScopeAtomic,
-            at,
-            expected,
-            format!("{key} = {}", value(seen)),
-        );
+        checked.found(view, Invariant::ScopeAtomic, at, expected, format!("{key} = {}", value(seen)));
     };
     for read in &view.claims.reads {
         if let Some(wrong) = judge(view, read).filter(|it| !it.is_definite()) {
@@ -161,30 +119,17 @@ fn judge_final(view: &View<'_>, key: Key, seen: Option<Value>) -> Option<Wrong> 
     judge_seen(view, key, seen, end, end)
 }
 
-fn judge_seen(
-    view: &View<'_>,
-    key: Key,
-    seen: Option<Value>,
-    from: usize,
-    at: usize,
-) -> Option<Wrong> {
+fn judge_seen(view: &View<'_>, key: Key, seen: Option<Value>, from: usize, at: usize) -> Option<Wrong> {
     let writes = || view.claims.committed.iter().filter(move |it| it.key == key);
     // A write is hidden once another one surely came after it and surely before the read.
-    let hidden = |until: Option<usize>| {
-        writes().any(|it| until.is_none_or(|until| until < it.from) && it.until < from)
-    };
+    let hidden = |until: Option<usize>| writes().any(|it| until.is_none_or(|until| until < it.from) && it.until < from);
     let initial = seen.is_none() && !hidden(None);
     let allowed = |it: &Write| it.value == seen && it.from <= at && !hidden(Some(it.until));
     if initial || writes().any(allowed) {
         return None;
     }
     if let Some(seen) = seen {
-        if let Some(dead) = view
-            .claims
-            .dead
-            .iter()
-            .find(|it| it.value == seen && it.end <= at)
-        {
+        if let Some(dead) = view.claims.dead.iter().find(|it| it.value == seen && it.end <= at) {
             return Some(Wrong::Risen(*dead));
         }
         if !writes().any(|it| it.value == Some(seen) && it.from <= at) {
@@ -192,9 +137,7 @@ fn judge_seen(
         }
     }
     // What should be there: prefer what is certain over what this branch assumes.
-    let missing = writes()
-        .filter(|it| it.until < from)
-        .max_by_key(|it| (!it.assumed, it.until));
+    let missing = writes().filter(|it| it.until < from).max_by_key(|it| (!it.assumed, it.until));
     Some(missing.map_or(Wrong::Foreign(seen), |it| Wrong::Missing(*it)))
 }
 

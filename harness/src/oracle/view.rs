@@ -57,24 +57,14 @@ impl<'a> View<'a> {
             }
         }
         let spans = history.commands();
-        let pool_closed = spans
-            .values()
-            .filter(|it| it.step.command == Command::ClosePool && is_done(it))
-            .map(|it| it.returned);
+        let pool_closed =
+            spans.values().filter(|it| it.step.command == Command::ClosePool && is_done(it)).map(|it| it.returned);
         let pool_closed = pool_closed.flatten().min();
-        let mut view = Self {
-            history,
-            claims,
-            spans,
-            final_state,
-            pool_closed,
-            evidence,
-            stragglers: false,
-        };
-        view.stragglers = view
-            .spans
-            .iter()
-            .any(|(by, span)| view.may_straggle(*by, span));
+        if Self::is_anonymous(history, &spans) {
+            evidence.clear();
+        }
+        let mut view = Self { history, claims, spans, final_state, pool_closed, evidence, stragglers: false };
+        view.stragglers = view.spans.iter().any(|(by, span)| view.may_straggle(*by, span));
         view
     }
 
@@ -96,29 +86,18 @@ impl<'a> View<'a> {
     pub fn session(&self, by: By) -> Option<(usize, &Session)> {
         let invoked = self.spans.get(&by)?.invoked;
         let live = |it: &Session| it.actor == by.actor && it.opened < invoked && invoked < it.ended;
-        self.claims
-            .sessions
-            .iter()
-            .enumerate()
-            .find(|(_, it)| live(it))
+        self.claims.sessions.iter().enumerate().find(|(_, it)| live(it))
     }
 
     /// Whether, before this command, its session had done nothing that could leave it in a transaction or in doubt: only
     /// plain statements that were done.
     pub fn is_untouched(&self, by: By, session: &Session) -> bool {
-        let before = self.spans.range(
-            By {
-                actor: by.actor,
-                step: 0,
-            }..by,
-        );
-        before
-            .filter(|(_, span)| span.invoked > session.opened)
-            .all(|(_, span)| {
-                is_done(span)
-                    && !matches!(span.step.command, Command::Begin(_) | Command::Raw(_))
-                    && span.step.fault.is_none()
-            })
+        let before = self.spans.range(By { actor: by.actor, step: 0 }..by);
+        before.filter(|(_, span)| span.invoked > session.opened).all(|(_, span)| {
+            is_done(span)
+                && !matches!(span.step.command, Command::Begin(_) | Command::Raw(_))
+                && span.step.fault.is_none()
+        })
     }
 
     /// Whether some evidence may belong to another command than it is recorded under.
@@ -133,19 +112,15 @@ impl<'a> View<'a> {
             let Some(by) = event.by.filter(|_| event.what == What::Blocked) else {
                 return false;
             };
-            let waits_for_pool =
-                |it: &Span<'_>| matches!(it.step.command, Command::Open | Command::ClosePool);
-            let known = |it: &crate::history::Event| {
-                it.by == Some(by) && matches!(it.what, What::Served(_))
-            };
+            let waits_for_pool = |it: &Span<'_>| matches!(it.step.command, Command::Open | Command::ClosePool);
+            let known = |it: &crate::history::Event| it.by == Some(by) && matches!(it.what, What::Served(_));
             !spans.get(&by).is_some_and(waits_for_pool) && !history.events[..at].iter().any(known)
         })
     }
 
     /// A write that was cut off and left no trace under its own name may still leave one under another's.
     fn may_straggle(&self, by: By, span: &Span<'_>) -> bool {
-        let cut_off =
-            matches!(span.outcome, Some(Outcome::Cancelled(phase)) if *phase != Phase::BeforeSend);
+        let cut_off = matches!(span.outcome, Some(Outcome::Cancelled(phase)) if *phase != Phase::BeforeSend);
         let writes = effect_of(&span.step.command).is_some();
         cut_off && writes && self.evidence(by).is_none_or(|it| it.wrote.is_empty())
     }
@@ -153,11 +128,7 @@ impl<'a> View<'a> {
     /// The commands that were done and changed a row, by their own words.
     pub fn writers(&self) -> BTreeSet<By> {
         let changed = |it: &Span<'_>| effect_of(&it.step.command).is_some() && is_done(it);
-        self.spans
-            .iter()
-            .filter(|(_, it)| changed(it))
-            .map(|(by, _)| *by)
-            .collect()
+        self.spans.iter().filter(|(_, it)| changed(it)).map(|(by, _)| *by).collect()
     }
 }
 

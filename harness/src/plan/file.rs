@@ -60,29 +60,18 @@ impl FromStr for Expectation {
             return Ok(Self::Pass);
         }
         let name = text.strip_prefix("violation ");
-        let found =
-            name.and_then(|name| Invariant::ALL.into_iter().find(|it| it.to_string() == name));
+        let found = name.and_then(|name| Invariant::ALL.into_iter().find(|it| it.to_string() == name));
         found.map(Self::Violation).ok_or_else(|| {
             let ids: Vec<_> = Invariant::ALL.iter().map(ToString::to_string).collect();
             let expected = format!("`pass` or `violation ID` with an ID of {}", ids.join(", "));
-            TextError {
-                at: 0,
-                expected,
-                found: format!("`{text}`"),
-            }
+            TextError { at: 0, expected, found: format!("`{text}`") }
         })
     }
 }
 
 impl From<Plan> for PlanFile {
     fn from(plan: Plan) -> Self {
-        Self {
-            plan,
-            system: None,
-            expect: None,
-            origin: None,
-            recorded: Vec::new(),
-        }
+        Self { plan, system: None, expect: None, origin: None, recorded: Vec::new() }
     }
 }
 
@@ -147,10 +136,7 @@ impl PlanFile {
     /// # Errors
     /// [`PlanError`], with file, line, column and what was expected.
     pub fn read(path: &Path) -> Result<Self, PlanError> {
-        let text = std::fs::read_to_string(path).map_err(|source| PlanError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = std::fs::read_to_string(path).map_err(|source| PlanError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, path)
     }
 
@@ -162,16 +148,11 @@ impl PlanFile {
         let source = Source { text, path };
         let head: RawVersion = toml::from_str(text).map_err(|it| source.toml(&it))?;
         let Some(version) = head.version else {
-            return Err(source.error(
-                0,
-                format!("expected `version = {VERSION}` at the top of a plan"),
-            ));
+            return Err(source.error(0, format!("expected `version = {VERSION}` at the top of a plan")));
         };
         if *version.get_ref() != VERSION {
             let found = version.get_ref();
-            let message = format!(
-                "expected version {VERSION}, found {found}: this build reads no other version"
-            );
+            let message = format!("expected version {VERSION}, found {found}: this build reads no other version");
             return Err(source.error(version.span().start, message));
         }
         let raw: Raw = toml::from_str(text).map_err(|it| source.toml(&it))?;
@@ -181,36 +162,19 @@ impl PlanFile {
             None => Schedule::serial(&actors),
             Some(it) => source.schedule(it, &actors)?,
         };
-        let storage = raw
-            .storage
-            .as_ref()
-            .map(|it| source.within(it))
-            .transpose()?
-            .unwrap_or_default();
+        let storage = raw.storage.as_ref().map(|it| source.within(it)).transpose()?.unwrap_or_default();
         let connections = match &raw.connections {
             None => 2,
             Some(it) if (1..=CONNECTIONS_MAX).contains(it.get_ref()) => *it.get_ref(),
             Some(it) => {
-                let message = format!(
-                    "expected 1 to {CONNECTIONS_MAX} connections, found {}",
-                    it.get_ref()
-                );
+                let message = format!("expected 1 to {CONNECTIONS_MAX} connections, found {}", it.get_ref());
                 return Err(source.error(it.span().start, message));
             }
         };
         Ok(Self {
-            plan: Plan {
-                storage,
-                connections,
-                actors,
-                schedule,
-            },
+            plan: Plan { storage, connections, actors, schedule },
             system: raw.system,
-            expect: raw
-                .expect
-                .as_ref()
-                .map(|it| source.within(it))
-                .transpose()?,
+            expect: raw.expect.as_ref().map(|it| source.within(it)).transpose()?,
             origin: raw.origin,
             recorded: raw.recorded,
         })
@@ -231,11 +195,7 @@ impl fmt::Display for PlanFile {
             writeln!(f, "origin = {}", quoted(origin))?;
         }
         let plan = &self.plan;
-        writeln!(
-            f,
-            "storage = \"{}\"\nconnections = {}",
-            plan.storage, plan.connections
-        )?;
+        writeln!(f, "storage = \"{}\"\nconnections = {}", plan.storage, plan.connections)?;
         writeln!(f, "schedule = \"{}\"", plan.schedule)?;
         if !self.recorded.is_empty() {
             writeln!(f, "recorded = [")?;
@@ -267,12 +227,7 @@ impl Source<'_> {
         let before = &self.text[..offset.min(self.text.len())];
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-        PlanError::Text {
-            path: self.path.to_owned(),
-            line,
-            column,
-            message,
-        }
+        PlanError::Text { path: self.path.to_owned(), line, column, message }
     }
 
     fn toml(&self, error: &toml::de::Error) -> PlanError {
@@ -283,12 +238,7 @@ impl Source<'_> {
     /// Parses the inside of a string; its column counts from after the opening quote.
     fn within<T: FromStr<Err = TextError>>(&self, it: &Spanned<String>) -> Result<T, PlanError> {
         it.get_ref().parse().map_err(|error: TextError| {
-            let skipped: usize = it
-                .get_ref()
-                .chars()
-                .take(error.at)
-                .map(char::len_utf8)
-                .sum();
+            let skipped: usize = it.get_ref().chars().take(error.at).map(char::len_utf8).sum();
             self.error(it.span().start + 1 + skipped, error.to_string())
         })
     }
@@ -299,32 +249,21 @@ impl Source<'_> {
         raw: RawActors,
     ) -> Result<Vec<Actor>, PlanError> {
         if raw.actors.is_empty() {
-            return Err(self.error(
-                table.span().start,
-                "expected at least one actor, `a = [\"open\"]`".into(),
-            ));
+            return Err(self.error(table.span().start, "expected at least one actor, `a = [\"open\"]`".into()));
         }
         let mut actors = Vec::new();
         for (name, steps) in raw.actors {
             let expected = ActorId::new(actors.len());
             if actors.len() == ACTORS_MAX {
-                let message = format!(
-                    "expected at most {ACTORS_MAX} actors, found `{}` too",
-                    name.get_ref()
-                );
+                let message = format!("expected at most {ACTORS_MAX} actors, found `{}` too", name.get_ref());
                 return Err(self.error(name.span().start, message));
             }
             if *name.get_ref() != expected.to_string() {
                 let found = name.get_ref();
-                let message = format!(
-                    "expected the actor `{expected}` (a, b, c … without a gap), found `{found}`"
-                );
+                let message = format!("expected the actor `{expected}` (a, b, c … without a gap), found `{found}`");
                 return Err(self.error(name.span().start, message));
             }
-            let steps = steps
-                .iter()
-                .map(|it| self.within::<Step>(it))
-                .collect::<Result<_, _>>()?;
+            let steps = steps.iter().map(|it| self.within::<Step>(it)).collect::<Result<_, _>>()?;
             actors.push(Actor { steps });
         }
         Ok(actors)
@@ -334,24 +273,13 @@ impl Source<'_> {
     fn schedule(&self, it: &Spanned<String>, actors: &[Actor]) -> Result<Schedule, PlanError> {
         let schedule: Schedule = self.within(it)?;
         let fail = |message| Err(self.error(it.span().start + 1, message));
-        if let Some(turn) = schedule
-            .0
-            .iter()
-            .find(|turn| turn.actor.index() >= actors.len())
-        {
+        if let Some(turn) = schedule.0.iter().find(|turn| turn.actor.index() >= actors.len()) {
             let last = ActorId::new(actors.len() - 1);
-            return fail(format!(
-                "the schedule names the actor `{}`, expected one of a to {last}",
-                turn.actor
-            ));
+            return fail(format!("the schedule names the actor `{}`, expected one of a to {last}", turn.actor));
         }
         for (at, actor) in actors.iter().enumerate() {
             let id = ActorId::new(at);
-            let turns = schedule
-                .0
-                .iter()
-                .filter(|it| it.actor == id && it.until == Gate::Boundary)
-                .count();
+            let turns = schedule.0.iter().filter(|it| it.actor == id && it.until == Gate::Boundary).count();
             let steps = actor.steps.len();
             if turns != steps {
                 let what = if turns < steps { "short" } else { "long" };

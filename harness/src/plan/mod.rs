@@ -41,10 +41,7 @@ impl Plan {
     pub fn steps(&self) -> impl Iterator<Item = (ActorId, usize, &Step)> {
         self.actors.iter().enumerate().flat_map(|(actor, it)| {
             let id = ActorId::new(actor);
-            it.steps
-                .iter()
-                .enumerate()
-                .map(move |(at, step)| (id, at, step))
+            it.steps.iter().enumerate().map(move |(at, step)| (id, at, step))
         })
     }
 }
@@ -66,12 +63,7 @@ impl ActorId {
     /// # Panics
     /// If the place is 26 or more: there is no letter for it.
     pub fn new(index: usize) -> Self {
-        Self(
-            u8::try_from(index)
-                .ok()
-                .filter(|it| *it < 26)
-                .expect("an actor has a letter"),
-        )
+        Self(u8::try_from(index).ok().filter(|it| *it < 26).expect("an actor has a letter"))
     }
 
     /// The place in [`Plan::actors`].
@@ -99,11 +91,7 @@ pub struct Step {
 
 impl From<Command> for Step {
     fn from(command: Command) -> Self {
-        Self {
-            command,
-            cancel: None,
-            fault: None,
-        }
+        Self { command, cancel: None, fault: None }
     }
 }
 
@@ -293,10 +281,7 @@ impl Schedule {
                 .iter()
                 .enumerate()
                 .flat_map(|(actor, it)| {
-                    let turn = Turn {
-                        actor: ActorId::new(actor),
-                        until: Gate::Boundary,
-                    };
+                    let turn = Turn { actor: ActorId::new(actor), until: Gate::Boundary };
                     std::iter::repeat_n(turn, it.steps.len())
                 })
                 .collect(),
@@ -305,9 +290,6 @@ impl Schedule {
 
     /// How often the turn passes from one actor to another.
     pub fn switches(&self) -> usize {
-        self.0
-            .windows(2)
-            .filter(|pair| pair[0].actor != pair[1].actor)
-            .count()
+        self.0.windows(2).filter(|pair| pair[0].actor != pair[1].actor).count()
     }
 }

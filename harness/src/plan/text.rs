@@ -8,8 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{
-    ActorId, BeginMode, Command, Conflict, Fault, Gate, Key, Phase, Residue, Schedule, StaleUse,
-    Step, Storage, Turn,
+    ActorId, BeginMode, Command, Conflict, Fault, Gate, Key, Phase, Residue, Schedule, StaleUse, Step, Storage, Turn,
 };
 
 /// A step or a schedule that does not parse.
@@ -126,14 +125,11 @@ impl FromStr for Storage {
     type Err = TextError;
 
     fn from_str(text: &str) -> Result<Self, TextError> {
-        Self::ALL
-            .into_iter()
-            .find(|it| it.to_string() == text)
-            .ok_or_else(|| TextError {
-                at: 0,
-                expected: "a storage: wal, journal or memory".into(),
-                found: format!("`{text}`"),
-            })
+        Self::ALL.into_iter().find(|it| it.to_string() == text).ok_or_else(|| TextError {
+            at: 0,
+            expected: "a storage: wal, journal or memory".into(),
+            found: format!("`{text}`"),
+        })
     }
 }
 
@@ -161,17 +157,10 @@ impl FromStr for Schedule {
             };
             match name.as_bytes() {
                 [letter @ b'a'..=b'z'] => {
-                    turns.push(Turn {
-                        actor: ActorId::new(usize::from(letter - b'a')),
-                        until,
-                    });
+                    turns.push(Turn { actor: ActorId::new(usize::from(letter - b'a')), until });
                 }
                 _ => {
-                    return Err(unexpected(
-                        at,
-                        word,
-                        "an actor's letter, `a`, or `a/` to stop at its reply",
-                    ));
+                    return Err(unexpected(at, word, "an actor's letter, `a`, or `a/` to stop at its reply"));
                 }
             }
         }
@@ -189,24 +178,12 @@ impl FromStr for Step {
         while let Some((at, word)) = words.next() {
             if word == "with" && step.fault.is_none() && step.cancel.is_none() {
                 let (at, name) = words.need("a fault: locked, interrupt or refuse-commit")?;
-                step.fault = Some(one_of(
-                    &Fault::ALL,
-                    at,
-                    name,
-                    "a fault: locked, interrupt or refuse-commit",
-                )?);
-            } else if let Some(phase) = word
-                .strip_prefix("cancel@")
-                .filter(|_| step.cancel.is_none())
-            {
+                step.fault = Some(one_of(&Fault::ALL, at, name, "a fault: locked, interrupt or refuse-commit")?);
+            } else if let Some(phase) = word.strip_prefix("cancel@").filter(|_| step.cancel.is_none()) {
                 let expected = "a phase: before-send, sent or before-reply";
                 step.cancel = Some(one_of(&Phase::ALL, at + "cancel@".len(), phase, expected)?);
             } else {
-                return Err(unexpected(
-                    at,
-                    word,
-                    "the end of the step, `with FAULT` or `cancel@PHASE`",
-                ));
+                return Err(unexpected(at, word, "the end of the step, `with FAULT` or `cancel@PHASE`"));
             }
         }
         Ok(step)
@@ -266,9 +243,7 @@ fn key(words: &mut Words<'_>) -> Result<Key, TextError> {
     let expected = "a key from k0 to k255";
     let (at, word) = words.need(expected)?;
     let number = word.strip_prefix('k').and_then(|it| it.parse().ok());
-    number
-        .map(Key)
-        .ok_or_else(|| unexpected(at, word, expected))
+    number.map(Key).ok_or_else(|| unexpected(at, word, expected))
 }
 
 fn value(words: &mut Words<'_>) -> Result<u32, TextError> {
@@ -291,24 +266,12 @@ fn conflict(words: &mut Words<'_>) -> Result<Conflict, TextError> {
     }
 }
 
-fn one_of<T: Copy + fmt::Display>(
-    all: &[T],
-    at: usize,
-    word: &str,
-    expected: &str,
-) -> Result<T, TextError> {
-    all.iter()
-        .copied()
-        .find(|it| it.to_string() == word)
-        .ok_or_else(|| unexpected(at, word, expected))
+fn one_of<T: Copy + fmt::Display>(all: &[T], at: usize, word: &str, expected: &str) -> Result<T, TextError> {
+    all.iter().copied().find(|it| it.to_string() == word).ok_or_else(|| unexpected(at, word, expected))
 }
 
 fn unexpected(at: usize, word: &str, expected: &str) -> TextError {
-    TextError {
-        at,
-        expected: expected.into(),
-        found: format!("`{word}`"),
-    }
+    TextError { at, expected: expected.into(), found: format!("`{word}`") }
 }
 
 /// The words of a line, each with its place in characters.
@@ -325,9 +288,7 @@ impl<'a> Words<'a> {
     fn next(&mut self) -> Option<(usize, &'a str)> {
         let rest = &self.text[self.at..];
         let start = self.at + rest.find(|it: char| !it.is_whitespace())?;
-        let end = self.text[start..]
-            .find(char::is_whitespace)
-            .map_or(self.text.len(), |it| start + it);
+        let end = self.text[start..].find(char::is_whitespace).map_or(self.text.len(), |it| start + it);
         self.at = end;
         Some((self.text[..start].chars().count(), &self.text[start..end]))
     }
@@ -355,9 +316,7 @@ impl<'a> Words<'a> {
         loop {
             let before = self.at;
             match self.next() {
-                Some((_, word)) if word != "with" && !word.starts_with("cancel@") => {
-                    words.push(word)
-                }
+                Some((_, word)) if word != "with" && !word.starts_with("cancel@") => words.push(word),
                 _ => {
                     self.at = before;
                     return Ok(words.join(" "));

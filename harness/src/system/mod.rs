@@ -34,6 +34,9 @@ pub trait System: Sized + 'static {
     ///
     /// # Errors
     /// An error here ends the plan as `Inconclusive`: nothing was tried.
+    ///
+    /// # Cancel safety
+    /// The harness never drops this future unfinished.
     fn start(database: &Database) -> impl Future<Output = Result<Self, Failure>>;
 
     /// Runs one actor until its port has no more commands.
@@ -43,6 +46,9 @@ pub trait System: Sized + 'static {
     fn actor(&self, port: Port) -> impl Future<Output = ()>;
 
     /// Gives everything back; afterwards no connection may be open.
+    ///
+    /// # Cancel safety
+    /// The future is dropped when it does not end within the limit; that is a `no-hang` violation.
     fn stop(&self) -> impl Future<Output = ()>;
 }
 
@@ -155,18 +161,12 @@ impl Capabilities {
 
     /// The set of these capabilities.
     pub fn of(capabilities: impl IntoIterator<Item = Capability>) -> Self {
-        Self(
-            capabilities
-                .into_iter()
-                .fold(0, |set, it| set | 1 << it as u16),
-        )
+        Self(capabilities.into_iter().fold(0, |set, it| set | 1 << it as u16))
     }
 
     /// Everything that a plain SQLite pool can do: all but retention and extensions.
     pub fn sqlite() -> Self {
-        Self::of(Capability::ALL)
-            .without(Capability::Retention)
-            .without(Capability::Extension)
+        Self::of(Capability::ALL).without(Capability::Retention).without(Capability::Extension)
     }
 
     /// The set with this one as well.
@@ -195,25 +195,19 @@ impl Capabilities {
 /// The capability without which a command cannot be asked for.
 pub fn needed(command: &Command) -> Option<Capability> {
     match command {
-        Command::Open
-        | Command::Close
-        | Command::Put(..)
-        | Command::Get(_)
-        | Command::Delete(_)
-        | Command::Scan => None,
+        Command::Open | Command::Close | Command::Put(..) | Command::Get(_) | Command::Delete(_) | Command::Scan => {
+            None
+        }
         Command::Fail | Command::Slow => None,
         Command::Insert(_, _, crate::plan::Conflict::Abort) => None,
         Command::Insert(..) => Some(Capability::ConflictClauses),
-        Command::Begin(crate::plan::BeginMode::Plain)
-        | Command::Commit
-        | Command::Rollback
-        | Command::Drop => Some(Capability::Transactions),
+        Command::Begin(crate::plan::BeginMode::Plain) | Command::Commit | Command::Rollback | Command::Drop => {
+            Some(Capability::Transactions)
+        }
         Command::Begin(_) => Some(Capability::ExplicitBegin),
         Command::Stream(_) => Some(Capability::Streams),
         Command::Raw(_) | Command::Inspect => Some(Capability::RawSql),
-        Command::Retain | Command::Stale(StaleUse::Get(_) | StaleUse::Put(..)) => {
-            Some(Capability::Retention)
-        }
+        Command::Retain | Command::Stale(StaleUse::Get(_) | StaleUse::Put(..)) => Some(Capability::Retention),
         Command::ClosePool => Some(Capability::ClosePool),
         Command::Extra(_) => Some(Capability::Extension),
     }

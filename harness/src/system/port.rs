@@ -73,8 +73,7 @@ impl Port {
                 state.taken += 1;
                 state.ended = false;
                 let step = &self.seat.steps[at];
-                self.recorder
-                    .record_for(self.seat.by(at), What::Invoked(step.clone()));
+                self.recorder.record_for(self.seat.by(at), What::Invoked(step.clone()));
                 return Poll::Ready(Some(step.command.clone()));
             }
             if state.closed {
@@ -92,10 +91,7 @@ impl Port {
     ///
     /// # Cancel safety
     /// This is where the plan's cancels land: `future` is dropped in the phase that the step names.
-    pub async fn run<T, E: Into<Failure>>(
-        &mut self,
-        future: impl Future<Output = Result<T, E>>,
-    ) -> Option<T> {
+    pub async fn run<T, E: Into<Failure>>(&mut self, future: impl Future<Output = Result<T, E>>) -> Option<T> {
         self.ask(future, |_| Reply::Done).await
     }
 
@@ -108,10 +104,7 @@ impl Port {
         future: impl Future<Output = Result<T, E>>,
         reply: impl FnOnce(&T) -> Reply,
     ) -> Option<T> {
-        let cancel = self
-            .seat
-            .current()
-            .and_then(|at| self.seat.steps[at].cancel);
+        let cancel = self.seat.current().and_then(|at| self.seat.steps[at].cancel);
         let outcome = self.drive(future, cancel).await;
         let (outcome, kept) = match outcome {
             Ok(Ok(value)) => (Outcome::Done(reply(&value)), Some(value)),
@@ -133,11 +126,7 @@ impl Port {
     }
 
     /// Polls the future and drops it in the phase of the cancel, before the outcome is recorded.
-    async fn drive<T>(
-        &self,
-        future: impl Future<Output = T>,
-        cancel: Option<Phase>,
-    ) -> Result<T, Phase> {
+    async fn drive<T>(&self, future: impl Future<Output = T>, cancel: Option<Phase>) -> Result<T, Phase> {
         if cancel == Some(Phase::BeforeSend) {
             drop(future);
             return Err(Phase::BeforeSend);
@@ -168,19 +157,11 @@ impl Port {
 
 impl Seat {
     pub(crate) fn new(actor: ActorId, steps: Vec<Step>) -> Rc<Self> {
-        Rc::new(Self {
-            actor,
-            steps,
-            state: RefCell::default(),
-        })
+        Rc::new(Self { actor, steps, state: RefCell::default() })
     }
 
     pub(crate) fn port(self: &Rc<Self>, recorder: Recorder) -> Port {
-        Port {
-            seat: Rc::clone(self),
-            recorder,
-            last: Ended::Skipped,
-        }
+        Port { seat: Rc::clone(self), recorder, last: Ended::Skipped }
     }
 
     /// Lets the actor take one more command; false if it has none left.
@@ -211,17 +192,10 @@ impl Seat {
     /// The command that has been taken and has not ended.
     fn current(&self) -> Option<usize> {
         let state = self.state.borrow();
-        if state.ended {
-            None
-        } else {
-            state.taken.checked_sub(1)
-        }
+        if state.ended { None } else { state.taken.checked_sub(1) }
     }
 
     fn by(&self, step: usize) -> By {
-        By {
-            actor: self.actor,
-            step,
-        }
+        By { actor: self.actor, step }
     }
 }

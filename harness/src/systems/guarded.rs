@@ -54,15 +54,8 @@ impl System for Guarded {
 
     async fn start(database: &Database) -> Result<Self, Failure> {
         let permits = Arc::new(Semaphore::new(usize::from(database.connections())));
-        let shelf = Shelf {
-            idle: RefCell::default(),
-            permits,
-            closed: Cell::new(false),
-        };
-        Ok(Self {
-            shelf: Rc::new(shelf),
-            connector: database.connector(),
-        })
+        let shelf = Shelf { idle: RefCell::default(), permits, closed: Cell::new(false) };
+        Ok(Self { shelf: Rc::new(shelf), connector: database.connector() })
     }
 
     async fn actor(&self, mut port: Port) {
@@ -71,10 +64,7 @@ impl System for Guarded {
         while let Some(command) = port.next().await {
             match (&command, &session) {
                 (Command::Open, None) => {
-                    session = port
-                        .run(self.open())
-                        .await
-                        .map(|lease| Rc::new(Mutex::new(lease)));
+                    session = port.run(self.open()).await.map(|lease| Rc::new(Mutex::new(lease)));
                 }
                 (Command::ClosePool, None) => {
                     port.run(self.shelf.close()).await;
@@ -92,8 +82,7 @@ impl System for Guarded {
                     port.run(std::future::ready(Ok::<_, Failure>(()))).await;
                 }
                 (Command::Stale(usage), _) => {
-                    port.ask(use_retained(retained.clone(), *usage), Reply::clone)
-                        .await;
+                    port.ask(use_retained(retained.clone(), *usage), Reply::clone).await;
                 }
                 (_, Some(lease)) => lease.lock().await.serve(&command, &mut port).await,
                 (_, None) => {}
@@ -110,10 +99,7 @@ impl System for Guarded {
 impl Guarded {
     async fn open(&self) -> Result<Lease, Failure> {
         let permits = Arc::clone(&self.shelf.permits);
-        let permit = permits
-            .acquire_owned()
-            .await
-            .map_err(|it| Failure::new(Class::Closed, it))?;
+        let permit = permits.acquire_owned().await.map_err(|it| Failure::new(Class::Closed, it))?;
         let idle = self.shelf.idle.borrow_mut().pop();
         let connection = match idle {
             Some(connection) => connection,
@@ -192,17 +178,9 @@ impl Lease {
     /// Why nothing may run here before the transaction, or the session, has ended.
     fn refusal(&self) -> Option<Failure> {
         if self.lost {
-            return Some(Failure::new(
-                Class::Closed,
-                "an earlier call was cut off: close the session",
-            ));
+            return Some(Failure::new(Class::Closed, "an earlier call was cut off: close the session"));
         }
-        self.aborted.then(|| {
-            Failure::new(
-                Class::NoTransaction,
-                "an earlier statement failed: roll back",
-            )
-        })
+        self.aborted.then(|| Failure::new(Class::NoTransaction, "an earlier statement failed: roll back"))
     }
 
     async fn begin(&mut self, mode: BeginMode) -> Result<(), Failure> {
@@ -210,10 +188,7 @@ impl Lease {
             (0, statement) => statement.unwrap_or("begin").to_owned(),
             (depth, None) => format!("savepoint s{depth}"),
             (_, Some(_)) => {
-                return Err(Failure::new(
-                    Class::Mistake,
-                    "an explicit begin cannot be nested",
-                ));
+                return Err(Failure::new(Class::Mistake, "an explicit begin cannot be nested"));
             }
         };
         self.execute(sql).await?;
@@ -248,8 +223,7 @@ impl Lease {
         }
         if self.depth > 0 {
             if !self.aborted {
-                self.execute(format!("rollback to s{0}; release s{0}", self.depth))
-                    .await?;
+                self.execute(format!("rollback to s{0}; release s{0}", self.depth)).await?;
             }
             return Ok(());
         }
@@ -274,18 +248,13 @@ impl Lease {
     }
 
     fn connection(&mut self) -> &mut SqliteConnection {
-        self.connection
-            .as_mut()
-            .expect("a lease keeps its connection until it is dropped")
+        self.connection.as_mut().expect("a lease keeps its connection until it is dropped")
     }
 }
 
 async fn use_retained(handle: Weak<Mutex<Lease>>, usage: StaleUse) -> Result<Reply, Failure> {
     let Some(lease) = handle.upgrade() else {
-        return Err(Failure::new(
-            Class::Stale,
-            "this handle's session has ended: resolve it again",
-        ));
+        return Err(Failure::new(Class::Stale, "this handle's session has ended: resolve it again"));
     };
     let mut lease = lease.lock().await;
     if let Some(refusal) = lease.refusal() {

@@ -26,11 +26,7 @@ impl System for SqlxPool {
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {
-        Ok(Self {
-            pool: database
-                .pool_options()
-                .connect_lazy_with(database.connect_options()),
-        })
+        Ok(Self { pool: database.pool_options().connect_lazy_with(database.connect_options()) })
     }
 
     async fn actor(&self, mut port: Port) {
@@ -125,10 +121,7 @@ async fn serve(mut transaction: Transaction<'_, Sqlite>, port: &mut Port) -> Opt
     None
 }
 
-async fn begin(
-    connection: &mut SqliteConnection,
-    mode: BeginMode,
-) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
+async fn begin(connection: &mut SqliteConnection, mode: BeginMode) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
     match begin_statement(mode) {
         None => Acquire::begin(connection).await,
         Some(statement) => connection.begin_with(statement).await,

@@ -59,12 +59,7 @@ impl<D: Defect> System for Lender<D> {
 
     async fn start(database: &Database) -> Result<Self, Failure> {
         let permits = Arc::new(Semaphore::new(usize::from(database.connections())));
-        Ok(Self {
-            shelf: RefCell::default(),
-            permits,
-            connector: database.connector(),
-            defect: PhantomData,
-        })
+        Ok(Self { shelf: RefCell::default(), permits, connector: database.connector(), defect: PhantomData })
     }
 
     async fn actor(&self, mut port: Port) {
@@ -82,8 +77,7 @@ impl<D: Defect> System for Lender<D> {
                 }
                 (Command::Stale(usage), _) => {
                     if let Some(connection) = &retained {
-                        port.ask(use_retained(connection, *usage), Reply::clone)
-                            .await;
+                        port.ask(use_retained(connection, *usage), Reply::clone).await;
                     }
                 }
                 (_, Some(it)) => it.serve::<D>(&command, &mut port).await,
@@ -105,11 +99,7 @@ impl<D: Defect> Lender<D> {
     async fn open(&self) -> Result<Session, Failure> {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.map_err(|it| Failure::new(Class::Closed, it))?;
-        let idle = if D::SHARES {
-            self.shelf.borrow().last().cloned()
-        } else {
-            self.shelf.borrow_mut().pop()
-        };
+        let idle = if D::SHARES { self.shelf.borrow().last().cloned() } else { self.shelf.borrow_mut().pop() };
         let connection = match idle {
             Some(connection) => connection,
             None => Rc::new(Mutex::new(self.connector.connect().await?)),
@@ -117,12 +107,7 @@ impl<D: Defect> Lender<D> {
         if D::SHARES {
             self.give_back(Rc::clone(&connection));
         }
-        Ok(Session {
-            connection,
-            in_transaction: false,
-            owes_commit: false,
-            _permit: permit,
-        })
+        Ok(Session { connection, in_transaction: false, owes_commit: false, _permit: permit })
     }
 
     async fn close(&self, session: Option<Session>) -> Result<(), Failure> {

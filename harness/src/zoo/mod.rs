@@ -86,10 +86,6 @@ impl Defect for ReleasedConnection {
     const NAME: &'static str = "zoo-released-connection";
 
     fn capabilities() -> Capabilities {
-        Capabilities::of([
-            Capability::Transactions,
-            Capability::Identity,
-            Capability::Retention,
-        ])
+        Capabilities::of([Capability::Transactions, Capability::Identity, Capability::Retention])
     }
 }
