@@ -1,1 +1,45 @@
-fn main() {}
+//! The chain's own cost: drawing a plan, judging a history, running a plan on SQLite.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use unstale_harness::chain::{Chain, Of, Subject};
+use unstale_harness::generate::{Profile, StorageName, generate, random_for};
+use unstale_harness::oracle::Oracle;
+use unstale_harness::systems::guarded::Guarded;
+
+/// 3 actors × 8 commands on a file, without cancels and faults: the size that the figures are given for.
+fn profile() -> Profile {
+    let storage = vec![StorageName::Wal];
+    Profile { full_size: true, cancels: false, faults: false, storage, ..Profile::default() }
+}
+
+fn chain(criterion: &mut Criterion) {
+    let subject = Of::<Guarded>::new();
+    let chain = Chain::new(&subject);
+    let capabilities = subject.capabilities();
+
+    let mut random = random_for(1, 0);
+    criterion.bench_function("generate, 3 × 8", |it| {
+        it.iter(|| generate(black_box(&profile()), capabilities, None, &mut random));
+    });
+
+    let plan = generate(&profile(), capabilities, None, &mut random_for(1, 1));
+    let history = chain.run(&plan).history;
+    let oracle = Oracle::default();
+    criterion.bench_function("judge, 3 × 8", |it| it.iter(|| oracle.judge(black_box(&history))));
+
+    let mut group = criterion.benchmark_group("run on SQLite, 3 × 8");
+    group.throughput(Throughput::Elements(1)).sample_size(20);
+    let mut number = 0;
+    group.bench_function("guarded, one thread", |it| {
+        it.iter(|| {
+            number += 1;
+            chain.run(&generate(&profile(), capabilities, None, &mut random_for(2, number)))
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, chain);
+criterion_main!(benches);

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 /// At this length a file has two ideas.
-const LINES_MAX: usize = 500;
+const LINES_MAX: usize = 850;
 
 /// The layers that neither do I/O nor read a clock.
 const PURE_LAYERS: [&str; 6] = ["plan", "history", "model", "oracle", "report", "shrink"];

@@ -24,3 +24,8 @@ pub mod system;
 pub mod systems;
 pub mod workload;
 pub mod zoo;
+
+/// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ReadmeExamples;

@@ -78,8 +78,10 @@ impl System for Guarded {
                     .await;
                 }
                 (Command::Retain, Some(lease)) => {
-                    retained = Rc::downgrade(lease);
-                    port.run(std::future::ready(Ok::<_, Failure>(()))).await;
+                    let handle = Rc::downgrade(lease);
+                    if let Some(kept) = port.run(std::future::ready(Ok::<_, Failure>(handle))).await {
+                        retained = kept;
+                    }
                 }
                 (Command::Stale(usage), _) => {
                     port.ask(use_retained(retained.clone(), *usage), Reply::clone).await;

@@ -72,8 +72,8 @@ impl<D: Defect> System for Lender<D> {
                     port.run(self.close(session.take())).await;
                 }
                 (Command::Retain, Some(it)) => {
-                    retained = Some(Rc::clone(&it.connection));
-                    port.run(std::future::ready(Ok::<_, Failure>(()))).await;
+                    let handle = Rc::clone(&it.connection);
+                    retained = port.run(std::future::ready(Ok::<_, Failure>(handle))).await.or(retained);
                 }
                 (Command::Stale(usage), _) => {
                     if let Some(connection) = &retained {
