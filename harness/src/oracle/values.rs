@@ -17,7 +17,7 @@ pub fn committed_durable(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     for read in &view.claims.reads {
         checked.evaluated += u32::from(read.own.is_none());
-        if let Some(Wrong::Missing(write)) = judge(view, read) {
+        if let Some(Wrong::Missing(write)) = judge(view, read).filter(Wrong::is_definite) {
             let expected = format!("{} = {}, committed before", read.key, value(write.value));
             let observed = format!("{} = {}", read.key, value(read.seen));
             checked.found(view, Invariant::CommittedDurable, read.at, expected, observed);
@@ -25,7 +25,7 @@ pub fn committed_durable(view: &View<'_>) -> Checked {
     }
     for (key, seen) in final_rows(view) {
         checked.evaluated += 1;
-        if let Some(Wrong::Missing(write)) = judge_final(view, key, seen) {
+        if let Some(Wrong::Missing(write)) = judge_final(view, key, seen).filter(Wrong::is_definite) {
             let expected = format!("{key} = {}, committed, at the end", value(write.value));
             let observed = format!("{key} = {}", value(seen));
             checked.found(view, Invariant::CommittedDurable, write.until, expected, observed);
@@ -38,7 +38,7 @@ pub fn committed_durable(view: &View<'_>) -> Checked {
 pub fn rolled_back_invisible(view: &View<'_>) -> Checked {
     let mut checked = Checked { evaluated: count(view.claims.dead.len()), ..Checked::default() };
     for read in &view.claims.reads {
-        if let Some(Wrong::Risen(dead)) = judge(view, read).filter(|it| it.is_definite()) {
+        if let Some(Wrong::Risen(dead)) = judge(view, read).filter(Wrong::is_definite) {
             let expected = format!("not {} = {}, which was undone before", read.key, dead.value);
             let observed = format!("{} = {}", read.key, value(read.seen));
             checked.found(view, Invariant::RolledBackInvisible, read.at, expected, observed);
