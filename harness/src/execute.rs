@@ -206,7 +206,10 @@ impl<'a, S: System> Stage<'a, S> {
         };
         performer.blocked.set(stop == Stop::Blocked);
         if stop == Stop::Blocked {
-            self.recorder.record_blocked();
+            self.recorder.record(What::Blocked);
+        }
+        if matches!(stop, Stop::Blocked | Stop::Reply) {
+            self.recorder.bind_connections();
         }
         if stop != Stop::Reply
             && let Some(fault) = performer.fault.take()

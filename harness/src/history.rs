@@ -331,7 +331,7 @@ struct Shared {
 struct Log {
     history: History,
     current: Option<By>,
-    /// The connections that work for a blocked command, whoever runs meanwhile.
+    /// The connections that work for a command that has not ended, whoever runs meanwhile.
     bound: BTreeMap<ConnectionId, By>,
     connections: u16,
     open: u16,
@@ -345,8 +345,8 @@ impl Recorder {
         log.history.events.push(Event { by, what });
     }
 
-    /// Appends what a connection did: it belongs to the running command, or to the blocked one that the connection works
-    /// for.
+    /// Appends what a connection did: it belongs to the running command, or to the unfinished one that the
+    /// connection works for.
     pub fn record_evidence(&self, connection: ConnectionId, what: What) {
         let mut log = self.log();
         let by = log.bound.get(&connection).copied().or(log.current);
@@ -360,8 +360,9 @@ impl Recorder {
         log.history.events.push(Event { by: Some(by), what });
     }
 
-    /// The running command is blocked: what its connections do from now on, until it ends, is still its own.
-    pub fn record_blocked(&self) {
+    /// The running command has not ended and another one is about to run: what its connections do until it ends is still
+    /// its own.
+    pub fn bind_connections(&self) {
         let mut log = self.log();
         let Some(by) = log.current else { return };
         let served = log.history.events.iter().filter(|it| it.by == Some(by)).filter_map(|it| match it.what {
@@ -370,7 +371,6 @@ impl Recorder {
         });
         let served: Vec<_> = served.collect();
         log.bound.extend(served);
-        log.history.events.push(Event { by: Some(by), what: What::Blocked });
     }
 
     /// From now on, what the database does belongs to this command.

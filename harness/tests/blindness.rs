@@ -60,6 +60,9 @@ impl Script {
 
     /// The end of every history: two actors were planned, the third and later ones observe.
     fn finish(&mut self, rows: &[(u8, Value)]) -> History {
+        if !self.events.iter().any(|it| it.what == What::PlanOver) {
+            self.note(What::PlanOver);
+        }
         self.note(What::Stopped);
         let rows = rows.iter().map(|(key, value)| (Key(*key), *value)).collect();
         self.note(What::FinalState(rows));

@@ -154,13 +154,13 @@ fn two_writers() -> Tale {
 #[test]
 fn nested_begin_marks_the_rollback() {
     let (tale, violation) = nested_begin();
-    insta::assert_snapshot!(tale.told(Some(&violation), 100), @"");
+    insta::assert_snapshot!(tale.told(Some(&violation), 100));
 }
 
 #[test]
 fn narrow_page_cuts_the_message_into_a_note() {
     let (tale, violation) = nested_begin();
-    insta::assert_snapshot!(tale.told(Some(&violation), 60), @"");
+    insta::assert_snapshot!(tale.told(Some(&violation), 60));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn overlapping_commands_are_joined_by_a_line() {
     let mut tale = two_writers();
     tale.observe(2);
     tale.end(&[(0, Value::MAX), (1, 1)]);
-    insta::assert_snapshot!(tale.told(None, 100), @"");
+    insta::assert_snapshot!(tale.told(None, 100));
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn narrow_columns_wrap() {
     let mut tale = two_writers();
     tale.observe(2);
     tale.end(&[(0, Value::MAX), (1, 1)]);
-    insta::assert_snapshot!(tale.told(None, 72), @"");
+    insta::assert_snapshot!(tale.told(None, 72));
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn hung_observer_is_told_in_full() {
     let expected = "a connection for each observer, as many as the plan allows";
     let observed = "c waits, although everybody else has given theirs back";
     let violation = tale.violation(Invariant::NoLeak, at, expected, observed);
-    insta::assert_snapshot!(tale.told(Some(&violation), 100), @"");
+    insta::assert_snapshot!(tale.told(Some(&violation), 100));
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn unbreakable_message_is_broken_in_its_note() {
     tale.end(&[]);
     let expected = format!("not {endless}");
     let violation = tale.violation(Invariant::NoHang, at, &expected, "an answer in yyy");
-    insta::assert_snapshot!(tale.told(Some(&violation), 80), @"");
+    insta::assert_snapshot!(tale.told(Some(&violation), 80));
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn many_actors_use_overlapping_columns() {
             What::Returned(failed(Class::Exhausted, "pool timed out while waiting for an open connection")),
         );
     }
-    insta::assert_snapshot!(tale.told(None, 80), @"");
+    insta::assert_snapshot!(tale.told(None, 80));
 }
 
 #[test]
