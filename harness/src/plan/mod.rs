@@ -2,7 +2,7 @@
 //!
 //! Owns the alphabet ([`Command`]), what is done to a command ([`Phase`] of a cancel, [`Fault`]) and the
 //! [`Schedule`]. Everything that runs, shrinks or reports takes a plan and nothing else: there are no handles,
-//! clocks or generator state in here. How a plan is written down is in [`file`] (TOML outside) and
+//! clocks or generator state in here. How a plan is written down is in [`mod@file`] (TOML outside) and
 //! [`text`] (one-line steps inside); which plans make sense is [`crate::model::admissible`].
 
 pub mod file;
