@@ -90,10 +90,10 @@ impl Replay {
 
 /// Runs a pinned plan so many times, at least once.
 pub fn replay(chain: &Chain<'_>, file: &PlanFile, times: u32) -> Replay {
-    let mut run = chain.run(&file.plan);
+    let mut run = run_until_landed(chain, file);
     let mut same = vec![kind(&run.judgement.verdict)];
     for _ in 1..times.max(1) {
-        run = chain.run(&file.plan);
+        run = run_until_landed(chain, file);
         same.push(kind(&run.judgement.verdict));
     }
     let last = kind(&run.judgement.verdict);
@@ -102,6 +102,22 @@ pub fn replay(chain: &Chain<'_>, file: &PlanFile, times: u32) -> Replay {
     let divergence = diverges(&file.recorded, &run.history.trace());
     let not_landed = not_landed(&file.plan, &run.history);
     Replay { run, agreed, divergence, not_landed }
+}
+
+/// How often a plan is run before a cancel that never landed is believed to be unable to.
+const TRIES: u32 = 5;
+
+/// A cancel may lose against a reply that comes before the first poll has returned; such a run shows nothing and is done
+/// again.
+fn run_until_landed(chain: &Chain<'_>, file: &PlanFile) -> Run {
+    let mut run = chain.run(&file.plan);
+    for _ in 1..TRIES {
+        if not_landed(&file.plan, &run.history).is_empty() {
+            break;
+        }
+        run = chain.run(&file.plan);
+    }
+    run
 }
 
 fn kind(verdict: &Verdict) -> String {
