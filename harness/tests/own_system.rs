@@ -126,7 +126,8 @@ fn careless_bank_is_found_and_shrunk() {
     let explored = unstale_harness::explore::explore(&subject, &exploration, &stop, |_| {});
     let finding = explored.findings.first().expect("a transfer in two statements is found");
     assert_eq!(finding.counterexample.violation.invariant, Invariant::Extension);
-    assert!(finding.counterexample.plan.commands() <= 2, "{}", finding.fingerprint);
+    // Two if the pool was empty, up to four if the cancel has to meet a connection that is idle already.
+    assert!(finding.counterexample.plan.commands() <= 4, "{}", finding.fingerprint);
 }
 
 #[test]
