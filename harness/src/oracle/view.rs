@@ -118,11 +118,11 @@ impl<'a> View<'a> {
         })
     }
 
-    /// A write that was cut off and left no trace under its own name may still leave one under another's.
+    /// A command that was cut off and left no trace under its own name may still leave one under another's.
     fn may_straggle(&self, by: By, span: &Span<'_>) -> bool {
         let cut_off = matches!(span.outcome, Some(Outcome::Cancelled(phase)) if *phase != Phase::BeforeSend);
         let writes = effect_of(&span.step.command).is_some();
-        cut_off && writes && self.evidence(by).is_none_or(|it| it.wrote.is_empty())
+        cut_off && self.evidence(by).is_none_or(|it| it.served.is_empty() || writes && it.wrote.is_empty())
     }
 
     /// The commands that were done and changed a row, by their own words.
