@@ -1,0 +1,259 @@
+//! What can go wrong, and what the caller can do about it.
+//!
+//! One enum for everything a [`Scope`](crate::Scope) or [`Handle`](crate::Handle) answers. An error travels through
+//! sqlx as [`sqlx::Error::Database`] and is found again with [`Error::of`].
+
+use std::borrow::Cow;
+use std::fmt;
+use std::panic::Location;
+use std::time::Duration;
+
+use crate::source::{Class, Failure, Usage};
+
+/// Why a call was not done, or not known to be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The handle outlived what it was bound to. The call was not made.
+    #[error(transparent)]
+    Stale(#[from] Box<Stale>),
+
+    /// Another call of the same scope has the session, and this one waited for `queue_timeout`, or would wait for an
+    /// open row stream of its own task for ever. The call was not made: read the stream to its end, or drop it.
+    #[error("{operation}: the session is busy with `{holder}`{}; the call was not made", if *own_task { " of the same task: read it to its end or drop it first" } else { "" })]
+    SessionBusy {
+        /// The call that was refused.
+        operation: &'static str,
+        /// The call that has the session.
+        holder: &'static str,
+        /// Whether that is a row stream which this very task holds open.
+        own_task: bool,
+    },
+
+    /// Every connection is lent, and none came back within `acquire_timeout`. Nothing was done: end scopes sooner, or
+    /// raise `sessions_max`.
+    #[error("no connection came back within {waited:?}: {} of {} are lent", usage.in_use, usage.max)]
+    Exhausted {
+        /// How many there are.
+        usage: Usage,
+        /// How long the call waited.
+        waited: Duration,
+    },
+
+    /// No connection could be opened. Nothing was done.
+    #[error("no connection could be opened in {attempts} attempts within {waited:?}: {source}")]
+    Unavailable {
+        /// How often it was tried.
+        attempts: u32,
+        /// For how long.
+        waited: Duration,
+        /// What the last attempt failed with.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// The transaction is over, and nothing of it is kept. Call `rollback()`; then begin again.
+    #[error("{operation}: the transaction of scope `{scope}` was lost ({why}); nothing of it is kept: roll back, then begin again")]
+    TransactionLost {
+        /// The call that was refused or failed.
+        operation: &'static str,
+        /// The scope.
+        scope: Cow<'static, str>,
+        /// What ended it.
+        why: String,
+    },
+
+    /// The commit was answered with its opposite: the transaction, or the savepoint, was rolled back.
+    #[error("not committed, everything since the begin was rolled back: {source}")]
+    RolledBack {
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// The commit was cut off, and nobody can say whether it happened. Do not repeat it blindly: look whether its effect is
+    /// there.
+    #[error("whether the transaction of scope `{scope}` was committed is unknown ({why}): look whether its effect is there before repeating it")]
+    CommitUnknown {
+        /// The scope.
+        scope: Cow<'static, str>,
+        /// What cut it off.
+        why: String,
+    },
+
+    /// The session was lost outside a transaction, with something on it that a fresh one would not have, or under a policy
+    /// that reports losses. [`Scope::renew`](crate::Scope::renew) accepts the loss.
+    #[error("{operation}: the session of scope `{scope}` was lost ({why}); `renew()` accepts the loss")]
+    SessionLost {
+        /// The call that was refused.
+        operation: &'static str,
+        /// The scope.
+        scope: Cow<'static, str>,
+        /// What happened.
+        why: String,
+    },
+
+    /// The only connection to an in-memory database is gone, and the data with it. Nothing can be recovered: open a new one.
+    #[error("the in-memory database is gone with its only connection ({why}): open and fill a new one")]
+    DatabaseLost {
+        /// What happened.
+        why: String,
+    },
+
+    /// There is no transaction to end.
+    #[error("{operation}: scope `{scope}` is in no transaction; call `begin()` first")]
+    NoTransaction {
+        /// The call that was refused.
+        operation: &'static str,
+        /// The scope.
+        scope: Cow<'static, str>,
+    },
+
+    /// One savepoint more than the policy allows. Nothing was done.
+    #[error("a transaction may hold {max} savepoints (`savepoints_max`), and they are all open")]
+    NestingTooDeep {
+        /// The most.
+        max: u32,
+    },
+
+    /// The statement would begin or end a transaction behind the scope's back. It was not run: use `begin()`, `commit()` and
+    /// `rollback()` of the scope.
+    #[error("`{keyword}` was not run: use begin(), commit() and rollback() of the scope")]
+    TransactionControl {
+        /// Its first word.
+        keyword: &'static str,
+    },
+
+    /// The statement would leave something on the only connection of an in-memory database, where every later scope
+    /// would find it. It was not run: set it in the connect options.
+    #[error("`{keyword}` was not run: it would stay on the only connection of an in-memory database; set it in the connect options")]
+    WouldLeaveResidue {
+        /// Its first word.
+        keyword: &'static str,
+    },
+
+    /// The sessions were closed or are being drained. Nothing was done.
+    #[error("the sessions are closed")]
+    Closed,
+
+    /// The database's answer.
+    #[error("{source}")]
+    Database {
+        /// What it means.
+        class: Class,
+        /// The answer itself.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// A handle that outlived what it was bound to: who holds it, since where, and what for.
+#[derive(Debug)]
+pub struct Stale {
+    /// Who asked for the handle.
+    pub owner: Cow<'static, str>,
+    /// The scope it belongs to.
+    pub scope: Cow<'static, str>,
+    /// The scope's number.
+    pub id: u64,
+    /// The call that was refused.
+    pub operation: &'static str,
+    /// Where the handle was obtained.
+    pub obtained: &'static Location<'static>,
+    /// What has ended.
+    pub ended: Ended,
+}
+
+/// What a stale handle was bound to and has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The scope.
+    Scope,
+    /// The session to which the handle was pinned.
+    Session {
+        /// The generation that it was pinned to.
+        pinned: u64,
+        /// The scope's generation now.
+        current: u64,
+    },
+}
+
+impl std::error::Error for Stale {}
+
+impl fmt::Display for Stale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { owner, scope, id, operation, obtained, ended } = self;
+        write!(f, "{operation}: the handle of `{owner}`, obtained at {obtained}, is stale: ")?;
+        match ended {
+            Ended::Scope => write!(f, "scope `{scope}` #{id} has ended; ask the current scope for a handle"),
+            Ended::Session { pinned, current } => write!(
+                f,
+                "it is pinned to session {pinned} of scope `{scope}` #{id}, which is at session {current}; \
+                 ask for a new one and set up again what the session had"
+            ),
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::Database { class: failure.class, source: failure.source }
+    }
+}
+
+impl Error {
+    /// The library's own error inside one that came through sqlx.
+    pub fn of(error: &sqlx::Error) -> Option<&Self> {
+        error.as_database_error()?.try_downcast_ref()
+    }
+
+    /// The error as sqlx's callers know it: the database's own answer as it came, everything else as
+    /// [`sqlx::Error::Database`].
+    pub(crate) fn into_sqlx(self) -> sqlx::Error {
+        match self {
+            Self::Database { class, source } => match source.downcast::<sqlx::Error>() {
+                Ok(own) => *own,
+                Err(source) => Self::Database { class, source }.into(),
+            },
+            error => error.into(),
+        }
+    }
+
+    /// What the error means for the work that was asked for.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Database { class, .. } => *class,
+            Self::TransactionLost { .. } | Self::RolledBack { .. } => Class::TransactionLost,
+            Self::CommitUnknown { .. } => Class::Unknown,
+            Self::SessionLost { .. } | Self::DatabaseLost { .. } => Class::Dead,
+            Self::Unavailable { .. } | Self::Exhausted { .. } => Class::NotUpYet,
+            Self::SessionBusy { .. } => Class::StatementLost,
+            Self::Stale(_)
+            | Self::NoTransaction { .. }
+            | Self::NestingTooDeep { .. }
+            | Self::TransactionControl { .. }
+            | Self::WouldLeaveResidue { .. }
+            | Self::Closed => Class::Mistake,
+        }
+    }
+}
+
+/// So that an error keeps its type on its way through sqlx.
+impl sqlx::error::DatabaseError for Error {
+    fn message(&self) -> &str {
+        "refused by the session; `unstale::Error::of` has the reason"
+    }
+
+    fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+
+    fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+
+    fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+        self
+    }
+
+    fn kind(&self) -> sqlx::error::ErrorKind {
+        sqlx::error::ErrorKind::Other
+    }
+}

@@ -1,0 +1,193 @@
+//! Every limit of the library, in one place.
+//!
+//! Owns the numbers and what follows from each. Nothing else in the library has a bound of its own; a [`Policy`] that
+//! contradicts itself is refused when [`Sessions`](crate::Sessions) are made.
+
+use std::time::Duration;
+
+/// The limits under which sessions are opened, used, recovered and given back.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Policy {
+    /// The most connections that are open at once. A scope that needs one more waits.
+    pub sessions_max: u32,
+    /// How long a scope waits for its connection, opening and every further attempt included. After it:
+    /// [`Error::Exhausted`](crate::Error::Exhausted) or [`Error::Unavailable`](crate::Error::Unavailable).
+    pub acquire_timeout: Duration,
+    /// How many times a connection is opened, at most, before a call gives up.
+    pub attempts_max: u32,
+    /// The wait after the first failed attempt; it doubles with each further one and is spread at random by half.
+    pub backoff_first: Duration,
+    /// The longest wait between two attempts.
+    pub backoff_max: Duration,
+    /// An idle connection is probed before it is lent when it was idle for longer than this. Shorter: fewer calls meet a
+    /// connection that died meanwhile, and more round trips.
+    pub probe_idle_after: Duration,
+    /// How long a probe, or the question how a cut-off call ended, may take. After it the connection is given up.
+    pub probe_timeout: Duration,
+    /// How long a BEGIN may take. After it the connection is given up and the BEGIN tried on a fresh one.
+    pub begin_timeout: Duration,
+    /// How long a COMMIT or ROLLBACK may take. After it a commit is
+    /// [`Error::CommitUnknown`](crate::Error::CommitUnknown), and the connection is given up.
+    pub end_timeout: Duration,
+    /// How long a connection may take to be cleaned for its next borrower. After it the connection is given up.
+    pub release_timeout: Duration,
+    /// How long a call waits for another call of its own scope. After it:
+    /// [`Error::SessionBusy`](crate::Error::SessionBusy).
+    pub queue_timeout: Duration,
+    /// A connection older than this is not lent again.
+    pub lifetime_max: Duration,
+    /// The share of `lifetime_max`, between 0 and 1, by which a connection's lifetime is shortened at random, so that a
+    /// pool filled in one burst is not emptied in one.
+    pub lifetime_jitter: f64,
+    /// The most savepoints inside one transaction.
+    pub savepoints_max: u32,
+    /// How many times [`Sessions::run`](crate::Sessions::run) tries a whole transaction.
+    pub transaction_attempts_max: u32,
+    /// A scope that lives longer than this is named in the leak report.
+    pub leak_after: Duration,
+    /// A listener that takes longer than this is removed.
+    pub listener_limit: Duration,
+    /// What happens when a session is lost outside a transaction.
+    pub on_loss: OnLoss,
+}
+
+/// What happens when a session is lost outside a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnLoss {
+    /// The next call of the scope runs on a fresh session.
+    Recover,
+    /// Every further call of the scope is [`Error::SessionLost`](crate::Error::SessionLost): a test wants to see a loss,
+    /// not to be helped over it.
+    Report,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            sessions_max: 10,
+            acquire_timeout: Duration::from_secs(5),
+            attempts_max: 8,
+            backoff_first: Duration::from_millis(5),
+            backoff_max: Duration::from_millis(500),
+            probe_idle_after: Duration::from_millis(500),
+            probe_timeout: Duration::from_secs(1),
+            begin_timeout: Duration::from_secs(5),
+            end_timeout: Duration::from_secs(10),
+            release_timeout: Duration::from_secs(1),
+            queue_timeout: Duration::from_secs(5),
+            lifetime_max: Duration::from_mins(30),
+            lifetime_jitter: 0.1,
+            savepoints_max: 16,
+            transaction_attempts_max: 5,
+            leak_after: Duration::from_mins(1),
+            listener_limit: Duration::from_millis(100),
+            on_loss: OnLoss::Recover,
+        }
+    }
+}
+
+/// Two limits that contradict each other, or one that allows nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the policy contradicts itself: {0}")]
+pub struct PolicyError(String);
+
+impl Policy {
+    /// The defaults for a test: a session that is lost is reported instead of being replaced.
+    #[must_use]
+    pub fn for_tests() -> Self {
+        Self { on_loss: OnLoss::Report, ..Self::default() }
+    }
+
+    /// Whether the limits can hold together.
+    ///
+    /// # Errors
+    /// The first contradiction, with the values and what to do.
+    pub fn validate(&self) -> Result<(), PolicyError> {
+        let counts = [
+            ("sessions_max", self.sessions_max),
+            ("attempts_max", self.attempts_max),
+            ("transaction_attempts_max", self.transaction_attempts_max),
+        ];
+        for (name, value) in counts {
+            if value == 0 {
+                return Err(PolicyError(format!("{name} is 0, so nothing would ever be tried; set it to at least 1")));
+            }
+        }
+        let limits = [
+            ("acquire_timeout", self.acquire_timeout),
+            ("probe_timeout", self.probe_timeout),
+            ("begin_timeout", self.begin_timeout),
+            ("end_timeout", self.end_timeout),
+            ("release_timeout", self.release_timeout),
+            ("queue_timeout", self.queue_timeout),
+            ("lifetime_max", self.lifetime_max),
+        ];
+        for (name, value) in limits {
+            if value.is_zero() {
+                return Err(PolicyError(format!("{name} is 0, so it would always be over; give it a duration")));
+            }
+        }
+        if self.backoff_first > self.backoff_max {
+            return Err(PolicyError(format!(
+                "backoff_first ({:?}) is longer than backoff_max ({:?})",
+                self.backoff_first, self.backoff_max
+            )));
+        }
+        if !(0.0..1.0).contains(&self.lifetime_jitter) {
+            return Err(PolicyError(format!(
+                "lifetime_jitter is {}; it is a share of lifetime_max, from 0 up to but not including 1",
+                self.lifetime_jitter
+            )));
+        }
+        if self.probe_timeout > self.acquire_timeout {
+            return Err(PolicyError(format!(
+                "a probe may take {:?}, longer than the whole acquire_timeout of {:?}",
+                self.probe_timeout, self.acquire_timeout
+            )));
+        }
+        Ok(())
+    }
+
+    /// The wait before attempt `attempt` (the second is 1), spread by half; `random` is any number.
+    pub(crate) fn backoff(&self, attempt: u32, random: u64) -> Duration {
+        let longest = self.backoff_first.saturating_mul(1 << attempt.saturating_sub(1).min(20)).min(self.backoff_max);
+        let share = u32::try_from(random % 512).unwrap_or(0);
+        longest.saturating_mul(512 + share) / 1024
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_hold_together() {
+        assert_eq!(Policy::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let of = |change: fn(&mut Policy)| {
+            let mut policy = Policy::default();
+            change(&mut policy);
+            policy.validate().expect_err("contradiction").to_string()
+        };
+        assert!(of(|it| it.sessions_max = 0).contains("sessions_max is 0"));
+        assert!(of(|it| it.acquire_timeout = Duration::ZERO).contains("acquire_timeout is 0"));
+        assert!(of(|it| it.backoff_first = Duration::from_mins(1)).contains("longer than backoff_max"));
+        assert!(of(|it| it.lifetime_jitter = 1.0).contains("lifetime_jitter"));
+        assert!(of(|it| it.lifetime_jitter = f64::NAN).contains("lifetime_jitter"));
+        assert!(of(|it| it.probe_timeout = Duration::from_mins(1)).contains("acquire_timeout"));
+    }
+
+    #[test]
+    fn backoff_doubles_and_is_bounded() {
+        let policy = Policy::default();
+        for random in [0, 511, u64::MAX] {
+            let waits: Vec<_> = (1..40).map(|attempt| policy.backoff(attempt, random)).collect();
+            assert!(waits.iter().all(|it| *it <= policy.backoff_max && *it >= policy.backoff_first / 2));
+            assert!(waits.is_sorted());
+        }
+    }
+}

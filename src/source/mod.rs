@@ -1,0 +1,266 @@
+//! The source: where connections come from and go back to. The seam under the library.
+//!
+//! Owns the traits. Above them nothing is spawned, no clock is read and no random number drawn but through a
+//! [`Source`], so that the real library also runs over a simulated database in virtual time. What a connection is
+//! *for* is not known here: transactions and their states belong to [`crate::session`].
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::ops::DerefMut;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// Lends connections.
+///
+/// A lease that is dropped without [`give_back`](Source::give_back) is closed: whoever drops it by accident, in a
+/// cancelled future say, leaves nothing behind for anybody else.
+pub trait Source: Send + Sync + 'static {
+    /// What is lent.
+    type Connection: Connection;
+    /// A connection while it is lent.
+    type Lease: DerefMut<Target = Self::Connection> + Send + 'static;
+
+    /// Waits for a connection and lends it, with the [`Condition`] it is in. One attempt: repetition, backoff and
+    /// deadline are the caller's.
+    ///
+    /// # Errors
+    /// [`AcquireError`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a dropped future holds no place and no connection.
+    fn acquire(&self) -> impl Future<Output = Result<Lent<Self::Lease>, AcquireError>> + Send;
+
+    /// Takes back a connection on which nothing is left.
+    fn give_back(&self, lease: Self::Lease);
+
+    /// Takes back a connection that could not be cleaned; it is lent next as [`Condition::Unclean`]. Only for a source
+    /// [that cannot give it up](Source::is_only).
+    fn give_back_unclean(&self, lease: Self::Lease) {
+        self.discard(lease);
+    }
+
+    /// Closes a connection without waiting for it.
+    fn discard(&self, lease: Self::Lease);
+
+    /// A connection turned out to be dead: whatever is older than now has to be probed before it is lent.
+    fn suspect_all(&self);
+
+    /// Whether there is only this one connection, and the data with it: giving it up loses the database.
+    fn is_only(&self) -> bool {
+        false
+    }
+
+    /// Lends nothing from now on; waiting callers are answered [`AcquireError::Closed`]. What is lent stays usable.
+    fn close(&self);
+
+    /// How many connections there are, and how many of them are lent.
+    fn usage(&self) -> Usage;
+
+    /// A clock that never goes back; its zero means nothing.
+    fn now(&self) -> Duration;
+
+    /// Waits.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
+
+    /// Runs a task beside the caller. False if there is nothing to run it on; then the task has been dropped.
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) -> bool;
+
+    /// A random number.
+    fn random(&self) -> u64;
+
+    /// The task that is running, as far as it can be told.
+    fn task(&self) -> TaskId;
+}
+
+/// One physical connection, as far as the library has to speak to it itself.
+pub trait Connection: Send + 'static {
+    /// Whether calls on it run strictly in the order in which they were made, so that after one that was cut off the
+    /// connection can still be asked how it stands. If not, a connection in doubt is given up.
+    const ORDERED: bool;
+
+    /// Runs a statement of the library's own.
+    ///
+    /// # Errors
+    /// What the database answered. A [`Control::Rollback`] where no transaction is open may be an error of class
+    /// [`Class::Mistake`].
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: whether it ran is unknown.
+    fn control(&mut self, control: Control) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Asks the database itself whether a transaction is open. It leaves things as they are.
+    ///
+    /// # Errors
+    /// The connection is not usable.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe.
+    fn in_transaction(&mut self) -> impl Future<Output = Result<bool, Failure>> + Send;
+
+    /// A simple query, to see whether the connection answers.
+    ///
+    /// # Errors
+    /// The connection is not usable.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe.
+    fn probe(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// A connection that was just lent.
+#[derive(Debug)]
+pub struct Lent<L> {
+    /// The connection.
+    pub lease: L,
+    /// What has to be done before it is used.
+    pub condition: Condition,
+}
+
+/// What has to be done with a connection before it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing.
+    Good,
+    /// It was idle for long, or is older than one that turned out to be dead: it has to answer a probe.
+    Suspect,
+    /// Its last borrower could not clean it: what is open on it is rolled back.
+    Unclean,
+}
+
+/// Why no connection was lent.
+#[derive(Debug)]
+pub enum AcquireError {
+    /// The source was closed.
+    Closed,
+    /// A connection could not be opened.
+    Connect(Failure),
+}
+
+/// A statement of the library's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Begins a transaction.
+    Begin(Begin),
+    /// Ends it and keeps its effects.
+    Commit(Begin),
+    /// Ends it and undoes its effects.
+    Rollback(Begin),
+    /// Sets the savepoint of this depth; the first inside a transaction is 1.
+    Savepoint(u32),
+    /// Forgets it and keeps its effects.
+    Release(u32),
+    /// Undoes what came after it, and forgets it.
+    RollbackTo(u32),
+}
+
+/// How a transaction is begun.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Begin {
+    /// When locks are taken.
+    pub locking: Locking,
+    /// How far it is kept apart from concurrent ones; the database's default if none is given.
+    pub isolation: Option<Isolation>,
+    /// Whether writing statements are refused.
+    pub read_only: bool,
+}
+
+/// When a SQLite transaction takes its locks. Other databases have no such choice and ignore it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Locking {
+    /// With the first statement that needs them.
+    #[default]
+    Deferred,
+    /// The write lock at once.
+    Immediate,
+    /// Every lock at once.
+    Exclusive,
+}
+
+/// The isolation levels of SQL. A database may give more than was asked for; SQLite is always serializable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Isolation {
+    /// Each statement sees what was committed when it began.
+    ReadCommitted,
+    /// Each transaction sees what was committed when it began.
+    RepeatableRead,
+    /// As if transactions ran one after the other.
+    Serializable,
+}
+
+/// How many connections there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Open ones.
+    pub size: u32,
+    /// Those of them that are lent.
+    pub in_use: u32,
+    /// The most that may be open.
+    pub max: u32,
+}
+
+/// What an asynchronous call is made by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TaskId {
+    /// A task of the runtime.
+    Task(u64),
+    /// Outside of any task: the thread.
+    Thread(std::thread::ThreadId),
+}
+
+/// An error of the database with what it means.
+#[derive(Debug)]
+pub struct Failure {
+    /// What it means.
+    pub class: Class,
+    /// The error itself.
+    pub source: Box<dyn StdError + Send + Sync>,
+}
+
+impl Failure {
+    /// An error that means this.
+    pub fn new(class: Class, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { class, source: source.into() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+/// What an error of the database means for the session and for the work that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The connection is gone, or nothing it says can be believed: it is given up.
+    Dead,
+    /// The database does not accept connections yet: worth another attempt.
+    NotUpYet,
+    /// The transaction is over and has to be tried again as a whole; the session is good.
+    TransactionLost,
+    /// The statement was not done and may be tried again; the session is good.
+    StatementLost,
+    /// Whether the work was done cannot be known.
+    Unknown,
+    /// The caller's mistake; trying again would not help.
+    Mistake,
+}
+
+/// A connection that serves requests of this type; implemented by whoever implements [`Connection`], so that the
+/// connection itself is never lent out.
+pub trait Serve<Q>: Connection {
+    /// What is answered.
+    type Reply: Send;
+
+    /// Serves one request.
+    ///
+    /// # Errors
+    /// What the database answered.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: whether it ran is unknown.
+    fn serve(&mut self, request: Q) -> impl Future<Output = Result<Self::Reply, Failure>> + Send;
+}
