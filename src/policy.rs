@@ -72,7 +72,7 @@ impl Default for Policy {
             backoff_max: Duration::from_millis(500),
             probe_idle_after: Duration::from_millis(500),
             probe_timeout: Duration::from_secs(1),
-            begin_timeout: Duration::from_secs(5),
+            begin_timeout: Duration::from_secs(10),
             end_timeout: Duration::from_secs(10),
             release_timeout: Duration::from_secs(1),
             queue_timeout: Duration::from_secs(5),

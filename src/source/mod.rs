@@ -4,6 +4,14 @@
 //! [`Source`], so that the real library also runs over a simulated database in virtual time. What a connection is
 //! *for* is not known here: transactions and their states belong to [`crate::session`].
 
+pub mod adopted;
+pub mod sqlite;
+mod sqlite_connection;
+pub(crate) mod tokio;
+
+pub use adopted::AdoptedPool;
+pub use sqlite::{OpenError, SqliteOptions, SqliteSource};
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::ops::DerefMut;
@@ -145,9 +153,12 @@ pub enum Control {
     /// Begins a transaction.
     Begin(Begin),
     /// Ends it and keeps its effects.
-    Commit(Begin),
+    Commit,
     /// Ends it and undoes its effects.
-    Rollback(Begin),
+    Rollback,
+    /// Undoes what [`Begin::read_only`] has set on the connection itself, if anything; sent after each transaction that was
+    /// begun so, and to a connection that is cleaned.
+    Reset,
     /// Sets the savepoint of this depth; the first inside a transaction is 1.
     Savepoint(u32),
     /// Forgets it and keeps its effects.
@@ -204,7 +215,9 @@ pub struct Usage {
 /// What an asynchronous call is made by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TaskId {
-    /// A task of the runtime.
+    /// A task of tokio's.
+    Tokio(::tokio::task::Id),
+    /// A task of somebody else's.
     Task(u64),
     /// Outside of any task: the thread.
     Thread(std::thread::ThreadId),
@@ -263,4 +276,16 @@ pub trait Serve<Q>: Connection {
     /// # Cancel safety
     /// Not cancel safe: whether it ran is unknown.
     fn serve(&mut self, request: Q) -> impl Future<Output = Result<Self::Reply, Failure>> + Send;
+}
+
+/// A connection of sqlx's: what makes `&Handle` a [`sqlx::Executor`].
+pub trait SqlxConnection: Connection {
+    /// The database.
+    type Database: sqlx::Database;
+
+    /// The connection itself. The library runs statements on it and lends it to nobody.
+    fn sqlx(&mut self) -> &mut <Self::Database as sqlx::Database>::Connection;
+
+    /// What an error of this database means.
+    fn class(error: &sqlx::Error) -> Class;
 }

@@ -1,0 +1,378 @@
+//! One call of a scope: how it gets the session, and what its outcome comes to.
+//!
+//! Owns the queue of a scope's calls and the guard that notices when one is cut off. Every outcome passes through
+//! [`Session::transition`] here and nowhere else. What a caller can ask is in [`crate::scope`].
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::MutexGuard;
+
+use crate::error::Error;
+use crate::events::Event;
+use crate::scope::{Cell, Handle};
+use crate::session::{Call, Happened, Loss, Session, State};
+use crate::source::{Class, Connection, Control, Failure, Source, TaskId};
+use crate::sync::Shared;
+
+/// Who has the session, for whoever waits for it.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    holder: Shared<Option<Holder>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Holder {
+    operation: &'static str,
+    task: TaskId,
+    /// It is a row stream that handed a row out and waits for its reader.
+    paused: bool,
+}
+
+/// The session, for one call that has not begun.
+pub(crate) struct Queued<'a, S: Source> {
+    handle: &'a Handle<S>,
+    session: Option<MutexGuard<'a, Session<S::Lease>>>,
+}
+
+/// The session, for one call in flight. Dropped before it is finished, the call counts as cut off.
+pub(crate) struct Entered<'a, S: Source> {
+    queued: Queued<'a, S>,
+    operation: &'static str,
+}
+
+impl<S: Source> Handle<S> {
+    /// Waits for the session, and enters it with this call.
+    pub(crate) async fn enter(&self, call: Call, operation: &'static str) -> Result<Entered<'_, S>, Error> {
+        self.queue(operation).await?.enter(call, operation).await
+    }
+
+    /// Waits for the session: calls of one scope are served in the order in which they came.
+    pub(crate) async fn queue(&self, operation: &'static str) -> Result<Queued<'_, S>, Error> {
+        let cell = &*self.cell;
+        self.refuse_stale(operation)?;
+        let session = match cell.session.try_lock() {
+            Ok(session) => session,
+            Err(_) => self.wait_in_line(operation).await?,
+        };
+        let task = cell.inner.source.task();
+        cell.queue.holder.with(|it| *it = Some(Holder { operation, task, paused: false }));
+        let mut queued = Queued { handle: self, session: Some(session) };
+        // The scope may have ended, or been recovered, while this call waited.
+        self.refuse_stale(operation)?;
+        cell.inner.settle(queued.session()).await;
+        Ok(queued)
+    }
+
+    fn refuse_stale(&self, operation: &'static str) -> Result<(), Error> {
+        let result = self.check(operation, self.generation());
+        if let Err(error) = &result {
+            self.cell.inner.counters.stale_refused.add();
+            tracing::warn!(%error, "a stale handle was used");
+        }
+        result
+    }
+
+    async fn wait_in_line(&self, operation: &'static str) -> Result<MutexGuard<'_, Session<S::Lease>>, Error> {
+        let cell = &*self.cell;
+        let me = cell.inner.source.task();
+        let busy = |own_task: bool| {
+            let holder = cell.queue.holder.with(|it| it.map_or("a call that just ended", |it| it.operation));
+            Error::SessionBusy { operation, holder, own_task }
+        };
+        // It would wait for a reader that waits for it.
+        if cell.queue.holder.with(|it| it.is_some_and(|it| it.paused && it.task == me)) {
+            return Err(busy(true));
+        }
+        let limit = cell.inner.policy.queue_timeout;
+        cell.inner.within(limit, cell.session.lock()).await.ok_or_else(|| busy(false))
+    }
+}
+
+impl<'a, S: Source> Queued<'a, S> {
+    pub(crate) fn session(&mut self) -> &mut Session<S::Lease> {
+        self.session.as_mut().expect("the guard is taken by drop alone")
+    }
+
+    /// The loss that the caller has not been heard to know.
+    pub(crate) fn failed(&mut self) -> Option<Loss> {
+        match self.session().state() {
+            State::Failed { why, .. } => Some(why.clone()),
+            _ => None,
+        }
+    }
+
+    fn cell(&self) -> &'a Cell<S> {
+        &self.handle.cell
+    }
+
+    /// Begins the call: refuses it where the session does not allow it, and borrows a connection where there is none.
+    pub(crate) async fn enter(mut self, call: Call, operation: &'static str) -> Result<Entered<'a, S>, Error> {
+        self.admit(call, operation)?;
+        if *self.session().state() == State::Empty {
+            self.borrow().await?;
+            // A pinned handle has set something up on a session that is gone.
+            self.handle.refuse_stale(operation)?;
+        }
+        self.session().transition(Happened::Called(call));
+        Ok(Entered { queued: self, operation })
+    }
+
+    /// Whether the session allows this call as it stands.
+    fn admit(&mut self, call: Call, operation: &'static str) -> Result<(), Error> {
+        let scope = || self.handle.cell.name.clone();
+        let state = self.session.as_ref().map_or(&State::Ended, |it| it.state());
+        match (state, call) {
+            (State::Failed { why, .. } | State::Lost { why }, _) => {
+                let why = why.clone();
+                Err(self.lost(operation, &why))
+            }
+            (State::Empty | State::Ready, Call::Commit | Call::Rollback) => {
+                Err(Error::NoTransaction { operation, scope: scope() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The error for a loss.
+    pub(crate) fn lost(&self, operation: &'static str, why: &Loss) -> Error {
+        let scope = self.cell().name.clone();
+        match why {
+            Loss::Transaction(why) => Error::TransactionLost { operation, scope, why: why.clone() },
+            Loss::CommitUnknown(why) => Error::CommitUnknown { scope, why: why.clone() },
+            Loss::Session(why) => Error::SessionLost { operation, scope, why: why.clone() },
+            Loss::Database(why) => Error::DatabaseLost { why: why.clone() },
+        }
+    }
+
+    /// What the rollback of a transaction that is over already comes to.
+    pub(crate) fn rolled_back(&self, operation: &'static str, why: &Loss) -> Result<(), Error> {
+        match why {
+            Loss::CommitUnknown(_) => Err(self.lost(operation, why)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn borrow(&mut self) -> Result<(), Error> {
+        let cell = self.cell();
+        let inner = &cell.inner;
+        let began = inner.source.now();
+        let lease = inner.lend().await?;
+        let session = self.session();
+        session.lend(lease);
+        let generation = session.generation();
+        cell.generation.store(generation, Ordering::Release);
+        inner.counters.lent.add();
+        if generation == 1 {
+            inner.emit(&Event::Opened { scope: &cell.name });
+        } else {
+            let took = inner.source.now().saturating_sub(began);
+            inner.counters.recovered_in(took);
+            tracing::info!(scope = %cell.name, generation, ?took, "a session was recovered");
+            inner.emit(&Event::Recovered { scope: &cell.name, generation, took });
+        }
+        Ok(())
+    }
+}
+
+impl<S: Source> Drop for Queued<'_, S> {
+    fn drop(&mut self) {
+        let cell = self.cell();
+        cell.queue.holder.with(|it| *it = None);
+        drop(self.session.take());
+        // The scope may have ended while this call had its session.
+        cell.release_if_ended();
+    }
+}
+
+impl<'a, S: Source> Entered<'a, S> {
+    /// The connection that serves the call.
+    pub(crate) fn connection(&mut self) -> Result<&mut S::Connection, Error> {
+        match self.queued.session().lease_mut() {
+            Some(lease) => Ok(lease),
+            None => unreachable!("a call is entered with a connection"),
+        }
+    }
+
+    /// The depth at which the call was made.
+    pub(crate) fn depth(&mut self) -> u32 {
+        self.queued.session().depth()
+    }
+
+    /// A statement of this call leaves something on the connection.
+    pub(crate) fn taint(&mut self) {
+        self.queued.session().taint();
+    }
+
+    /// For the row stream that this call feeds.
+    pub(crate) fn pausing(&self) -> Pausing<'a, S> {
+        Pausing { cell: self.queued.cell() }
+    }
+
+    /// The call was not made after all.
+    pub(crate) fn withdraw(mut self) {
+        self.queued.session().transition(Happened::Refused(Class::Mistake));
+    }
+
+    /// Runs a statement of the library's own, under a limit.
+    pub(crate) async fn control(&mut self, control: Control, limit: Duration) -> Result<(), Failure> {
+        let inner = &self.queued.cell().inner;
+        let Some(lease) = self.queued.session.as_mut().and_then(|it| it.lease_mut()) else {
+            return Err(Failure::new(Class::Dead, "there is no connection"));
+        };
+        let done = inner.within(limit, lease.control(control)).await;
+        done.unwrap_or_else(|| Err(Failure::new(Class::Dead, format!("no answer within {limit:?}"))))
+    }
+
+    /// After the outermost end: undoes what the begin set on the connection.
+    pub(crate) async fn reset(&mut self) -> Result<(), Failure> {
+        let outermost = self.depth() == 1;
+        if !outermost || !self.queued.session().begun().read_only {
+            return Ok(());
+        }
+        let limit = self.queued.cell().inner.policy.end_timeout;
+        if self.control(Control::Reset, limit).await.is_err() {
+            // The transaction is over all the same; the connection is not lent again.
+            self.taint();
+        }
+        Ok(())
+    }
+
+    /// Ends the call with its outcome, and says what it comes to.
+    pub(crate) async fn finish<T>(mut self, result: Result<T, Failure>) -> Result<T, Error> {
+        let failure = match result {
+            Ok(value) => {
+                self.queued.session().transition(Happened::Succeeded);
+                return Ok(value);
+            }
+            Err(failure) => failure,
+        };
+        let depth = self.depth();
+        if matches!(failure.class, Class::Dead | Class::Unknown) {
+            return Err(self.died(failure));
+        }
+        if depth > 0 {
+            match self.in_transaction().await {
+                Ok(true) => {}
+                Ok(false) => {
+                    let why = failure.to_string();
+                    self.queued.session().transition(Happened::TransactionOver(why.clone()));
+                    return Err(self.queued.lost(self.operation, &Loss::Transaction(why)));
+                }
+                Err(failure) => return Err(self.died(failure)),
+            }
+        }
+        self.queued.session().transition(Happened::Refused(failure.class));
+        Err(failure.into())
+    }
+
+    /// Ends a commit that the database did not answer with yes.
+    pub(crate) async fn finish_commit(mut self, failure: Failure) -> Result<(), Error> {
+        let depth = self.depth();
+        if matches!(failure.class, Class::Dead | Class::Unknown) {
+            return Err(self.died(failure));
+        }
+        let rolled_back = match self.in_transaction().await {
+            Ok(false) if depth == 1 => Ok(()),
+            Ok(false) => {
+                let why = failure.to_string();
+                self.queued.session().transition(Happened::TransactionOver(why.clone()));
+                return Err(self.queued.lost(self.operation, &Loss::Transaction(why)));
+            }
+            Ok(true) => self.undo(depth).await,
+            Err(failure) => Err(failure),
+        };
+        if rolled_back.is_err() {
+            // It was not committed, and without its connection it will not be.
+            self.give_up("it could not be rolled back after its commit was refused");
+        } else {
+            self.queued.session().transition(Happened::Succeeded);
+        }
+        Err(Error::RolledBack { source: failure.source })
+    }
+
+    /// Ends a rollback: it always succeeds, since a connection that cannot do it is given up.
+    pub(crate) async fn roll_back(mut self) -> Result<(), Error> {
+        let depth = self.depth();
+        match self.undo(depth).await {
+            Ok(()) => {
+                self.reset().await.map_err(Error::from)?;
+                self.queued.session().transition(Happened::Succeeded);
+            }
+            Err(failure) => match self.in_transaction().await {
+                // It had ended by itself.
+                Ok(false) if depth == 1 => self.queued.session().transition(Happened::Succeeded),
+                Ok(false) => {
+                    let session = self.queued.session();
+                    session.transition(Happened::TransactionOver(failure.to_string()));
+                    session.transition(Happened::Acknowledged);
+                }
+                _ => self.give_up(&failure.to_string()),
+            },
+        }
+        Ok(())
+    }
+
+    async fn undo(&mut self, depth: u32) -> Result<(), Failure> {
+        let limit = self.queued.cell().inner.policy.end_timeout;
+        let control = if depth == 1 { Control::Rollback } else { Control::RollbackTo(depth - 1) };
+        self.control(control, limit).await
+    }
+
+    async fn in_transaction(&mut self) -> Result<bool, Failure> {
+        let inner = &self.queued.cell().inner;
+        let limit = inner.policy.probe_timeout;
+        let Some(lease) = self.queued.session.as_mut().and_then(|it| it.lease_mut()) else {
+            return Err(Failure::new(Class::Dead, "there is no connection"));
+        };
+        let answer = inner.within(limit, lease.in_transaction()).await;
+        answer.unwrap_or_else(|| Err(Failure::new(Class::Dead, format!("no answer within {limit:?}"))))
+    }
+
+    fn give_up(&mut self, why: &str) {
+        let inner = &self.queued.cell().inner;
+        let only = inner.source.is_only();
+        inner.lose(self.queued.session(), why.to_owned(), only);
+    }
+
+    /// The connection is gone: what that means for the transaction and for the caller.
+    fn died(&mut self, failure: Failure) -> Error {
+        let why = failure.to_string();
+        let (call, depth) = match *self.queued.session().state() {
+            State::Calling { call, depth } => (call, depth),
+            _ => unreachable!("a call is finished once"),
+        };
+        self.give_up(&why);
+        tracing::warn!(scope = %self.queued.cell().name, operation = self.operation, %why, "a session was lost");
+        match (self.queued.session().state(), call, depth) {
+            (State::Lost { why: Loss::Database(why) }, ..) => Error::DatabaseLost { why: why.clone() },
+            (_, Call::Commit, 1) => self.queued.lost(self.operation, &Loss::CommitUnknown(why)),
+            (_, _, 0) => failure.into(),
+            _ => self.queued.lost(self.operation, &Loss::Transaction(why)),
+        }
+    }
+}
+
+/// Says whether a row stream has handed out a row and waits for its reader.
+pub(crate) struct Pausing<'a, S: Source> {
+    cell: &'a Cell<S>,
+}
+
+impl<S: Source> Pausing<'_, S> {
+    pub(crate) fn set(&self, paused: bool) {
+        self.cell.queue.holder.with(|it| {
+            if let Some(holder) = it {
+                holder.paused = paused;
+            }
+        });
+    }
+}
+
+impl<S: Source> Drop for Entered<'_, S> {
+    fn drop(&mut self) {
+        let session = self.queued.session();
+        if matches!(session.state(), State::Calling { .. }) {
+            session.transition(Happened::CutOff);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What happens to sessions, and who is told.
+//!
+//! Owns the listeners. Each is called exactly once for an event, after the fact and without a connection in reach; one that
+//! panics or blocks is removed and harms nobody else. Nothing in the library depends on a listener.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use crate::sync::Shared;
+
+/// Something that happened to a session.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A scope got its first connection.
+    Opened {
+        /// The scope.
+        scope: &'a str,
+    },
+    /// A scope whose session was lost got a fresh one.
+    Recovered {
+        /// The scope.
+        scope: &'a str,
+        /// The generation that begins.
+        generation: u64,
+        /// How long getting it took.
+        took: Duration,
+    },
+    /// A connection was given up.
+    Discarded {
+        /// Why.
+        why: &'a str,
+    },
+    /// A scope ended.
+    Closed {
+        /// The scope.
+        scope: &'a str,
+    },
+}
+
+/// Why a listener is called no more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ListenerError {
+    /// It panicked.
+    #[error("the listener panicked ({0}) and was removed; a listener must not panic")]
+    Panicked(String),
+    /// It took too long, and every session waited for it.
+    #[error("the listener took {took:?}, more than the {limit:?} of `listener_limit`, and was removed; hand the event to a channel instead")]
+    Blocked {
+        /// How long it took.
+        took: Duration,
+        /// The limit.
+        limit: Duration,
+    },
+}
+
+/// Keeps a listener listening; dropping it removes the listener.
+#[derive(Debug)]
+pub struct Listening {
+    id: u64,
+    listeners: Weak<Listeners>,
+    listener: Arc<Listener>,
+}
+
+#[derive(Default, Debug)]
+pub(crate) struct Listeners {
+    list: Shared<List>,
+}
+
+#[derive(Default)]
+struct List {
+    next: u64,
+    entries: Vec<(u64, Arc<Listener>)>,
+}
+
+struct Listener {
+    call: Callback,
+    removed: Shared<Option<ListenerError>>,
+}
+
+type Callback = Box<dyn Fn(&Event<'_>) + Send + Sync>;
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Listener")
+    }
+}
+
+impl Listening {
+    /// Whether the listener is still called.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn status(&self) -> Result<(), ListenerError> {
+        self.listener.removed.with(|it| it.clone().map_or(Ok(()), Err))
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if let Some(listeners) = self.listeners.upgrade() {
+            listeners.remove(self.id);
+        }
+    }
+}
+
+impl Listeners {
+    pub(crate) fn add(listeners: &Arc<Self>, call: Callback) -> Listening {
+        let listener = Arc::new(Listener { call, removed: Shared::default() });
+        let id = listeners.list.with(|list| {
+            list.next += 1;
+            list.entries.push((list.next, Arc::clone(&listener)));
+            list.next
+        });
+        Listening { id, listeners: Arc::downgrade(listeners), listener }
+    }
+
+    #[cfg(test)]
+    fn count(&self) -> usize {
+        self.list.with(|it| it.entries.len())
+    }
+
+    /// Calls every listener; returns how many had to be removed.
+    pub(crate) fn call(&self, event: &Event<'_>, now: &dyn Fn() -> Duration, limit: Duration) -> usize {
+        // Called outside of the lock, so that a listener may add and remove listeners.
+        let entries = self.list.with(|it| it.entries.clone());
+        let wrong = entries.iter().filter_map(|(id, listener)| {
+            let began = now();
+            let result = catch_unwind(AssertUnwindSafe(|| (listener.call)(event)));
+            let took = now().saturating_sub(began);
+            let error = match result {
+                Err(panic) => ListenerError::Panicked(text(&*panic)),
+                Ok(()) if took > limit => ListenerError::Blocked { took, limit },
+                Ok(()) => return None,
+            };
+            tracing::warn!(%error, "a listener was removed");
+            listener.removed.with(|it| *it = Some(error));
+            self.remove(*id);
+            Some(())
+        });
+        wrong.count()
+    }
+
+    fn remove(&self, id: u64) {
+        self.list.with(|it| it.entries.retain(|(entry, _)| *entry != id));
+    }
+}
+
+fn text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a text".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(100);
+
+    fn call(listeners: &Listeners) -> usize {
+        listeners.call(&Event::Opened { scope: "a" }, &|| Duration::ZERO, LIMIT)
+    }
+
+    #[test]
+    fn a_listener_is_called_once_for_each_event_until_its_guard_is_dropped() {
+        let listeners = Arc::default();
+        let count = Arc::new(AtomicU32::new(0));
+        let seen = Arc::clone(&count);
+        let guard = Listeners::add(&listeners, Box::new(move |_| drop(seen.fetch_add(1, Ordering::Relaxed))));
+        call(&listeners);
+        call(&listeners);
+        assert_eq!(count.load(Ordering::Relaxed), 2);
+        drop(guard);
+        call(&listeners);
+        assert_eq!(count.load(Ordering::Relaxed), 2);
+        assert_eq!(listeners.count(), 0);
+    }
+
+    #[test]
+    fn a_listener_that_panics_is_removed_and_the_others_are_called() {
+        let listeners = Arc::default();
+        let bad = Listeners::add(&listeners, Box::new(|_| panic!("no")));
+        let count = Arc::new(AtomicU32::new(0));
+        let seen = Arc::clone(&count);
+        let _good = Listeners::add(&listeners, Box::new(move |_| drop(seen.fetch_add(1, Ordering::Relaxed))));
+        assert_eq!(call(&listeners), 1);
+        assert_eq!(call(&listeners), 0);
+        assert_eq!(count.load(Ordering::Relaxed), 2);
+        assert_eq!(bad.status(), Err(ListenerError::Panicked("no".into())));
+    }
+
+    #[test]
+    fn a_listener_that_blocks_is_removed() {
+        let listeners = Arc::default();
+        let guard = Listeners::add(&listeners, Box::new(|_| {}));
+        let clock = Shared::<Duration>::default();
+        let now = || clock.with(|it| std::mem::replace(it, *it + LIMIT * 2));
+        assert_eq!(listeners.call(&Event::Closed { scope: "a" }, &now, LIMIT), 1);
+        assert_eq!(guard.status(), Err(ListenerError::Blocked { took: LIMIT * 2, limit: LIMIT }));
+    }
+
+    #[test]
+    fn a_listener_may_listen_and_stop_listening_while_it_is_called() {
+        let listeners: Arc<Listeners> = Arc::default();
+        let inner = Arc::clone(&listeners);
+        let _guard = Listeners::add(&listeners, Box::new(move |_| drop(Listeners::add(&inner, Box::new(|_| {})))));
+        call(&listeners);
+        assert_eq!(listeners.count(), 1);
+    }
+}

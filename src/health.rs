@@ -1,0 +1,192 @@
+//! How the sessions are: counters, recovery times, who holds what for too long.
+//!
+//! Owns the counters, which say what happened and decide nothing, and the shape of the reports. The same numbers go to
+//! `metrics` under `unstale_…` names as they change.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::panic::Location;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::source::Usage;
+use crate::sync::Shared;
+
+/// A look at the sessions.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Health {
+    /// Connections.
+    pub usage: Usage,
+    /// Scopes that have not ended.
+    pub scopes: usize,
+    /// Connections that were lent to a scope.
+    pub lent: u64,
+    /// Sessions that were lost while a scope had them.
+    pub lost: u64,
+    /// Sessions that replaced a lost one.
+    pub recovered: u64,
+    /// Connections that were given up.
+    pub discarded: u64,
+    /// Attempts to connect that failed.
+    pub connects_failed: u64,
+    /// Calls that were refused because their handle was stale.
+    pub stale_refused: u64,
+    /// Transactions that were tried again.
+    pub transactions_retried: u64,
+    /// Listeners that were removed because they panicked or blocked.
+    pub listeners_removed: u64,
+    /// How long recoveries took.
+    pub recovery: RecoveryTimes,
+    /// Scopes that live longer than `leak_after`, the oldest first.
+    pub leaks: Vec<Holder>,
+}
+
+/// How long recoveries took, in microseconds, up to a minute; 3 significant figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryTimes {
+    /// How many.
+    pub count: u64,
+    /// The median.
+    pub p50: u64,
+    /// 99 of 100 were at least as fast.
+    pub p99: u64,
+    /// The slowest.
+    pub max: u64,
+}
+
+/// Who holds a scope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The scope's number.
+    pub id: u64,
+    /// The scope's name.
+    pub name: Cow<'static, str>,
+    /// Where it was opened.
+    pub opened: &'static Location<'static>,
+    /// When, on the source's clock.
+    pub since: Duration,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` #{}, opened at {}", self.name, self.id, self.opened)
+    }
+}
+
+/// The answer of a health check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// A simple query was answered.
+    Valid {
+        /// In this time.
+        took: Duration,
+    },
+    /// It was not.
+    Invalid {
+        /// Why.
+        why: String,
+    },
+    /// Every connection is lent: nothing is wrong with the database, as far as is known.
+    Exhausted(Usage),
+    /// The sessions were closed.
+    Closed,
+}
+
+/// A number that only grows.
+#[derive(Debug)]
+pub(crate) struct Counter {
+    value: AtomicU64,
+    name: &'static str,
+}
+
+impl Counter {
+    const fn new(name: &'static str) -> Self {
+        Self { value: AtomicU64::new(0), name }
+    }
+
+    pub(crate) fn add(&self) {
+        self.value.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!(self.name).increment(1);
+    }
+
+    fn value(&self) -> u64 {
+        self.value.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Counters {
+    pub(crate) lent: Counter,
+    pub(crate) lost: Counter,
+    pub(crate) recovered: Counter,
+    pub(crate) discarded: Counter,
+    pub(crate) connects_failed: Counter,
+    pub(crate) stale_refused: Counter,
+    pub(crate) transactions_retried: Counter,
+    pub(crate) listeners_removed: Counter,
+    recovery: Shared<Option<Histogram<u64>>>,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            lent: Counter::new("unstale_sessions_lent_total"),
+            lost: Counter::new("unstale_sessions_lost_total"),
+            recovered: Counter::new("unstale_sessions_recovered_total"),
+            discarded: Counter::new("unstale_connections_discarded_total"),
+            connects_failed: Counter::new("unstale_connects_failed_total"),
+            stale_refused: Counter::new("unstale_stale_calls_refused_total"),
+            transactions_retried: Counter::new("unstale_transactions_retried_total"),
+            listeners_removed: Counter::new("unstale_listeners_removed_total"),
+            recovery: Shared::default(),
+        }
+    }
+}
+
+/// The longest recovery time that is told apart from longer ones.
+const RECOVERY_MAX: Duration = Duration::from_mins(1);
+
+impl Counters {
+    /// A session was recovered.
+    pub(crate) fn recovered_in(&self, took: Duration) {
+        self.recovered.add();
+        metrics::histogram!("unstale_recovery_seconds").record(took.as_secs_f64());
+        let micros = u64::try_from(took.min(RECOVERY_MAX).as_micros()).unwrap_or(u64::MAX).max(1);
+        self.recovery.with(|histogram| {
+            if histogram.is_none() {
+                *histogram = Histogram::new_with_max(60_000_000, 3).ok();
+            }
+            if let Some(histogram) = histogram {
+                histogram.saturating_record(micros);
+            }
+        });
+    }
+
+    pub(crate) fn health(&self, usage: Usage, scopes: usize, leaks: Vec<Holder>) -> Health {
+        let recovery = self.recovery.with(|histogram| {
+            histogram.as_ref().map_or_else(RecoveryTimes::default, |it| RecoveryTimes {
+                count: it.len(),
+                p50: it.value_at_quantile(0.5),
+                p99: it.value_at_quantile(0.99),
+                max: it.max(),
+            })
+        });
+        Health {
+            usage,
+            scopes,
+            lent: self.lent.value(),
+            lost: self.lost.value(),
+            recovered: self.recovered.value(),
+            discarded: self.discarded.value(),
+            connects_failed: self.connects_failed.value(),
+            stale_refused: self.stale_refused.value(),
+            transactions_retried: self.transactions_retried.value(),
+            listeners_removed: self.listeners_removed.value(),
+            recovery,
+            leaks,
+        }
+    }
+}

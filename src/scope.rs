@@ -1,0 +1,386 @@
+//! The scope, and the handles that services hold instead of a session.
+//!
+//! Owns what a caller can ask: transactions, ends, handles. How one call gets the session and what its outcome comes to
+//! is in [`crate::call`].
+
+use std::borrow::Cow;
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::sync::Mutex;
+
+use crate::call::Queue;
+use crate::error::{Ended, Error, Stale};
+use crate::events::Event;
+use crate::health::Holder;
+use crate::session::{Call, Happened, Loss, Session, State};
+use crate::sessions::Inner;
+use crate::source::{Begin, Class, Control, Serve, Source};
+
+/// One unit of work: a request, a job, a test. It has at most one session at a time.
+///
+/// Statements run in autocommit until [`begin`](Scope::begin). Dropping the scope rolls back what is open and makes every
+/// handle of it stale.
+pub struct Scope<S: Source> {
+    handle: Handle<S>,
+}
+
+/// What services hold instead of a session: it names a scope and borrows the scope's session for each call.
+///
+/// With a source over sqlx, `&Handle` is a [`sqlx::Executor`]. After the scope's end every call is [`Error::Stale`].
+pub struct Handle<S: Source> {
+    pub(crate) cell: Arc<Cell<S>>,
+    owner: Cow<'static, str>,
+    obtained: &'static Location<'static>,
+    /// The only generation that it may use, if it is pinned.
+    pinned: Option<u64>,
+}
+
+/// What a scope and its handles share.
+pub(crate) struct Cell<S: Source> {
+    pub(crate) inner: Arc<Inner<S>>,
+    pub(crate) id: u64,
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) session: Mutex<Session<S::Lease>>,
+    pub(crate) queue: Queue,
+    /// The generation, readable without the session.
+    pub(crate) generation: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl<S: Source> Scope<S> {
+    pub(crate) fn new(inner: Arc<Inner<S>>, holder: &Holder) -> Self {
+        let Holder { id, name, opened, .. } = holder.clone();
+        let owner = name.clone();
+        let cell = Cell {
+            inner,
+            id,
+            name,
+            session: Mutex::new(Session::new()),
+            queue: Queue::default(),
+            generation: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+        };
+        Self { handle: Handle { cell: Arc::new(cell), owner, obtained: opened, pinned: None } }
+    }
+
+    /// A handle for `owner`, who is named when it is used after its time.
+    #[track_caller]
+    pub fn handle(&self, owner: impl Into<Cow<'static, str>>) -> Handle<S> {
+        let cell = Arc::clone(&self.handle.cell);
+        Handle { cell, owner: owner.into(), obtained: Location::caller(), pinned: None }
+    }
+
+    /// The scope's number, for logs.
+    pub fn id(&self) -> u64 {
+        self.handle.cell.id
+    }
+
+    /// How many sessions the scope has had; it grows with each recovery.
+    pub fn generation(&self) -> u64 {
+        self.handle.generation()
+    }
+
+    /// Begins a transaction; inside one, sets a savepoint.
+    ///
+    /// # Errors
+    /// [`Error::NestingTooDeep`], what lending a connection answers, or the database's answer. A connection that turns out
+    /// to be dead here is replaced: nothing can be lost yet.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a begin that was cut off leaves the scope where it was; a savepoint that was cut off fails its
+    /// transaction.
+    pub async fn begin(&self) -> Result<(), Error> {
+        self.begin_with(Begin::default()).await
+    }
+
+    /// Begins a transaction in this way. Savepoints take nothing but the default.
+    ///
+    /// # Errors
+    /// As [`Scope::begin`].
+    ///
+    /// # Cancel safety
+    /// As [`Scope::begin`].
+    pub async fn begin_with(&self, begin: Begin) -> Result<(), Error> {
+        self.handle.begin(begin).await
+    }
+
+    /// Commits the transaction, or releases the innermost savepoint. Either way it is over.
+    ///
+    /// # Errors
+    /// [`Error::RolledBack`]: definitely nothing is kept. [`Error::CommitUnknown`]: nobody knows. [`Error::TransactionLost`]:
+    /// it was lost before.
+    ///
+    /// # Cancel safety
+    /// Safe for the session, but whether the commit happened is unknown to the caller. The scope finds out with its next
+    /// call where the database can say; until [`rollback`](Scope::rollback) was called, it refuses everything else.
+    pub async fn commit(&self) -> Result<(), Error> {
+        self.handle.commit().await
+    }
+
+    /// Rolls the transaction back, or undoes everything since the innermost savepoint.
+    ///
+    /// # Errors
+    /// [`Error::CommitUnknown`] after a commit that was cut off and may have happened; the transaction is over then.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the transaction is rolled back in any case.
+    pub async fn rollback(&self) -> Result<(), Error> {
+        self.handle.rollback().await
+    }
+
+    /// Accepts that the session was lost: the next call runs on a fresh one.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseLost`]: there is nothing to go on with.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn renew(&self) -> Result<(), Error> {
+        let mut entered = self.handle.queue("renew").await?;
+        match entered.session().state() {
+            State::Lost { why: Loss::Database(why) } => Err(Error::DatabaseLost { why: why.clone() }),
+            State::Lost { .. } => {
+                entered.session().transition(Happened::Acknowledged);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the scope: waits for calls in flight, rolls back what is open, gives the connection back.
+    ///
+    /// # Errors
+    /// What the rollback answered; the scope has ended all the same.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: what has not been done when it is dropped is done as by dropping the scope.
+    pub async fn end(self) -> Result<(), Error> {
+        let rolled_back = self.handle.roll_back_all().await;
+        drop(self);
+        rolled_back
+    }
+
+    /// Serves one request on the scope's session. See [`Serve`].
+    ///
+    /// # Errors
+    /// As any call: [`Error`].
+    ///
+    /// # Cancel safety
+    /// Safe for the session; whether the request was done is unknown.
+    pub async fn serve<Q: Send>(&self, request: Q) -> Result<<S::Connection as Serve<Q>>::Reply, Error>
+    where
+        S::Connection: Serve<Q>,
+    {
+        self.handle.serve(request).await
+    }
+
+    /// One attempt of a whole transaction, and whether another makes sense.
+    pub(crate) async fn attempt<T, E: From<Error>>(
+        &self,
+        work: &impl AsyncFn(&Self) -> Result<T, E>,
+    ) -> (Result<T, E>, bool) {
+        if let Err(error) = self.begin().await {
+            let again = error.class() == Class::StatementLost;
+            return (Err(error.into()), again);
+        }
+        let result = work(self).await;
+        let result = match result {
+            Ok(value) => match self.commit().await {
+                Ok(()) => return (Ok(value), false),
+                Err(error @ Error::CommitUnknown { .. }) => return (Err(error.into()), false),
+                Err(error) => Err(error.into()),
+            },
+            Err(error) => Err(error),
+        };
+        let again = matches!(self.handle.last_failure().await, Some(Class::TransactionLost | Class::StatementLost));
+        // Now, not beside the next attempt, which may want the same locks. What cannot be rolled back is given up.
+        let _ = self.handle.roll_back_all().await;
+        (result, again)
+    }
+
+    pub(crate) fn as_handle(&self) -> &Handle<S> {
+        &self.handle
+    }
+}
+
+impl<S: Source> Drop for Scope<S> {
+    fn drop(&mut self) {
+        let cell = &self.handle.cell;
+        cell.ended.store(true, Ordering::SeqCst);
+        // A call in flight has the session: whoever ends last releases it.
+        cell.release_if_ended();
+        cell.inner.scope_ended(cell.id);
+        cell.inner.emit(&Event::Closed { scope: &cell.name });
+    }
+}
+
+impl<S: Source> Cell<S> {
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    /// Releases the session of a scope that has ended, unless a call still has it.
+    pub(crate) fn release_if_ended(&self) {
+        if !self.has_ended() {
+            return;
+        }
+        if let Ok(mut session) = self.session.try_lock()
+            && *session.state() != State::Ended
+        {
+            self.inner.release(&mut session);
+            session.transition(Happened::Ended);
+        }
+    }
+}
+
+impl<S: Source> Handle<S> {
+    /// A handle that refuses to follow the scope to another session, for whoever set something up on this one. Stale after
+    /// the next recovery.
+    #[must_use]
+    pub fn pinned(&self) -> Self {
+        Self { pinned: Some(self.generation().max(1)), ..self.clone() }
+    }
+
+    /// The generation of the scope's session.
+    pub fn generation(&self) -> u64 {
+        self.cell.generation.load(Ordering::Acquire)
+    }
+
+    /// Whether the next call would be refused as stale.
+    pub fn is_stale(&self) -> bool {
+        self.check("", self.generation()).is_err()
+    }
+
+    /// Serves one request on the scope's session. See [`Serve`].
+    ///
+    /// # Errors
+    /// As any call: [`Error`].
+    ///
+    /// # Cancel safety
+    /// Safe for the session; whether the request was done is unknown.
+    pub async fn serve<Q: Send>(&self, request: Q) -> Result<<S::Connection as Serve<Q>>::Reply, Error>
+    where
+        S::Connection: Serve<Q>,
+    {
+        let mut call = self.enter(Call::Statement, "serve").await?;
+        let result = call.connection()?.serve(request).await;
+        call.finish(result).await
+    }
+
+    /// Refuses a call whose handle has outlived what it is bound to.
+    pub(crate) fn check(&self, operation: &'static str, current: u64) -> Result<(), Error> {
+        let ended = match self.pinned {
+            _ if self.cell.has_ended() => Ended::Scope,
+            Some(pinned) if current > pinned => Ended::Session { pinned, current },
+            _ => return Ok(()),
+        };
+        Err(Error::Stale(Box::new(Stale {
+            owner: self.owner.clone(),
+            scope: self.cell.name.clone(),
+            id: self.cell.id,
+            operation,
+            obtained: self.obtained,
+            ended,
+        })))
+    }
+
+    async fn begin(&self, begin: Begin) -> Result<(), Error> {
+        let most = self.cell.inner.policy.attempts_max;
+        for attempt in 1.. {
+            let mut call = self.enter(Call::Begin(begin), "begin").await?;
+            let depth = call.depth();
+            if depth > self.cell.inner.policy.savepoints_max {
+                call.withdraw();
+                return Err(Error::NestingTooDeep { max: self.cell.inner.policy.savepoints_max });
+            }
+            let control = if depth == 0 { Control::Begin(begin) } else { Control::Savepoint(depth) };
+            let result = call.control(control, self.cell.inner.policy.begin_timeout).await;
+            match result {
+                Err(failure) if depth == 0 && attempt < most && failure.class != Class::Mistake => {
+                    // Nothing was begun, so nothing can be lost by a fresh connection.
+                    let dead = matches!(failure.class, Class::Dead | Class::Unknown);
+                    let refused = call.finish::<()>(Err(failure)).await;
+                    if !dead {
+                        return refused;
+                    }
+                }
+                result => return call.finish(result).await,
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    async fn commit(&self) -> Result<(), Error> {
+        let mut queued = self.queue("commit").await?;
+        if let Some(why) = queued.failed() {
+            queued.session().transition(Happened::Acknowledged);
+            return Err(queued.lost("commit", &why));
+        }
+        let mut call = queued.enter(Call::Commit, "commit").await?;
+        let depth = call.depth();
+        let control = if depth == 1 { Control::Commit } else { Control::Release(depth - 1) };
+        match call.control(control, self.cell.inner.policy.end_timeout).await {
+            Ok(()) => {
+                let reset = call.reset().await;
+                call.finish(reset).await
+            }
+            Err(failure) => call.finish_commit(failure).await,
+        }
+    }
+
+    async fn rollback(&self) -> Result<(), Error> {
+        let mut queued = self.queue("rollback").await?;
+        if let Some(why) = queued.failed() {
+            queued.session().transition(Happened::Acknowledged);
+            return queued.rolled_back("rollback", &why);
+        }
+        let call = queued.enter(Call::Rollback, "rollback").await?;
+        call.roll_back().await
+    }
+
+    async fn roll_back_all(&self) -> Result<(), Error> {
+        loop {
+            let mut queued = self.queue("end").await?;
+            if let Some(why) = queued.failed() {
+                queued.session().transition(Happened::Acknowledged);
+                queued.rolled_back("end", &why)?;
+            } else if queued.session().depth() == 0 {
+                return Ok(());
+            } else {
+                queued.enter(Call::Rollback, "end").await?.roll_back().await?;
+            }
+        }
+    }
+
+    /// Why the last statement in the transaction failed.
+    async fn last_failure(&self) -> Option<Class> {
+        let mut queued = self.queue("run").await.ok()?;
+        queued.session().last_failure()
+    }
+}
+
+impl<S: Source> Clone for Handle<S> {
+    fn clone(&self) -> Self {
+        Self {
+            cell: Arc::clone(&self.cell),
+            owner: self.owner.clone(),
+            obtained: self.obtained,
+            pinned: self.pinned,
+        }
+    }
+}
+
+impl<S: Source> fmt::Debug for Handle<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "handle of `{}` to scope `{}` #{}", self.owner, self.cell.name, self.cell.id)
+    }
+}
+
+impl<S: Source> fmt::Debug for Scope<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "scope `{}` #{}", self.handle.cell.name, self.handle.cell.id)
+    }
+}

@@ -1,0 +1,295 @@
+//! One session: a connection lent to one scope, with its transaction state.
+//!
+//! Owns the state and its only writer, [`Session::transition`]. Synchronous: it decides what follows from what happened,
+//! and [`crate::scope`] does it. What is *not* here: waiting, retrying, talking to a connection.
+
+use std::fmt;
+
+use crate::source::{Begin, Class};
+
+/// A session's state, its connection, and what is on it.
+#[derive(Debug)]
+pub(crate) struct Session<L> {
+    state: State,
+    /// The connection. None in [`State::Empty`], and in [`State::Failed`] when it was given up.
+    lease: Option<L>,
+    /// How often a connection was lent to the scope.
+    generation: u64,
+    /// How the outermost transaction was begun.
+    begun: Begin,
+    /// A statement left something on the connection that a fresh one would not have.
+    tainted: bool,
+    /// Why the last statement inside the open transaction failed, for whoever decides about trying again.
+    last_failure: Option<Class>,
+}
+
+/// Where a session stands. `depth` counts what the caller has begun and not ended: 0 outside, 1 in a transaction, more in
+/// savepoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// No connection. Exits: [`Happened::Lent`] → Ready; [`Happened::Ended`] → Ended.
+    Empty,
+    /// A connection in autocommit, nothing in flight. Exits: `Called` → Calling; `Ended` → Ended.
+    Ready,
+    /// In a transaction, nothing in flight. Exits: `Called` → Calling; `Ended` → Ended.
+    Open { depth: u32 },
+    /// A call is in flight. Exits: `Succeeded` and `Refused` → Ready or Open; `TransactionOver` → Failed;
+    /// `GivenUp` → Empty, Failed or Lost; `CutOff` → Doubt.
+    Calling { call: Call, depth: u32 },
+    /// A call was cut off, and how it ended is not known yet. Exits: `Settled` → Ready, Open or Failed; `GivenUp` → as
+    /// from Calling.
+    Doubt { call: Call, depth: u32 },
+    /// The transaction is over, and the caller has not been heard to know it. Exits: `Acknowledged` → Failed one
+    /// level up, or Ready or Empty; `GivenUp` → the same without a connection; `Ended` → Ended.
+    Failed { depth: u32, why: Loss },
+    /// The session was lost outside a transaction, and the caller has not been heard to know it. Exits: `Acknowledged`
+    /// → Empty; `Ended` → Ended.
+    Lost { why: Loss },
+    /// The scope has ended. No exit.
+    Ended,
+}
+
+/// What a call does to the transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// A statement of the caller's.
+    Statement,
+    /// A begin; inside a transaction a savepoint.
+    Begin(Begin),
+    /// The innermost level is committed.
+    Commit,
+    /// The innermost level is rolled back.
+    Rollback,
+}
+
+/// Why a transaction is over, or a session gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// The transaction was lost; nothing of it is kept.
+    Transaction(String),
+    /// Whether the transaction was committed is not known.
+    CommitUnknown(String),
+    /// The session was lost outside a transaction.
+    Session(String),
+    /// The only connection is gone, and the database with it.
+    Database(String),
+}
+
+/// What happened to a session.
+#[derive(Clone, Debug)]
+pub(crate) enum Happened {
+    /// A connection was lent.
+    Lent,
+    /// A call was made.
+    Called(Call),
+    /// The call in flight was done.
+    Succeeded,
+    /// The call in flight was not done; the session stands where it stood.
+    Refused(Class),
+    /// The call in flight found, or made, that the database has no transaction any more.
+    TransactionOver(String),
+    /// The connection is gone, or was given up.
+    GivenUp {
+        /// How.
+        why: String,
+        /// The policy reports losses instead of recovering.
+        report: bool,
+        /// It was the only one, and the database is gone with it.
+        only: bool,
+    },
+    /// The future of the call in flight was dropped.
+    CutOff,
+    /// The database said whether a transaction is open after the call that was cut off.
+    Settled { open: bool },
+    /// The caller knows of the loss.
+    Acknowledged,
+    /// The scope has ended.
+    Ended,
+}
+
+impl<L> Session<L> {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: State::Empty,
+            lease: None,
+            generation: 0,
+            begun: Begin::default(),
+            tainted: false,
+            last_failure: None,
+        }
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(crate) fn begun(&self) -> Begin {
+        self.begun
+    }
+
+    pub(crate) fn is_tainted(&self) -> bool {
+        self.tainted
+    }
+
+    pub(crate) fn taint(&mut self) {
+        self.tainted = true;
+    }
+
+    pub(crate) fn last_failure(&self) -> Option<Class> {
+        self.last_failure
+    }
+
+    /// The connection, for the call that was just entered.
+    pub(crate) fn lease_mut(&mut self) -> Option<&mut L> {
+        self.lease.as_mut()
+    }
+
+    /// Takes the connection out, to give it back or up.
+    pub(crate) fn take_lease(&mut self) -> Option<L> {
+        self.lease.take()
+    }
+
+    /// A connection was lent: the next generation begins.
+    pub(crate) fn lend(&mut self, lease: L) {
+        self.lease = Some(lease);
+        self.transition(Happened::Lent);
+    }
+
+    /// The depth that the caller sees.
+    pub(crate) fn depth(&self) -> u32 {
+        match self.state {
+            State::Open { depth }
+            | State::Calling { depth, .. }
+            | State::Doubt { depth, .. }
+            | State::Failed { depth, .. } => depth,
+            State::Empty | State::Ready | State::Lost { .. } | State::Ended => 0,
+        }
+    }
+
+    /// The only writer of the state.
+    ///
+    /// # Panics
+    /// If the event cannot happen in this state: the scope has a defect, and going on could lose work.
+    pub(crate) fn transition(&mut self, happened: Happened) {
+        let before = std::mem::replace(&mut self.state, State::Ended);
+        self.note(&before, &happened);
+        self.state = match (before, happened) {
+            (State::Empty, Happened::Lent) => State::Ready,
+            (State::Ready, Happened::Called(call)) => State::Calling { call, depth: 0 },
+            (State::Open { depth }, Happened::Called(call)) => State::Calling { call, depth },
+
+            (State::Calling { call, depth }, Happened::Succeeded) => standing(match call {
+                Call::Statement => depth,
+                Call::Begin(_) => depth + 1,
+                Call::Commit | Call::Rollback => depth - 1,
+            }),
+            (State::Calling { depth, .. }, Happened::Refused(_)) => standing(depth),
+            (State::Calling { depth, .. } | State::Open { depth }, Happened::TransactionOver(why)) => {
+                failed(depth, Loss::Transaction(why))
+            }
+            (State::Calling { call, depth }, Happened::CutOff) => State::Doubt { call, depth },
+
+            (State::Doubt { call, depth }, Happened::Settled { open }) => settled(call, depth, open),
+            (before, Happened::GivenUp { why, only: true, .. }) => lost_for_good(before, why),
+            (State::Calling { call, depth }, Happened::GivenUp { why, report, .. }) => match (call, depth) {
+                // Either way the caller is answered, and the transaction is over.
+                (Call::Commit | Call::Rollback, 1) => State::Empty,
+                (Call::Commit | Call::Rollback, depth) => failed(depth - 1, Loss::Transaction(why)),
+                (_, depth) => self.bereft(depth, why, report),
+            },
+            (State::Doubt { call, depth }, Happened::GivenUp { why, report, .. }) => match (call, depth) {
+                (Call::Commit, 1) => failed(1, Loss::CommitUnknown(why)),
+                (Call::Rollback, 1) => State::Empty,
+                (Call::Rollback, depth) => failed(depth - 1, Loss::Transaction(why)),
+                (_, depth) => self.bereft(depth, why, report),
+            },
+            (State::Open { depth }, Happened::GivenUp { why, report, .. }) => self.bereft(depth, why, report),
+            (State::Ready, Happened::GivenUp { why, report, .. }) => self.bereft(0, why, report),
+            (State::Failed { depth, why }, Happened::GivenUp { .. }) => State::Failed { depth, why },
+
+            (State::Failed { depth, why }, Happened::Acknowledged) => match depth - 1 {
+                0 if self.lease.is_none() => State::Empty,
+                0 => State::Ready,
+                depth => State::Failed { depth, why },
+            },
+            (State::Lost { .. }, Happened::Acknowledged) => State::Empty,
+            (_, Happened::Ended) => State::Ended,
+            (before, happened) => unreachable!("{happened:?} cannot happen to a session in {before:?}"),
+        };
+    }
+
+    /// What an event says beside the state.
+    fn note(&mut self, before: &State, happened: &Happened) {
+        match happened {
+            Happened::Lent => {
+                self.generation += 1;
+                self.tainted = false;
+                self.last_failure = None;
+            }
+            Happened::Called(Call::Begin(begin)) if *before == State::Ready => {
+                self.begun = *begin;
+                self.last_failure = None;
+            }
+            Happened::Refused(class) => self.last_failure = Some(*class),
+            Happened::TransactionOver(_) => self.last_failure = Some(Class::TransactionLost),
+            // Nothing of it is kept, so it may be tried again; after a commit nobody knows.
+            Happened::GivenUp { .. } => {
+                let commit = matches!(before, State::Calling { call: Call::Commit, .. } | State::Doubt { call: Call::Commit, .. });
+                self.last_failure = Some(if commit { Class::Unknown } else { Class::TransactionLost });
+            }
+            _ => {}
+        }
+    }
+
+    /// The state at this depth after the connection is gone.
+    fn bereft(&self, depth: u32, why: String, report: bool) -> State {
+        match depth {
+            0 if report || self.tainted => State::Lost { why: Loss::Session(why) },
+            0 => State::Empty,
+            depth => failed(depth, Loss::Transaction(why)),
+        }
+    }
+}
+
+/// The state after the only connection is gone, unless the scope has ended meanwhile.
+fn lost_for_good(before: State, why: String) -> State {
+    if before == State::Ended { State::Ended } else { State::Lost { why: Loss::Database(why) } }
+}
+
+/// Where a session stands at this depth with a good connection.
+fn standing(depth: u32) -> State {
+    if depth == 0 { State::Ready } else { State::Open { depth } }
+}
+
+fn failed(depth: u32, why: Loss) -> State {
+    State::Failed { depth, why }
+}
+
+/// What a call that was cut off came to, given whether the database has a transaction now.
+fn settled(call: Call, depth: u32, open: bool) -> State {
+    let cut = |what: &str| Loss::Transaction(format!("{what} was cut off"));
+    match (call, depth, open) {
+        (Call::Statement, 0, _) | (Call::Begin(_), 0, _) | (Call::Rollback, 1, _) => State::Ready,
+        (Call::Statement, depth, true) => State::Open { depth },
+        (Call::Commit, 1, true) => failed(1, cut("its commit")),
+        (Call::Commit, 1, false) => failed(1, Loss::CommitUnknown("the commit was cut off".into())),
+        // Whether the savepoint was set, released or undone is not known; the whole transaction goes.
+        (Call::Begin(_), depth, _) => failed(depth, cut("a savepoint")),
+        (Call::Commit, depth, _) => failed(depth, cut("the release of a savepoint")),
+        (Call::Rollback, depth, _) => failed(depth - 1, cut("the rollback of a savepoint")),
+        (Call::Statement, depth, false) => {
+            failed(depth, Loss::Transaction("a statement that was cut off ended it".into()))
+        }
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Transaction(why) | Self::CommitUnknown(why) | Self::Session(why) | Self::Database(why)) = self;
+        f.write_str(why)
+    }
+}

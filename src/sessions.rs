@@ -1,0 +1,396 @@
+//! Opens scopes over a source, lends them connections, and takes connections back.
+//!
+//! Owns the attempts, the backoff and the deadline of lending, the release gate, and the list of open scopes. What a
+//! session's state means is in [`crate::session`]; who uses it, in [`crate::scope`].
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::panic::Location;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+
+use crate::error::Error;
+use crate::events::{Event, Listeners, Listening};
+use crate::health::{Counters, Health, Holder, Validity};
+use crate::policy::{OnLoss, Policy, PolicyError};
+use crate::scope::Scope;
+use crate::session::{Call, Happened, Session, State};
+use crate::source::{AcquireError, Class, Condition, Connection, Control, Failure, Lent, Source};
+use crate::sync::Shared;
+
+/// Opens scopes over a source of connections.
+///
+/// Cheap to clone; every clone is the same.
+pub struct Sessions<S: Source> {
+    inner: Arc<Inner<S>>,
+}
+
+/// What scopes share.
+pub(crate) struct Inner<S: Source> {
+    pub(crate) source: S,
+    pub(crate) policy: Policy,
+    pub(crate) counters: Counters,
+    pub(crate) listeners: Arc<Listeners>,
+    scopes: Shared<BTreeMap<u64, Holder>>,
+    next_scope: AtomicU64,
+    draining: AtomicBool,
+}
+
+impl<S: Source> Clone for Sessions<S> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+/// A drain that met its deadline: who still holds a scope.
+#[derive(Debug, thiserror::Error)]
+#[error("{} scopes did not end within {waited:?}, the first is {}", holders.len(), holders.first().map_or_else(String::new, ToString::to_string))]
+pub struct DrainError {
+    /// Who holds them, the oldest first.
+    pub holders: Vec<Holder>,
+    /// How long the drain waited.
+    pub waited: Duration,
+}
+
+impl<S: Source> Sessions<S> {
+    /// Sessions over this source, under this policy. Nothing is opened yet.
+    ///
+    /// # Errors
+    /// The first contradiction in the policy.
+    pub fn new(source: S, policy: Policy) -> Result<Self, PolicyError> {
+        policy.validate()?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                source,
+                policy,
+                counters: Counters::default(),
+                listeners: Arc::default(),
+                scopes: Shared::default(),
+                next_scope: AtomicU64::new(1),
+                draining: AtomicBool::new(false),
+            }),
+        })
+    }
+
+    /// Begins a unit of work. Its first call borrows a connection, its end gives it back.
+    #[track_caller]
+    pub fn scope(&self, name: impl Into<Cow<'static, str>>) -> Scope<S> {
+        self.scope_from(name.into(), Location::caller())
+    }
+
+    /// Runs a whole transaction, and tries it again when the database says that it has to be: after a serialization
+    /// failure, a deadlock or a lock that was not to be had, at most `transaction_attempts_max` times.
+    ///
+    /// What `work` does outside the database happens as often as it is tried.
+    ///
+    /// # Errors
+    /// The last attempt's. [`Error::CommitUnknown`] is never tried again.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a dropped future rolls back, unless it was cut off in its commit; then it is as with
+    /// [`Scope::commit`].
+    #[track_caller]
+    pub fn run<T, E, W>(
+        &self,
+        name: &'static str,
+        work: W,
+    ) -> impl Future<Output = Result<T, E>> + use<T, E, W, S>
+    where
+        W: AsyncFn(&Scope<S>) -> Result<T, E>,
+        E: From<Error>,
+    {
+        let sessions = self.clone();
+        let opened = Location::caller();
+        async move {
+            let mut attempt = 1;
+            loop {
+                let scope = sessions.scope_from(name.into(), opened);
+                let (result, again) = scope.attempt(&work).await;
+                if result.is_ok() || !again || attempt >= sessions.inner.policy.transaction_attempts_max {
+                    return result;
+                }
+                drop(scope);
+                let wait = sessions.inner.policy.backoff(attempt, sessions.inner.source.random());
+                sessions.inner.counters.transactions_retried.add();
+                sessions.inner.source.sleep(wait).await;
+                attempt += 1;
+            }
+        }
+    }
+
+    fn scope_from(&self, name: Cow<'static, str>, opened: &'static Location<'static>) -> Scope<S> {
+        let id = self.inner.next_scope.fetch_add(1, Ordering::Relaxed);
+        let holder = Holder { id, name, opened, since: self.inner.source.now() };
+        let scope = Scope::new(Arc::clone(&self.inner), &holder);
+        self.inner.scopes.with(|it| it.insert(id, holder));
+        scope
+    }
+
+    /// Calls `listener` for every event, once, until the guard is dropped.
+    pub fn listen(&self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Listening {
+        Listeners::add(&self.inner.listeners, Box::new(listener))
+    }
+
+    /// The counters, and who holds a scope for longer than `leak_after`.
+    pub fn health(&self) -> Health {
+        let now = self.inner.source.now();
+        let leaks = self.holders(|it| now.saturating_sub(it.since) >= self.inner.policy.leak_after);
+        self.inner.counters.health(self.inner.source.usage(), self.open_scopes(), leaks)
+    }
+
+    /// Whether the database can be used now: what is known already first, then a simple query on a connection, under
+    /// `probe_timeout`.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn check(&self) -> Validity {
+        if self.inner.draining.load(Ordering::Acquire) {
+            return Validity::Closed;
+        }
+        let usage = self.inner.source.usage();
+        if usage.in_use >= usage.max {
+            return Validity::Exhausted(usage);
+        }
+        let began = self.inner.source.now();
+        let answer = self.inner.within(self.inner.policy.probe_timeout, async {
+            match self.inner.source.acquire().await {
+                Ok(mut lent) => {
+                    let answer = self.inner.make_good(&mut lent, true).await;
+                    match answer {
+                        Ok(()) => self.inner.source.give_back(lent.lease),
+                        Err(_) => self.inner.give_up(lent.lease, "it did not answer a health check"),
+                    }
+                    answer
+                }
+                Err(AcquireError::Closed) => Err(Failure::new(Class::Dead, "the source is closed")),
+                Err(AcquireError::Connect(failure)) => Err(failure),
+            }
+        });
+        match answer.await {
+            Some(Ok(())) => Validity::Valid { took: self.inner.source.now().saturating_sub(began) },
+            Some(Err(failure)) => Validity::Invalid { why: failure.to_string() },
+            None => Validity::Invalid { why: format!("no answer within {:?}", self.inner.policy.probe_timeout) },
+        }
+    }
+
+    /// Lends nothing from now on. Scopes that have a connection keep it until they end.
+    pub fn close(&self) {
+        self.inner.draining.store(true, Ordering::Release);
+        self.inner.source.close();
+    }
+
+    /// Closes, and waits until every scope has ended, at most this long.
+    ///
+    /// # Errors
+    /// [`DrainError`]: who still holds a scope.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the sessions stay closed.
+    pub async fn drain(&self, deadline: Duration) -> Result<(), DrainError> {
+        self.close();
+        let began = self.inner.source.now();
+        loop {
+            let waited = self.inner.source.now().saturating_sub(began);
+            let lent = self.inner.source.usage().in_use;
+            if self.open_scopes() == 0 && lent == 0 {
+                return Ok(());
+            }
+            if waited >= deadline {
+                return Err(DrainError { holders: self.holders(|_| true), waited });
+            }
+            // There is no hurry: a drain waits for work that takes milliseconds.
+            self.inner.source.sleep(Duration::from_millis(1).min(deadline - waited)).await;
+        }
+    }
+
+    /// The source.
+    pub fn source(&self) -> &S {
+        &self.inner.source
+    }
+
+    fn open_scopes(&self) -> usize {
+        self.inner.scopes.with(|it| it.len())
+    }
+
+    fn holders(&self, which: impl Fn(&Holder) -> bool) -> Vec<Holder> {
+        self.inner.scopes.with(|it| it.values().filter(|it| which(it)).cloned().collect())
+    }
+}
+
+impl<S: Source> Inner<S> {
+    /// Lends a connection to a scope: attempts with backoff under one deadline.
+    pub(crate) async fn lend(&self) -> Result<S::Lease, Error> {
+        let began = self.source.now();
+        let deadline = began + self.policy.acquire_timeout;
+        let mut attempts = 0;
+        let mut last: Option<Failure> = None;
+        loop {
+            let now = self.source.now();
+            let Some(lent) = self.within(deadline.saturating_sub(now), self.source.acquire()).await else {
+                return Err(self.not_lent(began, attempts, last));
+            };
+            attempts += 1;
+            let failure = match lent {
+                Ok(mut lent) => match self.make_good(&mut lent, false).await {
+                    Ok(()) => return Ok(lent.lease),
+                    Err(failure) => {
+                        self.give_up(lent.lease, "it did not answer a probe");
+                        // A dead connection is no reason to wait: the next one may be good.
+                        last = Some(failure);
+                        if attempts >= self.attempts_max() {
+                            return Err(self.not_lent(began, attempts, last));
+                        }
+                        continue;
+                    }
+                },
+                Err(AcquireError::Closed) => return Err(Error::Closed),
+                Err(AcquireError::Connect(failure)) => failure,
+            };
+            self.counters.connects_failed.add();
+            let hopeless = failure.class == Class::Mistake;
+            last = Some(failure);
+            let wait = self.policy.backoff(attempts, self.source.random());
+            if hopeless || attempts >= self.policy.attempts_max || self.source.now() + wait >= deadline {
+                return Err(self.not_lent(began, attempts, last));
+            }
+            self.source.sleep(wait).await;
+        }
+    }
+
+    /// Dead ones on the shelf do not count as attempts to open one.
+    fn attempts_max(&self) -> u32 {
+        self.policy.attempts_max.saturating_add(self.source.usage().max)
+    }
+
+    fn not_lent(&self, began: Duration, attempts: u32, last: Option<Failure>) -> Error {
+        let waited = self.source.now().saturating_sub(began);
+        match last {
+            Some(failure) => Error::Unavailable { attempts, waited, source: failure.source },
+            None => Error::Exhausted { usage: self.source.usage(), waited },
+        }
+    }
+
+    /// Does what a connection's condition asks for; with `probe`, asks it in any case.
+    async fn make_good(&self, lent: &mut Lent<S::Lease>, probe: bool) -> Result<(), Failure> {
+        let limit = self.policy.probe_timeout;
+        let answer = match lent.condition {
+            Condition::Good if !probe => return Ok(()),
+            Condition::Good | Condition::Suspect => self.within(limit, lent.lease.probe()).await,
+            Condition::Unclean => self.within(limit, clean(&mut *lent.lease)).await,
+        };
+        answer.unwrap_or_else(|| Err(Failure::new(Class::Dead, format!("no answer within {limit:?}"))))
+    }
+
+    /// Closes a connection in which nobody believes any more.
+    pub(crate) fn give_up(&self, lease: S::Lease, why: &str) {
+        self.source.discard(lease);
+        self.source.suspect_all();
+        self.counters.discarded.add();
+        self.emit(&Event::Discarded { why });
+    }
+
+    /// Calls the listeners and counts the ones that had to be removed.
+    pub(crate) fn emit(&self, event: &Event<'_>) {
+        let removed = self.listeners.call(event, &|| self.source.now(), self.policy.listener_limit);
+        (0..removed).for_each(|_| self.counters.listeners_removed.add());
+    }
+
+    pub(crate) fn reports_losses(&self) -> bool {
+        self.policy.on_loss == OnLoss::Report
+    }
+
+    /// Takes back what a scope has when it ends, without waiting: what is clean goes back at once, the rest is cleaned by a
+    /// task under `release_timeout`, or given up.
+    pub(crate) fn release(self: &Arc<Self>, session: &mut Session<S::Lease>) {
+        let state = session.state().clone();
+        let Some(lease) = session.take_lease() else { return };
+        // What was begun read-only and ended by itself has left its setting behind.
+        let clean = state == State::Ready || matches!(state, State::Failed { .. }) && !session.begun().read_only;
+        let only = self.source.is_only();
+        if clean && (only || !session.is_tainted()) {
+            self.source.give_back(lease);
+        } else if only {
+            self.source.give_back_unclean(lease);
+        } else if matches!(state, State::Open { .. } | State::Failed { .. }) && !session.is_tainted() {
+            self.clean_beside(lease);
+        } else {
+            // In doubt, or with something on it: given up, and never waited for.
+            self.source.discard(lease);
+            self.counters.discarded.add();
+            self.emit(&Event::Discarded { why: "its scope left something on it" });
+        }
+    }
+
+    fn clean_beside(self: &Arc<Self>, mut lease: S::Lease) {
+        let inner = Arc::clone(self);
+        // Dropped unrun, the task closes the connection.
+        self.source.spawn(Box::pin(async move {
+            let limit = inner.policy.release_timeout;
+            match inner.within(limit, clean(&mut *lease)).await {
+                Some(Ok(())) => inner.source.give_back(lease),
+                _ => inner.give_up(lease, "it could not be cleaned for its next borrower"),
+            }
+        }));
+    }
+
+    /// Asks a connection how the call ended that was cut off, and puts the session in order.
+    pub(crate) async fn settle(&self, session: &mut Session<S::Lease>) {
+        let State::Doubt { call, depth } = *session.state() else { return };
+        let only = self.source.is_only();
+        let limit = self.policy.probe_timeout;
+        let open = match session.lease_mut() {
+            Some(lease) if S::Connection::ORDERED => self.within(limit, settle(&mut **lease, call, depth)).await,
+            _ => None,
+        };
+        match open {
+            Some(Ok(open)) => {
+                session.transition(Happened::Settled { open });
+            }
+            Some(Err(failure)) => self.lose(session, failure.to_string(), only),
+            None => self.lose(session, "a call was cut off".into(), only),
+        }
+    }
+
+    /// Gives the session's connection up and says so to its state.
+    pub(crate) fn lose(&self, session: &mut Session<S::Lease>, why: String, only: bool) {
+        if let Some(lease) = session.take_lease() {
+            self.give_up(lease, &why);
+        }
+        self.counters.lost.add();
+        session.transition(Happened::GivenUp { why, report: self.reports_losses(), only });
+    }
+
+    /// The future's output, or none when the limit was reached first.
+    pub(crate) async fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
+        // The work is looked at first: what is done in time counts, in every run alike.
+        match select(pin!(future), pin!(self.source.sleep(limit))).await {
+            Either::Left((output, _)) => Some(output),
+            Either::Right(_) => None,
+        }
+    }
+
+    pub(crate) fn scope_ended(&self, id: u64) {
+        self.scopes.with(|it| it.remove(&id));
+    }
+}
+
+/// Rolls back what is open on a connection, and undoes what a begin set on it.
+async fn clean<C: Connection>(connection: &mut C) -> Result<(), Failure> {
+    if connection.in_transaction().await? {
+        connection.control(Control::Rollback).await?;
+    }
+    connection.control(Control::Reset).await
+}
+
+/// Whether a transaction was open after this call was cut off. Where the caller cannot go on in it, it is rolled back.
+async fn settle<C: Connection>(connection: &mut C, call: Call, depth: u32) -> Result<bool, Failure> {
+    let open = connection.in_transaction().await?;
+    if open && (call != Call::Statement || depth == 0) {
+        connection.control(Control::Rollback).await?;
+    }
+    Ok(open)
+}

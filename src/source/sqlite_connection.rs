@@ -1,0 +1,103 @@
+//! What the library says to a SQLite connection, and what its errors mean.
+
+use sqlx::{Executor, Sqlite, SqlSafeStr, SqliteConnection};
+
+use super::{Begin, Class, Connection, Control, Failure, Locking, SqlxConnection};
+
+impl Connection for SqliteConnection {
+    // Each connection has a thread that takes one call after the other.
+    const ORDERED: bool = true;
+
+    async fn control(&mut self, control: Control) -> Result<(), Failure> {
+        let sql = match control {
+            Control::Begin(begin) => begin_sql(begin).into_sql_str(),
+            Control::Commit => "commit".into_sql_str(),
+            Control::Rollback => "rollback".into_sql_str(),
+            Control::Reset => "pragma query_only = off".into_sql_str(),
+            Control::Savepoint(depth) => savepoint("savepoint", depth),
+            Control::Release(depth) => savepoint("release", depth),
+            Control::RollbackTo(depth) => {
+                self.execute(savepoint("rollback to", depth)).await.map_err(failure)?;
+                savepoint("release", depth)
+            }
+        };
+        self.execute(sql).await.map_err(failure)?;
+        Ok(())
+    }
+
+    /// SQLite refuses a BEGIN inside a transaction, and that is the one answer that no hook of the caller's can get in
+    /// the way of.
+    async fn in_transaction(&mut self) -> Result<bool, Failure> {
+        match self.execute("begin").await {
+            Ok(_) => {
+                self.execute("rollback").await.map_err(failure)?;
+                Ok(false)
+            }
+            Err(sqlx::Error::Database(error)) if error.message().contains("within a transaction") => Ok(true),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    async fn probe(&mut self) -> Result<(), Failure> {
+        // It reads the file's header, so a file that is no database any more is noticed.
+        match self.execute("pragma schema_version").await {
+            Ok(_) => Ok(()),
+            // Whoever says that another one is at work is alive.
+            Err(error) if Self::class(&error) == Class::StatementLost => Ok(()),
+            Err(error) => Err(failure(error)),
+        }
+    }
+}
+
+impl SqlxConnection for SqliteConnection {
+    type Database = Sqlite;
+
+    fn sqlx(&mut self) -> &mut SqliteConnection {
+        self
+    }
+
+    /// By SQLite's result codes (<https://sqlite.org/rescode.html>).
+    fn class(error: &sqlx::Error) -> Class {
+        match error {
+            sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => Class::Dead,
+            sqlx::Error::Database(database) => {
+                let code: i32 = database.code().and_then(|it| it.parse().ok()).unwrap_or(1);
+                match code {
+                    // BUSY_SNAPSHOT: the transaction read what is not current any more.
+                    517 => Class::TransactionLost,
+                    // READONLY_DBMOVED: the file was moved or deleted under the connection.
+                    1032 => Class::Dead,
+                    _ => match code & 0xff {
+                        // BUSY, LOCKED, INTERRUPT.
+                        5 | 6 | 9 => Class::StatementLost,
+                        // IOERR, CORRUPT, CANTOPEN, PROTOCOL, MISUSE, NOTADB.
+                        10 | 11 | 14 | 15 | 21 | 26 => Class::Dead,
+                        // FULL, NOMEM: SQLite may have rolled back by itself; the session asks.
+                        _ => Class::Mistake,
+                    },
+                }
+            }
+            _ => Class::Mistake,
+        }
+    }
+}
+
+/// What an error of a call that the library made itself means.
+pub(crate) fn failure(error: sqlx::Error) -> Failure {
+    Failure::new(SqliteConnection::class(&error), error)
+}
+
+fn begin_sql(begin: Begin) -> &'static str {
+    match (begin.locking, begin.read_only) {
+        (Locking::Deferred, false) => "begin",
+        (Locking::Immediate, false) => "begin immediate",
+        (Locking::Exclusive, false) => "begin exclusive",
+        // A transaction that only reads has no use for locks of its own.
+        (_, true) => "begin; pragma query_only = on",
+    }
+}
+
+/// A statement about the savepoint of this depth.
+fn savepoint(verb: &str, depth: u32) -> sqlx::SqlStr {
+    sqlx::AssertSqlSafe(format!("{verb} unstale_{depth}")).into_sql_str()
+}

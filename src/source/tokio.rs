@@ -1,0 +1,42 @@
+//! Time, tasks and randomness from tokio and the machine, for the sources of real databases.
+
+use std::pin::Pin;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use super::TaskId;
+
+/// Since the first question.
+pub(crate) fn now() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
+}
+
+/// Runs the task on the current runtime, if there is one.
+pub(crate) fn spawn(task: Pin<Box<dyn Future<Output = ()> + Send>>) -> bool {
+    match ::tokio::runtime::Handle::try_current() {
+        Ok(runtime) => {
+            drop(runtime.spawn(task));
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+/// The current task; outside of one (in `block_on`, as in the body of a test) the thread.
+pub(crate) fn task() -> TaskId {
+    match ::tokio::task::try_id() {
+        Some(id) => TaskId::Tokio(id),
+        None => TaskId::Thread(std::thread::current().id()),
+    }
+}
+
+/// A random number.
+pub(crate) fn random() -> u64 {
+    rand::random()
+}
+
+/// Waits.
+pub(crate) async fn sleep(duration: Duration) {
+    ::tokio::time::sleep(duration).await;
+}
