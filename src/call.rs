@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::events::Event;
 use crate::scope::{Cell, Handle};
 use crate::session::{Call, Happened, Loss, Session, State};
+use crate::sessions::{control, in_transaction};
 use crate::source::{Class, Connection, Control, Failure, Source, TaskId};
 use crate::sync::Shared;
 
@@ -109,11 +110,7 @@ impl<'a, S: Source> Queued<'a, S> {
     /// Begins the call: refuses it where the session does not allow it, and borrows a connection where there is none.
     pub(crate) async fn enter(mut self, call: Call, operation: &'static str) -> Result<Entered<'a, S>, Error> {
         self.admit(call, operation)?;
-        if *self.session().state() == State::Empty {
-            self.borrow().await?;
-            // A pinned handle has set something up on a session that is gone.
-            self.handle.refuse_stale(operation)?;
-        }
+        self.borrow_if_empty(operation).await?;
         self.session().transition(Happened::Called(call));
         Ok(Entered { queued: self, operation })
     }
@@ -151,6 +148,15 @@ impl<'a, S: Source> Queued<'a, S> {
             Loss::CommitUnknown(_) => Err(self.lost(operation, why)),
             _ => Ok(()),
         }
+    }
+
+    pub(crate) async fn borrow_if_empty(&mut self, operation: &'static str) -> Result<(), Error> {
+        if *self.session().state() != State::Empty {
+            return Ok(());
+        }
+        self.borrow().await?;
+        // A pinned handle has set something up on a session that is gone.
+        self.handle.refuse_stale(operation)
     }
 
     async fn borrow(&mut self) -> Result<(), Error> {
@@ -224,6 +230,16 @@ impl<'a, S: Source> Entered<'a, S> {
         done.unwrap_or_else(|| Err(Failure::new(Class::Dead, format!("no answer within {limit:?}"))))
     }
 
+    /// As [`Entered::control`], for what may be repeated without harm.
+    async fn insist(&mut self, undo: Control, limit: Duration) -> Result<(), Failure> {
+        let inner = &self.queued.cell().inner;
+        let Some(lease) = self.queued.session.as_mut().and_then(|it| it.lease_mut()) else {
+            return Err(Failure::new(Class::Dead, "there is no connection"));
+        };
+        let done = inner.within(limit, control(&mut **lease, undo, inner.policy.attempts_max)).await;
+        done.unwrap_or_else(|| Err(Failure::new(Class::Dead, format!("no answer within {limit:?}"))))
+    }
+
     /// After the outermost end: undoes what the begin set on the connection.
     pub(crate) async fn reset(&mut self) -> Result<(), Failure> {
         let outermost = self.depth() == 1;
@@ -231,7 +247,7 @@ impl<'a, S: Source> Entered<'a, S> {
             return Ok(());
         }
         let limit = self.queued.cell().inner.policy.end_timeout;
-        if self.control(Control::Reset, limit).await.is_err() {
+        if self.insist(Control::Reset, limit).await.is_err() {
             // The transaction is over all the same; the connection is not lent again.
             self.taint();
         }
@@ -315,8 +331,8 @@ impl<'a, S: Source> Entered<'a, S> {
 
     async fn undo(&mut self, depth: u32) -> Result<(), Failure> {
         let limit = self.queued.cell().inner.policy.end_timeout;
-        let control = if depth == 1 { Control::Rollback } else { Control::RollbackTo(depth - 1) };
-        self.control(control, limit).await
+        let undo = if depth == 1 { Control::Rollback } else { Control::RollbackTo(depth - 1) };
+        self.insist(undo, limit).await
     }
 
     async fn in_transaction(&mut self) -> Result<bool, Failure> {
@@ -325,7 +341,7 @@ impl<'a, S: Source> Entered<'a, S> {
         let Some(lease) = self.queued.session.as_mut().and_then(|it| it.lease_mut()) else {
             return Err(Failure::new(Class::Dead, "there is no connection"));
         };
-        let answer = inner.within(limit, lease.in_transaction()).await;
+        let answer = inner.within(limit, in_transaction(&mut **lease, inner.policy.attempts_max)).await;
         answer.unwrap_or_else(|| Err(Failure::new(Class::Dead, format!("no answer within {limit:?}"))))
     }
 

@@ -114,6 +114,11 @@ pub enum Error {
         max: u32,
     },
 
+    /// A savepoint cannot be begun in a way of its own: locks, isolation and read-only belong to the outermost begin.
+    /// Nothing was done.
+    #[error("a begin inside a transaction sets a savepoint, which has no locking, isolation or read-only of its own: use begin()")]
+    SavepointOptions,
+
     /// The statement would begin or end a transaction behind the scope's back. It was not run: use `begin()`, `commit()` and
     /// `rollback()` of the scope.
     #[error("`{keyword}` was not run: use begin(), commit() and rollback() of the scope")]
@@ -228,6 +233,7 @@ impl Error {
             Self::Stale(_)
             | Self::NoTransaction { .. }
             | Self::NestingTooDeep { .. }
+            | Self::SavepointOptions
             | Self::TransactionControl { .. }
             | Self::WouldLeaveResidue { .. }
             | Self::Closed => Class::Mistake,

@@ -96,10 +96,10 @@ impl<S: Source> Scope<S> {
         self.begin_with(Begin::default()).await
     }
 
-    /// Begins a transaction in this way. Savepoints take nothing but the default.
+    /// Begins a transaction in this way.
     ///
     /// # Errors
-    /// As [`Scope::begin`].
+    /// As [`Scope::begin`]; [`Error::SavepointOptions`] inside a transaction.
     ///
     /// # Cancel safety
     /// As [`Scope::begin`].
@@ -126,7 +126,8 @@ impl<S: Source> Scope<S> {
     /// [`Error::CommitUnknown`] after a commit that was cut off and may have happened; the transaction is over then.
     ///
     /// # Cancel safety
-    /// Cancel safe: the transaction is rolled back in any case.
+    /// Safe for the session: what was cut off is rolled back, if only with the next call. For the caller the transaction is
+    /// there until a rollback was answered: call it again.
     pub async fn rollback(&self) -> Result<(), Error> {
         self.handle.rollback().await
     }
@@ -175,6 +176,11 @@ impl<S: Source> Scope<S> {
         S::Connection: Serve<Q>,
     {
         self.handle.serve(request).await
+    }
+
+    /// Borrows the connection, if there is none.
+    pub(crate) async fn borrow(&self) -> Result<(), Error> {
+        self.handle.queue("open").await?.borrow_if_empty("open").await
     }
 
     /// One attempt of a whole transaction, and whether another makes sense.
@@ -295,6 +301,10 @@ impl<S: Source> Handle<S> {
             if depth > self.cell.inner.policy.savepoints_max {
                 call.withdraw();
                 return Err(Error::NestingTooDeep { max: self.cell.inner.policy.savepoints_max });
+            }
+            if depth > 0 && begin != Begin::default() {
+                call.withdraw();
+                return Err(Error::SavepointOptions);
             }
             let control = if depth == 0 { Control::Begin(begin) } else { Control::Savepoint(depth) };
             let result = call.control(control, self.cell.inner.policy.begin_timeout).await;

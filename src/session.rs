@@ -203,8 +203,6 @@ impl<L> Session<L> {
             },
             (State::Doubt { call, depth }, Happened::GivenUp { why, report, .. }) => match (call, depth) {
                 (Call::Commit, 1) => failed(1, Loss::CommitUnknown(why)),
-                (Call::Rollback, 1) => State::Empty,
-                (Call::Rollback, depth) => failed(depth - 1, Loss::Transaction(why)),
                 (_, depth) => self.bereft(depth, why, report),
             },
             (State::Open { depth }, Happened::GivenUp { why, report, .. }) => self.bereft(depth, why, report),
@@ -270,17 +268,20 @@ fn failed(depth: u32, why: Loss) -> State {
 }
 
 /// What a call that was cut off came to, given whether the database has a transaction now.
+///
+/// An end that was cut off was not answered, so for its caller the level is still there: rolling back once more is right
+/// in every case.
 fn settled(call: Call, depth: u32, open: bool) -> State {
     let cut = |what: &str| Loss::Transaction(format!("{what} was cut off"));
     match (call, depth, open) {
-        (Call::Statement, 0, _) | (Call::Begin(_), 0, _) | (Call::Rollback, 1, _) => State::Ready,
+        (Call::Statement, 0, _) | (Call::Begin(_), 0, _) => State::Ready,
         (Call::Statement, depth, true) => State::Open { depth },
         (Call::Commit, 1, true) => failed(1, cut("its commit")),
         (Call::Commit, 1, false) => failed(1, Loss::CommitUnknown("the commit was cut off".into())),
         // Whether the savepoint was set, released or undone is not known; the whole transaction goes.
         (Call::Begin(_), depth, _) => failed(depth, cut("a savepoint")),
         (Call::Commit, depth, _) => failed(depth, cut("the release of a savepoint")),
-        (Call::Rollback, depth, _) => failed(depth - 1, cut("the rollback of a savepoint")),
+        (Call::Rollback, depth, _) => failed(depth, cut("its rollback")),
         (Call::Statement, depth, false) => {
             failed(depth, Loss::Transaction("a statement that was cut off ended it".into()))
         }

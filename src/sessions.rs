@@ -82,6 +82,25 @@ impl<S: Source> Sessions<S> {
         self.scope_from(name.into(), Location::caller())
     }
 
+    /// As [`Sessions::scope`], and borrows the connection now: who cannot get one should hear of it before work has begun.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Exhausted`], [`Error::Unavailable`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a dropped future leaves nothing behind.
+    #[track_caller]
+    pub fn open(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+    ) -> impl Future<Output = Result<Scope<S>, Error>> + Send + 'static {
+        let scope = self.scope_from(name.into(), Location::caller());
+        async move {
+            scope.borrow().await?;
+            Ok(scope)
+        }
+    }
+
     /// Runs a whole transaction, and tries it again when the database says that it has to be: after a serialization
     /// failure, a deadlock or a lock that was not to be had, at most `transaction_attempts_max` times.
     ///
@@ -280,7 +299,7 @@ impl<S: Source> Inner<S> {
         let answer = match lent.condition {
             Condition::Good if !probe => return Ok(()),
             Condition::Good | Condition::Suspect => self.within(limit, lent.lease.probe()).await,
-            Condition::Unclean => self.within(limit, clean(&mut *lent.lease)).await,
+            Condition::Unclean => self.within(limit, clean(&mut *lent.lease, self.policy.attempts_max)).await,
         };
         answer.unwrap_or_else(|| Err(Failure::new(Class::Dead, format!("no answer within {limit:?}"))))
     }
@@ -330,7 +349,7 @@ impl<S: Source> Inner<S> {
         // Dropped unrun, the task closes the connection.
         self.source.spawn(Box::pin(async move {
             let limit = inner.policy.release_timeout;
-            match inner.within(limit, clean(&mut *lease)).await {
+            match inner.within(limit, clean(&mut *lease, inner.policy.attempts_max)).await {
                 Some(Ok(())) => inner.source.give_back(lease),
                 _ => inner.give_up(lease, "it could not be cleaned for its next borrower"),
             }
@@ -343,7 +362,7 @@ impl<S: Source> Inner<S> {
         let only = self.source.is_only();
         let limit = self.policy.probe_timeout;
         let open = match session.lease_mut() {
-            Some(lease) if S::Connection::ORDERED => self.within(limit, settle(&mut **lease, call, depth)).await,
+            Some(lease) if S::Connection::ORDERED => self.within(limit, settle(&mut **lease, call, depth, self.policy.attempts_max)).await,
             _ => None,
         };
         match open {
@@ -379,18 +398,46 @@ impl<S: Source> Inner<S> {
 }
 
 /// Rolls back what is open on a connection, and undoes what a begin set on it.
-async fn clean<C: Connection>(connection: &mut C) -> Result<(), Failure> {
-    if connection.in_transaction().await? {
-        connection.control(Control::Rollback).await?;
+async fn clean<C: Connection>(connection: &mut C, attempts: u32) -> Result<(), Failure> {
+    if in_transaction(connection, attempts).await? {
+        control(connection, Control::Rollback, attempts).await?;
     }
-    connection.control(Control::Reset).await
+    control(connection, Control::Reset, attempts).await
 }
 
 /// Whether a transaction was open after this call was cut off. Where the caller cannot go on in it, it is rolled back.
-async fn settle<C: Connection>(connection: &mut C, call: Call, depth: u32) -> Result<bool, Failure> {
-    let open = connection.in_transaction().await?;
+async fn settle<C: Connection>(connection: &mut C, call: Call, depth: u32, attempts: u32) -> Result<bool, Failure> {
+    let open = in_transaction(connection, attempts).await?;
     if open && (call != Call::Statement || depth == 0) {
-        connection.control(Control::Rollback).await?;
+        control(connection, Control::Rollback, attempts).await?;
     }
     Ok(open)
+}
+
+/// Asks the database whether a transaction is open, again if the question was interrupted.
+pub(crate) async fn in_transaction<C: Connection>(connection: &mut C, attempts: u32) -> Result<bool, Failure> {
+    let mut answer = connection.in_transaction().await;
+    for _ in 1..attempts {
+        match answer {
+            Err(failure) if failure.class == Class::StatementLost => answer = connection.in_transaction().await,
+            answer => return answer,
+        }
+    }
+    answer
+}
+
+/// Undoes something, again if that was interrupted: for what may be repeated without harm.
+pub(crate) async fn control<C: Connection>(
+    connection: &mut C,
+    control: Control,
+    attempts: u32,
+) -> Result<(), Failure> {
+    let mut answer = connection.control(control).await;
+    for _ in 1..attempts {
+        match answer {
+            Err(failure) if failure.class == Class::StatementLost => answer = connection.control(control).await,
+            answer => return answer,
+        }
+    }
+    answer
 }

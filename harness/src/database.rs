@@ -107,6 +107,11 @@ impl Database {
         self.connections
     }
 
+    /// Where it lives.
+    pub fn storage(&self) -> Storage {
+        self.storage
+    }
+
     /// How to connect: the plan's file or `:memory:`, without a busy time-out, since a gated run would sit in it.
     pub fn connect_options(&self) -> SqliteConnectOptions {
         self.connector.options.clone()
@@ -264,6 +269,9 @@ async fn template(storage: Storage) -> Result<&'static [u8], SetupError> {
 /// What an error of sqlx on SQLite means. The codes are SQLite's result codes (<https://sqlite.org/rescode.html>).
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
+        if let Some(own) = unstale::Error::of(&error) {
+            return Self::new(crate::systems::unstale::class(own), own);
+        }
         let class = match &error {
             sqlx::Error::PoolClosed => Class::Closed,
             sqlx::Error::PoolTimedOut => Class::Exhausted,

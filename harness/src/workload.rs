@@ -4,19 +4,19 @@
 //! transactions are their own. It goes through sqlx's public API and returns nothing: the port has the outcome.
 
 use futures_util::TryStreamExt;
-use sqlx::{Executor, Row, SqliteConnection};
+use sqlx::{Executor, Row, Sqlite};
 
 use crate::database::row;
 use crate::history::Reply;
 use crate::plan::{BeginMode, Command, Conflict, Key, Residue, Value};
 use crate::system::Port;
 
-/// Runs a single-statement command on this connection. A command that is not a statement is left alone, and the port
+/// Runs a single-statement command on this connection, or on what stands for one. A command that is not a statement is left alone, and the port
 /// records it as skipped.
 ///
 /// # Cancel safety
 /// Cancels of the plan land inside; the connection is as sqlx leaves it.
-pub async fn statement(connection: &mut SqliteConnection, command: &Command, port: &mut Port) {
+pub async fn statement<'c>(connection: impl Executor<'c, Database = Sqlite>, command: &Command, port: &mut Port) {
     match *command {
         Command::Put(key, value) => {
             port.ask(put(connection, key, value), |changed| Reply::Changed(*changed)).await;
@@ -76,7 +76,8 @@ pub fn begin_statement(mode: BeginMode) -> Option<&'static str> {
 ///
 /// # Cancel safety
 /// As sqlx's `execute`: the statement may have been done.
-pub async fn put(connection: &mut SqliteConnection, key: Key, value: Value) -> Result<bool, sqlx::Error> {
+pub async fn put<'c>(
+    connection: impl Executor<'c, Database = Sqlite>, key: Key, value: Value) -> Result<bool, sqlx::Error> {
     write("insert into kv (k, v) values (?, ?) on conflict (k) do update set v = excluded.v", connection, key, value)
         .await
 }
@@ -88,14 +89,15 @@ pub async fn put(connection: &mut SqliteConnection, key: Key, value: Value) -> R
 ///
 /// # Cancel safety
 /// Cancel safe: it only reads.
-pub async fn get(connection: &mut SqliteConnection, key: Key) -> Result<Option<Value>, sqlx::Error> {
+pub async fn get<'c>(
+    connection: impl Executor<'c, Database = Sqlite>, key: Key) -> Result<Option<Value>, sqlx::Error> {
     let value: Option<i64> =
         sqlx::query_scalar("select v from kv where k = ?").bind(i64::from(key.0)).fetch_optional(connection).await?;
     Ok(value.and_then(|it| Value::try_from(it).ok()))
 }
 
-async fn insert(
-    connection: &mut SqliteConnection,
+async fn insert<'c>(
+    connection: impl Executor<'c, Database = Sqlite>,
     key: Key,
     value: Value,
     conflict: Conflict,
@@ -109,9 +111,9 @@ async fn insert(
     write(sql, connection, key, value).await
 }
 
-async fn write(
+async fn write<'c>(
     sql: &'static str,
-    connection: &mut SqliteConnection,
+    connection: impl Executor<'c, Database = Sqlite>,
     key: Key,
     value: Value,
 ) -> Result<bool, sqlx::Error> {
@@ -119,17 +121,17 @@ async fn write(
     Ok(done.rows_affected() > 0)
 }
 
-async fn delete(connection: &mut SqliteConnection, key: Key) -> Result<bool, sqlx::Error> {
+async fn delete<'c>(connection: impl Executor<'c, Database = Sqlite>, key: Key) -> Result<bool, sqlx::Error> {
     let done = sqlx::query("delete from kv where k = ?").bind(i64::from(key.0)).execute(connection).await?;
     Ok(done.rows_affected() > 0)
 }
 
-async fn scan(connection: &mut SqliteConnection) -> Result<Vec<(Key, Value)>, sqlx::Error> {
+async fn scan<'c>(connection: impl Executor<'c, Database = Sqlite>) -> Result<Vec<(Key, Value)>, sqlx::Error> {
     let rows = connection.fetch_all("select k, v from kv order by k").await?;
     Ok(rows.iter().map(row).collect())
 }
 
-async fn stream(connection: &mut SqliteConnection, limit: u8) -> Result<Vec<(Key, Value)>, sqlx::Error> {
+async fn stream<'c>(connection: impl Executor<'c, Database = Sqlite>, limit: u8) -> Result<Vec<(Key, Value)>, sqlx::Error> {
     let mut stream = connection.fetch("select k, v from kv order by k");
     let mut rows = Vec::new();
     while rows.len() < usize::from(limit) {
@@ -141,7 +143,7 @@ async fn stream(connection: &mut SqliteConnection, limit: u8) -> Result<Vec<(Key
     Ok(rows)
 }
 
-async fn inspect(connection: &mut SqliteConnection) -> Result<(bool, u32), sqlx::Error> {
+async fn inspect<'c>(connection: impl Executor<'c, Database = Sqlite>) -> Result<(bool, u32), sqlx::Error> {
     let sql = "select recursive_triggers, (select count(*) from temp.sqlite_schema) from pragma_recursive_triggers";
     let row = connection.fetch_one(sql).await?;
     Ok((row.get::<i64, _>(0) != 0, row.get::<u32, _>(1)))

@@ -21,7 +21,8 @@ use std::time::Duration;
 /// Lends connections.
 ///
 /// A lease that is dropped without [`give_back`](Source::give_back) is closed: whoever drops it by accident, in a
-/// cancelled future say, leaves nothing behind for anybody else.
+/// cancelled future say, leaves nothing behind for anybody else. The lease of a source that [has only
+/// one](Source::is_only) comes back unclean instead; only [`discard`](Source::discard) closes it.
 pub trait Source: Send + Sync + 'static {
     /// What is lent.
     type Connection: Connection;

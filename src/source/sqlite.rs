@@ -234,8 +234,8 @@ impl Source for SqliteSource {
         }
     }
 
-    fn discard(&self, lease: SqliteLease) {
-        drop(lease);
+    fn discard(&self, mut lease: SqliteLease) {
+        drop(lease.object.take().map(Object::take));
     }
 
     fn suspect_all(&self) {
@@ -295,7 +295,8 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// A connection while it is lent. Dropped, it is closed, and its place is free at once.
+/// A connection while it is lent. Dropped, it is closed, and its place is free at once; the only one to a database in
+/// memory comes back, to be cleaned before it is lent again.
 pub struct SqliteLease {
     object: Option<Object<Opener>>,
 }
@@ -316,8 +317,10 @@ impl DerefMut for SqliteLease {
 
 impl Drop for SqliteLease {
     fn drop(&mut self) {
-        if let Some(object) = self.object.take() {
-            drop(Object::take(object));
+        match self.object.take() {
+            Some(mut object) if object.only => object.unclean = true,
+            Some(object) => drop(Object::take(object)),
+            None => {}
         }
     }
 }
@@ -330,6 +333,8 @@ struct Pooled {
     idle_since: Duration,
     /// Its last borrower could not clean it.
     unclean: bool,
+    /// The database is in memory, and gone with it.
+    only: bool,
     /// Which file it has open, where the system can say.
     file: Option<FileId>,
 }
@@ -367,7 +372,7 @@ impl managed::Manager for Opener {
         let spread = self.lifetime_jitter * rand::random::<f64>();
         let lifetime = if self.options.memory { Duration::MAX } else { self.lifetime_max.mul_f64(1.0 - spread) };
         let file = if self.options.memory { None } else { FileId::of(self.options.connect.get_filename()) };
-        Ok(Pooled { connection, opened, lifetime, idle_since: opened, unclean: false, file })
+        Ok(Pooled { connection, opened, lifetime, idle_since: opened, unclean: false, only: self.options.memory, file })
     }
 
     async fn recycle(&self, pooled: &mut Pooled, _: &Metrics) -> RecycleResult<Failure> {

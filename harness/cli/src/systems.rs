@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use unstale_harness::chain::{Of, Subject};
-use unstale_harness::systems::{guarded::Guarded, sqlx_pool::SqlxPool};
+use unstale_harness::systems::{guarded::Guarded, sqlx_pool::SqlxPool, unstale::Unstale};
 use unstale_harness::zoo;
 
 use crate::args::Systems;
@@ -12,7 +12,9 @@ use crate::{CommandError, Status, output};
 pub fn all() -> Vec<(&'static dyn Subject, &'static str)> {
     static SQLX_POOL: Of<SqlxPool> = Of::new();
     static GUARDED: Of<Guarded> = Of::new();
+    static UNSTALE: Of<Unstale> = Of::new();
     let mut all: Vec<(&'static dyn Subject, &'static str)> = vec![
+        (&UNSTALE, "the library `unstale` over SQLite"),
         (&SQLX_POOL, "sqlx's own SqlitePool and Transaction, unmodified"),
         (&GUARDED, "a correct system, as small as can be; it must raise no alarm"),
     ];

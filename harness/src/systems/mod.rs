@@ -1,4 +1,5 @@
-//! Systems that come with the harness because they need nothing beyond sqlx.
+//! Systems that come with the harness.
 
 pub mod guarded;
 pub mod sqlx_pool;
+pub mod unstale;

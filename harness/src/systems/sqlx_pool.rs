@@ -81,7 +81,7 @@ async fn session(connection: &mut SqliteConnection, port: &mut Port) -> Option<C
                     return Some(Command::Close);
                 }
             }
-            command => statement(connection, &command, port).await,
+            command => statement(&mut *connection, &command, port).await,
         }
     }
     None
@@ -115,7 +115,7 @@ async fn serve(mut transaction: Transaction<'_, Sqlite>, port: &mut Port) -> Opt
                     return Some(Command::Close);
                 }
             }
-            command => statement(&mut transaction, &command, port).await,
+            command => statement(&mut *transaction, &command, port).await,
         }
     }
     None

@@ -168,7 +168,7 @@ impl Session {
 async fn use_retained(connection: &Connection, usage: StaleUse) -> Result<Reply, Failure> {
     let mut connection = connection.lock().await;
     Ok(match usage {
-        StaleUse::Get(key) => Reply::Value(get(&mut connection, key).await?),
-        StaleUse::Put(key, value) => Reply::Changed(put(&mut connection, key, value).await?),
+        StaleUse::Get(key) => Reply::Value(get(&mut *connection, key).await?),
+        StaleUse::Put(key, value) => Reply::Changed(put(&mut *connection, key, value).await?),
     })
 }

@@ -1,0 +1,179 @@
+//! `unstale`: the library under test, on SQLite.
+//!
+//! The actor is generic over the source, so that what runs on a real database also runs on a simulated one. It asks the
+//! library and keeps no state machine of its own.
+
+use std::time::Duration;
+
+use unstale::source::Source;
+use unstale::{Begin, Error, Handle, Locking, Policy, Scope, Sessions, SqliteOptions, SqliteSource};
+
+use crate::database::Database;
+use crate::history::{Class, Failure, Reply};
+use crate::plan::{BeginMode, Command, StaleUse, Storage};
+use crate::system::port::Ended;
+use crate::system::{Capabilities, Capability, Port, System};
+use crate::workload::{get, put, statement};
+
+/// A source on which the core workload's statements can be run through a handle.
+pub trait Served: Source + Sized {
+    /// Runs a single-statement command.
+    fn statement(handle: &Handle<Self>, command: &Command, port: &mut Port) -> impl Future<Output = ()>;
+
+    /// Uses a handle that may be stale.
+    fn stale(handle: &Handle<Self>, usage: StaleUse) -> impl Future<Output = Result<Reply, Failure>>;
+}
+
+/// One actor: a scope, and a handle that it may keep for too long.
+pub async fn actor<S: Served>(sessions: &Sessions<S>, mut port: Port) {
+    let mut scope: Option<Scope<S>> = None;
+    let mut retained: Option<Handle<S>> = None;
+    while let Some(command) = port.next().await {
+        match (&command, &scope) {
+            (Command::Open, None) => {
+                scope = port.run(async { sessions.open("actor").await.map_err(failure) }).await;
+            }
+            (Command::ClosePool, None) => {
+                sessions.close();
+                port.run(std::future::ready(Ok::<_, Failure>(()))).await;
+            }
+            (Command::Close, Some(_)) => {
+                if let Some(scope) = scope.take() {
+                    port.run(async { scope.end().await.map_err(failure) }).await;
+                }
+            }
+            (Command::Retain, Some(open)) => {
+                let handle = open.handle("whoever kept it");
+                if let Some(kept) = port.run(std::future::ready(Ok::<_, Failure>(handle))).await {
+                    retained = Some(kept);
+                }
+            }
+            (Command::Stale(usage), _) => {
+                if let Some(handle) = &retained {
+                    port.ask(S::stale(handle, *usage), Reply::clone).await;
+                }
+            }
+            (Command::Begin(mode), Some(scope)) => {
+                let begin = Begin { locking: locking(*mode), ..Begin::default() };
+                port.run(async { scope.begin_with(begin).await.map_err(failure) }).await;
+            }
+            (Command::Commit, Some(scope)) => {
+                port.run(async { scope.commit().await.map_err(failure) }).await;
+            }
+            (Command::Rollback | Command::Drop, Some(scope)) => {
+                port.run(async { scope.rollback().await.map_err(failure) }).await;
+            }
+            (command, Some(scope)) => S::statement(&scope.handle("actor"), command, &mut port).await,
+            (_, None) => {}
+        }
+        if let (Command::Commit | Command::Rollback | Command::Drop, Some(scope)) = (&command, &scope)
+            && port.last() == Ended::Cancelled
+        {
+            // An end that was cut off was not answered; a careful caller rolls back. What that answers is no news: whether a
+            // commit happened is unknown to the model as well.
+            let _ = scope.rollback().await;
+        }
+    }
+}
+
+/// The library over a SQLite file or an in-memory database.
+pub struct Unstale {
+    sessions: Sessions<SqliteSource>,
+}
+
+impl System for Unstale {
+    const NAME: &'static str = "unstale";
+
+    fn capabilities() -> Capabilities {
+        Capabilities::sqlite().with(Capability::Retention)
+    }
+
+    async fn start(database: &Database) -> Result<Self, Failure> {
+        let connect = database.connect_options();
+        let options = match database.storage() {
+            Storage::Memory => SqliteOptions::memory(connect),
+            _ => SqliteOptions::file(connect),
+        };
+        let connector = database.connector();
+        let options = options.on_open(move |connection| {
+            let connector = connector.clone();
+            Box::pin(async move { connector.observe(connection).await })
+        });
+        let source = SqliteSource::new(options, &policy(database.connections()));
+        let sessions = Sessions::new(source, policy(database.connections()));
+        Ok(Self { sessions: sessions.map_err(|it| Failure::new(Class::Mistake, it))? })
+    }
+
+    async fn actor(&self, port: Port) {
+        actor(&self.sessions, port).await;
+    }
+
+    async fn stop(&self) {
+        self.sessions.close();
+    }
+}
+
+/// The defaults, with the plan's number of connections.
+pub fn policy(connections: u8) -> Policy {
+    let mut policy = Policy::default();
+    policy.sessions_max = u32::from(connections);
+    // Longer than a plan: whoever waits for a connection waits for the plan's other actors.
+    policy.acquire_timeout = Duration::from_secs(30);
+    policy
+}
+
+impl Served for SqliteSource {
+    async fn statement(handle: &Handle<Self>, command: &Command, port: &mut Port) {
+        statement(handle, command, port).await;
+    }
+
+    async fn stale(handle: &Handle<Self>, usage: StaleUse) -> Result<Reply, Failure> {
+        Ok(match usage {
+            StaleUse::Get(key) => Reply::Value(get(handle, key).await?),
+            StaleUse::Put(key, value) => Reply::Changed(put(handle, key, value).await?),
+        })
+    }
+}
+
+fn locking(mode: BeginMode) -> Locking {
+    match mode {
+        BeginMode::Plain => Locking::Deferred,
+        BeginMode::Immediate => Locking::Immediate,
+        BeginMode::Exclusive => Locking::Exclusive,
+    }
+}
+
+/// What an error of the library means to the harness.
+pub fn failure(error: Error) -> Failure {
+    match error {
+        Error::Database { class, source } => match source.downcast::<sqlx::Error>() {
+            Ok(error) => (*error).into(),
+            Err(source) => Failure::new(of_class(class), source),
+        },
+        error => Failure::new(class(&error), &error),
+    }
+}
+
+/// What the library's own errors mean; the database's are classed by their codes.
+pub fn class(error: &Error) -> Class {
+    match error {
+        Error::Stale(_) => Class::Stale,
+        Error::Exhausted { .. } | Error::Unavailable { .. } => Class::Exhausted,
+        Error::TransactionLost { .. } | Error::NoTransaction { .. } | Error::RolledBack { .. } => Class::NoTransaction,
+        Error::SessionBusy { .. } => Class::Busy,
+        Error::SessionLost { .. } | Error::Closed => Class::Closed,
+        Error::CommitUnknown { .. } | Error::DatabaseLost { .. } => Class::Dead,
+        Error::Database { class, .. } => of_class(*class),
+        _ => Class::Mistake,
+    }
+}
+
+fn of_class(class: unstale::Class) -> Class {
+    match class {
+        unstale::Class::Dead | unstale::Class::Unknown => Class::Dead,
+        unstale::Class::NotUpYet => Class::Exhausted,
+        unstale::Class::TransactionLost => Class::NoTransaction,
+        unstale::Class::StatementLost => Class::Busy,
+        _ => Class::Mistake,
+    }
+}
