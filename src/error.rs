@@ -52,7 +52,9 @@ pub enum Error {
     },
 
     /// The transaction is over, and nothing of it is kept. Call `rollback()`; then begin again.
-    #[error("{operation}: the transaction of scope `{scope}` was lost ({why}); nothing of it is kept: roll back, then begin again")]
+    #[error(
+        "{operation}: the transaction of scope `{scope}` was lost ({why}); nothing of it is kept: roll back, then begin again"
+    )]
     TransactionLost {
         /// The call that was refused or failed.
         operation: &'static str,
@@ -71,7 +73,9 @@ pub enum Error {
 
     /// The commit was cut off, and nobody can say whether it happened. Do not repeat it blindly: look whether its effect is
     /// there.
-    #[error("whether the transaction of scope `{scope}` was committed is unknown ({why}): look whether its effect is there before repeating it")]
+    #[error(
+        "whether the transaction of scope `{scope}` was committed is unknown ({why}): look whether its effect is there before repeating it"
+    )]
     CommitUnknown {
         /// The scope.
         scope: Cow<'static, str>,
@@ -116,7 +120,9 @@ pub enum Error {
 
     /// A savepoint cannot be begun in a way of its own: locks, isolation and read-only belong to the outermost begin.
     /// Nothing was done.
-    #[error("a begin inside a transaction sets a savepoint, which has no locking, isolation or read-only of its own: use begin()")]
+    #[error(
+        "a begin inside a transaction sets a savepoint, which has no locking, isolation or read-only of its own: use begin()"
+    )]
     SavepointOptions,
 
     /// The statement would begin or end a transaction behind the scope's back. It was not run: use `begin()`, `commit()` and
@@ -129,7 +135,9 @@ pub enum Error {
 
     /// The statement would leave something on the only connection of an in-memory database, where every later scope
     /// would find it. It was not run: set it in the connect options.
-    #[error("`{keyword}` was not run: it would stay on the only connection of an in-memory database; set it in the connect options")]
+    #[error(
+        "`{keyword}` was not run: it would stay on the only connection of an in-memory database; set it in the connect options"
+    )]
     WouldLeaveResidue {
         /// Its first word.
         keyword: &'static str,

@@ -46,7 +46,9 @@ pub enum ListenerError {
     #[error("the listener panicked ({0}) and was removed; a listener must not panic")]
     Panicked(String),
     /// It took too long, and every session waited for it.
-    #[error("the listener took {took:?}, more than the {limit:?} of `listener_limit`, and was removed; hand the event to a channel instead")]
+    #[error(
+        "the listener took {took:?}, more than the {limit:?} of `listener_limit`, and was removed; hand the event to a channel instead"
+    )]
     Blocked {
         /// How long it took.
         took: Duration,
@@ -169,9 +171,12 @@ mod tests {
         let listeners = Arc::default();
         let count = Arc::new(AtomicU32::new(0));
         let seen = Arc::clone(&count);
-        let guard = Listeners::add(&listeners, Box::new(move |_| {
-            seen.fetch_add(1, Ordering::Relaxed);
-        }));
+        let guard = Listeners::add(
+            &listeners,
+            Box::new(move |_| {
+                seen.fetch_add(1, Ordering::Relaxed);
+            }),
+        );
         call(&listeners);
         call(&listeners);
         assert_eq!(count.load(Ordering::Relaxed), 2);
@@ -187,9 +192,12 @@ mod tests {
         let bad = Listeners::add(&listeners, Box::new(|_| panic!("no")));
         let count = Arc::new(AtomicU32::new(0));
         let seen = Arc::clone(&count);
-        let _good = Listeners::add(&listeners, Box::new(move |_| {
-            seen.fetch_add(1, Ordering::Relaxed);
-        }));
+        let _good = Listeners::add(
+            &listeners,
+            Box::new(move |_| {
+                seen.fetch_add(1, Ordering::Relaxed);
+            }),
+        );
         assert_eq!(call(&listeners), 1);
         assert_eq!(call(&listeners), 0);
         assert_eq!(count.load(Ordering::Relaxed), 2);

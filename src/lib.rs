@@ -1,4 +1,84 @@
 //! Sessions and scopes over sqlx in which a stale session cannot be used, and a broken one recovers where that is safe.
+//!
+//! # The problem
+//!
+//! Services hold repositories, repositories hold a database session. The session ends (a test fixture closes it, a
+//! request ends, a future is cancelled) and somebody still holds it. From then on the application answers "This Connection
+//! is closed"; or worse, it runs on a connection that belongs to somebody else by now: in autocommit, or inside a
+//! transaction that nobody ended.
+//!
+//! # The smallest use
+//!
+//! A [`Scope`] is one unit of work. Services hold a [`Handle`], which names the scope and borrows its session for each
+//! call; `&Handle` is a [`sqlx::Executor`], so queries are written as ever.
+//!
+//! ```
+//! use unstale::{Handle, Policy, SqliteOptions, SqliteSource};
+//!
+//! struct Accounts {
+//!     db: Handle<SqliteSource>,
+//! }
+//!
+//! impl Accounts {
+//!     async fn deposit(&self, account: i64, amount: i64) -> sqlx::Result<()> {
+//!         sqlx::query("update account set balance = balance + ? where id = ?")
+//!             .bind(amount)
+//!             .bind(account)
+//!             .execute(&self.db)
+//!             .await?;
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let sessions = SqliteOptions::from_url("sqlite::memory:")?.open(Policy::default()).await?;
+//! # let setup = sessions.scope("setup");
+//! # sqlx::raw_sql("create table account (id integer primary key, balance integer); insert into account values (1, 0)")
+//! #     .execute(&setup).await?;
+//! # setup.end().await?;
+//!
+//! let request = sessions.scope("request 17");
+//! let accounts = Accounts { db: request.handle("Accounts") };
+//! request.begin().await?;
+//! accounts.deposit(1, 100).await?;
+//! request.commit().await?;
+//! request.end().await?;
+//!
+//! // The request is over, and `accounts` is still held by somebody.
+//! let error = accounts.deposit(1, 5).await.expect_err("stale");
+//! assert!(matches!(unstale::Error::of(&error), Some(unstale::Error::Stale(_))));
+//! assert!(error.to_string().contains("the handle of `Accounts`"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # When it goes wrong
+//!
+//! | what happens | what the caller sees |
+//! | --- | --- |
+//! | a handle is used after its scope | [`Error::Stale`]: who holds it, since where, for which call |
+//! | the connection dies outside a transaction | that call's own error; the next call runs on a fresh session |
+//! | the connection dies inside a transaction | [`Error::TransactionLost`] until `rollback()`; never autocommit |
+//! | a statement ends the transaction by itself (`OR ROLLBACK`) | the same |
+//! | a call is cancelled | nothing; the next call first asks the database how it ended |
+//! | a commit is cancelled or cut off | [`Error::CommitUnknown`], or an honest `rollback()` where the database can say |
+//! | the database refuses a commit | [`Error::RolledBack`]; no transaction is left open |
+//! | `BEGIN` or `COMMIT` as plain SQL | [`Error::TransactionControl`]; it is not run |
+//! | an open row stream, and another call of the same task | [`Error::SessionBusy`] at once, not a deadlock |
+//! | a scope is dropped | it is rolled back; what is left on its connection reaches nobody |
+//!
+//! `commit()` answers `Ok` for *committed* alone, so that `?` cannot turn "rolled back" into success.
+//!
+//! # Where connections come from
+//!
+//! [`SqliteSource`] pools raw sqlx connections; [`AdoptedPool`] lends those of an existing `SqlitePool`. A [`source::Source`]
+//! of one's own is a seam for tests. Every limit is in [`Policy`]; what happened is in [`Sessions::health`], in
+//! [`Sessions::listen`], and goes to `tracing` and `metrics`.
+//!
+//! # What is not here
+//!
+//! A registry of services and a repository base. What a trigger or a SQL function leaves on a connection is not seen.
 
 mod call;
 mod error;

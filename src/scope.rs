@@ -374,12 +374,7 @@ impl<S: Source> Handle<S> {
 
 impl<S: Source> Clone for Handle<S> {
     fn clone(&self) -> Self {
-        Self {
-            cell: Arc::clone(&self.cell),
-            owner: self.owner.clone(),
-            obtained: self.obtained,
-            pinned: self.pinned,
-        }
+        Self { cell: Arc::clone(&self.cell), owner: self.owner.clone(), obtained: self.obtained, pinned: self.pinned }
     }
 }
 

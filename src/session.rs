@@ -236,7 +236,10 @@ impl<L> Session<L> {
             Happened::TransactionOver(_) => self.last_failure = Some(Class::TransactionLost),
             // Nothing of it is kept, so it may be tried again; after a commit nobody knows.
             Happened::GivenUp { .. } => {
-                let commit = matches!(before, State::Calling { call: Call::Commit, .. } | State::Doubt { call: Call::Commit, .. });
+                let commit = matches!(
+                    before,
+                    State::Calling { call: Call::Commit, .. } | State::Doubt { call: Call::Commit, .. }
+                );
                 self.last_failure = Some(if commit { Class::Unknown } else { Class::TransactionLost });
             }
             _ => {}

@@ -113,11 +113,7 @@ impl<S: Source> Sessions<S> {
     /// Cancel safe: a dropped future rolls back, unless it was cut off in its commit; then it is as with
     /// [`Scope::commit`].
     #[track_caller]
-    pub fn run<T, E, W>(
-        &self,
-        name: &'static str,
-        work: W,
-    ) -> impl Future<Output = Result<T, E>> + use<T, E, W, S>
+    pub fn run<T, E, W>(&self, name: &'static str, work: W) -> impl Future<Output = Result<T, E>> + use<T, E, W, S>
     where
         W: AsyncFn(&Scope<S>) -> Result<T, E>,
         E: From<Error>,
@@ -362,7 +358,9 @@ impl<S: Source> Inner<S> {
         let only = self.source.is_only();
         let limit = self.policy.probe_timeout;
         let open = match session.lease_mut() {
-            Some(lease) if S::Connection::ORDERED => self.within(limit, settle(&mut **lease, call, depth, self.policy.attempts_max)).await,
+            Some(lease) if S::Connection::ORDERED => {
+                self.within(limit, settle(&mut **lease, call, depth, self.policy.attempts_max)).await
+            }
             _ => None,
         };
         match open {
@@ -427,11 +425,7 @@ pub(crate) async fn in_transaction<C: Connection>(connection: &mut C, attempts: 
 }
 
 /// Undoes something, again if that was interrupted: for what may be repeated without harm.
-pub(crate) async fn control<C: Connection>(
-    connection: &mut C,
-    control: Control,
-    attempts: u32,
-) -> Result<(), Failure> {
+pub(crate) async fn control<C: Connection>(connection: &mut C, control: Control, attempts: u32) -> Result<(), Failure> {
     let mut answer = connection.control(control).await;
     for _ in 1..attempts {
         match answer {

@@ -19,8 +19,8 @@ const CONTROL: [&str; 8] = ["begin", "commit", "end", "rollback", "savepoint", "
 
 /// Statements that work on data or on the schema, and leave nothing on the connection.
 const PLAIN: [&str; 17] = [
-    "select", "insert", "update", "delete", "replace", "with", "values", "explain", "create", "drop", "alter", "analyze",
-    "reindex", "vacuum", "merge", "truncate", "table",
+    "select", "insert", "update", "delete", "replace", "with", "values", "explain", "create", "drop", "alter",
+    "analyze", "reindex", "vacuum", "merge", "truncate", "table",
 ];
 
 /// The pragmas that only answer, whatever is in their parentheses.
@@ -147,12 +147,8 @@ fn end_of_statement(sql: &str) -> Option<usize> {
             b';' => return Some(at),
             quote @ (b'\'' | b'"' | b'`') => 2 + rest[1..].iter().position(|it| *it == quote).unwrap_or(rest.len()),
             b'[' => 1 + rest.iter().position(|it| *it == b']').unwrap_or(rest.len()),
-            b'-' if rest.starts_with(b"--") => {
-                1 + rest.iter().position(|it| *it == b'\n').unwrap_or(rest.len())
-            }
-            b'/' if rest.starts_with(b"/*") => {
-                2 + rest.windows(2).position(|it| it == b"*/").unwrap_or(rest.len())
-            }
+            b'-' if rest.starts_with(b"--") => 1 + rest.iter().position(|it| *it == b'\n').unwrap_or(rest.len()),
+            b'/' if rest.starts_with(b"/*") => 2 + rest.windows(2).position(|it| it == b"*/").unwrap_or(rest.len()),
             b'$' => dollar_quoted(rest),
             _ => 1,
         };

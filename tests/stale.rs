@@ -44,7 +44,8 @@ async fn end_waits_for_a_call_in_flight_and_a_call_behind_it_is_stale() {
     let fresh = Fresh::new().await;
     let scope = fresh.sessions.scope("request");
     let handle = scope.handle("service");
-    let slow = "with recursive c (x) as (values (1) union all select x + 1 from c where x < 200000) select count(*) from c";
+    let slow =
+        "with recursive c (x) as (values (1) union all select x + 1 from c where x < 200000) select count(*) from c";
     let running = {
         let handle = handle.clone();
         tokio::spawn(async move { sqlx::query(slow).fetch_one(&handle).await.map(drop) })

@@ -191,7 +191,10 @@ async fn run_tries_a_whole_transaction_again_after_a_lock() {
 async fn run_can_be_spawned() {
     let fresh = Fresh::new().await;
     let sessions = fresh.sessions.clone();
-    let task = tokio::spawn(async move { sessions.run("work", async |scope| put(scope, 1, 1).await.map_err(Failed::from)).await });
+    let task =
+        tokio::spawn(
+            async move { sessions.run("work", async |scope| put(scope, 1, 1).await.map_err(Failed::from)).await },
+        );
     task.await.expect("no panic").expect("committed");
     assert_eq!(fresh.rows().await, [(1, 1)]);
 }

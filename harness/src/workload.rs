@@ -77,7 +77,10 @@ pub fn begin_statement(mode: BeginMode) -> Option<&'static str> {
 /// # Cancel safety
 /// As sqlx's `execute`: the statement may have been done.
 pub async fn put<'c>(
-    connection: impl Executor<'c, Database = Sqlite>, key: Key, value: Value) -> Result<bool, sqlx::Error> {
+    connection: impl Executor<'c, Database = Sqlite>,
+    key: Key,
+    value: Value,
+) -> Result<bool, sqlx::Error> {
     write("insert into kv (k, v) values (?, ?) on conflict (k) do update set v = excluded.v", connection, key, value)
         .await
 }
@@ -89,8 +92,7 @@ pub async fn put<'c>(
 ///
 /// # Cancel safety
 /// Cancel safe: it only reads.
-pub async fn get<'c>(
-    connection: impl Executor<'c, Database = Sqlite>, key: Key) -> Result<Option<Value>, sqlx::Error> {
+pub async fn get<'c>(connection: impl Executor<'c, Database = Sqlite>, key: Key) -> Result<Option<Value>, sqlx::Error> {
     let value: Option<i64> =
         sqlx::query_scalar("select v from kv where k = ?").bind(i64::from(key.0)).fetch_optional(connection).await?;
     Ok(value.and_then(|it| Value::try_from(it).ok()))
@@ -131,7 +133,10 @@ async fn scan<'c>(connection: impl Executor<'c, Database = Sqlite>) -> Result<Ve
     Ok(rows.iter().map(row).collect())
 }
 
-async fn stream<'c>(connection: impl Executor<'c, Database = Sqlite>, limit: u8) -> Result<Vec<(Key, Value)>, sqlx::Error> {
+async fn stream<'c>(
+    connection: impl Executor<'c, Database = Sqlite>,
+    limit: u8,
+) -> Result<Vec<(Key, Value)>, sqlx::Error> {
     let mut stream = connection.fetch("select k, v from kv order by k");
     let mut rows = Vec::new();
     while rows.len() < usize::from(limit) {

@@ -38,7 +38,9 @@ impl Source for AdoptedPool {
         let mut lease = AdoptedLease { connection: Some(connection) };
         match lease.in_transaction().await {
             // Somebody who used the pool beside us left it: whose it is cannot be known, so the connection is closed.
-            Ok(true) => Err(AcquireError::Connect(Failure::new(Class::NotUpYet, "its last borrower left a transaction"))),
+            Ok(true) => {
+                Err(AcquireError::Connect(Failure::new(Class::NotUpYet, "its last borrower left a transaction")))
+            }
             Ok(false) => Ok(Lent { lease, condition: Condition::Good }),
             Err(failure) => Err(AcquireError::Connect(failure)),
         }

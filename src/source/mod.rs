@@ -2,7 +2,7 @@
 //!
 //! Owns the traits. Above them nothing is spawned, no clock is read and no random number drawn but through a
 //! [`Source`], so that the real library also runs over a simulated database in virtual time. What a connection is
-//! *for* is not known here: transactions and their states belong to [`crate::session`].
+//! *for* is not known here: transactions and their states belong to the session.
 
 pub mod adopted;
 pub mod sqlite;

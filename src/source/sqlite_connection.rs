@@ -1,6 +1,6 @@
 //! What the library says to a SQLite connection, and what its errors mean.
 
-use sqlx::{Executor, Sqlite, SqlSafeStr, SqliteConnection};
+use sqlx::{Executor, SqlSafeStr, Sqlite, SqliteConnection};
 
 use super::{Begin, Class, Connection, Control, Failure, Locking, SqlxConnection};
 

@@ -20,14 +20,21 @@ impl Fresh {
     }
 
     pub async fn with(policy: Policy) -> Self {
+        Self::in_mode(policy, "pragma journal_mode = wal").await
+    }
+
+    /// With a rollback journal: each transaction reads the file's header, so damage to the file is noticed.
+    pub async fn without_wal(policy: Policy) -> Self {
+        Self::in_mode(policy, "pragma journal_mode = delete").await
+    }
+
+    async fn in_mode(policy: Policy, mode: &'static str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = format!("sqlite://{}?mode=rwc", folder.path().join("db").display());
-        let options = SqliteOptions::from_url(&url).expect("a URL").on_open(|connection| {
+        let options = SqliteOptions::from_url(&url).expect("a URL").on_open(move |connection| {
             Box::pin(async move {
-                sqlx::raw_sql("pragma journal_mode = wal; pragma busy_timeout = 0; pragma foreign_keys = on")
-                    .execute(connection)
-                    .await
-                    .map(drop)
+                sqlx::raw_sql(mode).execute(&mut *connection).await?;
+                sqlx::raw_sql("pragma busy_timeout = 0; pragma foreign_keys = on").execute(connection).await.map(drop)
             })
         });
         let sessions = options.open(policy).await.expect("a database");

@@ -18,13 +18,22 @@ use crate::workload::{get, put, statement};
 /// A source on which the core workload's statements can be run through a handle.
 pub trait Served: Source + Sized {
     /// Runs a single-statement command.
+    ///
+    /// # Cancel safety
+    /// Cancels of the plan land inside; the session is as the library leaves it.
     fn statement(handle: &Handle<Self>, command: &Command, port: &mut Port) -> impl Future<Output = ()>;
 
     /// Uses a handle that may be stale.
+    ///
+    /// # Cancel safety
+    /// As [`Served::statement`].
     fn stale(handle: &Handle<Self>, usage: StaleUse) -> impl Future<Output = Result<Reply, Failure>>;
 }
 
 /// One actor: a scope, and a handle that it may keep for too long.
+///
+/// # Cancel safety
+/// Dropped, it drops its scope.
 pub async fn actor<S: Served>(sessions: &Sessions<S>, mut port: Port) {
     let mut scope: Option<Scope<S>> = None;
     let mut retained: Option<Handle<S>> = None;
