@@ -6,6 +6,10 @@
 //! Pending is not blocked. A command whose future waits is given [`Limits::grace`] to be woken; after that it counts as
 //! blocked (recorded), and the schedule goes on. A blocked actor resumes at the next turn after it was woken; turns that
 //! it missed are made up at the end of the schedule. Every wait has a bound in [`Limits`].
+//!
+//! The first command that hangs ends the plan: that it hangs is a violation already, nothing later could count, and those
+//! who are left would only wait for it. They are given up and nobody observes; the rows are still read if they can be,
+//! since they may show an earlier violation.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -21,8 +25,13 @@ use crate::database::Database;
 use crate::history::{History, Outcome, Recorder, What};
 use crate::model::observers;
 use crate::plan::{Actor, ActorId, Command, Fault, Gate, Plan, Turn};
+use crate::stillness::{LOOK, Stillness, tasks_alive, unless_endless, unless_still};
 use crate::system::System;
 use crate::system::port::Seat;
+
+/// Between two looks at what ends within a round trip to a driver's thread: turning in a circle would take the processor
+/// from that thread.
+const NAP: Duration = Duration::from_micros(20);
 
 /// The bounds of every wait.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +40,9 @@ pub struct Limits {
     pub grace: Duration,
     /// How long a command may wait when nobody is left that could let it go on; then it hangs.
     pub hang: Duration,
+    /// How many looks, at least a millisecond apart, must have found that nothing moves before a wait is taken to have no
+    /// end.
+    pub still: u32,
     /// How long the system's own tasks may take after a step.
     pub settle: Duration,
     /// How long the database must have been silent after something was dropped.
@@ -42,6 +54,7 @@ impl Default for Limits {
         Self {
             grace: Duration::from_millis(10),
             hang: Duration::from_millis(500),
+            still: 15,
             settle: Duration::from_millis(100),
             quiet: Duration::from_micros(200),
         }
@@ -71,21 +84,27 @@ pub async fn execute<S: System>(plan: &Plan, limits: &Limits) -> History {
     };
     let mut stage = Stage { system: &system, database: &database, recorder: &recorder, limits, tasks: tasks_alive() };
 
-    stage.perform(&plan.actors, 0, &plan.schedule.0).await;
+    let mut hung = stage.perform(&plan.actors, 0, &plan.schedule.0).await;
     recorder.set_current(None);
     recorder.record(What::PlanOver);
-    let observers = observers(plan, S::capabilities());
-    let turns = in_rounds(&observers, plan.actors.len());
-    stage.perform(&observers, plan.actors.len(), &turns).await;
-
-    recorder.set_current(None);
-    let stopped = tokio::time::timeout(limits.hang, system.stop()).await;
-    stage.settle(true).await;
-    stage.wait_disconnected().await;
-    recorder.record(if stopped.is_ok() { What::Stopped } else { What::StopHung });
-    match database.final_state().await {
-        Ok(rows) => recorder.record(What::FinalState(rows)),
-        Err(error) => recorder.record(What::HarnessFault(error.to_string())),
+    if !hung {
+        let observers = observers(plan, S::capabilities());
+        let turns = in_rounds(&observers, plan.actors.len());
+        hung = stage.perform(&observers, plan.actors.len(), &turns).await;
+        recorder.set_current(None);
+    }
+    if !hung {
+        let stopped = unless_endless(system.stop(), &recorder, limits).await;
+        stage.settle(true).await;
+        stage.wait_disconnected().await;
+        recorder.record(if stopped.is_some() { What::Stopped } else { What::StopHung });
+    }
+    // What the system still holds may keep a shared cache locked.
+    drop(system);
+    match unless_still(database.final_state(), &recorder, limits).await {
+        Some(Ok(rows)) => recorder.record(What::FinalState(rows)),
+        Some(Err(error)) => recorder.record(What::HarnessFault(error.to_string())),
+        None => recorder.record(What::HarnessFault("the rows stay locked after the system has stopped".into())),
     }
     recorder.finish()
 }
@@ -135,8 +154,8 @@ enum Stop {
 }
 
 impl<'a, S: System> Stage<'a, S> {
-    /// Runs these actors along the schedule and to their ends.
-    async fn perform(&mut self, actors: &[Actor], first: usize, turns: &[Turn]) {
+    /// Runs these actors along the schedule and to their ends; whether one of them hung.
+    async fn perform(&mut self, actors: &[Actor], first: usize, turns: &[Turn]) -> bool {
         let mut cast: Vec<_> = actors.iter().enumerate().map(|(at, it)| self.performer(first + at, it)).collect();
         for performer in &mut cast {
             self.advance(performer, Gate::Boundary).await;
@@ -146,7 +165,7 @@ impl<'a, S: System> Stage<'a, S> {
             let performer = &mut cast[turn.actor.index() - first];
             self.take_turn(performer, turn.until).await;
         }
-        self.finish(&mut cast).await;
+        self.finish(&mut cast).await
     }
 
     fn performer(&self, at: usize, actor: &Actor) -> Performer<'a> {
@@ -256,10 +275,12 @@ impl<'a, S: System> Stage<'a, S> {
         }
     }
 
-    /// Makes up missed turns, ends every actor, and gives up those that hang.
-    async fn finish(&mut self, cast: &mut [Performer<'_>]) {
+    /// Makes up missed turns and ends every actor. If one hangs, all are given up, and it answers true.
+    async fn finish(&mut self, cast: &mut [Performer<'_>]) -> bool {
         let mut queue: VecDeque<usize> = (0..cast.len()).collect();
         let mut idle = 0;
+        // One for all waits in a row: somebody who is woken again and again and never gets on hangs as well.
+        let mut stillness = Stillness::new(self.recorder, self.limits);
         while let Some(at) = queue.pop_front() {
             self.resume_woken(cast).await;
             let performer = &mut cast[at];
@@ -271,7 +292,10 @@ impl<'a, S: System> Stage<'a, S> {
                 queue.push_back(at);
                 idle += 1;
                 if idle > queue.len() {
-                    self.await_any(cast).await;
+                    if !await_any(cast, &mut stillness).await {
+                        self.give_up(cast).await;
+                        return true;
+                    }
                     idle = 0;
                 }
                 continue;
@@ -285,37 +309,32 @@ impl<'a, S: System> Stage<'a, S> {
                 self.advance(performer, Gate::Boundary).await;
             }
             queue.push_back(at);
+            stillness = Stillness::new(self.recorder, self.limits);
         }
+        false
     }
 
-    /// Everybody who is left is blocked: waits until one is woken; if none is, the first of them hangs.
-    async fn await_any(&mut self, cast: &mut [Performer<'_>]) {
-        let until = Instant::now() + self.limits.hang;
-        while Instant::now() < until {
-            if cast.iter().any(|it| it.blocked.get() && it.alarm.rang()) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        if let Some(performer) = cast.iter_mut().find(|it| it.blocked.get() && it.future.is_some()) {
+    /// The first who is blocked hangs. The others are dropped with it: they could only wait as well.
+    async fn give_up(&mut self, cast: &mut [Performer<'_>]) {
+        let mut what = What::Hung;
+        for performer in cast.iter_mut().filter(|it| it.future.is_some()) {
             self.recorder.set_current(performer.seat.step().map(|(by, _)| by));
-            self.discard(performer, What::Hung);
-            performer.blocked.set(false);
-            self.settle(true).await;
+            self.discard(performer, std::mem::replace(&mut what, What::Ended));
         }
     }
 
     /// Waits until the system's own tasks have ended and, after something was dropped, until the database is silent.
     async fn settle(&mut self, dropped: bool) {
         let until = Instant::now() + self.limits.settle;
+        let mut stillness = Stillness::new(self.recorder, self.limits);
         while tasks_alive() > self.tasks {
-            if Instant::now() > until {
+            if stillness.is_still() || Instant::now() > until {
                 // A task that stays is the system's own; it is not waited for again.
                 self.tasks = tasks_alive();
                 break;
             }
             tokio::task::yield_now().await;
-            std::thread::yield_now();
+            std::thread::sleep(NAP);
         }
         if dropped {
             self.settle_quietly(until).await;
@@ -338,9 +357,20 @@ impl<'a, S: System> Stage<'a, S> {
         let until = Instant::now() + self.limits.settle;
         while self.recorder.connections_open() > 0 && Instant::now() < until {
             tokio::task::yield_now().await;
-            std::thread::sleep(Duration::from_micros(50));
+            std::thread::sleep(NAP);
         }
     }
+}
+
+/// Everybody who is left is blocked: waits until one is woken; false if none ever will be.
+async fn await_any(cast: &[Performer<'_>], stillness: &mut Stillness<'_>) -> bool {
+    while !cast.iter().any(|it| it.blocked.get() && it.alarm.rang()) {
+        if stillness.is_endless().await {
+            return false;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    true
 }
 
 impl Performer<'_> {
@@ -389,10 +419,6 @@ impl Alarm {
     fn rang(&self) -> bool {
         self.rang.load(Ordering::Acquire)
     }
-}
-
-fn tasks_alive() -> usize {
-    tokio::runtime::Handle::current().metrics().num_alive_tasks()
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -61,7 +61,7 @@ pub enum What {
     Skipped,
     /// The command waits for something that another actor holds.
     Blocked,
-    /// The actor's function returned; whatever it held is dropped.
+    /// The actor's function returned, or was given up after another one hung; whatever it held is dropped.
     Ended,
     /// The actor's function panicked.
     Panicked(String),
@@ -320,6 +320,8 @@ pub struct Recorder {
 #[derive(Default)]
 struct Shared {
     log: Mutex<Log>,
+    /// Counts everything that happens, the steps of statements too; lets the executor see that nothing moves any more.
+    pulse: AtomicU64,
     /// Counts the commands; lets a hook see without a lock that it has reported for this one already.
     stamp: AtomicU64,
     /// Whether the running command's statements are to be interrupted, or their commits refused.
@@ -340,6 +342,7 @@ struct Log {
 impl Recorder {
     /// Appends an event that belongs to the running command.
     pub fn record(&self, what: What) {
+        self.beat();
         let mut log = self.log();
         let by = log.current;
         log.history.events.push(Event { by, what });
@@ -348,6 +351,7 @@ impl Recorder {
     /// Appends what a connection did: it belongs to the running command, or to the unfinished one that the
     /// connection works for.
     pub fn record_evidence(&self, connection: ConnectionId, what: What) {
+        self.beat();
         let mut log = self.log();
         let by = log.bound.get(&connection).copied().or(log.current);
         log.history.events.push(Event { by, what });
@@ -355,6 +359,7 @@ impl Recorder {
 
     /// Appends an event that belongs to this command.
     pub fn record_for(&self, by: By, what: What) {
+        self.beat();
         let mut log = self.log();
         log.bound.retain(|_, it| *it != by);
         log.history.events.push(Event { by: Some(by), what });
@@ -382,6 +387,16 @@ impl Recorder {
     /// The number of the running command; a new one for each call of [`Recorder::set_current`].
     pub fn stamp(&self) -> u64 {
         self.shared.stamp.load(Ordering::Acquire)
+    }
+
+    /// Something moved: a statement has come one step further.
+    pub(crate) fn beat(&self) {
+        self.shared.pulse.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Changes whenever something moves.
+    pub(crate) fn pulse(&self) -> u64 {
+        self.shared.pulse.load(Ordering::Relaxed)
     }
 
     /// How many events there are.
@@ -428,6 +443,7 @@ impl Recorder {
 
     /// A connection was opened: labels it.
     pub fn connected(&self) -> ConnectionId {
+        self.beat();
         let mut log = self.log();
         log.connections += 1;
         log.open += 1;
@@ -439,6 +455,7 @@ impl Recorder {
 
     /// A connection was closed.
     pub fn disconnected(&self, connection: ConnectionId) {
+        self.beat();
         let mut log = self.log();
         log.open -= 1;
         let by = log.current;

@@ -139,7 +139,7 @@ pub fn no_hang(view: &View<'_>) -> Checked {
     let mut checked = Checked { evaluated: 1, ..Checked::default() };
     for (at, event) in view.history.events.iter().enumerate() {
         let observed = match event.what {
-            What::Hung if !event.by.is_some_and(|by| is_observers_open(view, by)) => "it waits for ever".to_owned(),
+            What::Hung if !event.by.is_some_and(|by| is_leak(view, by)) => "it waits for ever".to_owned(),
             What::StopHung => "the system does not stop".to_owned(),
             _ => continue,
         };
@@ -148,9 +148,11 @@ pub fn no_hang(view: &View<'_>) -> Checked {
     checked
 }
 
-/// An observer that waits for a connection is a leak, not a hang.
-fn is_observers_open(view: &View<'_>, by: By) -> bool {
-    view.history.is_observer(by.actor) && view.spans.get(&by).is_some_and(|it| it.step.command == Command::Open)
+/// An observer that waits for a connection is a leak, not a hang; but not after the pool was closed: then it has none to give.
+fn is_leak(view: &View<'_>, by: By) -> bool {
+    view.pool_closed.is_none()
+        && view.history.is_observer(by.actor)
+        && view.spans.get(&by).is_some_and(|it| it.step.command == Command::Open)
 }
 
 fn hung(view: &View<'_>, by: By) -> Option<usize> {

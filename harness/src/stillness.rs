@@ -1,0 +1,130 @@
+//! Stillness: whether anything still moves that could let a waiting command go on.
+//!
+//! A wait without an end cannot be told from a long one by waiting, but by looking: no event, no step of a statement in
+//! the database, no task of the system that came or went. When nothing has moved for [`Limits::still`] looks, the runtime's
+//! clock is brought forward by the whole of [`Limits::hang`], so that every timer of the system that would have fired by
+//! then fires now. If nothing moves after that either, the wait has no end that anybody here would live to see.
+//!
+//! Looks are counted and not milliseconds: on a machine so busy that the driver's threads do not run, the one that looks
+//! does not run either. It does not see threads of a system that neither touch the database nor wake anybody.
+
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+use crate::execute::Limits;
+use crate::history::Recorder;
+
+/// The least time between two looks.
+pub(crate) const LOOK: Duration = Duration::from_millis(1);
+
+/// Watches while somebody waits.
+pub(crate) struct Stillness<'a> {
+    recorder: &'a Recorder,
+    limits: &'a Limits,
+    seen: (u64, usize),
+    looked: Instant,
+    looks: u32,
+    brought_forward: bool,
+    until: Instant,
+}
+
+impl<'a> Stillness<'a> {
+    /// Starts to watch; the wait is given up after [`Limits::hang`] even if something moves all the time.
+    pub(crate) fn new(recorder: &'a Recorder, limits: &'a Limits) -> Self {
+        let (seen, now) = (signs(recorder), Instant::now());
+        Self { recorder, limits, seen, looked: now, looks: 0, brought_forward: false, until: now + limits.hang }
+    }
+
+    /// Looks, if it is time to; whether the wait is to be given up.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: the runtime's clock could be left standing.
+    pub(crate) async fn is_endless(&mut self) -> bool {
+        if Instant::now() > self.until {
+            return true;
+        }
+        if !self.is_still() {
+            return false;
+        }
+        if self.brought_forward {
+            return true;
+        }
+        // Another kind of runtime keeps its own time: there the whole limit is waited for.
+        if Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread {
+            return false;
+        }
+        self.brought_forward = true;
+        self.looks = 0;
+        tokio::time::pause();
+        tokio::time::advance(self.limits.hang).await;
+        tokio::time::resume();
+        false
+    }
+
+    /// Looks, if it is time to; whether nothing has moved for so many looks that it is not worth waiting for more.
+    pub(crate) fn is_still(&mut self) -> bool {
+        if self.looked.elapsed() < LOOK {
+            return false;
+        }
+        self.looked = Instant::now();
+        let now = signs(self.recorder);
+        if now != self.seen {
+            (self.seen, self.looks) = (now, 0);
+            return false;
+        }
+        self.looks += 1;
+        self.looks >= self.limits.still
+    }
+}
+
+fn signs(recorder: &Recorder) -> (u64, usize) {
+    (recorder.pulse(), tasks_alive())
+}
+
+/// How many tasks the runtime has.
+pub(crate) fn tasks_alive() -> usize {
+    Handle::current().metrics().num_alive_tasks()
+}
+
+/// Runs the harness's own wait, which no timer of the system can end; none if nothing moves any more.
+///
+/// # Cancel safety
+/// As the future.
+pub(crate) async fn unless_still<T>(
+    future: impl Future<Output = T>,
+    recorder: &Recorder,
+    limits: &Limits,
+) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    let mut stillness = Stillness::new(recorder, limits);
+    loop {
+        if let Ok(output) = tokio::time::timeout(LOOK, future.as_mut()).await {
+            return Some(output);
+        }
+        if stillness.is_still() {
+            return None;
+        }
+    }
+}
+
+/// Runs the future to its end; none if it has none.
+///
+/// # Cancel safety
+/// Not cancel safe, as [`Stillness::is_endless`].
+pub(crate) async fn unless_endless<T>(
+    future: impl Future<Output = T>,
+    recorder: &Recorder,
+    limits: &Limits,
+) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    let mut stillness = Stillness::new(recorder, limits);
+    loop {
+        if let Ok(output) = tokio::time::timeout(LOOK, future.as_mut()).await {
+            return Some(output);
+        }
+        if stillness.is_endless().await {
+            return None;
+        }
+    }
+}
