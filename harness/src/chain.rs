@@ -1,19 +1,17 @@
 //! The chain: plan → history → verdict, composed in one place.
 //!
-//! Properties, scenarios, replay, the command, the shrinker and the benches all go through [`Chain::run`]. Owns the
-//! runtime that a plan runs on, and the boundary to a system that blocks its thread for ever.
+//! Properties, scenarios, replay, the command, the shrinker and the benches all go through [`Chain::run`]. The thread and
+//! the runtime that a plan runs on are [`crate::worker`]'s.
 
-use std::cell::RefCell;
 use std::marker::PhantomData;
 
-use tokio::runtime::{Builder, Runtime};
-
-use crate::execute::{Limits, execute};
+use crate::execute::Limits;
 use crate::history::{History, Outcome, What};
 use crate::model::{Inadmissible, admissible};
 use crate::oracle::{Invariant, Judgement, Oracle, Verdict, Violation};
 use crate::plan::Plan;
 use crate::system::{Capabilities, Extension, System};
+use crate::worker::watched;
 
 /// A system, with its type forgotten.
 pub trait Subject: Send + Sync {
@@ -26,7 +24,7 @@ pub trait Subject: Send + Sync {
     /// Its further commands.
     fn extension(&self) -> Option<&'static dyn Extension>;
 
-    /// Runs a plan on this thread.
+    /// Runs a plan to its end, or until its thread has to be given up.
     fn execute(&self, plan: &Plan, limits: &Limits) -> History;
 }
 
@@ -46,11 +44,6 @@ impl<S> Default for Of<S> {
     }
 }
 
-thread_local! {
-    /// One runtime for the plans of a thread; a plan that leaves tasks behind takes it down with it.
-    static RUNTIME: RefCell<Option<Runtime>> = const { RefCell::new(None) };
-}
-
 impl<S: System> Subject for Of<S> {
     fn name(&self) -> &'static str {
         S::NAME
@@ -65,24 +58,8 @@ impl<S: System> Subject for Of<S> {
     }
 
     fn execute(&self, plan: &Plan, limits: &Limits) -> History {
-        let taken = RUNTIME.with_borrow_mut(Option::take);
-        let runtime = match taken.map_or_else(|| Builder::new_current_thread().enable_all().build(), Ok) {
-            Ok(runtime) => runtime,
-            Err(error) => return harness_fault(format!("no runtime: {error}")),
-        };
-        let history = runtime.block_on(execute::<S>(plan, limits));
-        if runtime.metrics().num_alive_tasks() == 0 {
-            RUNTIME.with_borrow_mut(|it| *it = Some(runtime));
-        } else {
-            runtime.shutdown_background();
-        }
-        history
+        watched::<S>(plan, limits)
     }
-}
-
-fn harness_fault(why: String) -> History {
-    let events = vec![crate::history::Event { by: None, what: What::HarnessFault(why) }];
-    History { events, planned: 0 }
 }
 
 /// A subject, an oracle and the bounds of every wait.

@@ -43,6 +43,10 @@ pub struct Limits {
     /// How many looks, at least a millisecond apart, must have found that nothing moves before a wait is taken to have no
     /// end.
     pub still: u32,
+    /// How many looks, at least ten milliseconds apart, must have found that neither the scheduler nor the database moves
+    /// before the thread of a plan is given up: the system blocks it. Ten times as many if the database moves, and while
+    /// the system starts.
+    pub motionless: u32,
     /// How long the system's own tasks may take after a step.
     pub settle: Duration,
     /// How long the database must have been silent after something was dropped.
@@ -55,18 +59,18 @@ impl Default for Limits {
             grace: Duration::from_millis(10),
             hang: Duration::from_millis(500),
             still: 15,
+            motionless: 100,
             settle: Duration::from_millis(100),
             quiet: Duration::from_micros(200),
         }
     }
 }
 
-/// Runs the plan on a fresh database.
+/// Runs the plan on a fresh database. Whoever watches from another thread sees in the recorder how far it has come.
 ///
 /// # Cancel safety
 /// Cancel safe: the actors, the system and the database go with the future.
-pub async fn execute<S: System>(plan: &Plan, limits: &Limits) -> History {
-    let recorder = Recorder::default();
+pub async fn execute<S: System>(plan: &Plan, limits: &Limits, recorder: &Recorder) -> History {
     recorder.set_planned(plan.actors.len());
     let database = match Database::create(plan.storage, plan.connections, recorder.clone()).await {
         Ok(database) => database,
@@ -82,7 +86,7 @@ pub async fn execute<S: System>(plan: &Plan, limits: &Limits) -> History {
             return recorder.finish();
         }
     };
-    let mut stage = Stage { system: &system, database: &database, recorder: &recorder, limits, tasks: tasks_alive() };
+    let mut stage = Stage { system: &system, database: &database, recorder, limits, tasks: tasks_alive() };
 
     let mut hung = stage.perform(&plan.actors, 0, &plan.schedule.0).await;
     recorder.set_current(None);
@@ -94,14 +98,14 @@ pub async fn execute<S: System>(plan: &Plan, limits: &Limits) -> History {
         recorder.set_current(None);
     }
     if !hung {
-        let stopped = unless_endless(system.stop(), &recorder, limits).await;
+        let stopped = unless_endless(system.stop(), recorder, limits).await;
         stage.settle(true).await;
         stage.wait_disconnected().await;
         recorder.record(if stopped.is_some() { What::Stopped } else { What::StopHung });
     }
     // What the system still holds may keep a shared cache locked.
     drop(system);
-    match unless_still(database.final_state(), &recorder, limits).await {
+    match unless_still(database.final_state(), recorder, limits).await {
         Some(Ok(rows)) => recorder.record(What::FinalState(rows)),
         Some(Err(error)) => recorder.record(What::HarnessFault(error.to_string())),
         None => recorder.record(What::HarnessFault("the rows stay locked after the system has stopped".into())),
@@ -421,7 +425,7 @@ impl Alarm {
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a text".into())
 }

@@ -14,6 +14,7 @@ use crate::generate::{Profile, generate, random_for};
 use crate::oracle::Invariant;
 use crate::plan::{Expectation, Plan, PlanFile};
 use crate::shrink::{Budget, Counterexample, embeds, fingerprint, shrink};
+use crate::worker::threads_given_up;
 
 /// What to explore, and how much.
 #[derive(Clone, Debug)]
@@ -101,6 +102,8 @@ pub struct Explored {
     pub took: Duration,
     /// Whether it was stopped from outside.
     pub interrupted: bool,
+    /// How many threads the system blocked for ever; they stay until the process ends.
+    pub threads_given_up: u64,
     /// Files that could not be written, with the reason and the plan itself.
     pub unwritten: Vec<String>,
 }
@@ -128,6 +131,7 @@ pub fn explore(
         exploration,
         stop,
         started: Instant::now(),
+        given_up_before: threads_given_up(),
         next: AtomicU64::new(0),
         done: AtomicU64::new(0),
         found: Mutex::default(),
@@ -141,6 +145,7 @@ pub fn explore(
     });
     let mut explored = shared.found.into_inner().unwrap_or_else(PoisonError::into_inner);
     explored.took = shared.started.elapsed();
+    explored.threads_given_up = threads_given_up() - shared.given_up_before;
     explored.interrupted = stop.load(Ordering::Relaxed);
     explored
 }
@@ -150,6 +155,7 @@ struct Shared<'a> {
     exploration: &'a Exploration,
     stop: &'a AtomicBool,
     started: Instant,
+    given_up_before: u64,
     next: AtomicU64,
     done: AtomicU64,
     found: Mutex<Explored>,
@@ -157,6 +163,9 @@ struct Shared<'a> {
 
 /// One violating plan in this many is shrunk although a known finding is embedded in it.
 const SECOND_LOOK: u64 = 50;
+
+/// Each thread that is given up keeps its files open; an exploration ends before the process runs out of them.
+pub const THREADS_GIVEN_UP_MAX: u64 = 32;
 
 impl Shared<'_> {
     fn progress(&self) -> Progress {
@@ -176,7 +185,12 @@ impl Shared<'_> {
                 self.found().findings.iter().any(|found| found.counterexample.violation.invariant == it)
             }
         };
-        wanted || self.stop.load(Ordering::Relaxed) || self.started.elapsed() > self.exploration.time
+        wanted || self.is_cut_short() || self.started.elapsed() > self.exploration.time
+    }
+
+    /// Whether even what is being shrunk must come to an end.
+    fn is_cut_short(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || threads_given_up() - self.given_up_before >= THREADS_GIVEN_UP_MAX
     }
 
     fn work(&self) {
@@ -210,7 +224,7 @@ impl Shared<'_> {
         }
         let raw = self.write(plan, invariant, Vec::new(), origin, "unshrunk");
         let begun = Instant::now();
-        let is_over = || begun.elapsed() > self.exploration.shrink_time;
+        let is_over = || self.is_cut_short() || begun.elapsed() > self.exploration.shrink_time;
         let budget = Budget { runs: self.exploration.shrink_runs, is_over: &is_over };
         let Some(counterexample) = shrink(chain, plan, invariant, budget) else {
             let named = raw.map_or_else(|| plan_text(plan), |it| it.display().to_string());

@@ -67,6 +67,8 @@ pub enum What {
     Panicked(String),
     /// The command did not end within the limit, although nobody was left to wait for.
     Hung,
+    /// The system never gave the plan's thread back: the thread was left to it, with all that it holds.
+    ThreadGivenUp,
     /// Evidence: this connection executed a statement.
     Served(ConnectionId),
     /// Evidence: this connection changed a row.
@@ -278,6 +280,7 @@ impl History {
                 What::Wrote(connection) => format!("{connection} wrote"),
                 What::Committed(connection) => format!("{connection} committed"),
                 What::RolledBack(connection) => format!("{connection} rolled back"),
+                What::ThreadGivenUp => "thread given up".into(),
                 What::PlanOver => "plan over".into(),
                 What::Served(connection) => format!("{connection} served"),
                 What::Invoked(_)
@@ -480,6 +483,14 @@ impl Recorder {
     /// Takes the history; what comes later is appended to an empty one that nobody reads.
     pub fn finish(&self) -> History {
         std::mem::take(&mut self.log().history)
+    }
+
+    /// Takes the history of a plan whose thread is given up: the running command hangs.
+    pub(crate) fn give_up(&self) -> History {
+        self.record(What::Hung);
+        let mut log = self.log();
+        log.history.events.push(Event { by: None, what: What::ThreadGivenUp });
+        std::mem::take(&mut log.history)
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {

@@ -23,6 +23,7 @@ pub mod shrink;
 mod stillness;
 pub mod system;
 pub mod systems;
+pub mod worker;
 pub mod workload;
 pub mod zoo;
 

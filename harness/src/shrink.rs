@@ -74,7 +74,7 @@ pub fn shrink(chain: &Chain<'_>, plan: &Plan, invariant: Invariant, budget: Budg
 }
 
 /// How many times the minimal plan is run to say how surely it reproduces.
-const REPLAYS: u32 = 10;
+const REPLAYS: usize = 10;
 
 struct Search<'a> {
     chain: &'a Chain<'a>,
@@ -104,11 +104,20 @@ impl Search<'_> {
 
     /// Runs the plan three times and sets how often candidates are tried.
     fn confirm(&mut self, plan: &Plan) -> Option<(Plan, Run)> {
-        let runs: Vec<Run> = (0..3).map(|_| self.run(plan)).collect();
-        let broken = runs.iter().filter(|it| self.breaks(it)).count();
-        self.attempts = if broken == 3 { 1 } else { 4 };
+        let runs = self.run_again(plan, 3);
+        let every = runs.iter().all(|it| self.breaks(it));
+        self.attempts = if every { 1 } else { 4 };
         let run = runs.into_iter().find(|it| self.breaks(it))?;
         Some((plan.clone(), run))
+    }
+
+    /// Runs the plan so many times; fewer if the time is over and it has broken already, since a run that hangs is long.
+    fn run_again(&mut self, plan: &Plan, times: usize) -> Vec<Run> {
+        let mut runs = Vec::new();
+        while runs.len() < times && !((self.is_over)() && runs.iter().any(|it| self.breaks(it))) {
+            runs.push(self.run(plan));
+        }
+        runs
     }
 
     /// Whether the candidate breaks the same invariant; each candidate is tried once.
@@ -197,11 +206,12 @@ impl Search<'_> {
 
     fn report(&mut self, plan: Plan, tried: Vec<String>) -> Option<Counterexample> {
         let complete = !self.is_spent();
-        let runs: Vec<Run> = (0..REPLAYS).map(|_| self.run(&plan)).collect();
+        let runs = self.run_again(&plan, REPLAYS);
+        let count = |runs: usize| u32::try_from(runs).unwrap_or(u32::MAX);
         let hits = runs.iter().filter(|it| self.breaks(it)).count();
+        let reproduced = (count(hits), count(runs.len()));
         let run = runs.into_iter().find(|it| self.breaks(it))?;
         let violation = run.violation()?.clone();
-        let reproduced = (u32::try_from(hits).unwrap_or(REPLAYS), REPLAYS);
         let certificate = Certificate { tried, runs: self.runs, complete };
         Some(Counterexample { plan, run, violation, reproduced, certificate })
     }

@@ -9,7 +9,9 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use unstale_harness::chain::Subject;
-use unstale_harness::explore::{Exploration, Explored, Finding, Progress, StopAt, explore as run};
+use unstale_harness::explore::{
+    Exploration, Explored, Finding, Progress, StopAt, THREADS_GIVEN_UP_MAX, explore as run,
+};
 use unstale_harness::generate::{Order, Profile};
 use unstale_harness::scenario::Scenario;
 use unstale_harness::zoo::EXHIBITS;
@@ -156,6 +158,9 @@ fn print(subject: &dyn Subject, explored: &Explored, status: Status) {
     for unwritten in &explored.unwritten {
         println!("\nnot written: {unwritten}");
     }
+    if explored.threads_given_up > 0 {
+        println!("\n{}", output::given_up(explored.threads_given_up));
+    }
     println!("\n{}", output::coverage(&explored.coverage));
     let coverage = &explored.coverage;
     let seconds = explored.took.as_secs_f64();
@@ -182,7 +187,13 @@ fn print(subject: &dyn Subject, explored: &Explored, status: Status) {
 }
 
 fn stopped(explored: &Explored) -> &'static str {
-    if explored.interrupted { ", stopped by Ctrl-C" } else { "" }
+    if explored.interrupted {
+        ", stopped by Ctrl-C"
+    } else if explored.threads_given_up >= THREADS_GIVEN_UP_MAX {
+        ", stopped because too many threads are blocked"
+    } else {
+        ""
+    }
 }
 
 #[derive(Serialize)]

@@ -40,6 +40,12 @@ pub(crate) fn write_html(path: &Path, title: &str, sections: &[(String, String)]
         .map_err(|source| CommandError::Write { path: path.display().to_string(), source })
 }
 
+/// What it means that the system blocked so many threads.
+pub(crate) fn given_up(threads: u64) -> String {
+    let (plural, verb) = if threads == 1 { ("", "was") } else { ("s", "were") };
+    format!("{threads} thread{plural} that the system blocks {verb} given up, and will stay until this process ends")
+}
+
 /// The coverage table.
 pub(crate) fn coverage(coverage: &Coverage) -> String {
     let mut text = String::new();

@@ -9,6 +9,7 @@ use unstale_harness::oracle::Verdict;
 use unstale_harness::plan::{Expectation, PlanFile};
 use unstale_harness::scenario::{ProfileFile, Replay, Scenario, replay as run_again};
 use unstale_harness::shrink::{Budget, shrink as search};
+use unstale_harness::worker::threads_given_up;
 
 use crate::args::{Pinned, RunScenarios};
 use crate::explore::interrupted;
@@ -46,6 +47,9 @@ pub(crate) fn replay(options: &Pinned) -> Result<Status, CommandError> {
         }
         for it in &again.not_landed {
             println!("did not land: {it}");
+        }
+        if threads_given_up() > 0 {
+            println!("{}", output::given_up(threads_given_up()));
         }
         if status != Status::Pass {
             println!("unstale replay {} --system {}", options.file.display(), subject.name());

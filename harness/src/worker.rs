@@ -1,0 +1,133 @@
+//! The thread that a plan runs on, and the watch over it.
+//!
+//! Owns the runtime of a plan and the boundary to a system that never gives its thread back: one that sleeps, waits for a
+//! lock or turns in a circle inside a poll. A future that waits is the executor's business; here nothing is left that could
+//! be polled, so the plan runs on a thread of its own and the caller watches it. A thread cannot be ended from outside: it
+//! is given up, and stays with all that it holds (connections, the plan's temporary folder) until the process ends.
+//!
+//! What counts is that nothing moves, as for a future ([`crate::stillness`]), and looks are counted instead of time: on a
+//! machine that is too busy to run the plan, the watch does not run either.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+
+use crate::execute::{Limits, execute, panic_text};
+use crate::history::{Event, History, Recorder, What};
+use crate::plan::Plan;
+use crate::system::System;
+
+/// Between two looks at a plan that has not ended.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How much longer a thread is watched while its statements move, or while its system starts.
+const PATIENCE: u32 = 10;
+
+/// How many threads of this process were given up; they stay until it ends.
+pub fn threads_given_up() -> u64 {
+    GIVEN_UP.load(Ordering::Relaxed)
+}
+
+static GIVEN_UP: AtomicU64 = AtomicU64::new(0);
+
+type Job = Box<dyn FnOnce() + Send>;
+
+thread_local! {
+    /// The thread that runs the plans of this one; none before the first, and after one was given up.
+    static WORKER: RefCell<Option<Sender<Job>>> = const { RefCell::new(None) };
+    /// One runtime for the plans of a worker; a plan that leaves tasks behind takes it down with it.
+    static RUNTIME: RefCell<Option<Runtime>> = const { RefCell::new(None) };
+}
+
+/// Runs a plan on the worker of this thread and waits for its history, or for the moment to give the worker up.
+pub(crate) fn watched<S: System>(plan: &Plan, limits: &Limits) -> History {
+    let recorder = Recorder::default();
+    let (answer, answered) = channel();
+    let job = {
+        let (plan, limits, recorder) = (plan.clone(), *limits, recorder.clone());
+        // Nobody listens any more to a worker that was given up and came back.
+        Box::new(move || drop(answer.send(run::<S>(&plan, &limits, &recorder))))
+    };
+    let worker = match WORKER.take().map_or_else(hire, Ok) {
+        Ok(worker) => worker,
+        Err(error) => return harness_fault(format!("no thread for the plan: {error}")),
+    };
+    if worker.send(job).is_err() {
+        return harness_fault("the plan's thread has ended".into());
+    }
+    let mut watch = Watch { recorder: &recorder, limits, seen: (0, 0), unmoved: 0, motionless: 0 };
+    loop {
+        match answered.recv_timeout(LOOK) {
+            Ok(history) => {
+                WORKER.set(Some(worker));
+                return history;
+            }
+            Err(RecvTimeoutError::Timeout) if watch.is_over() => {
+                GIVEN_UP.fetch_add(1, Ordering::Relaxed);
+                return recorder.give_up();
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return harness_fault("the plan's thread has ended".into()),
+        }
+    }
+}
+
+/// Starts a worker; it ends when nobody can send it a job any more.
+fn hire() -> std::io::Result<Sender<Job>> {
+    let (sender, jobs) = channel::<Job>();
+    let work = move || jobs.into_iter().for_each(|job| job());
+    std::thread::Builder::new().name("plan".into()).spawn(work)?;
+    Ok(sender)
+}
+
+/// Runs a plan on this thread.
+fn run<S: System>(plan: &Plan, limits: &Limits, recorder: &Recorder) -> History {
+    let runtime = match RUNTIME.take().map_or_else(|| Builder::new_current_thread().enable_all().build(), Ok) {
+        Ok(runtime) => runtime,
+        Err(error) => return harness_fault(format!("no runtime: {error}")),
+    };
+    // An actor that panics is caught by the executor; this is for a system that panics while it starts or stops.
+    let history = catch_unwind(AssertUnwindSafe(|| runtime.block_on(execute::<S>(plan, limits, recorder))));
+    if history.is_ok() && runtime.metrics().num_alive_tasks() == 0 {
+        RUNTIME.set(Some(runtime));
+    } else {
+        runtime.shutdown_background();
+    }
+    history.unwrap_or_else(|panic| {
+        recorder.record(What::Panicked(panic_text(&*panic)));
+        recorder.finish()
+    })
+}
+
+fn harness_fault(why: String) -> History {
+    let events = vec![Event { by: None, what: What::HarnessFault(why) }];
+    History { events, planned: 0 }
+}
+
+/// What the watch has seen so far.
+struct Watch<'a> {
+    recorder: &'a Recorder,
+    limits: &'a Limits,
+    /// How many turns the scheduler had given, and how often anything had moved.
+    seen: (u64, u64),
+    /// Looks since the scheduler went on.
+    unmoved: u32,
+    /// Looks since anything moved.
+    motionless: u32,
+}
+
+impl Watch<'_> {
+    /// Looks; whether the thread is to be given up.
+    fn is_over(&mut self) -> bool {
+        let now = (self.recorder.stamp(), self.recorder.pulse());
+        self.unmoved = if now.0 == self.seen.0 { self.unmoved + 1 } else { 0 };
+        self.motionless = if now == self.seen { self.motionless + 1 } else { 0 };
+        self.seen = now;
+        let started = now.0 > 0;
+        started && self.motionless >= self.limits.motionless || self.unmoved >= PATIENCE * self.limits.motionless
+    }
+}
