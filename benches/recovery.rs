@@ -69,7 +69,8 @@ fn connection_lost(criterion: &mut Criterion) {
     group.bench_function("recovery/unstale", |it| {
         it.iter_custom(|rounds| {
             runtime.block_on(async {
-                let sessions = SqliteOptions::file(file.options.clone()).open(Policy::default()).await.expect("sessions");
+                let sessions =
+                    SqliteOptions::file(file.options.clone()).open(Policy::default()).await.expect("sessions");
                 let scope = sessions.scope("bench");
                 let mut took = Duration::ZERO;
                 for round in 0..rounds {

@@ -32,7 +32,7 @@ pub enum Event<'a> {
         /// Why.
         why: &'a str,
     },
-    /// A scope ended.
+    /// A scope ended that had been opened.
     Closed {
         /// The scope.
         scope: &'a str,

@@ -219,7 +219,9 @@ impl<S: Source> Drop for Scope<S> {
         // A call in flight has the session: whoever ends last releases it.
         cell.release_if_ended();
         cell.inner.scope_ended(cell.id);
-        cell.inner.emit(&Event::Closed { scope: &cell.name });
+        if self.generation() > 0 {
+            cell.inner.emit(&Event::Closed { scope: &cell.name });
+        }
     }
 }
 

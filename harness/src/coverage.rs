@@ -176,6 +176,7 @@ impl Coverage {
                     let command = history.commands().get(&by).map(|it| operation(&it.step.command, 0));
                     *self.landed.entry((row, command.unwrap_or("statement"))).or_default() += 1;
                 }
+                (What::Reported(_), _) => *self.capabilities.entry(Capability::Reports).or_default() += 1,
                 (What::Blocked, _) => met.push("a command waited for another actor"),
                 (What::Served(connection), Some(by)) => {
                     *self.capabilities.entry(Capability::Identity).or_default() += 1;
@@ -237,6 +238,8 @@ fn applies(invariant: Invariant, capabilities: Capabilities) -> bool {
         Invariant::ScopeAtomic => has(Capability::Transactions) && has(Capability::Cancellation),
         Invariant::CloseEnds => has(Capability::ClosePool),
         Invariant::Extension => has(Capability::Extension),
+        Invariant::HealthAgrees | Invariant::ListenersBalanced => has(Capability::Reports),
+        Invariant::ReconnectsBounded => has(Capability::Identity),
         Invariant::CommittedDurable
         | Invariant::NoLeak
         | Invariant::Recovers

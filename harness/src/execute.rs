@@ -26,8 +26,8 @@ use crate::history::{History, Outcome, Recorder, What};
 use crate::model::observers;
 use crate::plan::{Actor, ActorId, Command, Fault, Gate, Plan, Turn};
 use crate::stillness::{LOOK, Stillness, tasks_alive, unless_endless, unless_still};
-use crate::system::System;
 use crate::system::port::Seat;
+use crate::system::{Capability, System};
 
 /// Between two looks at what ends within a round trip to a driver's thread: turning in a circle would take the processor
 /// from that thread.
@@ -96,6 +96,14 @@ pub async fn execute<S: System>(plan: &Plan, limits: &Limits, recorder: &Recorde
         let turns = in_rounds(&observers, plan.actors.len());
         hung = stage.perform(&observers, plan.actors.len(), &turns).await;
         recorder.set_current(None);
+    }
+    if !hung && S::capabilities().has(Capability::Reports) {
+        stage.settle(true).await;
+        // A report that never comes is a hang like any other.
+        match unless_endless(system.report(), &recorder, limits).await {
+            Some(report) => recorder.record(What::Reported(report)),
+            None => hung = true,
+        }
     }
     if !hung {
         let stopped = unless_endless(system.stop(), recorder, limits).await;

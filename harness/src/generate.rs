@@ -380,8 +380,7 @@ impl Drawing<'_> {
 
     fn step(&mut self, standing: Standing, draw: &mut Draw<'_, impl Rng>) -> Step {
         let mut step = Step::from(self.command(standing, draw));
-        if draw.chance(self.fault_rate) && !matches!(step.command, Command::Open | Command::Close | Command::ClosePool)
-        {
+        if draw.chance(self.fault_rate) && !matches!(step.command, Command::Close | Command::ClosePool) {
             step.fault = Some(*draw.one(&Fault::ALL));
         }
         if draw.chance(self.cancel_rate) {

@@ -83,6 +83,8 @@ pub enum What {
     Disconnected(ConnectionId),
     /// Evidence: the fault named by the command took effect.
     FaultLanded(Fault),
+    /// What the system says of itself after everybody has ended.
+    Reported(Report),
     /// Every actor of the plan has ended; from here on observers run.
     PlanOver,
     /// The system was told to stop, and did.
@@ -93,6 +95,25 @@ pub enum What {
     FinalState(BTreeMap<Key, Value>),
     /// The harness itself failed; the verdict cannot be a pass.
     HarnessFault(String),
+}
+
+/// What a system says of itself, to be compared with what happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// It would pass a health check: a caller could get a session now.
+    pub healthy: bool,
+    /// Connections that are open.
+    pub connections: u32,
+    /// Connections that are lent.
+    pub lent: u32,
+    /// Sessions that have not ended.
+    pub sessions: u32,
+    /// Listeners that are still called, without those that were there from the start.
+    pub listeners: u32,
+    /// Sessions of whose opening a listener was told.
+    pub told_opened: u32,
+    /// Sessions of whose end a listener was told, among those.
+    pub told_closed: u32,
 }
 
 /// How a command ended for its actor.
@@ -287,6 +308,7 @@ impl History {
                 | What::Ended
                 | What::Connected(_)
                 | What::Disconnected(_)
+                | What::Reported(_)
                 | What::Stopped
                 | What::StopHung
                 | What::FinalState(_)

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use unstale_harness::history::{By, Class, ConnectionId, Event, Failure, History, Outcome, Reply, What};
+use unstale_harness::history::{By, Class, ConnectionId, Event, Failure, History, Outcome, Reply, Report, What};
 use unstale_harness::oracle::{Invariant, Oracle, Verdict};
 use unstale_harness::plan::{ActorId, Key, Phase, Step, Value};
 
@@ -130,6 +130,29 @@ fn case(invariant: Invariant) -> Option<(History, History)> {
             s.done(0, "put k1 1", if broken { &evidence } else { &evidence[..2] }).done(0, "commit", &[]);
             s.finish(&[(1, 1)])
         }),
+        Invariant::ListenersBalanced => build(&|s, broken| {
+            let listeners = u32::from(broken);
+            s.note(What::PlanOver).note(What::Reported(Report { healthy: true, listeners, ..Report::default() }));
+            s.finish(&[])
+        }),
+        Invariant::HealthAgrees => build(&|s, broken| {
+            s.done(0, "close-pool", &[]).note(What::PlanOver);
+            s.note(What::Reported(Report { healthy: broken, ..Report::default() }));
+            s.finish(&[])
+        }),
+        Invariant::ReconnectsBounded => build(&|s, broken| {
+            for at in [1, 2, 3] {
+                s.done(0, "open", &[]);
+                if at == 1 || broken {
+                    s.note(What::Connected(ConnectionId(at)));
+                }
+                s.done(0, "close", &[]);
+                if at == 3 || broken {
+                    s.note(What::Disconnected(ConnectionId(at)));
+                }
+            }
+            s.finish(&[])
+        }),
         Invariant::NoLeak => build(&|s, broken| {
             s.note(What::Connected(C1));
             if !broken {
@@ -210,6 +233,9 @@ blindness! {
     setting_of_the_last_borrower => NoResidue,
     write_that_committed_by_itself => TransactionAgreement,
     stale_use_with_a_wrong_error => StaleIsNamed,
+    listener_that_stays => ListenersBalanced,
+    health_that_is_claimed => HealthAgrees,
+    connection_for_every_session => ReconnectsBounded,
     connection_that_stays_open => NoLeak,
     next_caller_that_fails => Recovers,
     session_of_a_closed_pool => CloseEnds,

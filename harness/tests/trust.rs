@@ -9,6 +9,7 @@ use unstale_harness::explore::{Exploration, Explored, StopAt, explore};
 use unstale_harness::generate::{Kind, Profile};
 use unstale_harness::systems::guarded::Guarded;
 use unstale_harness::systems::sqlx_pool::SqlxPool;
+use unstale_harness::systems::unstale::Unstale;
 use unstale_harness::zoo::EXHIBITS;
 
 fn run(subject: &dyn Subject, exploration: Exploration) -> Explored {
@@ -24,10 +25,18 @@ fn correct_system_raises_no_alarm() {
 }
 
 #[test]
+fn library_raises_no_alarm() {
+    let explored = run(&Of::<Unstale>::new(), Exploration { plans: 1500, ..Exploration::default() });
+    let found: Vec<_> = explored.findings.iter().map(|it| &it.fingerprint).collect();
+    assert!(found.is_empty(), "{found:#?}");
+    assert_eq!(explored.coverage.gaps(Of::<Unstale>::new().capabilities()), Vec::<String>::new());
+}
+
+#[test]
 fn every_exhibit_of_the_zoo_is_caught() {
-    for exhibit in &EXHIBITS {
+    for exhibit in EXHIBITS {
         let stop_at = StopAt::Found(exhibit.invariant);
-        let explored = run(exhibit.subject, Exploration { plans: 500, stop_at, ..Exploration::default() });
+        let explored = run(exhibit.subject, Exploration { plans: 3000, stop_at, ..Exploration::default() });
         let found = explored.findings.iter().any(|it| it.counterexample.violation.invariant == exhibit.invariant);
         assert!(found, "{} got away", exhibit.subject.name());
     }

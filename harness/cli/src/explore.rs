@@ -277,7 +277,7 @@ struct Exhibited {
 /// None.
 pub(crate) fn zoo(options: &Zoo) -> Result<Status, CommandError> {
     let mut all = Vec::new();
-    for exhibit in &EXHIBITS {
+    for exhibit in EXHIBITS {
         let exploration = Exploration {
             seed: options.seed,
             plans: options.plans,

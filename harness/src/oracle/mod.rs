@@ -2,13 +2,14 @@
 //!
 //! Owns the [`Invariant`]s' ids and order, the [`Verdict`], and the branching over unknown outcomes. Each invariant is
 //! one function in a file of its family, whose header lists what it does not check:
-//! [`values`], [`identity`], [`ends`].
+//! [`values`], [`identity`], [`ends`], [`reports`].
 //!
 //! One defect may break several invariants. The earliest violation in the history counts; on a tie, the first in
 //! [`Invariant::ALL`].
 
 pub mod ends;
 pub mod identity;
+pub mod reports;
 pub mod values;
 mod view;
 
@@ -42,6 +43,12 @@ pub enum Invariant {
     TransactionAgreement,
     /// The use of a stale handle fails with an error that says so.
     StaleIsNamed,
+    /// Each listener is told of every session once at its beginning and once at its end, and goes with it.
+    ListenersBalanced,
+    /// Reported health and counters match what happened.
+    HealthAgrees,
+    /// No more connections are opened than there are reasons for.
+    ReconnectsBounded,
     /// After everybody has ended, every connection and permit is back, and closing closes them.
     NoLeak,
     /// After the faults and cancels are over, the next caller succeeds.
@@ -58,7 +65,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// Every invariant, in the order in which ties are decided.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::NoStaleUse,
         Self::NoCrossScope,
         Self::CommittedDurable,
@@ -68,6 +75,9 @@ impl Invariant {
         Self::NoResidue,
         Self::TransactionAgreement,
         Self::StaleIsNamed,
+        Self::ListenersBalanced,
+        Self::HealthAgrees,
+        Self::ReconnectsBounded,
         Self::NoLeak,
         Self::Recovers,
         Self::CloseEnds,
@@ -87,6 +97,9 @@ impl Invariant {
             Self::NoResidue => identity::no_residue,
             Self::TransactionAgreement => identity::transaction_agreement,
             Self::StaleIsNamed => ends::stale_is_named,
+            Self::ListenersBalanced => reports::listeners_balanced,
+            Self::HealthAgrees => reports::health_agrees,
+            Self::ReconnectsBounded => reports::reconnects_bounded,
             Self::NoLeak => ends::no_leak,
             Self::Recovers => ends::recovers,
             Self::CloseEnds => ends::close_ends,
@@ -110,6 +123,9 @@ impl fmt::Display for Invariant {
             Self::NoResidue => "no-residue",
             Self::TransactionAgreement => "transaction-agreement",
             Self::StaleIsNamed => "stale-is-named",
+            Self::ListenersBalanced => "listeners-balanced",
+            Self::HealthAgrees => "health-agrees",
+            Self::ReconnectsBounded => "reconnects-bounded",
             Self::NoLeak => "no-leak",
             Self::Recovers => "recovers",
             Self::CloseEnds => "close-ends",

@@ -12,7 +12,7 @@ pub use port::Port;
 use std::fmt;
 
 use crate::database::Database;
-use crate::history::{Failure, History};
+use crate::history::{Failure, History, Report};
 use crate::oracle::Violation;
 use crate::plan::{Command, StaleUse};
 
@@ -44,6 +44,15 @@ pub trait System: Sized + 'static {
     /// # Cancel safety
     /// The future is dropped without being finished when a command hangs or the plan is given up.
     fn actor(&self, port: Port) -> impl Future<Output = ()>;
+
+    /// What it says of itself: its health, and who listens. Asked after everybody has ended and before it is stopped, for
+    /// a system that has [`Capability::Reports`].
+    ///
+    /// # Cancel safety
+    /// The future is dropped when it does not end.
+    fn report(&self) -> impl Future<Output = Report> {
+        std::future::ready(Report::default())
+    }
 
     /// Gives everything back; afterwards no connection may be open.
     ///
@@ -110,13 +119,15 @@ pub enum Capability {
     Streams,
     /// The database's hooks see every connection, so evidence says which one served what.
     Identity,
+    /// It says how healthy it is, and how many listen to it.
+    Reports,
     /// It has an extension.
     Extension,
 }
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Transactions,
         Self::Nesting,
         Self::ExplicitBegin,
@@ -128,6 +139,7 @@ impl Capability {
         Self::RawSql,
         Self::Streams,
         Self::Identity,
+        Self::Reports,
         Self::Extension,
     ];
 }
@@ -146,6 +158,7 @@ impl fmt::Display for Capability {
             Self::RawSql => "raw-sql",
             Self::Streams => "streams",
             Self::Identity => "identity",
+            Self::Reports => "reports",
             Self::Extension => "extension",
         })
     }
@@ -164,9 +177,11 @@ impl Capabilities {
         Self(capabilities.into_iter().fold(0, |set, it| set | 1 << it as u16))
     }
 
-    /// Everything that a plain SQLite pool can do: all but retention and extensions.
+    /// Everything that a plain SQLite pool can do: all but retention, reports and extensions.
     pub fn sqlite() -> Self {
-        Self::of(Capability::ALL).without(Capability::Retention).without(Capability::Extension)
+        [Capability::Retention, Capability::Reports, Capability::Extension]
+            .into_iter()
+            .fold(Self::of(Capability::ALL), Self::without)
     }
 
     /// The set with this one as well.

@@ -3,13 +3,17 @@
 //! The actor is generic over the source, so that what runs on a real database also runs on a simulated one. It asks the
 //! library and keeps no state machine of its own.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use unstale::source::Source;
-use unstale::{Begin, Error, Handle, Locking, Policy, Scope, Sessions, SqliteOptions, SqliteSource};
+use unstale::{
+    Begin, Error, Event, Handle, Listening, Locking, Policy, Scope, Sessions, SqliteOptions, SqliteSource, Validity,
+};
 
 use crate::database::Database;
-use crate::history::{Class, Failure, Reply};
+use crate::history::{Class, Failure, Reply, Report};
 use crate::plan::{BeginMode, Command, StaleUse, Storage};
 use crate::system::port::Ended;
 use crate::system::{Capabilities, Capability, Port, System};
@@ -88,13 +92,22 @@ pub async fn actor<S: Served>(sessions: &Sessions<S>, mut port: Port) {
 /// The library over a SQLite file or an in-memory database.
 pub struct Unstale {
     sessions: Sessions<SqliteSource>,
+    told: Arc<Told>,
+    _listening: Listening,
+}
+
+/// What a listener was told.
+#[derive(Default)]
+struct Told {
+    opened: AtomicU32,
+    closed: AtomicU32,
 }
 
 impl System for Unstale {
     const NAME: &'static str = "unstale";
 
     fn capabilities() -> Capabilities {
-        Capabilities::sqlite().with(Capability::Retention)
+        Capabilities::sqlite().with(Capability::Retention).with(Capability::Reports)
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {
@@ -110,11 +123,35 @@ impl System for Unstale {
         });
         let source = SqliteSource::new(options, &policy(database.connections()));
         let sessions = Sessions::new(source, policy(database.connections()));
-        Ok(Self { sessions: sessions.map_err(|it| Failure::new(Class::Mistake, it))? })
+        let sessions = sessions.map_err(|it| Failure::new(Class::Mistake, it))?;
+        let told: Arc<Told> = Arc::default();
+        let listener = Arc::clone(&told);
+        let listening = sessions.listen(move |event| {
+            match event {
+                Event::Opened { .. } => listener.opened.fetch_add(1, Ordering::Relaxed),
+                Event::Closed { .. } => listener.closed.fetch_add(1, Ordering::Relaxed),
+                _ => 0,
+            };
+        });
+        Ok(Self { sessions, told, _listening: listening })
     }
 
     async fn actor(&self, port: Port) {
         actor(&self.sessions, port).await;
+    }
+
+    async fn report(&self) -> Report {
+        let healthy = matches!(self.sessions.check().await, Validity::Valid { .. });
+        let health = self.sessions.health();
+        Report {
+            healthy,
+            connections: health.usage.size,
+            lent: health.usage.in_use,
+            sessions: u32::try_from(health.scopes).unwrap_or(u32::MAX),
+            listeners: 0,
+            told_opened: self.told.opened.load(Ordering::Relaxed),
+            told_closed: self.told.closed.load(Ordering::Relaxed),
+        }
     }
 
     async fn stop(&self) {

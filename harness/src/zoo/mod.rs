@@ -1,13 +1,12 @@
 //! The zoo: deliberately broken systems, each with one defect met in real software. The harness must catch every one.
 //!
-//! Owns the list of exhibits. Nothing in the generator or the oracle knows of it; it keeps them honest.
-
-mod lender;
+//! Owns the list of exhibits. Each is the correct system [`guarded`](crate::systems::guarded) with one switch of
+//! [`Flaw`] thrown. Nothing in the generator or the oracle knows of them; they keep both honest.
 
 use crate::chain::{Of, Subject};
 use crate::oracle::Invariant;
 use crate::system::{Capabilities, Capability};
-pub use lender::{Defect, Lender};
+use crate::systems::guarded::{Flaw, Guarded};
 
 /// One broken system.
 pub struct Exhibit {
@@ -23,69 +22,168 @@ pub struct Exhibit {
     pub smallest_known: usize,
 }
 
-/// Every exhibit.
-pub static EXHIBITS: [Exhibit; 4] = [
-    Exhibit {
-        subject: &Of::<Lender<SharedConnection>>::new(),
-        defect: "zoo: a connection is handed to two sessions at once",
-        origin: "a session registered as a static instance, so that every service shares it (see the seed's `db.session`)",
-        invariant: Invariant::NoCrossScope,
+/// Defines the exhibits: the type that throws the switch, and its entry in the list.
+macro_rules! zoo {
+    ($($flaw:ident {
+        name: $name:literal,
+        switch: $switch:ident,
+        can: [$($capability:ident),*],
+        defect: $defect:literal,
+        origin: $origin:literal,
+        breaks: $invariant:ident,
+        smallest_known: $smallest:literal,
+    })*) => {
+        $(
+            struct $flaw;
+
+            impl Flaw for $flaw {
+                const NAME: &'static str = $name;
+                const $switch: bool = true;
+
+                fn capabilities() -> Capabilities {
+                    Capabilities::of([Capability::Identity, $(Capability::$capability),*])
+                }
+            }
+        )*
+
+        /// Every exhibit.
+        pub static EXHIBITS: &[Exhibit] = &[$(
+            Exhibit {
+                subject: &Of::<Guarded<$flaw>>::new(),
+                defect: concat!("zoo: ", $defect),
+                origin: $origin,
+                invariant: Invariant::$invariant,
+                smallest_known: $smallest,
+            },
+        )*];
+    };
+}
+
+zoo! {
+    SharedConnection {
+        name: "zoo-shared-connection",
+        switch: SHARES,
+        can: [Transactions],
+        defect: "a connection is handed to two sessions at once",
+        origin: "pools whose idle list is read without being taken from",
+        breaks: NoCrossScope,
         smallest_known: 1,
-    },
-    Exhibit {
-        subject: &Of::<Lender<NoRollbackOnDrop>>::new(),
-        defect: "zoo: a transaction that is dropped is not rolled back before the connection is lent again",
+    }
+    StaticSession {
+        name: "zoo-static-session",
+        switch: STATIC_SESSION,
+        can: [Transactions],
+        defect: "one session serves every scope",
+        origin: "a session registered as a static instance in a service registry (see the seed's `db.session`)",
+        breaks: NoCrossScope,
+        smallest_known: 4,
+    }
+    CheckThenUse {
+        name: "zoo-check-then-use",
+        switch: CHECK_THEN_USE,
+        can: [Transactions],
+        defect: "a connection is checked first and taken afterwards, and somebody else does so in between",
+        origin: "pools that validate an idle connection in place",
+        breaks: NoCrossScope,
+        smallest_known: 7,
+    }
+    NoRollbackOnDrop {
+        name: "zoo-no-rollback-on-drop",
+        switch: KEEPS_TRANSACTION,
+        can: [Transactions],
+        defect: "a transaction that is dropped is not rolled back before the connection is lent again",
         origin: "pools that trust their borrowers to end what they began, as every pool without a reset on release does",
-        invariant: Invariant::NoResidue,
+        breaks: NoResidue,
         smallest_known: 2,
-    },
-    Exhibit {
-        subject: &Of::<Lender<LyingCommit>>::new(),
-        defect: "zoo: commit answers before it is done, and is lost when the session closes first",
+    }
+    LyingCommit {
+        name: "zoo-lying-commit",
+        switch: COMMITS_LATER,
+        can: [Transactions],
+        defect: "commit answers before it is done, and is lost when the session closes first",
         origin: "wrappers that pipeline COMMIT with the next statement and do not wait for its reply",
-        invariant: Invariant::CommittedDurable,
+        breaks: CommittedDurable,
         smallest_known: 4,
-    },
-    Exhibit {
-        subject: &Of::<Lender<ReleasedConnection>>::new(),
-        defect: "zoo: a retained handle serves statements on a connection that was given back",
+    }
+    ReleasedConnection {
+        name: "zoo-released-connection",
+        switch: HANDLE_KEEPS_CONNECTION,
+        can: [Transactions, Retention],
+        defect: "a retained handle serves statements on a connection that was given back",
         origin: "singleton services that keep a scoped session (the root cause of the seed's 139 failures)",
-        invariant: Invariant::NoStaleUse,
+        breaks: NoStaleUse,
         smallest_known: 4,
-    },
-];
-
-/// See [`EXHIBITS`].
-pub struct SharedConnection;
-
-impl Defect for SharedConnection {
-    const NAME: &'static str = "zoo-shared-connection";
-    const SHARES: bool = true;
-}
-
-/// See [`EXHIBITS`].
-pub struct NoRollbackOnDrop;
-
-impl Defect for NoRollbackOnDrop {
-    const NAME: &'static str = "zoo-no-rollback-on-drop";
-    const ROLLS_BACK: bool = false;
-}
-
-/// See [`EXHIBITS`].
-pub struct LyingCommit;
-
-impl Defect for LyingCommit {
-    const NAME: &'static str = "zoo-lying-commit";
-    const COMMITS_LATER: bool = true;
-}
-
-/// See [`EXHIBITS`].
-pub struct ReleasedConnection;
-
-impl Defect for ReleasedConnection {
-    const NAME: &'static str = "zoo-released-connection";
-
-    fn capabilities() -> Capabilities {
-        Capabilities::of([Capability::Transactions, Capability::Identity, Capability::Retention])
+    }
+    HandleByPlace {
+        name: "zoo-handle-by-place",
+        switch: HANDLE_BY_PLACE,
+        can: [Transactions, Retention],
+        defect: "a handle is compared by its place alone, and reaches the session that came after its own",
+        origin: "slot maps and connection ids without a generation, or with one that wraps",
+        breaks: NoStaleUse,
+        smallest_known: 5,
+    }
+    AlwaysHealthy {
+        name: "zoo-always-healthy",
+        switch: ALWAYS_HEALTHY,
+        can: [ClosePool, Reports],
+        defect: "the health check always says yes",
+        origin: "health endpoints that answer from configuration instead of asking the database",
+        breaks: HealthAgrees,
+        smallest_known: 1,
+    }
+    AlwaysSick {
+        name: "zoo-always-sick",
+        switch: ALWAYS_SICK,
+        can: [Transactions],
+        defect: "the health check always says no, so every session reconnects",
+        origin: "validation queries that fail for another reason, a missing table or a right, and empty the pool",
+        breaks: ReconnectsBounded,
+        smallest_known: 1,
+    }
+    RecoversInside {
+        name: "zoo-recovers-inside",
+        switch: RECOVERS_INSIDE,
+        can: [Transactions, Cancellation],
+        defect: "a connection lost inside a transaction is replaced, and the transaction goes on in autocommit",
+        origin: "drivers and proxies with automatic reconnect, such as MySQL's old `autoReconnect`",
+        breaks: RolledBackInvisible,
+        smallest_known: 5,
+    }
+    DepthOffByOne {
+        name: "zoo-depth-off-by-one",
+        switch: DEPTH_OFF_BY_ONE,
+        can: [Transactions, Nesting],
+        defect: "the rollback of the first savepoint rolls the whole transaction back",
+        origin: "nested transactions that count depth from 0 in one place and from 1 in another",
+        breaks: RolledBackInvisible,
+        smallest_known: 6,
+    }
+    LeakOnCancel {
+        name: "zoo-leak-on-cancel",
+        switch: LEAKS_ON_CANCEL,
+        can: [Transactions, Cancellation],
+        defect: "an open that is cancelled keeps its permit for ever",
+        origin: "permits that are forgotten before the connection is made (sqlx #4349 is one such)",
+        breaks: NoLeak,
+        smallest_known: 1,
+    }
+    LeakOnError {
+        name: "zoo-leak-on-error",
+        switch: LEAKS_ON_ERROR,
+        can: [Transactions, Faults],
+        defect: "an open that fails keeps its permit for ever",
+        origin: "early returns between taking the permit and making its guard",
+        breaks: NoLeak,
+        smallest_known: 1,
+    }
+    ListenerStays {
+        name: "zoo-listener-stays",
+        switch: KEEPS_LISTENERS,
+        can: [Transactions, Reports],
+        defect: "the listener of a session is not removed when the session ends",
+        origin: "event emitters that are subscribed to per request",
+        breaks: ListenersBalanced,
+        smallest_known: 1,
     }
 }

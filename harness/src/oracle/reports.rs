@@ -1,0 +1,111 @@
+//! Invariants of what a system says of itself, and of its effort: `listeners-balanced`, `health-agrees`,
+//! `reconnects-bounded`.
+//!
+//! Not checked: counters while work is going on; how long anything took; what a listener was told about sessions that were
+//! replaced; reconnects in a plan that used raw SQL, streams or faults more often than it connected.
+
+use super::view::is_done;
+use super::{Checked, Invariant, View};
+use crate::history::{Outcome, Report, What};
+use crate::plan::Command;
+
+/// Each listener is told of every session once at its beginning and once at its end, and goes with it.
+pub fn listeners_balanced(view: &View<'_>) -> Checked {
+    let mut checked = Checked::default();
+    for (at, report) in reports(view) {
+        checked.evaluated += 1;
+        let Report { listeners, told_opened, told_closed, .. } = report;
+        if listeners > 0 {
+            let observed = format!("{listeners} are still called");
+            checked.found(view, Invariant::ListenersBalanced, at, "no listener outlives its session".into(), observed);
+        } else if told_opened != told_closed {
+            let expected = format!("{told_opened} ends, as many as beginnings");
+            checked.found(view, Invariant::ListenersBalanced, at, expected, format!("{told_closed} were told"));
+        }
+    }
+    checked
+}
+
+/// Reported health and counters match what happened.
+pub fn health_agrees(view: &View<'_>) -> Checked {
+    let mut checked = Checked::default();
+    for (at, report) in reports(view) {
+        checked.evaluated += 1;
+        let mut found = |expected: &str, observed: String| {
+            checked.found(view, Invariant::HealthAgrees, at, expected.to_owned(), observed);
+        };
+        let open = connections_open(view, at);
+        if report.lent > 0 || report.sessions > 0 {
+            let observed = format!("{} sessions and {} lent connections are reported", report.sessions, report.lent);
+            found("no session and no lent connection: everybody has ended", observed);
+        } else if report.connections != open {
+            found(&format!("{open} open connections"), format!("{} are reported", report.connections));
+        } else if report.healthy && view.pool_closed.is_some() {
+            found("not healthy: the pool was closed", "healthy".to_owned());
+        } else if !report.healthy && !was_told_to_close(view) {
+            found("healthy: nothing is in the way any more", "not healthy".to_owned());
+        }
+    }
+    checked
+}
+
+/// No more connections are opened than there are reasons for: one for each that may be open at once, and one for each
+/// command that gave the system reason to give a connection up.
+pub fn reconnects_bounded(view: &View<'_>) -> Checked {
+    let mut checked = Checked::default();
+    let mut allowed = most_at_once(view);
+    let mut connected = 0;
+    for (at, event) in view.history.events.iter().enumerate() {
+        match &event.what {
+            What::Connected(_) => {
+                connected += 1;
+                checked.evaluated += 1;
+                if connected > allowed {
+                    let expected = format!("at most {allowed} connections opened by now");
+                    checked.found(view, Invariant::ReconnectsBounded, at, expected, format!("{connected} were"));
+                }
+            }
+            What::Invoked(step) if gives_reason(&step.command) || step.cancel.is_some() || step.fault.is_some() => {
+                allowed += 1;
+            }
+            What::Returned(Outcome::Failed(_) | Outcome::Cancelled(_)) | What::Blocked => allowed += 1,
+            _ => {}
+        }
+    }
+    checked
+}
+
+/// After these a careful system does not lend the connection again.
+fn gives_reason(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Raw(_) | Command::Stream(_) | Command::Begin(_) | Command::Drop | Command::Slow | Command::Extra(_)
+    )
+}
+
+/// The most sessions that were live at once; each may need a connection of its own.
+fn most_at_once(view: &View<'_>) -> usize {
+    let sessions = &view.claims.sessions;
+    let live = |at: usize| sessions.iter().filter(|it| it.opened <= at && at < it.ended).count();
+    sessions.iter().map(|it| live(it.opened)).max().unwrap_or(0).max(1)
+}
+
+fn reports<'a>(view: &'a View<'_>) -> impl Iterator<Item = (usize, Report)> + 'a {
+    view.history.events.iter().enumerate().filter_map(|(at, event)| match event.what {
+        What::Reported(report) => Some((at, report)),
+        _ => None,
+    })
+}
+
+fn connections_open(view: &View<'_>, at: usize) -> u32 {
+    view.history.events[..at].iter().fold(0, |open: u32, event| match event.what {
+        What::Connected(_) => open + 1,
+        What::Disconnected(_) => open.saturating_sub(1),
+        _ => open,
+    })
+}
+
+/// A close that was cut off may still have closed it.
+fn was_told_to_close(view: &View<'_>) -> bool {
+    view.spans.values().any(|it| it.step.command == Command::ClosePool && (it.outcome.is_some() || is_done(it)))
+}

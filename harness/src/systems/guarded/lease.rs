@@ -1,0 +1,215 @@
+//! A session of `guarded`: a connection lent to one actor, its transaction, and the release gate.
+
+use std::rc::Rc;
+
+use sqlx::{Connection, Executor};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Flaw, Kept, Pool, discard, reply};
+use crate::history::{Class, Failure, Reply};
+use crate::plan::{BeginMode, Command, StaleUse};
+use crate::system::Port;
+use crate::system::port::Ended;
+use crate::workload::{begin_statement, statement};
+
+/// A connection lent to one session.
+pub(super) struct Lease<F: Flaw> {
+    connection: Option<Kept>,
+    pool: Rc<Pool<F>>,
+    /// 0 outside a transaction, 1 in one, more in savepoints.
+    depth: u32,
+    /// A statement failed in the transaction: only its end is accepted.
+    aborted: bool,
+    /// A call was cut off: nothing is known of the connection any more.
+    lost: bool,
+    /// Raw SQL ran here.
+    raw: bool,
+    /// A commit was answered and not sent; for [`Flaw::COMMITS_LATER`].
+    owes_commit: bool,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// The release gate: a connection goes back only if nothing can be left on it.
+impl<F: Flaw> Drop for Lease<F> {
+    fn drop(&mut self) {
+        self.pool.sessions.set(self.pool.sessions.get() - 1);
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        let open = self.depth > 0 && !F::KEEPS_TRANSACTION || self.owes_commit;
+        let doubtful = (self.lost || self.raw || open) && !F::ALWAYS_HEALTHY || F::ALWAYS_SICK;
+        if doubtful || self.pool.closed.get() {
+            if let Some(connection) = Rc::into_inner(connection) {
+                tokio::spawn(connection.into_inner().close());
+            }
+        } else {
+            self.pool.put_back(connection);
+        }
+    }
+}
+
+impl<F: Flaw> Lease<F> {
+    pub(super) fn new(pool: Rc<Pool<F>>, connection: Kept, permit: Option<OwnedSemaphorePermit>) -> Self {
+        pool.sessions.set(pool.sessions.get() + 1);
+        pool.opened.set(pool.opened.get() + 1);
+        if F::SHARES {
+            pool.put_back(Rc::clone(&connection));
+        }
+        Self {
+            connection: Some(connection),
+            pool,
+            depth: 0,
+            aborted: false,
+            lost: false,
+            raw: false,
+            owes_commit: false,
+            _permit: permit,
+        }
+    }
+
+    pub(super) fn connection(&self) -> Option<Kept> {
+        self.connection.clone()
+    }
+
+    pub(super) async fn serve(&mut self, command: &Command, port: &mut Port) {
+        match command {
+            Command::Commit | Command::Rollback | Command::Drop if self.depth == 0 => {}
+            Command::Commit => {
+                port.run(self.commit()).await;
+            }
+            Command::Rollback | Command::Drop => {
+                port.run(self.rollback()).await;
+            }
+            command => match self.refusal().await {
+                Some(refusal) => {
+                    port.run(std::future::ready(Err::<(), _>(refusal))).await;
+                }
+                None => self.statement(command, port).await,
+            },
+        }
+        self.lost |= port.last() == Ended::Cancelled;
+    }
+
+    pub(super) async fn serve_retained(&mut self, usage: StaleUse) -> Result<Reply, Failure> {
+        if let Some(refusal) = self.refusal().await {
+            return Err(refusal);
+        }
+        self.lost = true;
+        let connection = self.kept();
+        let result = reply(&mut *connection.lock().await, usage).await;
+        self.lost = false;
+        self.aborted |= self.depth > 0 && result.is_err();
+        Ok(result?)
+    }
+
+    async fn statement(&mut self, command: &Command, port: &mut Port) {
+        if let Command::Begin(mode) = command {
+            port.run(self.begin(*mode)).await;
+        } else {
+            self.raw |= matches!(command, Command::Raw(_));
+            let connection = self.kept();
+            let mut connection = connection.lock().await;
+            if std::mem::take(&mut self.owes_commit) {
+                // Whatever it answers, the caller was told that it is done.
+                let _ = connection.execute("commit").await;
+            }
+            statement(&mut *connection, command, port).await;
+        }
+        self.aborted |= self.depth > 0 && port.last() == Ended::Failed;
+    }
+
+    /// Why nothing may run here before the transaction, or the session, has ended.
+    async fn refusal(&mut self) -> Option<Failure> {
+        if F::RECOVERS_INSIDE && self.lost && self.depth > 0 {
+            let fresh = self.pool.connector.connect().await.ok()?;
+            let lost = self.connection.replace(Rc::new(tokio::sync::Mutex::new(fresh)));
+            lost.map(discard)?.await;
+            self.lost = false;
+        }
+        if self.lost {
+            return Some(Failure::new(Class::Closed, "an earlier call was cut off: close the session"));
+        }
+        self.aborted.then(|| Failure::new(Class::NoTransaction, "an earlier statement failed: roll back"))
+    }
+
+    async fn begin(&mut self, mode: BeginMode) -> Result<(), Failure> {
+        let sql = match (self.depth, begin_statement(mode)) {
+            (0, statement) => statement.unwrap_or("begin").to_owned(),
+            (depth, None) => format!("savepoint s{depth}"),
+            (_, Some(_)) => {
+                return Err(Failure::new(Class::Mistake, "an explicit begin cannot be nested"));
+            }
+        };
+        if std::mem::take(&mut self.owes_commit) {
+            self.execute("commit".to_owned()).await?;
+        }
+        self.execute(sql).await?;
+        self.depth += 1;
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<(), Failure> {
+        if let Some(refusal) = self.refusal().await {
+            self.rollback().await?;
+            return Err(refusal);
+        }
+        if F::COMMITS_LATER && self.depth == 1 {
+            self.owes_commit = true;
+            self.depth = 0;
+            return Ok(());
+        }
+        let sql = match self.depth {
+            1 => "commit".to_owned(),
+            depth => format!("release s{}", depth - 1),
+        };
+        let result = self.execute(sql).await;
+        match result {
+            Ok(()) => self.depth -= 1,
+            Err(Failure { class: Class::NoTransaction, .. }) if F::RECOVERS_INSIDE => {
+                self.depth -= 1;
+                return Ok(());
+            }
+            Err(_) => self.rollback().await?,
+        }
+        result
+    }
+
+    /// Ends the innermost transaction. One that may have been ended by the database itself, and a savepoint of one that
+    /// failed, stay refused until the outermost has ended.
+    async fn rollback(&mut self) -> Result<(), Failure> {
+        self.depth -= 1;
+        if self.lost {
+            // The connection is closed with its session, and its transaction with it.
+            return Ok(());
+        }
+        if self.depth > u32::from(F::DEPTH_OFF_BY_ONE) {
+            if !self.aborted {
+                self.execute(format!("rollback to s{0}; release s{0}", self.depth)).await?;
+            }
+            return Ok(());
+        }
+        let failed = std::mem::take(&mut self.aborted);
+        match self.execute("rollback".to_owned()).await {
+            Err(failure) if (failed || F::RECOVERS_INSIDE) && failure.class == Class::NoTransaction => Ok(()),
+            result => {
+                // A rollback that failed leaves the transaction open: nobody may have the connection after this.
+                self.lost |= result.is_err();
+                result
+            }
+        }
+    }
+
+    /// Runs SQL; if this is cut off, the session is lost.
+    async fn execute(&mut self, sql: String) -> Result<(), Failure> {
+        self.lost = true;
+        let connection = self.kept();
+        let result = connection.lock().await.execute(sqlx::AssertSqlSafe(sql)).await;
+        self.lost = false;
+        result?;
+        Ok(())
+    }
+
+    fn kept(&self) -> Kept {
+        self.connection.clone().expect("a lease keeps its connection until it is dropped")
+    }
+}
