@@ -3,8 +3,8 @@
 //! Owns the scheduler. It polls the actors itself, one at a time, and lets exactly one pass a gate; what the others do
 //! meanwhile is only what the database's and the system's own threads do. It excuses nothing and judges nothing.
 //!
-//! Pending is not blocked. A command whose future waits is given [`Limits::grace`] to be woken; after that it counts as
-//! blocked (recorded), and the schedule goes on. A blocked actor resumes at the next turn after it was woken; turns that
+//! Pending is not blocked. A command whose future waits counts as blocked (recorded) once nothing has moved for
+//! [`Limits::grace`], and the schedule goes on. A blocked actor resumes at the next turn after it was woken; turns that
 //! it missed are made up at the end of the schedule. Every wait has a bound in [`Limits`].
 //!
 //! The first command that hangs ends the plan: that it hangs is a violation already, nothing later could count, and those
@@ -36,8 +36,9 @@ const NAP: Duration = Duration::from_micros(20);
 /// The bounds of every wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How long a command may wait before it counts as blocked.
-    pub grace: Duration,
+    /// How many looks, at least a millisecond apart, must have found that nothing moves before a command that waits counts
+    /// as blocked.
+    pub grace: u32,
     /// How long a command may wait when nobody is left that could let it go on; then it hangs.
     pub hang: Duration,
     /// How many looks, at least a millisecond apart, must have found that nothing moves before a wait is taken to have no
@@ -56,7 +57,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            grace: Duration::from_millis(10),
+            grace: 5,
             hang: Duration::from_millis(500),
             still: 15,
             motionless: 100,
@@ -228,7 +229,7 @@ impl<'a, S: System> Stage<'a, S> {
             if performer.seat.is_at_boundary() {
                 break Stop::Boundary;
             }
-            if !performer.alarm.wait(self.limits.grace).await {
+            if !self.is_woken(performer).await {
                 break Stop::Blocked;
             }
             if until == Gate::Reply {
@@ -250,6 +251,18 @@ impl<'a, S: System> Stage<'a, S> {
         let dropped = stop == Stop::Gone || stop == Stop::Boundary && performer.left_something_behind(self.recorder);
         self.settle(dropped).await;
         stop
+    }
+
+    /// Waits until the actor is woken; false if nothing moves that could wake it.
+    async fn is_woken(&self, performer: &Performer<'_>) -> bool {
+        let until = Instant::now() + self.limits.settle;
+        let mut stillness = Stillness::new(self.recorder, self.limits);
+        while Instant::now() < until && !stillness.is_still(self.limits.grace) {
+            if performer.alarm.wait(LOOK).await {
+                return true;
+            }
+        }
+        performer.alarm.wait(Duration::ZERO).await
     }
 
     async fn poll(&mut self, performer: &mut Performer<'_>) -> Option<Stop> {
@@ -340,7 +353,7 @@ impl<'a, S: System> Stage<'a, S> {
         let until = Instant::now() + self.limits.settle;
         let mut stillness = Stillness::new(self.recorder, self.limits);
         while tasks_alive() > self.tasks {
-            if stillness.is_still() || Instant::now() > until {
+            if stillness.is_still(self.limits.still) || Instant::now() > until {
                 // A task that stays is the system's own; it is not waited for again.
                 self.tasks = tasks_alive();
                 break;
@@ -366,8 +379,8 @@ impl<'a, S: System> Stage<'a, S> {
 
     /// The driver closes a dropped connection on its own thread: gives it the time.
     async fn wait_disconnected(&self) {
-        let until = Instant::now() + self.limits.settle;
-        while self.recorder.connections_open() > 0 && Instant::now() < until {
+        let mut stillness = Stillness::new(self.recorder, self.limits);
+        while self.recorder.connections_open() > 0 && !stillness.is_endless().await {
             tokio::task::yield_now().await;
             std::thread::sleep(NAP);
         }

@@ -44,7 +44,9 @@ impl<'a> Stillness<'a> {
         if Instant::now() > self.until {
             return true;
         }
-        if !self.is_still() {
+        // The second time is the last word, and takes twice as long.
+        let looks = self.limits.still * if self.brought_forward { 2 } else { 1 };
+        if !self.is_still(looks) {
             return false;
         }
         if self.brought_forward {
@@ -62,8 +64,8 @@ impl<'a> Stillness<'a> {
         false
     }
 
-    /// Looks, if it is time to; whether nothing has moved for so many looks that it is not worth waiting for more.
-    pub(crate) fn is_still(&mut self) -> bool {
+    /// Looks, if it is time to; whether nothing has moved for so many looks.
+    pub(crate) fn is_still(&mut self, looks: u32) -> bool {
         if self.looked.elapsed() < LOOK {
             return false;
         }
@@ -74,7 +76,7 @@ impl<'a> Stillness<'a> {
             return false;
         }
         self.looks += 1;
-        self.looks >= self.limits.still
+        self.looks >= looks
     }
 }
 
@@ -102,7 +104,7 @@ pub(crate) async fn unless_still<T>(
         if let Ok(output) = tokio::time::timeout(LOOK, future.as_mut()).await {
             return Some(output);
         }
-        if stillness.is_still() {
+        if stillness.is_still(limits.still) {
             return None;
         }
     }

@@ -3,7 +3,8 @@
 //! They look at what happens to those who come after an end: of a session, of the plan, of the pool.
 //!
 //! Not checked: handles that a system keeps inside and never hands out; leaks of memory, tasks and file handles; how long
-//! a recovery took; sessions that were opened before the pool was closed.
+//! a recovery took; sessions that were opened before the pool was closed; recovery of a caller whose command overlapped
+//! another one's.
 
 use super::view::is_done;
 use super::{Checked, Invariant, View};
@@ -92,7 +93,10 @@ pub fn recovers(view: &View<'_>) -> Checked {
     if view.spans.values().any(|it| it.step.command == Command::ClosePool && it.outcome.is_some()) {
         return checked;
     }
-    for (_, span) in observations(view) {
+    for (by, span) in observations(view) {
+        if is_overlapped(view, by, span) {
+            continue;
+        }
         checked.evaluated += 1;
         if let Some(Outcome::Failed(failure)) = span.outcome
             && failure.class != Class::Exhausted
@@ -104,6 +108,12 @@ pub fn recovers(view: &View<'_>) -> Checked {
         }
     }
     checked
+}
+
+/// Whether another command was under way at the same time: then somebody may have been in its way after all.
+fn is_overlapped(view: &View<'_>, by: By, span: &Span<'_>) -> bool {
+    let end = |it: &Span<'_>| it.returned.unwrap_or(usize::MAX);
+    view.spans.iter().any(|(other, it)| *other != by && it.invoked < end(span) && span.invoked < end(it))
 }
 
 /// After the pool was closed nobody gets a session.

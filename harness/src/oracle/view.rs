@@ -60,11 +60,12 @@ impl<'a> View<'a> {
         let pool_closed =
             spans.values().filter(|it| it.step.command == Command::ClosePool && is_done(it)).map(|it| it.returned);
         let pool_closed = pool_closed.flatten().min();
-        if Self::is_anonymous(history, &spans) {
+        let anonymous = Self::is_anonymous(history, &spans);
+        if anonymous {
             evidence.clear();
         }
         let mut view = Self { history, claims, spans, final_state, pool_closed, evidence, stragglers: false };
-        view.stragglers = view.spans.iter().any(|(by, span)| view.may_straggle(*by, span));
+        view.stragglers = anonymous || view.spans.iter().any(|(by, span)| view.may_straggle(*by, span));
         view
     }
 
