@@ -1,9 +1,12 @@
-//! The chain's own cost: drawing a plan, judging a history, running a plan on SQLite.
+//! The chain's own cost: drawing a plan, judging a history, running plans on SQLite.
 
 use std::hint::black_box;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use unstale_harness::chain::{Chain, Of, Subject};
+use unstale_harness::explore::{Exploration, explore};
 use unstale_harness::generate::{Profile, StorageName, generate, random_for};
 use unstale_harness::oracle::Oracle;
 use unstale_harness::systems::guarded::Guarded;
@@ -18,13 +21,14 @@ fn chain(criterion: &mut Criterion) {
     let subject = Of::<Guarded>::new();
     let chain = Chain::new(&subject);
     let capabilities = subject.capabilities();
+    let profile = profile();
 
     let mut random = random_for(1, 0);
     criterion.bench_function("generate, 3 × 8", |it| {
-        it.iter(|| generate(black_box(&profile()), capabilities, None, &mut random));
+        it.iter(|| generate(black_box(&profile), capabilities, None, &mut random));
     });
 
-    let plan = generate(&profile(), capabilities, None, &mut random_for(1, 1));
+    let plan = generate(&profile, capabilities, None, &mut random_for(1, 1));
     let history = chain.run(&plan).history;
     let oracle = Oracle::default();
     criterion.bench_function("judge, 3 × 8", |it| it.iter(|| oracle.judge(black_box(&history))));
@@ -35,11 +39,23 @@ fn chain(criterion: &mut Criterion) {
     group.bench_function("guarded, one thread", |it| {
         it.iter(|| {
             number += 1;
-            chain.run(&generate(&profile(), capabilities, None, &mut random_for(2, number)))
+            chain.run(&generate(&profile, capabilities, None, &mut random_for(2, number)))
+        });
+    });
+    group.throughput(Throughput::Elements(BATCH)).sample_size(10).measurement_time(Duration::from_secs(10));
+    let mut seed = 0;
+    group.bench_function("guarded, as explored", |it| {
+        it.iter(|| {
+            seed += 1;
+            let exploration = Exploration { profile: profile.clone(), seed, plans: BATCH, ..Exploration::default() };
+            explore(&subject, &exploration, &AtomicBool::new(false), |_| {})
         });
     });
     group.finish();
 }
+
+/// The plans of one exploration, enough for the start of its threads not to count.
+const BATCH: u64 = 200;
 
 criterion_group!(benches, chain);
 criterion_main!(benches);

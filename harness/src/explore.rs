@@ -49,8 +49,8 @@ impl Default for Exploration {
             plans: 1000,
             time: Duration::from_secs(30),
             shard: (0, 1),
-            // A plan sleeps more than it computes.
-            jobs: 2 * std::thread::available_parallelism().map_or(1, usize::from),
+            // A plan waits for the database's threads, and for what never comes, far more than it computes.
+            jobs: 4 * std::thread::available_parallelism().map_or(1, usize::from),
             folder: None,
             shrink_runs: 3000,
             shrink_time: Duration::from_secs(10),

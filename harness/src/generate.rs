@@ -1,12 +1,14 @@
 //! Generation: draws plans from a profile.
 //!
-//! Owns the [`Profile`], the weights of the alphabet and the [`Order`]s of schedules. Model-guided: an actor is given only
-//! commands that may apply where it stands ([`Standing`]). Swarm: each plan draws which kinds of commands it knows at
-//! all, how large it is and how often it cancels, so that some plans are made of little else than what others lack
-//! (Groce et al., *Swarm testing*, ISSTA 2012).
+//! Owns the [`Profile`] and the weights of the alphabet; the [`Order`]s of schedules have a file of their own.
+//! Model-guided: an actor is given only commands that may apply where it stands ([`Standing`]). Swarm: each plan draws
+//! which kinds of commands it knows at all, how large it is and how often it cancels, so that some plans are made of
+//! little else than what others lack (Groce et al., *Swarm testing*, ISSTA 2012).
 //!
 //! With proptest, [`plans`] is an ordinary hand-written strategy. It only generates: `check!` shrinks with
 //! [`crate::shrink`], since proptest's own shrinker would take any failure for the same one.
+
+mod schedule;
 
 use std::fmt;
 
@@ -15,11 +17,11 @@ use proptest::test_runner::TestRunner;
 use rand::{Rng, SeedableRng, rngs::Xoshiro256PlusPlus};
 use serde::Deserialize;
 
+pub use schedule::Order;
+use schedule::schedule;
+
 use crate::model::Standing;
-use crate::plan::{
-    Actor, ActorId, BeginMode, Command, Conflict, Fault, Gate, Key, Phase, Plan, Residue, Schedule, StaleUse, Step,
-    Storage, Turn,
-};
+use crate::plan::{Actor, BeginMode, Command, Conflict, Fault, Key, Phase, Plan, Residue, StaleUse, Step, Storage};
 use crate::system::{Capabilities, Capability, Extension};
 
 /// What plans are drawn from.
@@ -84,36 +86,6 @@ impl From<StorageName> for Storage {
             StorageName::Journal => Self::Journal,
             StorageName::Memory => Self::Memory,
         }
-    }
-}
-
-/// How schedules are drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Order {
-    /// One of the others for each plan.
-    Mixed,
-    /// Any actor at any gate.
-    Random,
-    /// Priorities with two random change points (Burckhardt et al., ASPLOS 2010, with d = 3).
-    Pct,
-    /// One actor after the other.
-    Serial,
-}
-
-impl Order {
-    /// Every order.
-    pub const ALL: [Self; 4] = [Self::Mixed, Self::Random, Self::Pct, Self::Serial];
-}
-
-impl fmt::Display for Order {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Mixed => "mixed",
-            Self::Random => "random",
-            Self::Pct => "pct",
-            Self::Serial => "serial",
-        })
     }
 }
 
@@ -182,7 +154,14 @@ const WEIGHTS: [(Kind, u8, u32); 25] = [
 ];
 
 /// The most entries of one plan's table of kinds: the sum of all weights.
-const TABLE: usize = 79;
+const TABLE: usize = {
+    let (mut sum, mut at) = (0, 0);
+    while at < WEIGHTS.len() {
+        sum += WEIGHTS[at].1 as usize;
+        at += 1;
+    }
+    sum
+};
 
 /// How often a step of a plan is cancelled or faulted, in sixteenths. Half of the plans have none of either, since a step
 /// that was cut off keeps what follows it from being tried.
@@ -306,21 +285,39 @@ impl<R: Rng> Draw<'_, R> {
     }
 }
 
-/// The kinds that one plan knows, each as often as it weighs.
+/// The kinds that one plan knows, each as often as it weighs: those that may apply to an actor without a session, and
+/// those that may apply with one. Drawing from one table for both would mostly draw in vain where there is no session.
 struct Table {
+    outside: Weighted,
+    inside: Weighted,
+}
+
+struct Weighted {
     kinds: [Kind; TABLE],
     len: usize,
 }
 
+impl Weighted {
+    const EMPTY: Self = Self { kinds: [Kind::Open; TABLE], len: 0 };
+
+    fn add(&mut self, kind: Kind, weight: u8) {
+        let end = self.len + usize::from(weight);
+        self.kinds[self.len..end].fill(kind);
+        self.len = end;
+    }
+}
+
 impl Table {
     fn draw(profile: &Profile, capabilities: Capabilities, draw: &mut Draw<'_, impl Rng>) -> Self {
-        let mut table = Self { kinds: [Kind::Open; TABLE], len: 0 };
+        let mut table = Self { outside: Weighted::EMPTY, inside: Weighted::EMPTY };
         for (kind, weight, chance) in WEIGHTS {
             let able = needed_for(kind).is_none_or(|it| capabilities.has(it));
             if able && !profile.without.contains(&kind) && draw.chance(chance) {
-                for _ in 0..weight {
-                    table.kinds[table.len] = kind;
-                    table.len += 1;
+                if matches!(kind, Kind::Open | Kind::ClosePool | Kind::Stale | Kind::Extra) {
+                    table.outside.add(kind, weight);
+                }
+                if !matches!(kind, Kind::Open | Kind::ClosePool) {
+                    table.inside.add(kind, weight);
                 }
             }
         }
@@ -328,7 +325,7 @@ impl Table {
     }
 
     fn has(&self, kind: Kind) -> bool {
-        self.kinds[..self.len].contains(&kind)
+        self.inside.kinds[..self.inside.len].contains(&kind)
     }
 }
 
@@ -397,10 +394,11 @@ impl Drawing<'_> {
     /// A kind that applies is soon hit; where the plan knows none, the actor opens, or writes.
     fn command(&mut self, standing: Standing, draw: &mut Draw<'_, impl Rng>) -> Command {
         for _ in 0..12 {
-            if self.table.len == 0 {
+            let table = if standing.session { &self.table.inside } else { &self.table.outside };
+            if table.len == 0 {
                 break;
             }
-            let kind = self.table.kinds[draw.below_len(self.table.len)];
+            let kind = table.kinds[draw.below_len(table.len)];
             if self.applies(kind, standing) {
                 return self.command_of(kind, draw);
             }
@@ -472,52 +470,4 @@ impl Drawing<'_> {
         self.next_value += 1;
         self.next_value - 1
     }
-}
-
-fn schedule(actors: &[Actor], order: Order, draw: &mut Draw<'_, impl Rng>) -> Schedule {
-    let order = match order {
-        Order::Mixed => *draw.one(&[Order::Random, Order::Random, Order::Pct, Order::Serial]),
-        order => order,
-    };
-    if order == Order::Serial || actors.len() == 1 {
-        return Schedule::serial(actors);
-    }
-    let mut left = [0_usize; crate::plan::ACTORS_MAX];
-    for (left, actor) in left.iter_mut().zip(actors) {
-        *left = actor.steps.len();
-    }
-    let total: usize = left.iter().sum();
-    let mut priorities = [0_u32; crate::plan::ACTORS_MAX];
-    for priority in &mut priorities {
-        *priority = 2 + draw.below(1 << 16);
-    }
-    let changes = [draw.below_len(total), draw.below_len(total)];
-    let gates = *draw.one(&[0, 2, 5]);
-    let mut turns = Vec::with_capacity(total + total / 4);
-    for at in 0..total {
-        let pick = |left: &[usize], draw: &mut Draw<'_, _>, priorities: &[u32]| {
-            let able = || (0..actors.len()).filter(|it| left[*it] > 0);
-            if order == Order::Pct {
-                able().max_by_key(|it| priorities[*it]).unwrap_or(0)
-            } else {
-                let nth = draw.below_len(able().count());
-                able().nth(nth).unwrap_or(0)
-            }
-        };
-        let mut actor = pick(&left, draw, &priorities);
-        let change = changes.iter().position(|it| *it == at);
-        if let Some(change) = change {
-            priorities[actor] = u32::try_from(change).unwrap_or(0);
-        }
-        let stops = if order == Order::Pct { change.is_some() && draw.chance(8) } else { draw.chance(gates) };
-        if stops {
-            turns.push(Turn { actor: ActorId::new(actor), until: Gate::Reply });
-            actor = pick(&left, draw, &priorities);
-        } else if change.is_some() {
-            actor = pick(&left, draw, &priorities);
-        }
-        left[actor] -= 1;
-        turns.push(Turn { actor: ActorId::new(actor), until: Gate::Boundary });
-    }
-    Schedule(turns)
 }

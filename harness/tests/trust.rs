@@ -60,8 +60,14 @@ fn generator_that_never_nests_is_inconclusive() {
 
 #[test]
 fn nested_begin_of_sqlx_is_found_and_minimal() {
-    let nested = "rolled-back-invisible: open; begin; begin immediate; put; rollback";
+    // One defect, seen by whoever looks first: a nested begin that fails has rolled back the outer transaction.
+    let faces = [
+        "rolled-back-invisible: open; begin; begin immediate; put; rollback",
+        "transaction-agreement: open; begin; begin immediate; put; commit",
+        "transaction-agreement: open; begin; put; begin immediate; get",
+        "committed-durable: open; begin; put; begin immediate; commit",
+    ];
     let explored = run(&Of::<SqlxPool>::new(), Exploration { plans: 600, ..Exploration::default() });
     let found: Vec<_> = explored.findings.iter().map(|it| it.fingerprint.as_str()).collect();
-    assert!(found.contains(&nested), "{found:#?}");
+    assert!(found.iter().any(|it| faces.contains(it)), "{found:#?}");
 }
