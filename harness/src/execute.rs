@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use crate::database::Database;
 use crate::history::{History, Outcome, Recorder, What};
 use crate::model::observers;
-use crate::plan::{Actor, ActorId, Command, Fault, Gate, Plan, Turn};
+use crate::plan::{Actor, ActorId, Command, Fault, Gate, Phase, Plan, Turn};
 use crate::stillness::{LOOK, Stillness, tasks_alive, unless_endless, unless_still};
 use crate::system::port::Seat;
 use crate::system::{Capability, System};
@@ -32,6 +32,11 @@ use crate::system::{Capability, System};
 /// Between two looks at what ends within a round trip to a driver's thread: turning in a circle would take the processor
 /// from that thread.
 const NAP: Duration = Duration::from_micros(20);
+
+/// How many times [`Limits::quiet`] the database must be silent after something was dropped, and after a command was cut
+/// off.
+const SILENCE: u32 = 1;
+const SILENCE_CUT_OFF: u32 = 5;
 
 /// The bounds of every wait.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +55,7 @@ pub struct Limits {
     pub motionless: u32,
     /// How long the system's own tasks may take after a step.
     pub settle: Duration,
-    /// How long the database must have been silent after something was dropped.
+    /// How long nothing may have moved in the database before it counts as silent.
     pub quiet: Duration,
 }
 
@@ -99,22 +104,29 @@ pub async fn execute<S: System>(plan: &Plan, limits: &Limits, recorder: &Recorde
         recorder.set_current(None);
     }
     if !hung && S::capabilities().has(Capability::Reports) {
-        stage.settle(true).await;
+        stage.settle(SILENCE).await;
         // A report that never comes is a hang like any other.
-        match unless_endless(system.report(), &recorder, limits).await {
+        match unless_endless(system.report(), recorder, limits).await {
             Some(report) => recorder.record(What::Reported(report)),
-            None => hung = true,
+            None => {
+                recorder.record(What::Hung);
+                hung = true;
+            }
         }
     }
     if !hung {
         let stopped = unless_endless(system.stop(), recorder, limits).await;
-        stage.settle(true).await;
+        stage.settle(SILENCE).await;
         stage.wait_disconnected().await;
         recorder.record(if stopped.is_some() { What::Stopped } else { What::StopHung });
     }
     // What the system still holds may keep a shared cache locked.
     drop(system);
-    match unless_still(database.final_state(), recorder, limits).await {
+    let rows = database.final_state();
+    // After a hang the rows are likely to stay locked, and the verdict does not need them.
+    let rows =
+        if hung { unless_still(rows, recorder, limits).await } else { unless_endless(rows, recorder, limits).await };
+    match rows {
         Some(Ok(rows)) => recorder.record(What::FinalState(rows)),
         Some(Err(error)) => recorder.record(What::HarnessFault(error.to_string())),
         None => recorder.record(What::HarnessFault("the rows stay locked after the system has stopped".into())),
@@ -248,8 +260,12 @@ impl<'a, S: System> Stage<'a, S> {
         {
             self.database.end_fault(fault).await;
         }
-        let dropped = stop == Stop::Gone || stop == Stop::Boundary && performer.left_something_behind(self.recorder);
-        self.settle(dropped).await;
+        let silence = match stop {
+            Stop::Gone => SILENCE,
+            Stop::Boundary => performer.silence_after(self.recorder),
+            Stop::Reply | Stop::Blocked => 0,
+        };
+        self.settle(silence).await;
         stop
     }
 
@@ -348,8 +364,8 @@ impl<'a, S: System> Stage<'a, S> {
         }
     }
 
-    /// Waits until the system's own tasks have ended and, after something was dropped, until the database is silent.
-    async fn settle(&mut self, dropped: bool) {
+    /// Waits until the system's own tasks have ended and, after something was dropped, until nothing moves in the database.
+    async fn settle(&mut self, silence: u32) {
         let until = Instant::now() + self.limits.settle;
         let mut stillness = Stillness::new(self.recorder, self.limits);
         while tasks_alive() > self.tasks {
@@ -361,19 +377,12 @@ impl<'a, S: System> Stage<'a, S> {
             tokio::task::yield_now().await;
             std::thread::sleep(NAP);
         }
-        if dropped {
-            self.settle_quietly(until).await;
-        }
-    }
-
-    async fn settle_quietly(&self, until: Instant) {
-        loop {
-            let before = self.recorder.len();
+        let mut silent = 0;
+        while silent < silence && Instant::now() < until {
+            let before = self.recorder.pulse();
             std::thread::sleep(self.limits.quiet);
             tokio::task::yield_now().await;
-            if self.recorder.len() == before || Instant::now() > until {
-                return;
-            }
+            silent = if self.recorder.pulse() == before { silent + 1 } else { 0 };
         }
     }
 
@@ -399,14 +408,18 @@ async fn await_any(cast: &[Performer<'_>], stillness: &mut Stillness<'_>) -> boo
 }
 
 impl Performer<'_> {
-    /// Whether the command that just ended may have left work to threads that nobody waits for.
-    fn left_something_behind(&self, recorder: &Recorder) -> bool {
+    /// How long a silence shows that the command that just ended has left no work to threads that nobody waits for.
+    fn silence_after(&self, recorder: &Recorder) -> u32 {
         let Some((by, step)) = self.seat.step() else {
-            return false;
+            return 0;
         };
-        matches!(step.command, Command::Close | Command::Drop | Command::Stream(_) | Command::ClosePool)
-            || step.fault.is_some()
-            || !matches!(recorder.outcome_of(by), Some(Outcome::Done(_)))
+        let leaves = matches!(step.command, Command::Close | Command::Drop | Command::Stream(_) | Command::ClosePool);
+        match recorder.outcome_of(by) {
+            // What was sent goes on without its caller, and what it does then would be taken for the next command's.
+            Some(Outcome::Cancelled(phase)) if phase != Phase::BeforeSend => SILENCE_CUT_OFF,
+            Some(Outcome::Done(_)) if !leaves && step.fault.is_none() => 0,
+            _ => SILENCE,
+        }
     }
 }
 

@@ -22,8 +22,6 @@ pub fn no_cross_scope(view: &View<'_>) -> Checked {
     let mut served: Vec<(usize, ConnectionId, By)> =
         view.spans.keys().filter_map(|by| view.server(*by).map(|(id, at)| (at, id, *by))).collect();
     served.sort_unstable();
-    // With a straggler about, a connection may seem to have served somebody whom it never met.
-    served.retain(|_| !view.has_stragglers());
     for (at, connection, by) in served {
         let Some((session, mine)) = view.session(by) else {
             continue;

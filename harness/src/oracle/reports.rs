@@ -6,7 +6,7 @@
 
 use super::view::is_done;
 use super::{Checked, Invariant, View};
-use crate::history::{Outcome, Report, What};
+use crate::history::{Outcome, Report, Span, What};
 use crate::plan::Command;
 
 /// Each listener is told of every session once at its beginning and once at its end, and goes with it.
@@ -83,11 +83,17 @@ fn gives_reason(command: &Command) -> bool {
     )
 }
 
-/// The most sessions that were live at once; each may need a connection of its own.
+/// The most sessions that were live, or about to be, at once; each may need a connection of its own from the moment when
+/// it was asked for.
 fn most_at_once(view: &View<'_>) -> usize {
     let sessions = &view.claims.sessions;
-    let live = |at: usize| sessions.iter().filter(|it| it.opened <= at && at < it.ended).count();
-    sessions.iter().map(|it| live(it.opened)).max().unwrap_or(0).max(1)
+    let end = |span: &Span<'_>| {
+        let session = sessions.iter().find(|it| Some(it.opened) == span.returned);
+        session.map(|it| it.ended).or(span.returned).unwrap_or(usize::MAX)
+    };
+    let opens = || view.spans.values().filter(|it| it.step.command == Command::Open);
+    let live = |at: usize| opens().filter(|it| it.invoked <= at && at < end(it)).count();
+    opens().map(|it| live(it.invoked)).max().unwrap_or(0).max(1)
 }
 
 fn reports<'a>(view: &'a View<'_>) -> impl Iterator<Item = (usize, Report)> + 'a {

@@ -69,9 +69,9 @@ impl<'a> View<'a> {
         view
     }
 
-    /// The evidence of one command.
+    /// The evidence of one command; none in a history in which some of it may be another command's.
     pub fn evidence(&self, by: By) -> Option<&Evidence> {
-        self.evidence.get(&by)
+        self.evidence.get(&by).filter(|_| !self.stragglers)
     }
 
     /// The one connection that served a command that was done; none if there is no evidence or it is not unique.
