@@ -440,8 +440,9 @@ fn renumbered(plan: &Plan) -> Plan {
 fn simpler_surroundings(plan: &Plan) -> Vec<Plan> {
     let mut candidates: Vec<Plan> =
         (1..plan.connections).map(|connections| Plan { connections, ..plan.clone() }).collect();
-    if plan.storage != Storage::Wal {
-        candidates.push(Plan { storage: Storage::Wal, ..plan.clone() });
+    let plainest = if Storage::SIMULATED.contains(&plan.storage) { Storage::Sim } else { Storage::Wal };
+    if plan.storage != plainest {
+        candidates.push(Plan { storage: plainest, ..plan.clone() });
     }
     candidates
 }

@@ -119,6 +119,8 @@ pub enum Capability {
     Streams,
     /// The database's hooks see every connection, so evidence says which one served what.
     Identity,
+    /// It runs over the simulated database: its connections can be lost, and its futures dropped at every poll.
+    Simulation,
     /// It says how healthy it is, and how many listen to it.
     Reports,
     /// It has an extension.
@@ -127,7 +129,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Transactions,
         Self::Nesting,
         Self::ExplicitBegin,
@@ -139,6 +141,7 @@ impl Capability {
         Self::RawSql,
         Self::Streams,
         Self::Identity,
+        Self::Simulation,
         Self::Reports,
         Self::Extension,
     ];
@@ -158,6 +161,7 @@ impl fmt::Display for Capability {
             Self::RawSql => "raw-sql",
             Self::Streams => "streams",
             Self::Identity => "identity",
+            Self::Simulation => "simulation",
             Self::Reports => "reports",
             Self::Extension => "extension",
         })
@@ -177,9 +181,9 @@ impl Capabilities {
         Self(capabilities.into_iter().fold(0, |set, it| set | 1 << it as u16))
     }
 
-    /// Everything that a plain SQLite pool can do: all but retention, reports and extensions.
+    /// Everything that a plain SQLite pool can do: all but retention, simulation, reports and extensions.
     pub fn sqlite() -> Self {
-        [Capability::Retention, Capability::Reports, Capability::Extension]
+        [Capability::Retention, Capability::Simulation, Capability::Reports, Capability::Extension]
             .into_iter()
             .fold(Self::of(Capability::ALL), Self::without)
     }
