@@ -14,8 +14,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{By, History, Outcome, Reply, Span, What};
-use crate::plan::{Actor, ActorId, Command, Fault, Key, Phase, Plan, Residue, StaleUse, Step, Storage, Value};
-use crate::system::{Capabilities, Capability, needed};
+use crate::plan::{Actor, ActorId, Command, Key, Phase, Plan, Residue, StaleUse, Step, Value};
+use crate::system::{Capabilities, Capability, impossible, misplaced, needed};
 
 /// The most unknown outcomes that are followed both ways: 2⁶ = 64 branches.
 pub const UNKNOWNS_MAX: u32 = 6;
@@ -40,14 +40,9 @@ pub struct Inadmissible {
 /// The first command that cannot.
 pub fn admissible(plan: &Plan, capabilities: Capabilities) -> Result<(), Inadmissible> {
     let mut values = BTreeSet::new();
-    let simulated = Storage::SIMULATED.contains(&plan.storage);
-    if simulated != capabilities.has(Capability::Simulation) {
-        return Err(Inadmissible {
-            actor: ActorId::new(0),
-            step: 0,
-            text: format!("storage = \"{}\"", plan.storage),
-            why: if simulated { "the system runs on real databases alone" } else { "the system is simulated" }.into(),
-        });
+    if let Some(why) = misplaced(plan.storage, capabilities) {
+        let text = format!("storage = \"{}\"", plan.storage);
+        return Err(Inadmissible { actor: ActorId::new(0), step: 0, text, why: why.into() });
     }
     for (at, actor) in plan.actors.iter().enumerate() {
         let mut standing = Standing::default();
@@ -105,15 +100,8 @@ impl Standing {
         if step.fault.is_some() && !capabilities.has(Capability::Faults) {
             return lacks(Capability::Faults);
         }
-        let simulated = capabilities.has(Capability::Simulation);
-        if matches!(step.cancel, Some(Phase::Poll(_))) && !simulated {
-            return Err("polls can be counted only in the simulation".into());
-        }
-        if step.fault.is_some_and(|it| !simulated && !Fault::ALL.contains(&it)) {
-            return Err("this fault can be done only to the simulated database".into());
-        }
-        if step.fault == Some(Fault::Locked) && simulated {
-            return Err("the simulated database is locked by its own sessions alone".into());
+        if let Some(why) = impossible(step, capabilities) {
+            return Err(why.into());
         }
         if written(command).is_some_and(|(key, _)| key == Key::OBSERVER) {
             return Err("the key k0 belongs to the observers".into());

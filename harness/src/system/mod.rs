@@ -14,7 +14,7 @@ use std::fmt;
 use crate::database::Database;
 use crate::history::{Failure, History, Report};
 use crate::oracle::Violation;
-use crate::plan::{Command, StaleUse};
+use crate::plan::{Command, Fault, Phase, StaleUse, Step, Storage};
 
 /// Something that lends sessions: a pool, a library, an application.
 pub trait System: Sized + 'static {
@@ -229,5 +229,27 @@ pub fn needed(command: &Command) -> Option<Capability> {
         Command::Retain | Command::Stale(StaleUse::Get(_) | StaleUse::Put(..)) => Some(Capability::Retention),
         Command::ClosePool => Some(Capability::ClosePool),
         Command::Extra(_) => Some(Capability::Extension),
+    }
+}
+
+/// Why a storage is not this system's.
+pub(crate) fn misplaced(storage: Storage, capabilities: Capabilities) -> Option<&'static str> {
+    match (Storage::SIMULATED.contains(&storage), capabilities.has(Capability::Simulation)) {
+        (true, false) => Some("the system runs on real databases alone"),
+        (false, true) => Some("the system is simulated"),
+        _ => None,
+    }
+}
+
+/// Why what is done to a step cannot be done to this system.
+pub(crate) fn impossible(step: &Step, capabilities: Capabilities) -> Option<&'static str> {
+    let simulated = capabilities.has(Capability::Simulation);
+    match (step.cancel, step.fault) {
+        (Some(Phase::Poll(_)), _) if !simulated => Some("polls can be counted only in the simulation"),
+        (_, Some(fault)) if !simulated && !Fault::ALL.contains(&fault) => {
+            Some("this fault can be done only to the simulated database")
+        }
+        (_, Some(Fault::Locked)) if simulated => Some("the simulated database is locked by its own sessions alone"),
+        _ => None,
     }
 }
