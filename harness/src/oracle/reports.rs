@@ -79,13 +79,7 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
 fn gives_reason(command: &Command) -> bool {
     matches!(
         command,
-        Command::Raw(_)
-            | Command::Stream(_)
-            | Command::Begin(_)
-            | Command::Drop
-            | Command::Slow
-            | Command::Extra(_)
-            | Command::ClosePool
+        Command::Raw(_) | Command::Stream(_) | Command::Begin(_) | Command::Drop | Command::Slow | Command::Extra(_)
     )
 }
 

@@ -132,16 +132,15 @@ impl Port {
             return Err(Phase::BeforeSend);
         }
         let mut future = pin!(future);
-        let mut polls: u8 = 0;
+        let mut polled = false;
         poll_fn(|context| {
-            if polls > 0 && cancel == Some(Phase::BeforeReply) {
+            if polled && cancel == Some(Phase::BeforeReply) {
                 return Poll::Ready(Err(Phase::BeforeReply));
             }
-            polls = polls.saturating_add(1);
+            polled = true;
             match future.as_mut().poll(context) {
                 Poll::Ready(value) => Poll::Ready(Ok(value)),
                 Poll::Pending if cancel == Some(Phase::Sent) => Poll::Ready(Err(Phase::Sent)),
-                Poll::Pending if cancel == Some(Phase::Poll(polls)) => Poll::Ready(Err(Phase::Poll(polls))),
                 Poll::Pending => Poll::Pending,
             }
         })
