@@ -74,7 +74,7 @@ pub fn check<S: System>(profile: Profile, root: &Path) {
         };
         let begun = Instant::now();
         let is_over = || begun.elapsed() > Duration::from_secs(20);
-        let budget = Budget { runs: 3000, is_over: &is_over, progress: &|_| {} };
+        let budget = Budget { runs: 3000, is_over: &is_over };
         let found = shrink(&chain, &plan, violation.invariant, budget);
         let (plan, history, violation) = match &found {
             Some(it) => (&it.plan, &it.run.history, &it.violation),

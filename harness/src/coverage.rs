@@ -50,8 +50,20 @@ const SOMETIMES: [&str; 12] = [
 ];
 
 /// The rows of the fault × phase table.
-pub const DISTURBANCES: [&str; 6] =
-    ["cancel@before-send", "cancel@sent", "cancel@before-reply", "locked", "interrupt", "refuse-commit"];
+pub const DISTURBANCES: [&str; 12] = [
+    "cancel@before-send",
+    "cancel@sent",
+    "cancel@before-reply",
+    "cancel@poll",
+    "locked",
+    "interrupt",
+    "refuse-commit",
+    "lost-before",
+    "lost-after",
+    "refuse-connect",
+    "freeze",
+    "no-runtime",
+];
 
 /// The columns of the fault × phase table.
 pub const OPERATIONS: [&str; 8] =
@@ -117,7 +129,10 @@ impl Coverage {
             match span.outcome {
                 Some(Outcome::Cancelled(phase)) => {
                     *self.capabilities.entry(Capability::Cancellation).or_default() += 1;
-                    let row = DISTURBANCES[Phase::ALL.iter().position(|it| it == phase).unwrap_or(0)];
+                    if matches!(phase, Phase::Poll(_)) {
+                        *self.capabilities.entry(Capability::Simulation).or_default() += 1;
+                    }
+                    let row = DISTURBANCES[Phase::ALL.iter().position(|it| it == phase).unwrap_or(3)];
                     *self.landed.entry((row, operation)).or_default() += 1;
                     met.push("cancel landed");
                     if *command == Command::Commit && *phase != Phase::BeforeSend {
@@ -172,7 +187,7 @@ impl Coverage {
                 (What::FaultLanded(fault), Some(by)) => {
                     met.push("fault landed");
                     *self.capabilities.entry(Capability::Faults).or_default() += 1;
-                    let row = DISTURBANCES[3 + Fault::ALL.iter().position(|it| it == fault).unwrap_or(0)];
+                    let row = DISTURBANCES[4 + Fault::EVERY.iter().position(|it| it == fault).unwrap_or(0)];
                     let command = history.commands().get(&by).map(|it| operation(&it.step.command, 0));
                     *self.landed.entry((row, command.unwrap_or("statement"))).or_default() += 1;
                 }

@@ -79,6 +79,9 @@ impl Database {
         let fail = |error: &dyn std::fmt::Display| SetupError(error.to_string());
         let (options, folder) = match storage {
             Storage::Memory => (SqliteConnectOptions::from_str("sqlite::memory:").map_err(|it| fail(&it))?, None),
+            Storage::Sim | Storage::SimOrdered | Storage::SimOnly => {
+                return Err(SetupError("a simulated storage has no real database".into()));
+            }
             Storage::Wal | Storage::Journal => {
                 let folder = fresh_folder().map_err(|it| fail(&it))?;
                 let path = folder.path().join("db");

@@ -135,7 +135,7 @@ pub async fn execute<S: System>(plan: &Plan, limits: &Limits, recorder: &Recorde
 }
 
 /// Every actor runs its first command, then every actor its second, and so on.
-fn in_rounds(actors: &[Actor], first: usize) -> Vec<Turn> {
+pub(crate) fn in_rounds(actors: &[Actor], first: usize) -> Vec<Turn> {
     let rounds = actors.iter().map(|it| it.steps.len()).max().unwrap_or(0);
     let mut turns = Vec::new();
     for round in 0..rounds {

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::chain::{Chain, Subject};
@@ -13,7 +13,7 @@ use crate::coverage::Coverage;
 use crate::generate::{Profile, generate, random_for};
 use crate::oracle::Invariant;
 use crate::plan::{Expectation, Plan, PlanFile};
-use crate::shrink::{Budget, Counterexample, Shrinking, embeds, fingerprint, shrink};
+use crate::shrink::{Budget, Counterexample, embeds, fingerprint, shrink};
 use crate::worker::threads_given_up;
 
 /// What to explore, and how much.
@@ -111,8 +111,6 @@ pub struct Explored {
 /// How far an exploration has got.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    /// What is being shrunk, if anything; of several, the one that ran last.
-    pub shrinking: Option<Shrinking>,
     /// Plans run.
     pub plans: u64,
     /// Distinct findings so far.
@@ -136,7 +134,6 @@ pub fn explore(
         given_up_before: threads_given_up(),
         next: AtomicU64::new(0),
         done: AtomicU64::new(0),
-        shrinking: Mutex::default(),
         found: Mutex::default(),
     };
     std::thread::scope(|scope| {
@@ -161,7 +158,6 @@ struct Shared<'a> {
     given_up_before: u64,
     next: AtomicU64,
     done: AtomicU64,
-    shrinking: Mutex<Option<Shrinking>>,
     found: Mutex<Explored>,
 }
 
@@ -174,15 +170,10 @@ pub const THREADS_GIVEN_UP_MAX: u64 = 32;
 impl Shared<'_> {
     fn progress(&self) -> Progress {
         let findings = self.found().findings.len();
-        let shrinking = *self.shrinking();
-        Progress { shrinking, plans: self.done.load(Ordering::Relaxed), findings, elapsed: self.started.elapsed() }
+        Progress { plans: self.done.load(Ordering::Relaxed), findings, elapsed: self.started.elapsed() }
     }
 
-    fn shrinking(&self) -> MutexGuard<'_, Option<Shrinking>> {
-        self.shrinking.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn found(&self) -> MutexGuard<'_, Explored> {
+    fn found(&self) -> std::sync::MutexGuard<'_, Explored> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -234,11 +225,8 @@ impl Shared<'_> {
         let raw = self.write(plan, invariant, Vec::new(), origin, "unshrunk");
         let begun = Instant::now();
         let is_over = || self.is_cut_short() || begun.elapsed() > self.exploration.shrink_time;
-        let progress = |now| *self.shrinking() = Some(now);
-        let budget = Budget { runs: self.exploration.shrink_runs, is_over: &is_over, progress: &progress };
-        let shrunk = shrink(chain, plan, invariant, budget);
-        *self.shrinking() = None;
-        let Some(counterexample) = shrunk else {
+        let budget = Budget { runs: self.exploration.shrink_runs, is_over: &is_over };
+        let Some(counterexample) = shrink(chain, plan, invariant, budget) else {
             let named = raw.map_or_else(|| plan_text(plan), |it| it.display().to_string());
             self.found().unsure.push(format!("{invariant}: {named}"));
             return;
@@ -293,10 +281,11 @@ impl Shared<'_> {
             origin: Some(format!("{origin}, {stage}, unstale {}", env!("CARGO_PKG_VERSION"))),
             recorded,
         };
+        let number = self.next.fetch_add(0, Ordering::Relaxed);
+        let unique = fingerprint_hash(&format!("{origin}{number}"));
         let name = match stage {
             "minimal" => format!("{}-{invariant}-{:08x}.toml", self.subject.name(), short_hash(invariant, plan)),
-            // By its origin, so that running the same seed again takes its place, or takes it away.
-            _ => format!("{}-{invariant}-unshrunk-{:08x}.toml", self.subject.name(), fingerprint_hash(origin)),
+            _ => format!("{}-{invariant}-unshrunk-{unique:08x}.toml", self.subject.name()),
         };
         match write_atomically(folder, &name, &file.to_string()) {
             Ok(path) => Some(path),

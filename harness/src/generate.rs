@@ -196,7 +196,11 @@ pub fn generate(
             drawing.actor(steps, &mut draw)
         })
         .collect();
-    let storage = profile.storage.get(draw.below_len(profile.storage.len())).map_or(Storage::Wal, |it| (*it).into());
+    let storage = if capabilities.has(Capability::Simulation) {
+        *draw.one(&Storage::SIMULATED)
+    } else {
+        profile.storage.get(draw.below_len(profile.storage.len())).map_or(Storage::Wal, |it| (*it).into())
+    };
     let connections = draw.size(profile.connections, false);
     let schedule = schedule(&actors, profile.strategy, &mut draw);
     Plan { storage, connections, actors, schedule }
@@ -383,10 +387,16 @@ impl Drawing<'_> {
     fn step(&mut self, standing: Standing, draw: &mut Draw<'_, impl Rng>) -> Step {
         let mut step = Step::from(self.command(standing, draw));
         if draw.chance(self.fault_rate) && !matches!(step.command, Command::Close | Command::ClosePool) {
-            step.fault = Some(*draw.one(&Fault::ALL));
+            let simulated = self.capabilities.has(Capability::Simulation);
+            step.fault = Some(if simulated { *draw.one(&Fault::SIMULATED) } else { *draw.one(&Fault::ALL) });
         }
         if draw.chance(self.cancel_rate) {
-            step.cancel = Some(*draw.one(&Phase::ALL));
+            let by_poll = self.capabilities.has(Capability::Simulation) && draw.chance(8);
+            step.cancel = Some(if by_poll {
+                Phase::Poll(1 + u8::try_from(draw.below(6)).unwrap_or(0))
+            } else {
+                *draw.one(&Phase::ALL)
+            });
         }
         step
     }

@@ -20,6 +20,7 @@ pub mod plan;
 pub mod report;
 pub mod scenario;
 pub mod shrink;
+pub mod sim;
 mod stillness;
 pub mod system;
 pub mod systems;

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{By, History, Outcome, Reply, Span, What};
 use crate::plan::{Actor, ActorId, Command, Key, Phase, Plan, Residue, StaleUse, Step, Value};
-use crate::system::{Capabilities, Capability, needed};
+use crate::system::{Capabilities, Capability, impossible, misplaced, needed};
 
 /// The most unknown outcomes that are followed both ways: 2⁶ = 64 branches.
 pub const UNKNOWNS_MAX: u32 = 6;
@@ -40,6 +40,10 @@ pub struct Inadmissible {
 /// The first command that cannot.
 pub fn admissible(plan: &Plan, capabilities: Capabilities) -> Result<(), Inadmissible> {
     let mut values = BTreeSet::new();
+    if let Some(why) = misplaced(plan.storage, capabilities) {
+        let text = format!("storage = \"{}\"", plan.storage);
+        return Err(Inadmissible { actor: ActorId::new(0), step: 0, text, why: why.into() });
+    }
     for (at, actor) in plan.actors.iter().enumerate() {
         let mut standing = Standing::default();
         for (step_at, step) in actor.steps.iter().enumerate() {
@@ -95,6 +99,9 @@ impl Standing {
         }
         if step.fault.is_some() && !capabilities.has(Capability::Faults) {
             return lacks(Capability::Faults);
+        }
+        if let Some(why) = impossible(step, capabilities) {
+            return Err(why.into());
         }
         if written(command).is_some_and(|(key, _)| key == Key::OBSERVER) {
             return Err("the key k0 belongs to the observers".into());

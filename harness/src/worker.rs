@@ -5,7 +5,7 @@
 //! be polled, so the plan runs on a thread of its own and the caller watches it. A thread cannot be ended from outside: it
 //! is given up, and stays with all that it holds (connections, the plan's temporary folder) until the process ends.
 //!
-//! What counts is that nothing moves, as for a future ([`crate::stillness`]), and looks are counted instead of time: on a
+//! What counts is that nothing moves, as for a future (`stillness`), and looks are counted instead of time: on a
 //! machine that is too busy to run the plan, the watch does not run either.
 
 use std::cell::RefCell;

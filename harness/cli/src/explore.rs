@@ -100,9 +100,8 @@ fn with_progress(subject: &dyn Subject, exploration: &Exploration, quiet: bool) 
     let mut said = Duration::ZERO;
     let explored = run(subject, exploration, interrupted(), |now: Progress| {
         let rate = f64::from(u32::try_from(now.plans).unwrap_or(u32::MAX)) / now.elapsed.as_secs_f64();
-        let shrinking = now.shrinking.map_or_else(String::new, |it| format!(", {}", output::shrinking(it)));
         let text = format!(
-            "{} plans, {rate:.0} a second, {} distinct violations, {} s{shrinking}",
+            "{} plans, {rate:.0} a second, {} distinct violations, {} s",
             now.plans,
             now.findings,
             now.elapsed.as_secs()
@@ -144,9 +143,11 @@ fn print(subject: &dyn Subject, explored: &Explored, status: Status) {
             found.plan.commands(),
             found.certificate.runs,
             finding.shrinking.as_secs_f64(),
-            output::out_of_budget(&found.certificate),
+            if found.certificate.complete { "" } else { " (out of budget: a smaller one may exist)" },
         );
-        print!("{}", output::indented(&found.certificate));
+        for tried in &found.certificate.tried {
+            println!("    {tried}");
+        }
         if let Some(path) = &finding.path {
             println!("reproduce: unstale replay {}", path.display());
         }
@@ -203,8 +204,6 @@ struct Json {
     seconds: f64,
     violations: Vec<JsonViolation>,
     unsure: Vec<String>,
-    unwritten: Vec<String>,
-    threads_given_up: u64,
     gaps: Vec<String>,
     sometimes: BTreeMap<&'static str, u64>,
     fault_phase: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
@@ -253,8 +252,6 @@ fn json(subject: &dyn Subject, explored: &Explored, status: Status) -> Json {
             })
             .collect(),
         unsure: explored.unsure.clone(),
-        unwritten: explored.unwritten.clone(),
-        threads_given_up: explored.threads_given_up,
         gaps: explored.coverage.gaps(subject.capabilities()),
         sometimes: explored.coverage.sometimes().collect(),
         fault_phase,
@@ -286,8 +283,6 @@ pub(crate) fn zoo(options: &Zoo) -> Result<Status, CommandError> {
             plans: options.plans,
             stop_at: StopAt::Found(exhibit.invariant),
             jobs: 1,
-            // As long as the plans take.
-            time: Duration::from_secs(600),
             ..Exploration::default()
         };
         let explored = run(exhibit.subject, &exploration, interrupted(), |_| {});

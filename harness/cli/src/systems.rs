@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use unstale_harness::chain::{Of, Subject};
+use unstale_harness::sim::{self, SimulatedSystem};
 use unstale_harness::systems::{guarded::Guarded, sqlx_pool::SqlxPool, unstale::Unstale};
 use unstale_harness::zoo;
 
@@ -13,8 +14,10 @@ pub fn all() -> Vec<(&'static dyn Subject, &'static str)> {
     static SQLX_POOL: Of<SqlxPool> = Of::new();
     static GUARDED: Of<Guarded> = Of::new();
     static UNSTALE: Of<Unstale> = Of::new();
+    static UNSTALE_SIM: SimulatedSystem<sim::system::Unstale> = SimulatedSystem::new();
     let mut all: Vec<(&'static dyn Subject, &'static str)> = vec![
         (&UNSTALE, "the library `unstale` over SQLite"),
+        (&UNSTALE_SIM, "the library `unstale` over the simulated database, in virtual time"),
         (&SQLX_POOL, "sqlx's own SqlitePool and Transaction, unmodified"),
         (&GUARDED, "a correct system, as small as can be; it must raise no alarm"),
     ];

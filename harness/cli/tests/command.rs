@@ -37,7 +37,10 @@ fn unknown_system_lists_those_that_exist() {
     let output = unstale(&["explore", "--system", "nothing"]);
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
-    assert!(said.contains("no system is called `nothing`; there are: sqlx-pool, guarded, zoo-"), "{said}");
+    assert!(
+        said.contains("no system is called `nothing`; there are: unstale, unstale-sim, sqlx-pool, guarded, zoo-"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -79,7 +79,13 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
 fn gives_reason(command: &Command) -> bool {
     matches!(
         command,
-        Command::Raw(_) | Command::Stream(_) | Command::Begin(_) | Command::Drop | Command::Slow | Command::Extra(_)
+        Command::Raw(_)
+            | Command::Stream(_)
+            | Command::Begin(_)
+            | Command::Drop
+            | Command::Slow
+            | Command::Extra(_)
+            | Command::ClosePool
     )
 }
 

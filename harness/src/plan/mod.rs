@@ -211,10 +211,12 @@ pub enum Phase {
     Sent,
     /// When it was woken for the first time, before it could look at the reply.
     BeforeReply,
+    /// After this many polls that had to wait, counted from 1. Only where polls are deterministic: in the simulation.
+    Poll(u8),
 }
 
 impl Phase {
-    /// Every phase, in the order in which an operation passes them.
+    /// Every phase that has a name, in the order in which an operation passes them.
     pub const ALL: [Self; 3] = [Self::BeforeSend, Self::Sent, Self::BeforeReply];
 }
 
@@ -227,11 +229,44 @@ pub enum Fault {
     Interrupt,
     /// The database turns the command's commit into a rollback.
     RefuseCommit,
+    /// The connection is lost before the request arrives: nothing was done. Only in the simulation, as the next ones.
+    LostBefore,
+    /// The connection is lost after the request was done and before its reply.
+    LostAfter,
+    /// No connection can be opened.
+    RefuseConnect,
+    /// The database takes a statement of the library's own and never answers it.
+    Freeze,
+    /// The runtime has ended: nothing can be spawned.
+    NoRuntime,
 }
 
 impl Fault {
-    /// Every fault.
+    /// Every fault that can be done to a real database here.
     pub const ALL: [Self; 3] = [Self::Locked, Self::Interrupt, Self::RefuseCommit];
+
+    /// Every fault that can be done to a simulated one.
+    pub const SIMULATED: [Self; 7] = [
+        Self::Interrupt,
+        Self::RefuseCommit,
+        Self::LostBefore,
+        Self::LostAfter,
+        Self::RefuseConnect,
+        Self::Freeze,
+        Self::NoRuntime,
+    ];
+
+    /// Every fault there is, in the order of their places in tables.
+    pub const EVERY: [Self; 8] = [
+        Self::Locked,
+        Self::Interrupt,
+        Self::RefuseCommit,
+        Self::LostBefore,
+        Self::LostAfter,
+        Self::RefuseConnect,
+        Self::Freeze,
+        Self::NoRuntime,
+    ];
 }
 
 /// Where the database of a plan lives.
@@ -244,11 +279,20 @@ pub enum Storage {
     Journal,
     /// `:memory:`, shared between the connections of one pool as sqlx does it.
     Memory,
+    /// Simulated, behind a network: what a cut-off call did cannot be asked, its connection is given up.
+    Sim,
+    /// Simulated, and each connection does one call after the other, as SQLite's do.
+    SimOrdered,
+    /// As [`Storage::SimOrdered`], and the database is its one connection.
+    SimOnly,
 }
 
 impl Storage {
-    /// Every storage.
+    /// Every storage on which real connections run.
     pub const ALL: [Self; 3] = [Self::Wal, Self::Journal, Self::Memory];
+
+    /// Every simulated one.
+    pub const SIMULATED: [Self; 3] = [Self::Sim, Self::SimOrdered, Self::SimOnly];
 }
 
 /// The order in which actors pass their gates.

@@ -27,6 +27,9 @@ const COMMANDS: &str = "a command: open, close, begin [immediate|exclusive], com
     insert KEY VALUE [or ignore|replace|rollback], get KEY, delete KEY, scan, stream ROWS, fail, slow, \
     raw begin|setting|temp-table, inspect, retain, stale get KEY, stale put KEY VALUE, close-pool, extra …";
 
+const FAULTS: &str = "a fault: locked, interrupt or refuse-commit; in the simulation lost-before, lost-after, \
+    refuse-connect, freeze or no-runtime";
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.command)?;
@@ -97,6 +100,7 @@ impl fmt::Display for Phase {
             Self::BeforeSend => "before-send",
             Self::Sent => "sent",
             Self::BeforeReply => "before-reply",
+            Self::Poll(polls) => return write!(f, "poll:{polls}"),
         })
     }
 }
@@ -107,6 +111,11 @@ impl fmt::Display for Fault {
             Self::Locked => "locked",
             Self::Interrupt => "interrupt",
             Self::RefuseCommit => "refuse-commit",
+            Self::LostBefore => "lost-before",
+            Self::LostAfter => "lost-after",
+            Self::RefuseConnect => "refuse-connect",
+            Self::Freeze => "freeze",
+            Self::NoRuntime => "no-runtime",
         })
     }
 }
@@ -117,6 +126,9 @@ impl fmt::Display for Storage {
             Self::Wal => "wal",
             Self::Journal => "journal",
             Self::Memory => "memory",
+            Self::Sim => "sim",
+            Self::SimOrdered => "sim-ordered",
+            Self::SimOnly => "sim-only",
         })
     }
 }
@@ -125,9 +137,9 @@ impl FromStr for Storage {
     type Err = TextError;
 
     fn from_str(text: &str) -> Result<Self, TextError> {
-        Self::ALL.into_iter().find(|it| it.to_string() == text).ok_or_else(|| TextError {
+        Self::ALL.into_iter().chain(Self::SIMULATED).find(|it| it.to_string() == text).ok_or_else(|| TextError {
             at: 0,
-            expected: "a storage: wal, journal or memory".into(),
+            expected: "a storage: wal, journal, memory, sim, sim-ordered or sim-only".into(),
             found: format!("`{text}`"),
         })
     }
@@ -177,11 +189,14 @@ impl FromStr for Step {
         let mut step = Self::from(command);
         while let Some((at, word)) = words.next() {
             if word == "with" && step.fault.is_none() && step.cancel.is_none() {
-                let (at, name) = words.need("a fault: locked, interrupt or refuse-commit")?;
-                step.fault = Some(one_of(&Fault::ALL, at, name, "a fault: locked, interrupt or refuse-commit")?);
+                let (at, name) = words.need(FAULTS)?;
+                step.fault = Some(one_of(&Fault::EVERY, at, name, FAULTS)?);
             } else if let Some(phase) = word.strip_prefix("cancel@").filter(|_| step.cancel.is_none()) {
-                let expected = "a phase: before-send, sent or before-reply";
-                step.cancel = Some(one_of(&Phase::ALL, at + "cancel@".len(), phase, expected)?);
+                let expected = "a phase: before-send, sent, before-reply or poll:NUMBER";
+                step.cancel = Some(match phase.strip_prefix("poll:").map(str::parse) {
+                    Some(Ok(polls)) if polls > 0 => Phase::Poll(polls),
+                    _ => one_of(&Phase::ALL, at + "cancel@".len(), phase, expected)?,
+                });
             } else {
                 return Err(unexpected(at, word, "the end of the step, `with FAULT` or `cancel@PHASE`"));
             }

@@ -14,7 +14,7 @@ use std::fmt;
 use crate::database::Database;
 use crate::history::{Failure, History, Report};
 use crate::oracle::Violation;
-use crate::plan::{Command, StaleUse};
+use crate::plan::{Command, Fault, Phase, StaleUse, Step, Storage};
 
 /// Something that lends sessions: a pool, a library, an application.
 pub trait System: Sized + 'static {
@@ -119,6 +119,8 @@ pub enum Capability {
     Streams,
     /// The database's hooks see every connection, so evidence says which one served what.
     Identity,
+    /// It runs over the simulated database: its connections can be lost, and its futures dropped at every poll.
+    Simulation,
     /// It says how healthy it is, and how many listen to it.
     Reports,
     /// It has an extension.
@@ -127,7 +129,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Transactions,
         Self::Nesting,
         Self::ExplicitBegin,
@@ -139,6 +141,7 @@ impl Capability {
         Self::RawSql,
         Self::Streams,
         Self::Identity,
+        Self::Simulation,
         Self::Reports,
         Self::Extension,
     ];
@@ -158,6 +161,7 @@ impl fmt::Display for Capability {
             Self::RawSql => "raw-sql",
             Self::Streams => "streams",
             Self::Identity => "identity",
+            Self::Simulation => "simulation",
             Self::Reports => "reports",
             Self::Extension => "extension",
         })
@@ -177,9 +181,9 @@ impl Capabilities {
         Self(capabilities.into_iter().fold(0, |set, it| set | 1 << it as u16))
     }
 
-    /// Everything that a plain SQLite pool can do: all but retention, reports and extensions.
+    /// Everything that a plain SQLite pool can do: all but retention, simulation, reports and extensions.
     pub fn sqlite() -> Self {
-        [Capability::Retention, Capability::Reports, Capability::Extension]
+        [Capability::Retention, Capability::Simulation, Capability::Reports, Capability::Extension]
             .into_iter()
             .fold(Self::of(Capability::ALL), Self::without)
     }
@@ -225,5 +229,27 @@ pub fn needed(command: &Command) -> Option<Capability> {
         Command::Retain | Command::Stale(StaleUse::Get(_) | StaleUse::Put(..)) => Some(Capability::Retention),
         Command::ClosePool => Some(Capability::ClosePool),
         Command::Extra(_) => Some(Capability::Extension),
+    }
+}
+
+/// Why a storage is not this system's.
+pub(crate) fn misplaced(storage: Storage, capabilities: Capabilities) -> Option<&'static str> {
+    match (Storage::SIMULATED.contains(&storage), capabilities.has(Capability::Simulation)) {
+        (true, false) => Some("the system runs on real databases alone"),
+        (false, true) => Some("the system is simulated"),
+        _ => None,
+    }
+}
+
+/// Why what is done to a step cannot be done to this system.
+pub(crate) fn impossible(step: &Step, capabilities: Capabilities) -> Option<&'static str> {
+    let simulated = capabilities.has(Capability::Simulation);
+    match (step.cancel, step.fault) {
+        (Some(Phase::Poll(_)), _) if !simulated => Some("polls can be counted only in the simulation"),
+        (_, Some(fault)) if !simulated && !Fault::ALL.contains(&fault) => {
+            Some("this fault can be done only to the simulated database")
+        }
+        (_, Some(Fault::Locked)) if simulated => Some("the simulated database is locked by its own sessions alone"),
+        _ => None,
     }
 }

@@ -132,15 +132,16 @@ impl Port {
             return Err(Phase::BeforeSend);
         }
         let mut future = pin!(future);
-        let mut polled = false;
+        let mut polls: u8 = 0;
         poll_fn(|context| {
-            if polled && cancel == Some(Phase::BeforeReply) {
+            if polls > 0 && cancel == Some(Phase::BeforeReply) {
                 return Poll::Ready(Err(Phase::BeforeReply));
             }
-            polled = true;
+            polls = polls.saturating_add(1);
             match future.as_mut().poll(context) {
                 Poll::Ready(value) => Poll::Ready(Ok(value)),
                 Poll::Pending if cancel == Some(Phase::Sent) => Poll::Ready(Err(Phase::Sent)),
+                Poll::Pending if cancel == Some(Phase::Poll(polls)) => Poll::Ready(Err(Phase::Poll(polls))),
                 Poll::Pending => Poll::Pending,
             }
         })

@@ -98,9 +98,41 @@ pub struct Unstale {
 
 /// What a listener was told.
 #[derive(Default)]
-struct Told {
+pub struct Told {
     opened: AtomicU32,
     closed: AtomicU32,
+}
+
+impl Told {
+    /// Listens to these sessions until the guard is dropped.
+    pub fn listen<S: Source>(self: &Arc<Self>, sessions: &Sessions<S>) -> Listening {
+        let told = Arc::clone(self);
+        sessions.listen(move |event| {
+            match event {
+                Event::Opened { .. } => told.opened.fetch_add(1, Ordering::Relaxed),
+                Event::Closed { .. } => told.closed.fetch_add(1, Ordering::Relaxed),
+                _ => 0,
+            };
+        })
+    }
+}
+
+/// What the sessions, and a listener to them, say.
+///
+/// # Cancel safety
+/// Cancel safe.
+pub async fn report<S: Source>(sessions: &Sessions<S>, told: &Told) -> Report {
+    let healthy = matches!(sessions.check().await, Validity::Valid { .. });
+    let health = sessions.health();
+    Report {
+        healthy,
+        connections: health.usage.size,
+        lent: health.usage.in_use,
+        sessions: u32::try_from(health.scopes).unwrap_or(u32::MAX),
+        listeners: 0,
+        told_opened: told.opened.load(Ordering::Relaxed),
+        told_closed: told.closed.load(Ordering::Relaxed),
+    }
 }
 
 impl System for Unstale {
@@ -125,14 +157,7 @@ impl System for Unstale {
         let sessions = Sessions::new(source, policy(database.connections()));
         let sessions = sessions.map_err(|it| Failure::new(Class::Mistake, it))?;
         let told: Arc<Told> = Arc::default();
-        let listener = Arc::clone(&told);
-        let listening = sessions.listen(move |event| {
-            match event {
-                Event::Opened { .. } => listener.opened.fetch_add(1, Ordering::Relaxed),
-                Event::Closed { .. } => listener.closed.fetch_add(1, Ordering::Relaxed),
-                _ => 0,
-            };
-        });
+        let listening = told.listen(&sessions);
         Ok(Self { sessions, told, _listening: listening })
     }
 
@@ -141,17 +166,7 @@ impl System for Unstale {
     }
 
     async fn report(&self) -> Report {
-        let healthy = matches!(self.sessions.check().await, Validity::Valid { .. });
-        let health = self.sessions.health();
-        Report {
-            healthy,
-            connections: health.usage.size,
-            lent: health.usage.in_use,
-            sessions: u32::try_from(health.scopes).unwrap_or(u32::MAX),
-            listeners: 0,
-            told_opened: self.told.opened.load(Ordering::Relaxed),
-            told_closed: self.told.closed.load(Ordering::Relaxed),
-        }
+        report(&self.sessions, &self.told).await
     }
 
     async fn stop(&self) {

@@ -5,7 +5,7 @@
 //! instead of being lent again. It is the harness's control: whatever alarms here is the harness's own defect.
 //!
 //! It is also the base of [`crate::zoo`]: each switch of [`Flaw`] takes one piece of that care away. So every exhibit
-//! differs in one point from a system that is known to be correct. This file owns the pool, [`lease`] the session.
+//! differs in one point from a system that is known to be correct. This file owns the pool, `lease` the session.
 
 mod lease;
 

@@ -1,0 +1,176 @@
+//! Systems over the simulated source, and the library as the first of them.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use unstale::{Handle, Listening, Sessions};
+
+use super::execute::execute;
+use super::source::{Network, Order, Ordered, SimSource};
+use super::world::World;
+use crate::chain::Subject;
+use crate::execute::Limits;
+use crate::history::{Failure, History, Reply, Report};
+use crate::plan::{Command, Plan, StaleUse, Storage};
+use crate::system::{Capabilities, Capability, Extension, Port};
+use crate::systems::unstale::{Served, Told, actor, failure, policy, report};
+
+/// A system over a simulated source. As [`System`](crate::system::System), in a world instead of on a database.
+pub trait Simulated: Sized + 'static {
+    /// Its name, as given to `--system`.
+    const NAME: &'static str;
+
+    /// What it can do.
+    fn capabilities() -> Capabilities;
+
+    /// Starts in this world.
+    fn start(world: &World, plan: &Plan) -> Self;
+
+    /// Runs one actor until its port has no more commands.
+    ///
+    /// # Cancel safety
+    /// The future is dropped when a command hangs.
+    fn actor(&self, port: Port) -> impl Future<Output = ()>;
+
+    /// What it says of itself.
+    ///
+    /// # Cancel safety
+    /// The future is dropped when it does not end.
+    fn report(&self) -> impl Future<Output = Report>;
+
+    /// Gives everything back.
+    ///
+    /// # Cancel safety
+    /// As [`Simulated::report`].
+    fn stop(&self) -> impl Future<Output = ()>;
+}
+
+/// The subject that a simulated system's type makes.
+pub struct SimulatedSystem<S>(PhantomData<fn() -> S>);
+
+impl<S> SimulatedSystem<S> {
+    /// The subject of this type.
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<S> Default for SimulatedSystem<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S: Simulated> Subject for SimulatedSystem<S> {
+    fn name(&self) -> &'static str {
+        S::NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        S::capabilities()
+    }
+
+    fn extension(&self) -> Option<&'static dyn Extension> {
+        None
+    }
+
+    fn execute(&self, plan: &Plan, _: &Limits) -> History {
+        execute::<S>(plan)
+    }
+}
+
+/// The library over the simulated database.
+pub struct Unstale {
+    over: Over,
+    told: Arc<Told>,
+    _listening: Listening,
+}
+
+/// The plan's storage decides what its connections are like.
+enum Over {
+    Network(Sessions<SimSource<Network>>),
+    Ordered(Sessions<SimSource<Ordered>>),
+}
+
+impl Simulated for Unstale {
+    const NAME: &'static str = "unstale-sim";
+
+    fn capabilities() -> Capabilities {
+        Capabilities::sqlite()
+            .without(Capability::RawSql)
+            .with(Capability::Retention)
+            .with(Capability::Reports)
+            .with(Capability::Simulation)
+    }
+
+    fn start(world: &World, plan: &Plan) -> Self {
+        let told: Arc<Told> = Arc::default();
+        match plan.storage {
+            Storage::Sim => {
+                let sessions = sessions::<Network>(world, plan);
+                let listening = told.listen(&sessions);
+                Self { over: Over::Network(sessions), told, _listening: listening }
+            }
+            _ => {
+                let sessions = sessions::<Ordered>(world, plan);
+                let listening = told.listen(&sessions);
+                Self { over: Over::Ordered(sessions), told, _listening: listening }
+            }
+        }
+    }
+
+    async fn actor(&self, port: Port) {
+        match &self.over {
+            Over::Network(sessions) => actor(sessions, port).await,
+            Over::Ordered(sessions) => actor(sessions, port).await,
+        }
+    }
+
+    async fn report(&self) -> Report {
+        match &self.over {
+            Over::Network(sessions) => report(sessions, &self.told).await,
+            Over::Ordered(sessions) => report(sessions, &self.told).await,
+        }
+    }
+
+    async fn stop(&self) {
+        match &self.over {
+            Over::Network(sessions) => sessions.close(),
+            Over::Ordered(sessions) => sessions.close(),
+        }
+    }
+}
+
+fn sessions<O: Order>(world: &World, plan: &Plan) -> Sessions<SimSource<O>> {
+    let policy = policy(plan.connections);
+    let only = plan.storage == Storage::SimOnly;
+    let source = SimSource::new(world.clone(), policy.sessions_max, only, policy.probe_idle_after);
+    Sessions::new(source, policy).expect("the defaults hold together")
+}
+
+impl<O: Order> Served for SimSource<O> {
+    async fn statement(handle: &Handle<Self>, command: &Command, port: &mut Port) {
+        if !is_statement(command) {
+            return;
+        }
+        port.ask(async { handle.serve(command.clone()).await.map_err(failure) }, Reply::clone).await;
+    }
+
+    async fn stale(handle: &Handle<Self>, usage: StaleUse) -> Result<Reply, Failure> {
+        handle.serve(Command::Stale(usage)).await.map_err(failure)
+    }
+}
+
+fn is_statement(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Put(..)
+            | Command::Insert(..)
+            | Command::Get(_)
+            | Command::Delete(_)
+            | Command::Scan
+            | Command::Stream(_)
+            | Command::Fail
+            | Command::Slow
+    )
+}
