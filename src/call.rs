@@ -338,10 +338,14 @@ impl<'a, S: Source> Entered<'a, S> {
     async fn in_transaction(&mut self) -> Result<bool, Failure> {
         let inner = &self.queued.cell().inner;
         let limit = inner.policy.probe_timeout;
+        self.queued.session().ask();
         let Some(lease) = self.queued.session.as_mut().and_then(|it| it.lease_mut()) else {
             return Err(Failure::new(Class::Dead, "there is no connection"));
         };
         let answer = inner.within(limit, in_transaction(&mut **lease, inner.policy.attempts_max)).await;
+        if matches!(answer, Some(Ok(_))) {
+            self.queued.session().answered();
+        }
         answer.unwrap_or_else(|| Err(Failure::new(Class::Dead, format!("no answer within {limit:?}"))))
     }
 

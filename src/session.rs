@@ -19,6 +19,9 @@ pub(crate) struct Session<L> {
     begun: Begin,
     /// A statement left something on the connection that a fresh one would not have.
     tainted: bool,
+    /// The database was asked whether a transaction is open, and has not answered. The question may begin one, so if it is
+    /// cut off, a later answer cannot be believed.
+    asking: bool,
     /// Why the last statement inside the open transaction failed, for whoever decides about trying again.
     last_failure: Option<Class>,
 }
@@ -99,8 +102,9 @@ pub(crate) enum Happened {
     },
     /// The future of the call in flight was dropped.
     CutOff,
-    /// The database said whether a transaction is open after the call that was cut off.
-    Settled { open: bool },
+    /// The database said whether a transaction is open after the call that was cut off; it is not `certain` if an earlier
+    /// question was cut off too, and then nothing is open any more.
+    Settled { open: bool, certain: bool },
     /// The caller knows of the loss.
     Acknowledged,
     /// The scope has ended.
@@ -115,6 +119,7 @@ impl<L> Session<L> {
             generation: 0,
             begun: Begin::default(),
             tainted: false,
+            asking: false,
             last_failure: None,
         }
     }
@@ -137,6 +142,16 @@ impl<L> Session<L> {
 
     pub(crate) fn taint(&mut self) {
         self.tainted = true;
+    }
+
+    /// A question about the transaction is sent; whether one before it was answered.
+    pub(crate) fn ask(&mut self) -> bool {
+        !std::mem::replace(&mut self.asking, true)
+    }
+
+    /// It was answered.
+    pub(crate) fn answered(&mut self) {
+        self.asking = false;
     }
 
     pub(crate) fn last_failure(&self) -> Option<Class> {
@@ -193,7 +208,13 @@ impl<L> Session<L> {
             }
             (State::Calling { call, depth }, Happened::CutOff) => State::Doubt { call, depth },
 
-            (State::Doubt { call, depth }, Happened::Settled { open }) => settled(call, depth, open),
+            (State::Doubt { call: Call::Statement, depth }, Happened::Settled { certain: false, .. }) if depth > 0 => {
+                failed(depth, Loss::Transaction("whether it was still open could not be found out".into()))
+            }
+            (State::Doubt { call: Call::Commit, depth: 1 }, Happened::Settled { certain: false, .. }) => {
+                failed(1, Loss::CommitUnknown("the commit was cut off".into()))
+            }
+            (State::Doubt { call, depth }, Happened::Settled { open, .. }) => settled(call, depth, open),
             (before, Happened::GivenUp { why, only: true, .. }) => lost_for_good(before, why),
             (State::Calling { call, depth }, Happened::GivenUp { why, report, .. }) => match (call, depth) {
                 // Either way the caller is answered, and the transaction is over.
@@ -226,6 +247,7 @@ impl<L> Session<L> {
             Happened::Lent => {
                 self.generation += 1;
                 self.tainted = false;
+                self.asking = false;
                 self.last_failure = None;
             }
             Happened::Called(Call::Begin(begin)) if *before == State::Ready => {

@@ -357,15 +357,17 @@ impl<S: Source> Inner<S> {
         let State::Doubt { call, depth } = *session.state() else { return };
         let only = self.source.is_only();
         let limit = self.policy.probe_timeout;
+        let certain = session.ask();
         let open = match session.lease_mut() {
             Some(lease) if S::Connection::ORDERED => {
-                self.within(limit, settle(&mut **lease, call, depth, self.policy.attempts_max)).await
+                self.within(limit, settle(&mut **lease, call, depth, certain, self.policy.attempts_max)).await
             }
             _ => None,
         };
         match open {
             Some(Ok(open)) => {
-                session.transition(Happened::Settled { open });
+                session.answered();
+                session.transition(Happened::Settled { open, certain });
             }
             Some(Err(failure)) => self.lose(session, failure.to_string(), only),
             None => self.lose(session, "a call was cut off".into(), only),
@@ -404,9 +406,15 @@ async fn clean<C: Connection>(connection: &mut C, attempts: u32) -> Result<(), F
 }
 
 /// Whether a transaction was open after this call was cut off. Where the caller cannot go on in it, it is rolled back.
-async fn settle<C: Connection>(connection: &mut C, call: Call, depth: u32, attempts: u32) -> Result<bool, Failure> {
+async fn settle<C: Connection>(
+    connection: &mut C,
+    call: Call,
+    depth: u32,
+    certain: bool,
+    attempts: u32,
+) -> Result<bool, Failure> {
     let open = in_transaction(connection, attempts).await?;
-    if open && (call != Call::Statement || depth == 0) {
+    if open && (call != Call::Statement || depth == 0 || !certain) {
         control(connection, Control::Rollback, attempts).await?;
     }
     Ok(open)

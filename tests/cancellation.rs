@@ -76,16 +76,21 @@ async fn cancelled_statement_leaves_its_transaction_atomic() {
 
 #[tokio::test]
 async fn cancelled_statement_that_ended_its_transaction_is_noticed() {
-    let fresh = Fresh::new().await;
-    let scope = fresh.sessions.scope("request");
-    put(&scope, 1, 1).await.expect("put");
-    scope.begin().await.expect("begin");
-    put(&scope, 2, 2).await.expect("put");
-    let conflict = sqlx::query("insert or rollback into kv values (1, 5)").execute(&scope);
-    assert!(cut_off(conflict, 1).await.is_none());
-    assert!(own(put(&scope, 3, 3).await).contains("lost"));
-    scope.rollback().await.expect("rollback");
-    assert_eq!(fresh.rows().await, [(1, 1)]);
+    // Also where the session itself asks the database whether the transaction is over, and where that is asked again.
+    for (polls, again) in (1..6).flat_map(|polls| (0..4).map(move |again| (polls, again))) {
+        let fresh = Fresh::new().await;
+        let scope = fresh.sessions.scope("request");
+        put(&scope, 1, 1).await.expect("put");
+        scope.begin().await.expect("begin");
+        put(&scope, 2, 2).await.expect("put");
+        drop(cut_off(sqlx::query("insert or rollback into kv values (1, 5)").execute(&scope), polls).await);
+        drop(cut_off(put(&scope, 7, 7), again).await);
+        let refused = put(&scope, 3, 3).await;
+        assert!(refused.is_err(), "the transaction is over; cut off after {polls} and {again} polls");
+        assert!(own(refused).contains("lost"));
+        scope.rollback().await.expect("rollback");
+        assert_eq!(fresh.rows().await, [(1, 1)]);
+    }
 }
 
 #[tokio::test]
