@@ -21,11 +21,25 @@ pub trait Subject: Send + Sync {
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
 
+    /// What it runs on.
+    fn backend(&self) -> Backend {
+        Backend::Sqlite
+    }
+
     /// Its further commands.
     fn extension(&self) -> Option<&'static dyn Extension>;
 
     /// Runs a plan to its end, or until its thread has to be given up.
     fn execute(&self, plan: &Plan, limits: &Limits) -> History;
+}
+
+/// What plans run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// A fresh SQLite database for each plan.
+    Sqlite,
+    /// A simulated database in virtual time.
+    Sim,
 }
 
 /// The subject that a system's type makes.

@@ -50,7 +50,7 @@ const SOMETIMES: [&str; 12] = [
 ];
 
 /// The rows of the fault × phase table.
-pub const DISTURBANCES: [&str; 12] = [
+pub const DISTURBANCES: [&str; 14] = [
     "cancel@before-send",
     "cancel@sent",
     "cancel@before-reply",
@@ -58,9 +58,11 @@ pub const DISTURBANCES: [&str; 12] = [
     "locked",
     "interrupt",
     "refuse-commit",
+    "lost-idle",
     "lost-before",
     "lost-after",
     "refuse-connect",
+    "slow-reply",
     "freeze",
     "no-runtime",
 ];
@@ -112,6 +114,9 @@ impl Coverage {
     }
 
     fn add_history(&mut self, plan: &Plan, history: &History) {
+        if plan.storage.is_simulated() {
+            *self.capabilities.entry(Capability::Simulation).or_default() += 1;
+        }
         let claims = Claims::of(history, 0);
         let mut met: Vec<&'static str> = Vec::new();
         let mut depth_of = BTreeMap::new();
@@ -130,7 +135,7 @@ impl Coverage {
                 Some(Outcome::Cancelled(phase)) => {
                     *self.capabilities.entry(Capability::Cancellation).or_default() += 1;
                     if matches!(phase, Phase::Poll(_)) {
-                        *self.capabilities.entry(Capability::Simulation).or_default() += 1;
+                        *self.capabilities.entry(Capability::Polls).or_default() += 1;
                     }
                     let row = DISTURBANCES[Phase::ALL.iter().position(|it| it == phase).unwrap_or(3)];
                     *self.landed.entry((row, operation)).or_default() += 1;
@@ -187,6 +192,9 @@ impl Coverage {
                 (What::FaultLanded(fault), Some(by)) => {
                     met.push("fault landed");
                     *self.capabilities.entry(Capability::Faults).or_default() += 1;
+                    if fault.costs_connection() {
+                        *self.capabilities.entry(Capability::ConnectionLoss).or_default() += 1;
+                    }
                     let row = DISTURBANCES[4 + Fault::EVERY.iter().position(|it| it == fault).unwrap_or(0)];
                     let command = history.commands().get(&by).map(|it| operation(&it.step.command, 0));
                     *self.landed.entry((row, command.unwrap_or("statement"))).or_default() += 1;

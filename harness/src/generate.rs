@@ -178,8 +178,11 @@ pub fn generate(
     let actors = draw.size(profile.actors, profile.full_size);
     let table = Table::draw(profile, capabilities, &mut draw);
     let rate = |on: bool, draw: &mut Draw<'_, _>| if on { *draw.one(&RATES) } else { 0 };
+    // Drawn first, since it decides which faults there are.
+    let simulated = capabilities.has(Capability::Simulation).then(|| *draw.one(&Storage::SIMULATED));
     let mut drawing = Drawing {
         capabilities,
+        faults: simulated.map_or(&Fault::ALL, Storage::faults),
         extension,
         nests: table.has(Kind::Nest),
         table,
@@ -196,11 +199,9 @@ pub fn generate(
             drawing.actor(steps, &mut draw)
         })
         .collect();
-    let storage = if capabilities.has(Capability::Simulation) {
-        *draw.one(&Storage::SIMULATED)
-    } else {
+    let storage = simulated.unwrap_or_else(|| {
         profile.storage.get(draw.below_len(profile.storage.len())).map_or(Storage::Wal, |it| (*it).into())
-    };
+    });
     let connections = draw.size(profile.connections, false);
     let schedule = schedule(&actors, profile.strategy, &mut draw);
     Plan { storage, connections, actors, schedule }
@@ -359,6 +360,7 @@ fn needed_for(kind: Kind) -> Option<Capability> {
 /// One plan while it is drawn.
 struct Drawing<'a> {
     capabilities: Capabilities,
+    faults: &'static [Fault],
     extension: Option<&'a dyn Extension>,
     nests: bool,
     table: Table,
@@ -387,13 +389,14 @@ impl Drawing<'_> {
     fn step(&mut self, standing: Standing, draw: &mut Draw<'_, impl Rng>) -> Step {
         let mut step = Step::from(self.command(standing, draw));
         if draw.chance(self.fault_rate) && !matches!(step.command, Command::Close | Command::ClosePool) {
-            let simulated = self.capabilities.has(Capability::Simulation);
-            step.fault = Some(if simulated { *draw.one(&Fault::SIMULATED) } else { *draw.one(&Fault::ALL) });
+            let fault = *draw.one(self.faults);
+            let able = !fault.costs_connection() || self.capabilities.has(Capability::ConnectionLoss);
+            step.fault = able.then_some(fault);
         }
         if draw.chance(self.cancel_rate) {
-            let by_poll = self.capabilities.has(Capability::Simulation) && draw.chance(8);
+            let by_poll = self.capabilities.has(Capability::Polls) && draw.chance(8);
             step.cancel = Some(if by_poll {
-                Phase::Poll(1 + u8::try_from(draw.below(6)).unwrap_or(0))
+                Phase::Poll(1 + u8::try_from(draw.below(8)).unwrap_or(0))
             } else {
                 *draw.one(&Phase::ALL)
             });

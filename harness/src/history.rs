@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::plan::{ActorId, Fault, Key, Phase, Step, Value};
+use crate::plan::{ActorId, Fault, Ground, Key, Phase, Step, Value};
 
 /// Everything that happened while one plan ran.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct History {
     pub events: Vec<Event>,
     /// How many actors the plan had; actors from here on are observers that ran afterwards.
     pub planned: usize,
+    /// Where it happened, as far as that decides what may be concluded from it.
+    pub ground: Ground,
 }
 
 /// One entry of a history.
@@ -81,6 +83,8 @@ pub enum What {
     Connected(ConnectionId),
     /// Evidence: a connection was closed.
     Disconnected(ConnectionId),
+    /// Evidence: a connection was cut. Its transaction is over; that it is closed is another event.
+    Lost(ConnectionId),
     /// Evidence: the fault named by the command took effect.
     FaultLanded(Fault),
     /// What the system says of itself after everybody has ended.
@@ -301,6 +305,7 @@ impl History {
                 What::Wrote(connection) => format!("{connection} wrote"),
                 What::Committed(connection) => format!("{connection} committed"),
                 What::RolledBack(connection) => format!("{connection} rolled back"),
+                What::Lost(connection) => format!("{connection} lost"),
                 What::ThreadGivenUp => "thread given up".into(),
                 What::PlanOver => "plan over".into(),
                 What::Served(connection) => format!("{connection} served"),
@@ -382,11 +387,18 @@ impl Recorder {
         log.history.events.push(Event { by, what });
     }
 
+    /// Appends evidence that is known to belong to this command, or to none.
+    pub(crate) fn record_as(&self, by: Option<By>, what: What) {
+        self.log().history.events.push(Event { by, what });
+    }
+
     /// Appends an event that belongs to this command.
     pub fn record_for(&self, by: By, what: What) {
         self.beat();
         let mut log = self.log();
-        log.bound.retain(|_, it| *it != by);
+        if !log.bound.is_empty() {
+            log.bound.retain(|_, it| *it != by);
+        }
         log.history.events.push(Event { by: Some(by), what });
     }
 
@@ -490,6 +502,11 @@ impl Recorder {
     /// How many observed connections are open.
     pub fn connections_open(&self) -> u16 {
         self.log().open
+    }
+
+    /// Says where it happens.
+    pub(crate) fn set_ground(&self, ground: Ground) {
+        self.log().history.ground = ground;
     }
 
     /// Says how many actors the plan has.

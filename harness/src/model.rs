@@ -4,63 +4,26 @@
 //! with one. It reads only invocations and replies ([`Claims`]); evidence from below belongs to the oracle, which
 //! compares the two.
 //!
-//! Isolation: a read may return any value that was committed at some moment between its invocation (in a transaction,
-//! the transaction's) and its return; in a transaction its own writes come first. That holds for SQLite's snapshots and
-//! for READ COMMITTED. What is *not* modelled: that the reads of one transaction come from one snapshot.
+//! Isolation: a read may return any value that was committed at some moment between its invocation and its return; in a
+//! transaction its own writes come first. That is READ COMMITTED, as in the simulation. On SQLite the moment may be as
+//! early as the transaction's begin, for its snapshots. What is *not* modelled: that the reads of one transaction come
+//! from one snapshot.
 //!
 //! Outcomes are three: done, definitely not done, unknown. Each unknown is one bit of an assignment, and the claims
 //! are drawn up per assignment, so that a transaction of unknown outcome is applied whole or not at all.
 
+mod admissible;
+
+pub use admissible::{Inadmissible, Standing, admissible};
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{By, History, Outcome, Reply, Span, What};
-use crate::plan::{Actor, ActorId, Command, Key, Phase, Plan, Residue, StaleUse, Step, Value};
-use crate::system::{Capabilities, Capability, impossible, misplaced, needed};
+use crate::plan::{Actor, ActorId, Command, Ground, Key, Phase, Plan, Residue, StaleUse, Step, Value};
+use crate::system::{Capabilities, Capability};
 
 /// The most unknown outcomes that are followed both ways: 2⁶ = 64 branches.
 pub const UNKNOWNS_MAX: u32 = 6;
-
-/// A plan that makes no sense for a system.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("actor `{actor}`, command {}, `{text}`: {why}", step + 1)]
-pub struct Inadmissible {
-    /// Whose command.
-    pub actor: ActorId,
-    /// Its place, from 0.
-    pub step: usize,
-    /// The command.
-    pub text: String,
-    /// What is missing.
-    pub why: String,
-}
-
-/// Whether every command of the plan can apply where its actor may stand, given what the system can do.
-///
-/// # Errors
-/// The first command that cannot.
-pub fn admissible(plan: &Plan, capabilities: Capabilities) -> Result<(), Inadmissible> {
-    let mut values = BTreeSet::new();
-    if let Some(why) = misplaced(plan.storage, capabilities) {
-        let text = format!("storage = \"{}\"", plan.storage);
-        return Err(Inadmissible { actor: ActorId::new(0), step: 0, text, why: why.into() });
-    }
-    for (at, actor) in plan.actors.iter().enumerate() {
-        let mut standing = Standing::default();
-        for (step_at, step) in actor.steps.iter().enumerate() {
-            let checked = standing.take(step, capabilities).and_then(|()| {
-                let fresh = written(&step.command).is_none_or(|(_, value)| values.insert(value));
-                if fresh { Ok(()) } else { Err("each value may be written only once in a plan".to_owned()) }
-            });
-            checked.map_err(|why| Inadmissible {
-                actor: ActorId::new(at),
-                step: step_at,
-                text: step.to_string(),
-                why,
-            })?;
-        }
-    }
-    Ok(())
-}
 
 /// The value that a command writes, if it writes one.
 pub fn written(command: &Command) -> Option<(Key, Value)> {
@@ -69,67 +32,6 @@ pub fn written(command: &Command) -> Option<(Key, Value)> {
             Some((key, value))
         }
         _ => None,
-    }
-}
-
-/// Where an actor may stand if everything that can succeed does.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Standing {
-    /// It has a session.
-    pub session: bool,
-    /// The most transactions that may be open, one inside the other.
-    pub depth: u8,
-    /// It has retained a handle.
-    pub retained: bool,
-}
-
-impl Standing {
-    /// Checks that the step can apply, and takes it.
-    ///
-    /// # Errors
-    /// Why it cannot.
-    pub fn take(&mut self, step: &Step, capabilities: Capabilities) -> Result<(), String> {
-        let command = &step.command;
-        let lacks = |it: Capability| Err(format!("the system does not declare the capability `{it}`"));
-        if let Some(need) = needed(command).filter(|it| !capabilities.has(*it)) {
-            return lacks(need);
-        }
-        if step.cancel.is_some() && !capabilities.has(Capability::Cancellation) {
-            return lacks(Capability::Cancellation);
-        }
-        if step.fault.is_some() && !capabilities.has(Capability::Faults) {
-            return lacks(Capability::Faults);
-        }
-        if let Some(why) = impossible(step, capabilities) {
-            return Err(why.into());
-        }
-        if written(command).is_some_and(|(key, _)| key == Key::OBSERVER) {
-            return Err("the key k0 belongs to the observers".into());
-        }
-        match command {
-            Command::Open if self.session => return Err("the actor has a session already".into()),
-            Command::Open => self.session = true,
-            Command::ClosePool if self.session => {
-                return Err("the actor holds a session of the pool".into());
-            }
-            Command::ClosePool | Command::Extra(_) => {}
-            Command::Stale(_) if !self.retained => {
-                return Err("no handle was retained before".into());
-            }
-            Command::Stale(_) => {}
-            _ if !self.session => return Err("the actor has no session: `open` comes first".into()),
-            Command::Close => (self.session, self.depth) = (false, 0),
-            Command::Begin(_) if self.depth > 0 && !capabilities.has(Capability::Nesting) => {
-                return lacks(Capability::Nesting);
-            }
-            Command::Begin(_) => self.depth += 1,
-            Command::Commit | Command::Rollback | Command::Drop => {
-                self.depth = self.depth.checked_sub(1).ok_or("no transaction was begun before")?;
-            }
-            Command::Retain => self.retained = true,
-            _ => {}
-        }
-        Ok(())
     }
 }
 
@@ -496,11 +398,16 @@ impl Walk<'_> {
             },
             _ => return,
         };
+        let ground = self.history.ground;
         let place = self.place(by.actor);
         if place.frames.iter().any(|it| it.uncertain) {
             return;
         }
-        let from = place.frames.first().map_or(span.invoked, |it| it.begun);
+        let from = match ground {
+            // Each statement sees what is committed when it runs.
+            Ground::Simulation => span.invoked,
+            Ground::Sqlite => place.frames.first().map_or(span.invoked, |it| it.begun),
+        };
         let own = |key: Key| {
             let writes = place.frames.iter().rev().flat_map(|it| it.writes.iter().rev());
             writes.clone().find(|it| it.key == key).map(|it| it.value)

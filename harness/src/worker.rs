@@ -105,7 +105,7 @@ fn run<S: System>(plan: &Plan, limits: &Limits, recorder: &Recorder) -> History 
 
 fn harness_fault(why: String) -> History {
     let events = vec![Event { by: None, what: What::HarnessFault(why) }];
-    History { events, planned: 0 }
+    History { events, ..History::default() }
 }
 
 /// What the watch has seen so far.

@@ -66,7 +66,7 @@ impl Script {
         self.note(What::Stopped);
         let rows = rows.iter().map(|(key, value)| (Key(*key), *value)).collect();
         self.note(What::FinalState(rows));
-        History { events: std::mem::take(&mut self.events), planned: 2 }
+        History { events: std::mem::take(&mut self.events), planned: 2, ..History::default() }
     }
 }
 

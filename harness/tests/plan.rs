@@ -9,32 +9,38 @@ use unstale_harness::model::admissible;
 use unstale_harness::plan::{PlanFile, Step};
 use unstale_harness::system::{Capabilities, Capability};
 
-fn everything() -> Capabilities {
-    Capabilities::of(Capability::ALL).without(Capability::Extension)
+/// On SQLite and in the simulation.
+fn everything() -> [Capabilities; 2] {
+    let simulated = Capabilities::of(Capability::ALL).without(Capability::Extension);
+    [Capabilities::sqlite().with(Capability::Retention).with(Capability::Reports), simulated]
 }
 
 #[test]
 fn printed_plan_parses_to_itself() {
-    let mut runner = TestRunner::new(Config::with_cases(2000));
-    runner
-        .run(&plans(Profile::default(), everything(), None), |plan| {
-            let file = PlanFile::from(plan);
-            let text = file.to_string();
-            let parsed = PlanFile::parse(&text, Path::new("p.toml"))
-                .map_err(|it| proptest::test_runner::TestCaseError::fail(format!("{it}\n{text}")))?;
-            proptest::prop_assert_eq!(parsed, file);
-            Ok(())
-        })
-        .expect("every printed plan parses to itself");
+    for capabilities in everything() {
+        let mut runner = TestRunner::new(Config::with_cases(2000));
+        runner
+            .run(&plans(Profile::default(), capabilities, None), |plan| {
+                let file = PlanFile::from(plan);
+                let text = file.to_string();
+                let parsed = PlanFile::parse(&text, Path::new("p.toml"))
+                    .map_err(|it| proptest::test_runner::TestCaseError::fail(format!("{it}\n{text}")))?;
+                proptest::prop_assert_eq!(parsed, file);
+                Ok(())
+            })
+            .expect("every printed plan parses to itself");
+    }
 }
 
 #[test]
 fn generated_plan_is_admissible() {
     let mut runner = TestRunner::deterministic();
-    let strategy = plans(Profile::default(), everything(), None);
-    for _ in 0..2000 {
-        let plan = strategy.new_tree(&mut runner).expect("it never rejects").current();
-        assert_eq!(admissible(&plan, everything()), Ok(()), "{}", PlanFile::from(plan.clone()));
+    for capabilities in everything() {
+        let strategy = plans(Profile::default(), capabilities, None);
+        for _ in 0..2000 {
+            let plan = strategy.new_tree(&mut runner).expect("it never rejects").current();
+            assert_eq!(admissible(&plan, capabilities), Ok(()), "{}", PlanFile::from(plan.clone()));
+        }
     }
 }
 
@@ -81,9 +87,24 @@ fn actors_have_letters_without_a_gap() {
 fn plan_that_makes_no_sense_is_refused() {
     let text = "version = 1\n[actors]\na = [\"put k1 1\"]";
     let plan = PlanFile::parse(text, Path::new("p.toml")).expect("it parses").plan;
-    let why =
-        admissible(&plan, everything().without(Capability::Simulation)).expect_err("it has no session").to_string();
+    let why = admissible(&plan, everything()[0]).expect_err("it has no session").to_string();
     assert_eq!(why, "actor `a`, command 1, `put k1 1`: the actor has no session: `open` comes first");
+}
+
+#[test]
+fn simulated_storage_is_for_simulated_systems_alone() {
+    let [real, simulated] = everything();
+    let plan = |storage: &str, step: &str| {
+        let text = format!("version = 1\nstorage = \"{storage}\"\n[actors]\na = [\"open\", \"{step}\"]");
+        PlanFile::parse(&text, Path::new("p.toml")).expect("it parses").plan
+    };
+    assert!(admissible(&plan("sim", "scan"), real).is_err());
+    assert!(admissible(&plan("wal", "scan"), simulated).is_err());
+    assert_eq!(admissible(&plan("sim", "scan with lost-idle cancel@poll:3"), simulated), Ok(()));
+    assert!(admissible(&plan("wal", "scan cancel@poll:3"), real).is_err());
+    assert!(admissible(&plan("wal", "scan with lost-after"), real).is_err());
+    let gone = admissible(&plan("sim-only", "scan with lost-after"), simulated).expect_err("the data goes with it");
+    assert!(gone.to_string().ends_with("`lost-after` cannot be done to the storage `sim-only`"), "{gone}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ impl Tale {
     fn of(connections: u8, actors: &[&[&str]]) -> Self {
         let actors: Vec<_> = actors.iter().map(|it| actor(it)).collect();
         let schedule = Schedule::serial(&actors);
-        let history = History { events: Vec::new(), planned: actors.len() };
+        let history = History { planned: actors.len(), ..History::default() };
         Self { plan: Plan { storage: Storage::Wal, connections, actors, schedule }, observers: Vec::new(), history }
     }
 

@@ -68,7 +68,7 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
             What::Invoked(step) if gives_reason(&step.command) || step.cancel.is_some() || step.fault.is_some() => {
                 allowed += 1;
             }
-            What::Returned(Outcome::Failed(_) | Outcome::Cancelled(_)) | What::Blocked => allowed += 1,
+            What::Returned(Outcome::Failed(_) | Outcome::Cancelled(_)) | What::Blocked | What::Lost(_) => allowed += 1,
             _ => {}
         }
     }

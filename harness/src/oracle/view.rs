@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{By, ConnectionId, History, Outcome, Span, What};
 use crate::model::{Claims, Session, effect_of};
-use crate::plan::{Command, Key, Phase, Value};
+use crate::plan::{Command, Ground, Key, Phase, Value};
 
 /// What the checks look at.
 pub struct View<'a> {
@@ -60,7 +60,7 @@ impl<'a> View<'a> {
         let pool_closed =
             spans.values().filter(|it| it.step.command == Command::ClosePool && is_done(it)).map(|it| it.returned);
         let pool_closed = pool_closed.flatten().min();
-        let anonymous = Self::is_anonymous(history, &spans);
+        let anonymous = history.ground == Ground::Sqlite && Self::is_anonymous(history, &spans);
         if anonymous {
             evidence.clear();
         }
@@ -123,7 +123,9 @@ impl<'a> View<'a> {
     fn may_straggle(&self, by: By, span: &Span<'_>) -> bool {
         let cut_off = matches!(span.outcome, Some(Outcome::Cancelled(phase)) if *phase != Phase::BeforeSend);
         let writes = effect_of(&span.step.command).is_some();
-        cut_off && self.evidence(by).is_none_or(|it| it.served.is_empty() || writes && it.wrote.is_empty())
+        self.history.ground == Ground::Sqlite
+            && cut_off
+            && self.evidence(by).is_none_or(|it| it.served.is_empty() || writes && it.wrote.is_empty())
     }
 
     /// The commands that were done and changed a row, by their own words.

@@ -229,15 +229,20 @@ pub enum Fault {
     Interrupt,
     /// The database turns the command's commit into a rollback.
     RefuseCommit,
-    /// The connection is lost before the request arrives: nothing was done. Only in the simulation, as the next ones.
+    /// Every connection on which nothing is under way is lost before the command begins. Only where connections can be
+    /// [lost](crate::system::Capability::ConnectionLoss), as the next ones.
+    LostIdle,
+    /// The connection is lost before a request arrives: nothing was done.
     LostBefore,
-    /// The connection is lost after the request was done and before its reply.
+    /// The connection is lost after a request was done and before its reply.
     LostAfter,
-    /// No connection can be opened.
+    /// No connection can be opened for a while.
     RefuseConnect,
-    /// The database takes a statement of the library's own and never answers it.
+    /// A reply takes longer than a caller waits for a probe.
+    SlowReply,
+    /// The connection's other end stands still for longer than anybody waits, and then goes on with what it was sent.
     Freeze,
-    /// The runtime has ended: nothing can be spawned.
+    /// The runtime has ended: a task cannot be spawned.
     NoRuntime,
 }
 
@@ -246,27 +251,39 @@ impl Fault {
     pub const ALL: [Self; 3] = [Self::Locked, Self::Interrupt, Self::RefuseCommit];
 
     /// Every fault that can be done to a simulated one.
-    pub const SIMULATED: [Self; 7] = [
+    pub const SIMULATED: [Self; 9] = [
         Self::Interrupt,
         Self::RefuseCommit,
+        Self::NoRuntime,
+        Self::LostIdle,
         Self::LostBefore,
         Self::LostAfter,
         Self::RefuseConnect,
+        Self::SlowReply,
+        Self::Freeze,
+    ];
+
+    /// Every fault there is, in the order of their places in tables.
+    pub const EVERY: [Self; 10] = [
+        Self::Locked,
+        Self::Interrupt,
+        Self::RefuseCommit,
+        Self::LostIdle,
+        Self::LostBefore,
+        Self::LostAfter,
+        Self::RefuseConnect,
+        Self::SlowReply,
         Self::Freeze,
         Self::NoRuntime,
     ];
 
-    /// Every fault there is, in the order of their places in tables.
-    pub const EVERY: [Self; 8] = [
-        Self::Locked,
-        Self::Interrupt,
-        Self::RefuseCommit,
-        Self::LostBefore,
-        Self::LostAfter,
-        Self::RefuseConnect,
-        Self::Freeze,
-        Self::NoRuntime,
-    ];
+    /// Whether it may cost a connection, directly or because somebody stops waiting for it.
+    pub fn costs_connection(self) -> bool {
+        matches!(
+            self,
+            Self::LostIdle | Self::LostBefore | Self::LostAfter | Self::RefuseConnect | Self::SlowReply | Self::Freeze
+        )
+    }
 }
 
 /// Where the database of a plan lives.
@@ -293,6 +310,32 @@ impl Storage {
 
     /// Every simulated one.
     pub const SIMULATED: [Self; 3] = [Self::Sim, Self::SimOrdered, Self::SimOnly];
+
+    /// Whether it is simulated.
+    pub fn is_simulated(self) -> bool {
+        Self::SIMULATED.contains(&self)
+    }
+
+    /// The faults that can be done to it. A database that is its one connection would go with it, and all that was
+    /// committed: there no connection can be lost.
+    pub fn faults(self) -> &'static [Fault] {
+        match self {
+            Self::Wal | Self::Journal | Self::Memory => &Fault::ALL,
+            Self::Sim | Self::SimOrdered => &Fault::SIMULATED,
+            Self::SimOnly => &[Fault::Interrupt, Fault::RefuseCommit, Fault::NoRuntime],
+        }
+    }
+}
+
+/// What a history happened on, as far as that decides what may be concluded from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ground {
+    /// SQLite: a transaction may read from a snapshot as old as its begin, and what the driver's threads do may be recorded
+    /// under another command than the one that asked for it.
+    #[default]
+    Sqlite,
+    /// The simulation: READ COMMITTED, and all evidence is recorded under the command that caused it.
+    Simulation,
 }
 
 /// The order in which actors pass their gates.

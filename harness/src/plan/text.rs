@@ -27,8 +27,8 @@ const COMMANDS: &str = "a command: open, close, begin [immediate|exclusive], com
     insert KEY VALUE [or ignore|replace|rollback], get KEY, delete KEY, scan, stream ROWS, fail, slow, \
     raw begin|setting|temp-table, inspect, retain, stale get KEY, stale put KEY VALUE, close-pool, extra …";
 
-const FAULTS: &str = "a fault: locked, interrupt or refuse-commit; in the simulation lost-before, lost-after, \
-    refuse-connect, freeze or no-runtime";
+const FAULTS: &str = "a fault: locked, interrupt or refuse-commit; where connections can be lost also lost-idle, \
+    lost-before, lost-after, refuse-connect, slow-reply, freeze or no-runtime";
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,9 +111,11 @@ impl fmt::Display for Fault {
             Self::Locked => "locked",
             Self::Interrupt => "interrupt",
             Self::RefuseCommit => "refuse-commit",
+            Self::LostIdle => "lost-idle",
             Self::LostBefore => "lost-before",
             Self::LostAfter => "lost-after",
             Self::RefuseConnect => "refuse-connect",
+            Self::SlowReply => "slow-reply",
             Self::Freeze => "freeze",
             Self::NoRuntime => "no-runtime",
         })

@@ -66,6 +66,7 @@ pub(super) fn deed(what: &What) -> Option<Deed> {
         What::RolledBack(id) => Deed(*id, "rolled back"),
         What::Connected(id) => Deed(*id, "opened"),
         What::Disconnected(id) => Deed(*id, "closed"),
+        What::Lost(id) => Deed(*id, "lost"),
         _ => return None,
     })
 }

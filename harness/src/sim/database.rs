@@ -1,317 +1,240 @@
-//! The simulated database: rows, transactions with savepoints, row locks, and connections that do one request after the
-//! other.
+//! The simulated database: rows, transactions with savepoints, row locks, and what sessions leave on connections.
 //!
-//! READ COMMITTED: a statement sees what is committed when it runs, and its own transaction's writes. A write locks its
-//! row until the transaction ends; who meets a lock waits; who would close a circle of waiting loses its transaction.
-//! Pure: no time, no tasks. [`super::world`] says when a request arrives and who hears of the answer.
-
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+//! READ COMMITTED: a statement sees what is committed when it runs, and its own transaction's writes. A write locks its row
+//! until the transaction ends; who meets a lock waits; who would close a circle of waiting loses its transaction. A
+//! statement that fails leaves its transaction open, as on SQLite.
+//!
+//! Pure: no time, no tasks, no faults. [`super::server`] says when a request runs and who hears of the answer.
 
 use unstale::source::Control;
 use unstale::{Begin, Class};
 
+use super::request::{Refused, Request, Said, Statement};
 use crate::history::{ConnectionId, Reply, What};
-use crate::plan::{Command, Conflict, Key, StaleUse, Value};
+use crate::plan::{Conflict, Key, Residue, Value};
 
-/// What a connection is asked.
-#[derive(Clone, Debug)]
-pub(super) enum Request {
-    /// A statement of the core workload.
-    Statement(Command),
-    /// A statement of the library's own.
-    Control(Control),
-    /// Whether a transaction is open.
-    InTransaction,
-    /// A simple query.
-    Probe,
-}
-
-/// An answer that is no.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refused {
-    /// What it means.
-    pub class: Class,
-    /// Its text.
-    pub text: &'static str,
-}
-
-/// An answer.
-pub(super) type Answer = Result<Reply, Refused>;
-
-/// What ran, for whoever records it.
-pub(super) type Evidence = (ConnectionId, What);
-
-/// The database and its connections.
+/// The database, with a transaction for each connection at most.
 #[derive(Debug, Default)]
 pub(super) struct Database {
-    rows: BTreeMap<Key, Value>,
-    locks: BTreeMap<Key, ConnectionId>,
-    connections: BTreeMap<ConnectionId, Connection>,
+    /// In the order of their keys.
+    rows: Vec<(Key, Value)>,
+    /// One for each connection that was ever opened.
+    sessions: Vec<Session>,
 }
 
+/// What the database keeps for a connection.
 #[derive(Debug, Default)]
-struct Connection {
+struct Session {
     transaction: Option<Transaction>,
-    /// What was sent and has not been done; the first may wait for a lock.
-    requests: VecDeque<(u64, Request)>,
-    answers: BTreeMap<u64, Answer>,
-    /// It takes requests and answers nothing any more.
-    frozen: bool,
+    setting: bool,
+    temp_table: bool,
 }
 
 #[derive(Debug, Default)]
 struct Transaction {
     begun: Begin,
-    writes: BTreeMap<Key, Option<Value>>,
-    locked: BTreeSet<Key>,
-    savepoints: Vec<(u32, BTreeMap<Key, Option<Value>>)>,
+    /// What it wrote, in order. A row that is in here is locked.
+    writes: Vec<(Key, Option<Value>)>,
+    /// The depth of each savepoint, and how many writes came before it.
+    savepoints: Vec<(u32, usize)>,
 }
 
+const NO_TRANSACTION: Refused = Refused { class: Class::Mistake, text: "no transaction is open" };
+const DUPLICATE: Refused = Refused { class: Class::Mistake, text: "the key is there already" };
+
 impl Database {
-    pub(super) fn connect(&mut self, id: ConnectionId) {
-        self.connections.insert(id, Connection::default());
-    }
-
-    /// Closes a connection. What was sent on it and waits for nobody is still done, since the server has it; then its
-    /// transaction is rolled back.
-    pub(super) fn disconnect(&mut self, id: ConnectionId, evidence: &mut Vec<Evidence>) {
-        while self.step(id, evidence) {}
-        self.roll_back(id, evidence);
-        self.connections.remove(&id);
-    }
-
-    /// Loses a connection before its requests have arrived.
-    pub(super) fn lose(&mut self, id: ConnectionId, evidence: &mut Vec<Evidence>) {
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.requests.clear();
-        }
-        self.roll_back(id, evidence);
-        self.connections.remove(&id);
-    }
-
-    pub(super) fn is_connected(&self, id: ConnectionId) -> bool {
-        self.connections.contains_key(&id)
-    }
-
-    pub(super) fn freeze(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.frozen = true;
-            connection.requests.clear();
-        }
-    }
-
-    /// A request arrives; false if there is no such connection.
-    pub(super) fn send(&mut self, id: ConnectionId, number: u64, request: Request) -> bool {
-        match self.connections.get_mut(&id) {
-            Some(connection) => {
-                if !connection.frozen {
-                    connection.requests.push_back((number, request));
-                }
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Takes the answer to a request, if it is there.
-    pub(super) fn answer(&mut self, id: ConnectionId, number: u64) -> Option<Answer> {
-        self.connections.get_mut(&id)?.answers.remove(&number)
+    /// A connection is opened; they are numbered from 1.
+    pub(super) fn connect(&mut self) -> ConnectionId {
+        self.sessions.push(Session::default());
+        ConnectionId(u16::try_from(self.sessions.len()).expect("a plan opens few connections"))
     }
 
     /// The rows that are committed.
-    pub(super) fn rows(&self) -> &BTreeMap<Key, Value> {
+    pub(super) fn rows(&self) -> &[(Key, Value)] {
         &self.rows
     }
 
-    /// Does what can be done now, connection by connection, until everything waits.
-    pub(super) fn run(&mut self, evidence: &mut Vec<Evidence>) {
-        loop {
-            let ids: Vec<_> =
-                self.connections.iter().filter(|(_, it)| !it.requests.is_empty()).map(|(id, _)| *id).collect();
-            let mut moved = false;
-            for id in ids {
-                while self.step(id, evidence) {
-                    moved = true;
-                }
-            }
-            if !moved {
-                return;
-            }
-        }
+    /// Whether the request would write a row that another transaction has locked: that one's connection.
+    pub(super) fn blocker(&self, id: ConnectionId, request: &Request) -> Option<ConnectionId> {
+        let Request::Statement(statement) = request else { return None };
+        let key = statement.writes()?;
+        let holds = |it: &Session| it.transaction.as_ref().is_some_and(|it| it.writes.iter().any(|it| it.0 == key));
+        let at = (0..self.sessions.len()).find(|at| label(*at) != id && holds(&self.sessions[*at]))?;
+        Some(label(at))
     }
 
-    /// Does the first request of a connection; false if there is none or it waits.
-    fn step(&mut self, id: ConnectionId, evidence: &mut Vec<Evidence>) -> bool {
-        let Some((number, request)) = self.connections.get(&id).and_then(|it| it.requests.front().cloned()) else {
-            return false;
-        };
-        let answer = match self.blocker(id, &request) {
-            Some(holder) if self.waits_for(holder, id) => {
-                evidence.push((id, What::Served(id)));
-                self.roll_back(id, evidence);
-                Err(Refused { class: Class::TransactionLost, text: "deadlock: the transaction was rolled back" })
-            }
-            Some(_) => return false,
-            None => {
-                evidence.push((id, What::Served(id)));
-                self.run_request(id, &request, evidence)
-            }
-        };
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.requests.pop_front();
-            connection.answers.insert(number, answer);
-        }
-        true
-    }
-
-    /// Who holds a lock that the request needs.
-    fn blocker(&self, id: ConnectionId, request: &Request) -> Option<ConnectionId> {
-        let Request::Statement(command) = request else { return None };
-        let key = match command {
-            Command::Put(key, _)
-            | Command::Insert(key, ..)
-            | Command::Delete(key)
-            | Command::Stale(StaleUse::Put(key, _)) => key,
-            _ => return None,
-        };
-        self.locks.get(key).copied().filter(|holder| *holder != id)
-    }
-
-    /// Whether `from` waits, through others, for `to`.
-    fn waits_for(&self, from: ConnectionId, to: ConnectionId) -> bool {
-        let mut at = from;
-        for _ in 0..=self.connections.len() {
-            if at == to {
-                return true;
-            }
-            let first = self.connections.get(&at).and_then(|it| it.requests.front());
-            match first.and_then(|(_, request)| self.blocker(at, request)) {
-                Some(next) => at = next,
-                None => return false,
-            }
-        }
-        false
-    }
-
-    fn run_request(&mut self, id: ConnectionId, request: &Request, evidence: &mut Vec<Evidence>) -> Answer {
+    /// Runs a request that nothing blocks; `refuse_commit` turns what it would commit into a rollback.
+    pub(super) fn run(
+        &mut self,
+        id: ConnectionId,
+        request: &Request,
+        refuse_commit: bool,
+        evidence: &mut Vec<What>,
+    ) -> Result<Said, Refused> {
         match request {
-            Request::Statement(command) => self.statement(id, command, evidence),
-            Request::Control(control) => self.control(id, *control, evidence),
-            Request::InTransaction => Ok(Reply::Changed(self.transaction(id).is_some())),
-            Request::Probe => Ok(Reply::Done),
+            Request::Statement(statement) => self.statement(id, *statement, refuse_commit, evidence).map(Said::Reply),
+            Request::Control(control) => {
+                self.control(id, *control, refuse_commit, evidence).map(|()| Said::Reply(Reply::Done))
+            }
+            Request::InTransaction => Ok(Said::InTransaction(self.session(id).transaction.is_some())),
+            Request::Probe => Ok(Said::Reply(Reply::Done)),
         }
     }
 
-    fn transaction(&mut self, id: ConnectionId) -> Option<&mut Transaction> {
-        self.connections.get_mut(&id)?.transaction.as_mut()
+    /// Whether the request, if it succeeds, commits something.
+    pub(super) fn commits(&mut self, id: ConnectionId, request: &Request) -> bool {
+        match request {
+            Request::Control(Control::Commit) => self.session(id).transaction.is_some(),
+            Request::Statement(statement) => statement.writes().is_some() && self.session(id).transaction.is_none(),
+            _ => false,
+        }
     }
 
-    fn control(&mut self, id: ConnectionId, control: Control, evidence: &mut Vec<Evidence>) -> Answer {
-        let none = Refused { class: Class::Mistake, text: "there is no transaction" };
+    /// Rolls back what is open on a connection; false if nothing is.
+    pub(super) fn roll_back(&mut self, id: ConnectionId, evidence: &mut Vec<What>) -> bool {
+        let open = self.session(id).transaction.take().is_some();
+        if open {
+            evidence.push(What::RolledBack(id));
+        }
+        open
+    }
+
+    fn session(&mut self, id: ConnectionId) -> &mut Session {
+        &mut self.sessions[usize::from(id.0) - 1]
+    }
+
+    fn transaction(&mut self, id: ConnectionId) -> Result<&mut Transaction, Refused> {
+        self.session(id).transaction.as_mut().ok_or(NO_TRANSACTION)
+    }
+
+    fn control(
+        &mut self,
+        id: ConnectionId,
+        control: Control,
+        refuse_commit: bool,
+        evidence: &mut Vec<What>,
+    ) -> Result<(), Refused> {
         match control {
-            Control::Begin(begun) => {
-                if self.transaction(id).is_some() {
-                    return Err(Refused { class: Class::Mistake, text: "a transaction is open already" });
-                }
-                if let Some(connection) = self.connections.get_mut(&id) {
-                    connection.transaction = Some(Transaction { begun, ..Transaction::default() });
-                }
+            Control::Begin(begun) => return self.begin(id, begun),
+            Control::Commit if refuse_commit => {
+                self.roll_back(id, evidence);
+                return Err(Refused { class: Class::Mistake, text: "the commit was refused and rolled back" });
             }
             Control::Commit => {
-                let transaction = self.connections.get_mut(&id).and_then(|it| it.transaction.take()).ok_or(none)?;
+                let transaction = self.session(id).transaction.take().ok_or(NO_TRANSACTION)?;
+                // As SQLite's hook: an empty transaction commits nothing.
                 if !transaction.writes.is_empty() {
-                    evidence.push((id, What::Committed(id)));
+                    evidence.push(What::Committed(id));
                 }
-                self.locks.retain(|_, holder| *holder != id);
                 for (key, value) in transaction.writes {
                     self.apply(key, value);
                 }
             }
             Control::Rollback => {
-                self.transaction(id).ok_or(none)?;
-                self.roll_back(id, evidence);
+                if !self.roll_back(id, evidence) {
+                    return Err(NO_TRANSACTION);
+                }
             }
             Control::Reset => {}
             Control::Savepoint(depth) => {
-                let transaction = self.transaction(id).ok_or(none)?;
-                let writes = transaction.writes.clone();
-                transaction.savepoints.push((depth, writes));
+                let transaction = self.transaction(id)?;
+                transaction.savepoints.push((depth, transaction.writes.len()));
             }
             Control::Release(depth) => {
-                self.savepoint(id, depth)?;
+                self.forget_savepoint(id, depth)?;
             }
             Control::RollbackTo(depth) => {
-                let writes = self.savepoint(id, depth)?;
-                self.transaction(id).ok_or(none)?.writes = writes;
+                let before = self.forget_savepoint(id, depth)?;
+                self.transaction(id)?.writes.truncate(before);
             }
         }
-        Ok(Reply::Done)
+        Ok(())
     }
 
-    /// Forgets a savepoint and those set after it; what was written when it was set.
-    fn savepoint(&mut self, id: ConnectionId, depth: u32) -> Result<BTreeMap<Key, Option<Value>>, Refused> {
-        let missing = Refused { class: Class::Mistake, text: "no such savepoint" };
-        let transaction = self.transaction(id).ok_or(missing.clone())?;
-        let at = transaction.savepoints.iter().rposition(|(it, _)| *it == depth).ok_or(missing)?;
-        let (_, writes) = transaction.savepoints.swap_remove(at);
+    fn begin(&mut self, id: ConnectionId, begun: Begin) -> Result<(), Refused> {
+        let session = self.session(id);
+        if session.transaction.is_some() {
+            return Err(Refused { class: Class::Mistake, text: "a transaction is open already" });
+        }
+        session.transaction = Some(Transaction { begun, ..Transaction::default() });
+        Ok(())
+    }
+
+    /// Forgets a savepoint and those that were set after it; how many writes came before it.
+    fn forget_savepoint(&mut self, id: ConnectionId, depth: u32) -> Result<usize, Refused> {
+        let transaction = self.transaction(id)?;
+        let at = transaction.savepoints.iter().rposition(|it| it.0 == depth);
+        let at = at.ok_or(Refused { class: Class::Mistake, text: "no such savepoint" })?;
+        let (_, before) = transaction.savepoints[at];
         transaction.savepoints.truncate(at);
-        Ok(writes)
+        Ok(before)
     }
 
-    fn statement(&mut self, id: ConnectionId, command: &Command, evidence: &mut Vec<Evidence>) -> Answer {
-        let duplicate = Refused { class: Class::Mistake, text: "the key is there already" };
-        Ok(match *command {
-            Command::Put(key, value) | Command::Stale(StaleUse::Put(key, value)) => {
-                self.write(id, key, Some(value), evidence)?;
-                Reply::Changed(true)
-            }
-            Command::Insert(key, value, conflict) => match (self.read(id, key), conflict) {
-                (None, _) | (Some(_), Conflict::Replace) => {
-                    self.write(id, key, Some(value), evidence)?;
-                    Reply::Changed(true)
-                }
-                (Some(_), Conflict::Ignore) => Reply::Changed(false),
-                (Some(_), Conflict::Abort) => return Err(duplicate),
+    fn statement(
+        &mut self,
+        id: ConnectionId,
+        statement: Statement,
+        refuse_commit: bool,
+        evidence: &mut Vec<What>,
+    ) -> Result<Reply, Refused> {
+        let mut write = |database: &mut Self, key, value| {
+            database.write(id, key, value, refuse_commit, evidence).map(|()| Reply::Changed(true))
+        };
+        match statement {
+            Statement::Put(key, value) => write(self, key, Some(value)),
+            Statement::Insert(key, value, conflict) => match (self.read(id, key), conflict) {
+                (None, _) | (Some(_), Conflict::Replace) => write(self, key, Some(value)),
+                (Some(_), Conflict::Ignore) => Ok(Reply::Changed(false)),
+                (Some(_), Conflict::Abort) => Err(DUPLICATE),
                 (Some(_), Conflict::Rollback) => {
                     self.roll_back(id, evidence);
-                    return Err(duplicate);
+                    Err(DUPLICATE)
                 }
             },
-            Command::Delete(key) => {
-                let there = self.read(id, key).is_some();
-                if there {
-                    self.write(id, key, None, evidence)?;
-                }
-                Reply::Changed(there)
-            }
-            Command::Get(key) | Command::Stale(StaleUse::Get(key)) => Reply::Value(self.read(id, key)),
-            Command::Scan => Reply::Rows(self.all(id)),
-            Command::Stream(limit) => {
+            Statement::Delete(key) if self.read(id, key).is_some() => write(self, key, None),
+            Statement::Delete(_) => Ok(Reply::Changed(false)),
+            Statement::Get(key) => Ok(Reply::Value(self.read(id, key))),
+            Statement::Scan => Ok(Reply::Rows(self.all(id))),
+            Statement::Stream(limit) => {
                 let mut rows = self.all(id);
                 rows.truncate(usize::from(limit));
-                Reply::FirstRows(rows)
+                Ok(Reply::FirstRows(rows))
             }
-            Command::Fail => return Err(Refused { class: Class::Mistake, text: "a value is missing" }),
-            _ => Reply::Done,
-        })
+            Statement::Fail => Err(Refused { class: Class::Mistake, text: "a value is missing" }),
+            Statement::Slow => Ok(Reply::Done),
+            Statement::Raw(residue) => self.leave(id, residue).map(|()| Reply::Done),
+            Statement::Inspect => {
+                let session = self.session(id);
+                Ok(Reply::Residue { setting: session.setting, temp_tables: u32::from(session.temp_table) })
+            }
+        }
+    }
+
+    fn leave(&mut self, id: ConnectionId, residue: Residue) -> Result<(), Refused> {
+        match residue {
+            Residue::Transaction => return self.begin(id, Begin::default()),
+            Residue::Setting => self.session(id).setting = true,
+            Residue::TempTable => self.session(id).temp_table = true,
+        }
+        Ok(())
     }
 
     fn read(&mut self, id: ConnectionId, key: Key) -> Option<Value> {
-        let own = self.transaction(id).and_then(|it| it.writes.get(&key).copied());
-        own.unwrap_or_else(|| self.rows.get(&key).copied())
+        let own = self.session(id).transaction.as_ref().and_then(|it| it.writes.iter().rfind(|it| it.0 == key));
+        match own {
+            Some((_, value)) => *value,
+            None => self.rows.binary_search_by_key(&key, |it| it.0).ok().map(|at| self.rows[at].1),
+        }
     }
 
     fn all(&mut self, id: ConnectionId) -> Vec<(Key, Value)> {
         let mut rows = self.rows.clone();
-        if let Some(transaction) = self.transaction(id) {
+        if let Some(transaction) = &self.session(id).transaction {
             for (key, value) in &transaction.writes {
-                match value {
-                    Some(value) => rows.insert(*key, *value),
-                    None => rows.remove(key),
-                };
+                put(&mut rows, *key, *value);
             }
         }
-        rows.into_iter().collect()
+        rows
     }
 
     fn write(
@@ -319,20 +242,23 @@ impl Database {
         id: ConnectionId,
         key: Key,
         value: Option<Value>,
-        evidence: &mut Vec<Evidence>,
+        refuse_commit: bool,
+        evidence: &mut Vec<What>,
     ) -> Result<(), Refused> {
-        if self.transaction(id).is_some_and(|it| it.begun.read_only) {
-            return Err(Refused { class: Class::Mistake, text: "the transaction is read-only" });
-        }
-        evidence.push((id, What::Wrote(id)));
-        match self.transaction(id) {
+        match &mut self.session(id).transaction {
+            Some(transaction) if transaction.begun.read_only => {
+                return Err(Refused { class: Class::Mistake, text: "the transaction is read-only" });
+            }
             Some(transaction) => {
-                transaction.writes.insert(key, value);
-                transaction.locked.insert(key);
-                self.locks.insert(key, id);
+                transaction.writes.push((key, value));
+                evidence.push(What::Wrote(id));
+            }
+            None if refuse_commit => {
+                evidence.extend([What::Wrote(id), What::RolledBack(id)]);
+                return Err(Refused { class: Class::Mistake, text: "the commit was refused and rolled back" });
             }
             None => {
-                evidence.push((id, What::Committed(id)));
+                evidence.extend([What::Wrote(id), What::Committed(id)]);
                 self.apply(key, value);
             }
         }
@@ -340,17 +266,90 @@ impl Database {
     }
 
     fn apply(&mut self, key: Key, value: Option<Value>) {
-        match value {
-            Some(value) => self.rows.insert(key, value),
-            None => self.rows.remove(&key),
-        };
+        put(&mut self.rows, key, value);
+    }
+}
+
+fn label(at: usize) -> ConnectionId {
+    ConnectionId(u16::try_from(at + 1).unwrap_or(u16::MAX))
+}
+
+fn put(rows: &mut Vec<(Key, Value)>, key: Key, value: Option<Value>) {
+    match (rows.binary_search_by_key(&key, |it| it.0), value) {
+        (Ok(at), Some(value)) => rows[at].1 = value,
+        (Ok(at), None) => drop(rows.remove(at)),
+        (Err(at), Some(value)) => rows.insert(at, (key, value)),
+        (Err(_), None) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const K: Key = Key(1);
+
+    fn database(connections: usize) -> Database {
+        let mut database = Database::default();
+        for _ in 0..connections {
+            database.connect();
+        }
+        database
     }
 
-    fn roll_back(&mut self, id: ConnectionId, evidence: &mut Vec<Evidence>) {
-        let transaction = self.connections.get_mut(&id).and_then(|it| it.transaction.take());
-        self.locks.retain(|_, holder| *holder != id);
-        if transaction.is_some() {
-            evidence.push((id, What::RolledBack(id)));
+    fn run(database: &mut Database, id: u16, request: Request) -> Result<Said, Refused> {
+        database.run(ConnectionId(id), &request, false, &mut Vec::new())
+    }
+
+    fn begin() -> Request {
+        Request::Control(Control::Begin(Begin::default()))
+    }
+
+    #[test]
+    fn uncommitted_write_is_seen_by_its_own_transaction_alone_and_locks_its_row() {
+        let mut database = database(2);
+        run(&mut database, 1, begin()).expect("it begins");
+        run(&mut database, 1, Request::Statement(Statement::Put(K, 7))).expect("it writes");
+        let get = Request::Statement(Statement::Get(K));
+        assert_eq!(run(&mut database, 1, get.clone()), Ok(Said::Reply(Reply::Value(Some(7)))));
+        assert_eq!(run(&mut database, 2, get.clone()), Ok(Said::Reply(Reply::Value(None))));
+        assert_eq!(database.blocker(ConnectionId(2), &get), None);
+        let delete = Request::Statement(Statement::Delete(K));
+        assert_eq!(database.blocker(ConnectionId(2), &delete), Some(ConnectionId(1)));
+        run(&mut database, 1, Request::Control(Control::Commit)).expect("it commits");
+        assert_eq!(database.blocker(ConnectionId(2), &delete), None);
+        assert_eq!(run(&mut database, 2, get), Ok(Said::Reply(Reply::Value(Some(7)))));
+    }
+
+    #[test]
+    fn rollback_to_undoes_what_came_after_and_keeps_what_came_before() {
+        let mut database = database(1);
+        for request in [
+            begin(),
+            Request::Statement(Statement::Put(K, 1)),
+            Request::Control(Control::Savepoint(1)),
+            Request::Statement(Statement::Put(K, 2)),
+            Request::Control(Control::Savepoint(2)),
+            Request::Control(Control::RollbackTo(1)),
+        ] {
+            run(&mut database, 1, request).expect("it is done");
         }
+        assert_eq!(
+            run(&mut database, 1, Request::Control(Control::Release(2))),
+            Err(Refused { class: Class::Mistake, text: "no such savepoint" })
+        );
+        run(&mut database, 1, Request::Control(Control::Commit)).expect("it commits");
+        assert_eq!(database.rows(), [(K, 1)]);
+    }
+
+    #[test]
+    fn insert_or_rollback_ends_the_transaction_by_itself() {
+        let mut database = database(1);
+        run(&mut database, 1, Request::Statement(Statement::Put(K, 1))).expect("it writes");
+        run(&mut database, 1, begin()).expect("it begins");
+        let insert = Request::Statement(Statement::Insert(K, 2, Conflict::Rollback));
+        assert_eq!(run(&mut database, 1, insert), Err(DUPLICATE));
+        assert_eq!(run(&mut database, 1, Request::InTransaction), Ok(Said::InTransaction(false)));
+        assert_eq!(run(&mut database, 1, Request::Control(Control::Rollback)), Err(NO_TRANSACTION));
     }
 }

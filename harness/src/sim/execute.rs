@@ -1,95 +1,127 @@
 //! The scheduler of the simulation: runs one plan and returns its history.
 //!
-//! Owns who is polled next. A turn of the schedule polls one actor until it stands at the boundary of its command, or, for
-//! `a/`, once; whoever cannot go on is blocked at once, since here pending *is* blocked. After each poll the database does
-//! what was sent, and the tasks that were spawned run. When everybody waits, time jumps to the next timer; when there is
-//! none, the first of them hangs.
+//! Owns who is polled next. A turn `a` polls one actor until its command has ended or it has to wait for somebody; a turn
+//! `a/` polls it once, to its next gate. Whoever was not woken is blocked at once: here pending *is* blocked. After each turn
+//! every task that was left behind is polled once, so that what is done beside the actors takes several of their turns;
+//! while an actor waits, tasks go on until they have woken it or wait themselves. When everybody waits, time jumps to the
+//! next timer; when there is none, the first who waits hangs, and with it the plan.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use super::server::Origin;
 use super::system::Simulated;
-use super::world::{Task, World};
+use super::world::World;
 use crate::execute::{in_rounds, panic_text};
 use crate::history::{History, Recorder, What};
 use crate::model::observers;
-use crate::plan::{Actor, ActorId, Fault, Gate, Plan, Storage, Turn};
+use crate::plan::{Actor, ActorId, Gate, Ground, Plan, Turn};
+use crate::system::Capability;
 use crate::system::port::Seat;
 
-/// The most polls of one plan: far above what any needs, and a bound all the same.
-const POLLS_MAX: u32 = 100_000;
+/// The most polls of one plan: far above what any needs. A system that needs more turns in a circle.
+const POLLS_MAX: u32 = 200_000;
+
+/// The longest that a plan may take by its own clock. What waits for longer waits for ever.
+const TIME_MAX: Duration = Duration::from_hours(1);
 
 /// How long everybody rests before the observers come, so that what was idle is looked at before it is lent.
 const REST: Duration = Duration::from_secs(1);
+
+/// The numbers of tasks begin here, so that none is an actor's.
+const FIRST_TASK: u64 = 1000;
 
 /// Runs the plan in a world of its own.
 pub(super) fn execute<S: Simulated>(plan: &Plan) -> History {
     let recorder = Recorder::default();
     recorder.set_planned(plan.actors.len());
-    let world = World::new(recorder.clone(), plan.storage == Storage::SimOnly);
+    recorder.set_ground(Ground::Simulation);
+    let world = World::new(recorder.clone());
     let system = S::start(&world, plan);
-    let mut stage = Stage { system: &system, world: &world, tasks: Vec::new(), polls: 0 };
+    let mut stage = Stage {
+        system: &system,
+        world: &world,
+        tasks: Vec::new(),
+        tasks_made: 0,
+        polls: 0,
+        running: (0, Origin::default()),
+    };
 
-    let hung = stage.perform(&plan.actors, 0, &plan.schedule.0) || {
-        recorder.set_current(None);
-        recorder.record(What::PlanOver);
+    let mut hung = stage.perform(&plan.actors, 0, &plan.schedule.0);
+    if !hung {
         stage.rest();
+    }
+    stage.set_running(0, Origin::default());
+    recorder.record(What::PlanOver);
+    if !hung {
         let observers = observers(plan, S::capabilities());
         let turns = in_rounds(&observers, plan.actors.len());
-        stage.perform(&observers, plan.actors.len(), &turns)
-    };
-    recorder.set_current(None);
-    if !hung {
-        match stage.finish_one(system.report()) {
-            Some(report) => recorder.record(What::Reported(report)),
-            None => recorder.record(What::StopHung),
-        }
-        let stopped = stage.finish_one(system.stop());
-        stage.run_tasks();
-        recorder.record(if stopped.is_some() { What::Stopped } else { What::StopHung });
+        hung = stage.perform(&observers, plan.actors.len(), &turns);
+        stage.set_running(0, Origin::default());
     }
-    if stage.polls >= POLLS_MAX {
-        recorder.record(What::HarnessFault(format!("the plan took more than {POLLS_MAX} polls")));
+    if !hung {
+        stage.rest();
+        if S::capabilities().has(Capability::Reports) {
+            match stage.finish_one(system.report()) {
+                Some(report) => recorder.record(What::Reported(report)),
+                None => hung = true,
+            }
+        }
+    }
+    let stopped = !hung && stage.finish_one(system.stop()).is_some();
+    if stopped {
+        stage.rest();
+        recorder.record(What::Stopped);
+    } else if !hung {
+        recorder.record(What::StopHung);
     }
     recorder.record(What::FinalState(world.rows()));
-    recorder.finish()
+    let history = recorder.finish();
+    // What is dropped from here on belongs to nobody's history.
+    drop(stage);
+    drop(system);
+    history
 }
 
 struct Stage<'a, S> {
     system: &'a S,
     world: &'a World,
-    tasks: Vec<(Task, Arc<Flag>)>,
+    tasks: Vec<Left>,
+    tasks_made: u64,
     polls: u32,
+    /// Who was last said to be running.
+    running: (u64, Origin),
 }
 
+/// A task that somebody has left behind.
+struct Left {
+    number: u64,
+    origin: Origin,
+    future: Pin<Box<dyn Future<Output = ()> + Send>>,
+    flag: Arc<Flag>,
+    waker: Waker,
+}
+
+/// One actor while it performs.
 struct Performer<'a> {
+    number: u64,
     seat: Rc<Seat>,
     future: Option<Pin<Box<dyn Future<Output = ()> + 'a>>>,
     flag: Arc<Flag>,
-    blocked: Cell<bool>,
+    waker: Waker,
+    blocked: bool,
     /// Turns that came while it was blocked.
     owed: usize,
-    fault: Option<Fault>,
-    id: u64,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    Boundary,
-    Reply,
-    Blocked,
-    Gone,
 }
 
 impl<'a, S: Simulated> Stage<'a, S> {
-    /// Runs these actors along the schedule and to their ends; true if one of them hung.
+    /// Runs these actors along the schedule and to their ends; whether one of them hung.
     fn perform(&mut self, actors: &[Actor], first: usize, turns: &[Turn]) -> bool {
         let mut cast: Vec<_> = actors.iter().enumerate().map(|(at, it)| self.performer(first + at, it)).collect();
         for performer in &mut cast {
@@ -97,24 +129,32 @@ impl<'a, S: Simulated> Stage<'a, S> {
         }
         for turn in turns {
             self.resume_woken(&mut cast);
-            let performer = &mut cast[turn.actor.index() - first];
-            self.take_turn(performer, turn.until);
+            self.take_turn(&mut cast[turn.actor.index() - first], turn.until);
         }
         self.finish(&mut cast)
     }
 
     fn performer(&self, at: usize, actor: &Actor) -> Performer<'a> {
         let system = self.system;
-        let seat = Seat::new(ActorId::new(at), actor.steps.clone());
-        let port = seat.port(self.world.recorder.clone());
+        let seat = Seat::wired(ActorId::new(at), actor.steps.clone(), self.world.add_wire());
+        let port = seat.port(self.world.recorder().clone());
+        let flag: Arc<Flag> = Arc::default();
         Performer {
+            number: at as u64,
             seat,
             future: Some(Box::pin(system.actor(port))),
-            flag: Arc::default(),
-            blocked: Cell::new(false),
+            waker: Waker::from(Arc::clone(&flag)),
+            flag,
+            blocked: false,
             owed: 0,
-            fault: None,
-            id: at as u64 + 1,
+        }
+    }
+
+    /// Says who is polled, if it is not who was polled before.
+    fn set_running(&mut self, number: u64, origin: Origin) {
+        if self.running != (number, origin) {
+            self.running = (number, origin);
+            self.world.set_running(number, origin);
         }
     }
 
@@ -122,70 +162,54 @@ impl<'a, S: Simulated> Stage<'a, S> {
         if performer.future.is_none() {
             return;
         }
-        if performer.blocked.get() {
+        if performer.blocked {
             performer.owed += usize::from(until == Gate::Boundary);
             return;
         }
-        let fresh = performer.seat.is_at_boundary();
-        if fresh && !performer.seat.grant() {
-            return;
-        }
-        if fresh && let Some((by, step)) = performer.seat.step() {
-            performer.fault = step.fault;
-            self.world.recorder.set_current(Some(by));
+        if performer.seat.is_at_boundary() {
+            if !performer.seat.grant() {
+                return;
+            }
+            if let Some((by, step)) = performer.seat.step() {
+                self.world.arm(by, step.fault);
+            }
         }
         self.advance(performer, until);
     }
 
-    /// Polls the actor until it reaches the gate, cannot go on, or is gone.
-    fn advance(&mut self, performer: &mut Performer<'_>, until: Gate) -> Stop {
+    /// Polls the actor until it reaches the gate, has to wait, or is gone.
+    fn advance(&mut self, performer: &mut Performer<'_>, until: Gate) {
         let by = performer.seat.step().map(|(by, _)| by);
-        self.world.recorder.set_current(by);
-        self.world.arm(performer.fault);
-        let stop = loop {
-            performer.flag.0.store(false, Ordering::Relaxed);
-            if self.poll(performer) {
-                break Stop::Gone;
+        performer.blocked = false;
+        loop {
+            self.set_running(performer.number, Origin { by, by_actor: true });
+            if self.poll(performer) || performer.seat.is_at_boundary() {
+                break;
             }
-            if performer.seat.is_at_boundary() {
-                break Stop::Boundary;
+            while !performer.flag.is_raised() && self.go_on_beside() {}
+            if !performer.flag.is_raised() {
+                performer.blocked = true;
+                self.world.recorder().record_as(by, What::Blocked);
+                break;
             }
-            self.world.run_database();
-            self.run_tasks();
-            self.world.recorder.set_current(by);
             if until == Gate::Reply {
-                break Stop::Reply;
+                break;
             }
-            if !performer.flag.0.load(Ordering::Relaxed) {
-                break Stop::Blocked;
-            }
-            if self.polls >= POLLS_MAX {
-                break Stop::Blocked;
-            }
-        };
-        performer.blocked.set(stop == Stop::Blocked);
-        if stop == Stop::Blocked {
-            self.world.recorder.record(What::Blocked);
         }
-        if matches!(stop, Stop::Blocked | Stop::Reply) {
-            self.world.recorder.bind_connections();
-        } else {
-            performer.fault = None;
-        }
-        self.world.run_database();
-        self.run_tasks();
-        // What has landed does not land again when the command goes on.
-        performer.fault = performer.fault.filter(|_| self.world.disarm());
-        stop
+        self.go_on_beside();
     }
 
-    /// Polls once; true if the actor is gone.
+    /// Polls once; whether the actor is gone.
     fn poll(&mut self, performer: &mut Performer<'_>) -> bool {
-        self.polls += 1;
-        self.world.set_actor(performer.id);
+        performer.flag.lower();
         let Some(future) = performer.future.as_mut() else { return true };
-        let waker = Waker::from(Arc::clone(&performer.flag));
-        let result = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&waker))));
+        if self.is_spent() {
+            // It is not woken any more, so it will hang.
+            return false;
+        }
+        self.polls += 1;
+        let mut context = Context::from_waker(&performer.waker);
+        let result = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context)));
         let what = match result {
             Ok(Poll::Pending) => return false,
             Ok(Poll::Ready(())) => What::Ended,
@@ -195,58 +219,65 @@ impl<'a, S: Simulated> Stage<'a, S> {
         true
     }
 
+    fn is_spent(&self) -> bool {
+        self.polls >= POLLS_MAX
+    }
+
     /// Drops the actor with all that it holds. Its destructors may panic too.
-    fn discard(&self, performer: &mut Performer<'_>, what: What) {
-        self.world.recorder.record(what);
+    fn discard(&mut self, performer: &mut Performer<'_>, what: What) {
+        let by = performer.seat.step().map(|(by, _)| by);
+        self.set_running(performer.number, Origin { by, by_actor: true });
+        self.world.recorder().record_as(by, what);
         let future = performer.future.take();
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(future))) {
-            self.world.recorder.record(What::Panicked(panic_text(&*panic)));
+            self.world.recorder().record_as(by, What::Panicked(panic_text(&*panic)));
         }
     }
 
-    /// Runs what was spawned, until everything of it waits.
-    fn run_tasks(&mut self) {
-        self.world.set_actor(0);
-        loop {
-            self.tasks.extend(self.world.take_spawned().into_iter().map(|task| (task, Arc::new(Flag::raised()))));
-            let mut moved = false;
-            let mut at = 0;
-            while at < self.tasks.len() {
-                let (task, flag) = &mut self.tasks[at];
-                if !flag.0.swap(false, Ordering::Relaxed) {
-                    at += 1;
-                    continue;
-                }
-                self.polls += 1;
-                moved = true;
-                self.world.recorder.set_current(None);
-                let waker = Waker::from(Arc::clone(flag));
-                let result = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(&mut Context::from_waker(&waker))));
-                match result {
-                    Ok(Poll::Pending) => at += 1,
-                    Ok(Poll::Ready(())) => drop(self.tasks.remove(at)),
-                    Err(panic) => {
-                        self.world.recorder.record(What::Panicked(panic_text(&*panic)));
-                        drop(self.tasks.remove(at));
-                    }
-                }
-                self.world.run_database();
-            }
-            if !moved || self.polls >= POLLS_MAX {
-                return;
-            }
+    /// Polls every woken task once and lets arrive what is late. Whether there was anything to do.
+    fn go_on_beside(&mut self) -> bool {
+        let (late, spawned) = self.world.turn_over();
+        if spawned.is_empty() && self.tasks.is_empty() {
+            return late;
         }
+        for (origin, future) in spawned {
+            let flag = Arc::new(Flag::raised());
+            let waker = Waker::from(Arc::clone(&flag));
+            self.tasks_made += 1;
+            self.tasks.push(Left { number: FIRST_TASK + self.tasks_made, origin, future, flag, waker });
+        }
+        let mut moved = late;
+        let mut tasks = std::mem::take(&mut self.tasks);
+        tasks.retain_mut(|task| {
+            if !task.flag.lower() || self.polls >= POLLS_MAX {
+                return true;
+            }
+            moved = true;
+            self.polls += 1;
+            self.set_running(task.number, task.origin);
+            let mut context = Context::from_waker(&task.waker);
+            match catch_unwind(AssertUnwindSafe(|| task.future.as_mut().poll(&mut context))) {
+                Ok(Poll::Pending) => true,
+                Ok(Poll::Ready(())) => false,
+                Err(panic) => {
+                    self.world.recorder().record_as(task.origin.by, What::Panicked(panic_text(&*panic)));
+                    false
+                }
+            }
+        });
+        self.tasks = tasks;
+        moved
     }
 
     fn resume_woken(&mut self, cast: &mut [Performer<'_>]) {
         for performer in cast.iter_mut() {
-            if performer.blocked.get() && performer.flag.0.load(Ordering::Relaxed) {
+            if performer.blocked && performer.flag.is_raised() {
                 self.advance(performer, Gate::Boundary);
             }
         }
     }
 
-    /// Makes up missed turns and ends every actor; true if one of them hung, and with it the plan.
+    /// Makes up missed turns and ends every actor. If one hangs, all are given up, and it answers true.
     fn finish(&mut self, cast: &mut [Performer<'_>]) -> bool {
         let mut queue: VecDeque<usize> = (0..cast.len()).collect();
         let mut idle = 0;
@@ -257,11 +288,12 @@ impl<'a, S: Simulated> Stage<'a, S> {
                 idle = 0;
                 continue;
             }
-            if performer.blocked.get() {
-                queue.push_back(at);
+            queue.push_back(at);
+            if performer.blocked {
                 idle += 1;
                 if idle > queue.len() {
                     if !self.wake_any(cast) {
+                        self.give_up(cast);
                         return true;
                     }
                     idle = 0;
@@ -276,57 +308,59 @@ impl<'a, S: Simulated> Stage<'a, S> {
                 performer.seat.close();
                 self.advance(performer, Gate::Boundary);
             }
-            queue.push_back(at);
         }
         false
     }
 
-    /// Everybody who is left is blocked: goes forward in time until somebody is woken. False if nothing is to come: the
-    /// first of them hangs, and everybody is dropped.
+    /// Everybody who is left is blocked: goes forward in time until somebody is woken. False if nothing is to come.
     fn wake_any(&mut self, cast: &mut [Performer<'_>]) -> bool {
-        while self.polls < POLLS_MAX {
-            if cast.iter().any(|it| it.blocked.get() && it.flag.0.load(Ordering::Relaxed)) {
-                return true;
+        loop {
+            if cast.iter().any(|it| it.blocked && it.flag.is_raised()) {
+                return !self.is_spent();
             }
-            let Some(next) = self.world.next_timer() else { break };
-            self.world.advance_to(next);
-            self.run_tasks();
+            if !self.go_on_beside() && !self.go_forward(TIME_MAX) {
+                return false;
+            }
         }
-        if let Some(performer) = cast.iter_mut().find(|it| it.blocked.get() && it.future.is_some()) {
-            self.world.recorder.set_current(performer.seat.step().map(|(by, _)| by));
-            self.discard(performer, What::Hung);
-        }
-        false
     }
 
-    /// Lets time pass in which nobody does anything.
-    fn rest(&mut self) {
-        let until = self.world.now() + REST;
-        while let Some(next) = self.world.next_timer().filter(|it| *it <= until) {
-            self.world.advance_to(next);
-            self.run_tasks();
+    /// The first who is blocked hangs. The others are dropped with it: they could only wait as well.
+    fn give_up(&mut self, cast: &mut [Performer<'_>]) {
+        let mut what = What::Hung;
+        for performer in cast.iter_mut().filter(|it| it.future.is_some()) {
+            self.discard(performer, std::mem::replace(&mut what, What::Ended));
         }
-        self.world.advance_to(until);
-        self.run_tasks();
+    }
+
+    /// Goes forward to the next timer, if it rings before this moment.
+    fn go_forward(&mut self, before: Duration) -> bool {
+        let next = self.world.next_timer().filter(|it| *it <= before && !self.is_spent());
+        if let Some(next) = next {
+            self.world.advance_to(next);
+        }
+        next.is_some()
+    }
+
+    /// Nobody does anything until everything that was left behind has come to its end, and for a while longer.
+    fn rest(&mut self) {
+        while self.go_on_beside() || self.go_forward(TIME_MAX) {}
+        self.world.advance_to(self.world.now() + REST);
     }
 
     /// Runs a future of the system to its end; none if it waits for ever.
     fn finish_one<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
-        let mut future = Box::pin(future);
+        let mut future = pin!(future);
         let flag = Arc::new(Flag::raised());
         let waker = Waker::from(Arc::clone(&flag));
-        while self.polls < POLLS_MAX {
-            if flag.0.swap(false, Ordering::Relaxed) {
+        while !self.is_spent() {
+            if flag.lower() {
                 self.polls += 1;
+                self.set_running(0, Origin::default());
                 if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
                     return Some(output);
                 }
-                self.world.run_database();
-                self.run_tasks();
-            } else {
-                let next = self.world.next_timer()?;
-                self.world.advance_to(next);
-                self.run_tasks();
+            } else if !self.go_on_beside() && !self.go_forward(TIME_MAX) {
+                return None;
             }
         }
         None
@@ -340,6 +374,15 @@ struct Flag(AtomicBool);
 impl Flag {
     fn raised() -> Self {
         Self(AtomicBool::new(true))
+    }
+
+    fn is_raised(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was raised.
+    fn lower(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The simulated source: a pool of simulated connections, where deadpool stands for real ones.
 
+use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
@@ -10,10 +11,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use unstale::Class;
 use unstale::source::{AcquireError, Condition, Connection, Control, Failure, Lent, Serve, Source, TaskId, Usage};
 
-use super::database::Request;
+use super::request::{Request, Said, Statement};
 use super::world::World;
 use crate::history::{ConnectionId, Reply};
-use crate::plan::{Command, Fault};
 
 /// Whether a connection does its calls strictly in order, so that it can be asked after one that was cut off.
 pub trait Order: Send + Sync + 'static {
@@ -52,7 +52,7 @@ struct Pool<O> {
 }
 
 struct State<O> {
-    idle: Vec<Kept<O>>,
+    idle: VecDeque<Kept<O>>,
     open: u32,
     connected_before: bool,
     suspect_before: Option<Duration>,
@@ -85,7 +85,8 @@ impl<O: Order> SimSource<O> {
     /// A pool of at most `max` connections in this world; with `only`, of the one that is the database.
     pub(super) fn new(world: World, max: u32, only: bool, probe_idle_after: Duration) -> Self {
         let max = if only { 1 } else { max };
-        let state = State { idle: Vec::new(), open: 0, connected_before: false, suspect_before: None, closed: false };
+        let state =
+            State { idle: VecDeque::new(), open: 0, connected_before: false, suspect_before: None, closed: false };
         let permits = Arc::new(Semaphore::new(max as usize));
         Self { pool: Arc::new(Pool { world, permits, max, only, probe_idle_after, state: Mutex::new(state) }) }
     }
@@ -102,11 +103,8 @@ impl<O: Order> Pool<O> {
             let gone = Failure::new(Class::Mistake, "the database is gone with its only connection");
             return Err(AcquireError::Connect(gone));
         }
-        self.world.gate().await;
-        if self.world.take(Fault::RefuseConnect) {
-            return Err(AcquireError::Connect(Failure::new(Class::NotUpYet, "connection refused")));
-        }
-        let connection = SimConnection { id: self.world.connect(), world: self.world.clone(), order: PhantomData };
+        let id = self.world.connect().await.map_err(AcquireError::Connect)?;
+        let connection = SimConnection { id, world: self.world.clone(), order: PhantomData };
         self.with(|it| {
             it.connected_before = true;
             it.open += 1;
@@ -133,7 +131,7 @@ impl<O: Order> Pool<O> {
                 state.open -= 1;
                 return Some(kept);
             }
-            state.idle.push(kept);
+            state.idle.push_back(kept);
             None
         });
         drop(closed);
@@ -145,9 +143,10 @@ impl<O: Order> Source for SimSource<O> {
     type Lease = SimLease<O>;
 
     async fn acquire(&self) -> Result<Lent<SimLease<O>>, AcquireError> {
+        self.pool.world.gate().await;
         let permits = Arc::clone(&self.pool.permits);
         let permit = permits.acquire_owned().await.map_err(|_| AcquireError::Closed)?;
-        let idle = self.pool.with(|it| it.idle.pop());
+        let idle = self.pool.with(|it| it.idle.pop_front());
         let (kept, condition) = match idle {
             Some(kept) => {
                 let condition = self.pool.condition(&kept);
@@ -222,7 +221,7 @@ impl<O: Order> Source for SimSource<O> {
     }
 
     fn task(&self) -> TaskId {
-        TaskId::Task(self.pool.world.actor())
+        TaskId::Task(self.pool.world.running())
     }
 }
 
@@ -255,7 +254,7 @@ impl<O: Order> Drop for SimLease<O> {
 
 impl<O> Drop for SimConnection<O> {
     fn drop(&mut self) {
-        self.world.disconnect(self.id);
+        self.world.close(self.id);
     }
 }
 
@@ -264,15 +263,14 @@ impl<O: Order> Connection for SimConnection<O> {
 
     async fn control(&mut self, control: Control) -> Result<(), Failure> {
         if control == Control::Reset {
-            // Nothing is set on a connection here.
+            // A read-only transaction sets nothing on the connection here.
             return Ok(());
         }
         self.world.call(self.id, Request::Control(control)).await.map(drop)
     }
 
     async fn in_transaction(&mut self) -> Result<bool, Failure> {
-        let reply = self.world.call(self.id, Request::InTransaction).await?;
-        Ok(reply == Reply::Changed(true))
+        Ok(self.world.call(self.id, Request::InTransaction).await? == Said::InTransaction(true))
     }
 
     async fn probe(&mut self) -> Result<(), Failure> {
@@ -280,10 +278,18 @@ impl<O: Order> Connection for SimConnection<O> {
     }
 }
 
-impl<O: Order> Serve<Command> for SimConnection<O> {
+impl<O: Order> Serve<Statement> for SimConnection<O> {
     type Reply = Reply;
 
-    async fn serve(&mut self, request: Command) -> Result<Reply, Failure> {
-        self.world.call(self.id, Request::Statement(request)).await
+    async fn serve(&mut self, statement: Statement) -> Result<Reply, Failure> {
+        let Said::Reply(reply) = self.world.call(self.id, Request::Statement(statement)).await? else {
+            return Err(Failure::new(Class::Dead, "an answer to another question"));
+        };
+        if let Reply::FirstRows(rows) = &reply {
+            for _ in rows {
+                self.world.gate().await;
+            }
+        }
+        Ok(reply)
     }
 }

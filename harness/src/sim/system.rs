@@ -2,15 +2,17 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use unstale::{Handle, Listening, Sessions};
 
 use super::execute::execute;
+use super::request::Statement;
 use super::source::{Network, Order, Ordered, SimSource};
 use super::world::World;
-use crate::chain::Subject;
+use crate::chain::{Backend, Subject};
 use crate::execute::Limits;
-use crate::history::{Failure, History, Reply, Report};
+use crate::history::{Event, Failure, History, Reply, Report, What};
 use crate::plan::{Command, Plan, StaleUse, Storage};
 use crate::system::{Capabilities, Capability, Extension, Port};
 use crate::systems::unstale::{Served, Told, actor, failure, policy, report};
@@ -74,9 +76,32 @@ impl<S: Simulated> Subject for SimulatedSystem<S> {
         None
     }
 
-    fn execute(&self, plan: &Plan, _: &Limits) -> History {
-        execute::<S>(plan)
+    fn backend(&self) -> Backend {
+        Backend::Sim
     }
+
+    /// The limits do not apply: nothing takes time here.
+    fn execute(&self, plan: &Plan, _: &Limits) -> History {
+        static PLANS: AtomicU64 = AtomicU64::new(0);
+        let history = execute::<S>(plan);
+        if PLANS.fetch_add(1, Ordering::Relaxed).is_multiple_of(TWICE_EVERY) {
+            return same_again(history, &execute::<S>(plan));
+        }
+        history
+    }
+}
+
+/// One plan in this many is run twice, to see that nothing but the plan decides what happens.
+const TWICE_EVERY: u64 = 100;
+
+/// The history, if it is the same; else nothing can be concluded from it.
+fn same_again(mut history: History, again: &History) -> History {
+    if history != *again {
+        let at = history.events.iter().zip(&again.events).position(|(one, other)| one != other);
+        let why = format!("two runs of the same plan differ from event {at:?} on");
+        history.events.push(Event { by: None, what: What::HarnessFault(why) });
+    }
+    history
 }
 
 /// The library over the simulated database.
@@ -100,7 +125,7 @@ impl Simulated for Unstale {
             .without(Capability::RawSql)
             .with(Capability::Retention)
             .with(Capability::Reports)
-            .with(Capability::Simulation)
+            .and(Capabilities::simulation())
     }
 
     fn start(world: &World, plan: &Plan) -> Self {
@@ -150,27 +175,12 @@ fn sessions<O: Order>(world: &World, plan: &Plan) -> Sessions<SimSource<O>> {
 
 impl<O: Order> Served for SimSource<O> {
     async fn statement(handle: &Handle<Self>, command: &Command, port: &mut Port) {
-        if !is_statement(command) {
-            return;
+        if let Some(statement) = Statement::of(command) {
+            port.ask(async { handle.serve(statement).await.map_err(failure) }, Reply::clone).await;
         }
-        port.ask(async { handle.serve(command.clone()).await.map_err(failure) }, Reply::clone).await;
     }
 
     async fn stale(handle: &Handle<Self>, usage: StaleUse) -> Result<Reply, Failure> {
-        handle.serve(Command::Stale(usage)).await.map_err(failure)
+        handle.serve(Statement::from(usage)).await.map_err(failure)
     }
-}
-
-fn is_statement(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::Put(..)
-            | Command::Insert(..)
-            | Command::Get(_)
-            | Command::Delete(_)
-            | Command::Scan
-            | Command::Stream(_)
-            | Command::Fail
-            | Command::Slow
-    )
 }

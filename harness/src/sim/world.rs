@@ -1,299 +1,296 @@
-//! What everything in a simulated run shares: the database, the virtual clock, the tasks, the armed fault, the recorder.
+//! What everything in a simulated run shares: the server, the virtual clock, the tasks, the recorder.
 //!
-//! Wakes whoever waits for an answer or for a moment. It decides nothing: who runs next is [`super::execute`]'s.
+//! Owns the gates that a call passes and the timers. It decides nothing: who runs next is [`super::execute`]'s.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use unstale::Class;
 use unstale::source::Failure;
 
-use super::database::{Database, Request};
-use crate::history::{ConnectionId, Recorder, Reply, What};
+use super::request::{Request, Said};
+use super::server::{Origin, Server};
+use crate::history::{By, ConnectionId, Recorder};
 use crate::plan::{Fault, Key, Value};
+use crate::system::port::Wire;
+
+/// How long nobody can connect once connecting is refused.
+const REFUSE: Duration = Duration::from_millis(40);
 
 /// Shared by the source, its connections and the scheduler. Cheap to clone.
 #[derive(Clone)]
 pub struct World {
     shared: Arc<Mutex<Shared>>,
-    pub(super) recorder: Recorder,
+    recorder: Recorder,
 }
 
-/// A task that was spawned and has not been taken by the scheduler.
-pub(super) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What was spawned, with what it was spawned for.
+pub(super) type Task = (Origin, Pin<Box<dyn Future<Output = ()> + Send>>);
 
 #[derive(Default)]
 struct Shared {
-    database: Database,
+    server: Server,
     now: Duration,
-    timers: BTreeMap<(Duration, u64), Waker>,
-    waiting: Vec<Waker>,
+    timers: BTreeMap<(Duration, u64), Alarm>,
+    timers_made: u64,
     spawned: Vec<Task>,
-    armed: Option<Fault>,
-    numbers: u64,
+    origin: Origin,
+    /// The number of the actor or task that is polled.
+    running: u64,
+    wires: Vec<Arc<Wire>>,
+    refused_until: Duration,
     random: u64,
-    /// The last command for which each connection was recorded as serving.
-    served: BTreeMap<ConnectionId, u64>,
-    actor: u64,
-    /// The database is its one connection.
-    only: bool,
+}
+
+/// Who is to be woken by a timer.
+enum Alarm {
+    Waiter(Waker),
+    Connection(ConnectionId),
 }
 
 impl World {
-    pub(super) fn new(recorder: Recorder, only: bool) -> Self {
-        Self { shared: Arc::new(Mutex::new(Shared { only, ..Shared::default() })), recorder }
+    pub(super) fn new(recorder: Recorder) -> Self {
+        Self { shared: Arc::default(), recorder }
     }
 
-    fn shared(&self) -> MutexGuard<'_, Shared> {
+    pub(super) fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    fn with<R>(&self, with: impl FnOnce(&mut Shared) -> R) -> R {
         // A panic of the system under test leaves plain values behind.
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        with(&mut self.shared.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn number(&self) -> u64 {
-        let mut shared = self.shared();
-        shared.numbers += 1;
-        shared.numbers
+    /// Does something to the server, and records what came of it.
+    fn serve<R>(&self, with: impl FnOnce(&mut Server, Duration, Origin) -> R) -> R {
+        self.with(|shared| {
+            let result = with(&mut shared.server, shared.now, shared.origin);
+            for (by, what) in shared.server.evidence.drain(..) {
+                self.recorder.record_as(by, what);
+            }
+            for origin in shared.server.answered.drain(..) {
+                if let Some(wire) =
+                    origin.by.filter(|_| origin.by_actor).and_then(|it| shared.wires.get(it.actor.index()))
+                {
+                    wire.answered();
+                }
+            }
+            for (at, id) in shared.server.alarms.drain(..) {
+                shared.timers_made += 1;
+                shared.timers.insert((at, shared.timers_made), Alarm::Connection(id));
+            }
+            result
+        })
     }
 
     /// A gate: the scheduler may let somebody else go on here.
     pub(super) async fn gate(&self) {
         let mut passed = false;
-        poll_fn(|context| {
-            if passed {
-                return Poll::Ready(());
-            }
-            passed = true;
-            context.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
+        poll_fn(|context| pause(&mut passed, context)).await;
     }
 
-    /// One request and its answer, with a gate before it is sent and one before its answer is looked at.
-    pub(super) async fn call(&self, id: ConnectionId, request: Request) -> Result<Reply, Failure> {
+    /// One request and its answer, with gates before it is sent, after it, and before its answer is looked at.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: what was sent will be done.
+    pub(super) async fn call(&self, id: ConnectionId, request: Request) -> Result<Said, Failure> {
         self.gate().await;
-        let gone = || Failure::new(Class::Dead, "the connection is lost");
-        if self.take(Fault::LostBefore) {
-            self.lose(id);
-            return Err(gone());
-        }
-        if self.take(Fault::Interrupt) {
-            self.record_served(id);
-            return Err(Failure::new(Class::StatementLost, "interrupted"));
-        }
-        let own = !matches!(request, Request::Statement(_));
-        if own && self.take(Fault::Freeze) {
-            self.shared().database.freeze(id);
-        }
-        if is_commit(&request) && self.take(Fault::RefuseCommit) {
-            return self.refuse_commit(id);
-        }
-        let number = self.number();
-        if !self.shared().database.send(id, number, request) {
-            return Err(gone());
-        }
-        let answer = poll_fn(|context| {
-            let mut shared = self.shared();
-            if !shared.database.is_connected(id) {
-                return Poll::Ready(None);
-            }
-            match shared.database.answer(id, number) {
-                Some(answer) => Poll::Ready(Some(answer)),
-                None => {
-                    // The scheduler lets the database run after each poll, and wakes who may have been answered.
-                    shared.waiting.push(context.waker().clone());
-                    Poll::Pending
-                }
-            }
-        })
-        .await;
-        if self.take(Fault::LostAfter) {
-            self.lose(id);
-            return Err(gone());
-        }
+        let Some(number) = self.send(id, request) else { return Err(lost()) };
+        let call = Call { world: self, id, number };
+        self.gate().await;
+        self.serve(|server, now, _| server.arrive(id, number, now));
+        let answer = call.answer().await;
+        std::mem::forget(call);
         match answer {
-            None => Err(gone()),
-            Some(answer) => answer.map_err(|it| Failure::new(it.class, it.text)),
+            Ok(said) => Ok(said),
+            Err(None) => Err(lost()),
+            Err(Some(refused)) => Err(Failure::new(refused.class, refused.text)),
         }
     }
 
-    fn refuse_commit(&self, id: ConnectionId) -> Result<Reply, Failure> {
-        self.record_served(id);
-        let mut evidence = Vec::new();
-        let rollback = Request::Control(unstale::source::Control::Rollback);
-        let number = self.number();
-        let mut shared = self.shared();
-        shared.database.send(id, number, rollback);
-        shared.database.run(&mut evidence);
-        shared.database.answer(id, number);
-        drop(shared);
-        self.record(evidence);
-        Err(Failure::new(Class::Mistake, "the commit was refused and rolled back"))
-    }
-
-    /// Lets the database do what was sent, and wakes those whose answers may be there.
-    pub(super) fn run_database(&self) {
-        let mut evidence = Vec::new();
-        let mut shared = self.shared();
-        if shared.waiting.is_empty() {
-            // Requests whose callers are gone are done all the same.
-            shared.database.run(&mut evidence);
-            drop(shared);
-            self.record(evidence);
-            return;
-        }
-        shared.database.run(&mut evidence);
-        let moved = !evidence.is_empty();
-        let woken = if moved { std::mem::take(&mut shared.waiting) } else { Vec::new() };
-        drop(shared);
-        self.record(evidence);
-        woken.into_iter().for_each(Waker::wake);
-    }
-
-    pub(super) fn connect(&self) -> ConnectionId {
-        let id = self.recorder.connected();
-        self.shared().database.connect(id);
-        id
-    }
-
-    pub(super) fn disconnect(&self, id: ConnectionId) {
-        let mut evidence = Vec::new();
-        let mut shared = self.shared();
-        let was_connected = shared.database.is_connected(id);
-        shared.database.disconnect(id, &mut evidence);
-        drop(shared);
-        self.record(evidence);
-        if was_connected {
-            self.recorder.disconnected(id);
-        }
-    }
-
-    /// The connection is lost. Its other end sees it with the next call.
-    fn lose(&self, id: ConnectionId) {
-        let mut evidence = Vec::new();
-        let mut shared = self.shared();
-        let was_connected = shared.database.is_connected(id);
-        shared.database.lose(id, &mut evidence);
-        drop(shared);
-        self.record(evidence);
-        if was_connected {
-            self.recorder.disconnected(id);
-        }
-    }
-
-    fn record(&self, evidence: Vec<(ConnectionId, What)>) {
-        for (id, what) in evidence {
-            match what {
-                What::Served(_) => self.record_served(id),
-                what => self.recorder.record_evidence(id, what),
+    fn send(&self, id: ConnectionId, request: Request) -> Option<u64> {
+        let number = self.serve(|server, now, origin| server.send(id, request, origin, now))?;
+        self.with(|shared| {
+            let origin = shared.origin;
+            if let Some(wire) = origin.by.filter(|_| origin.by_actor).and_then(|it| shared.wires.get(it.actor.index()))
+            {
+                wire.sent();
             }
-        }
+        });
+        Some(number)
     }
 
-    /// Once for each command, as the hooks of a real driver do it here.
-    fn record_served(&self, id: ConnectionId) {
-        let stamp = self.recorder.stamp();
-        if self.shared().served.insert(id, stamp) != Some(stamp) {
-            self.recorder.record_evidence(id, What::Served(id));
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// Nobody can connect just now.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the last thing it does is to open one.
+    pub(super) async fn connect(&self) -> Result<ConnectionId, Failure> {
+        self.gate().await;
+        let refused = self.serve(|server, _, origin| server.lands(origin, Fault::RefuseConnect));
+        let refused = self.with(|shared| {
+            if refused {
+                shared.refused_until = shared.now + REFUSE;
+            }
+            shared.now < shared.refused_until
+        });
+        if refused {
+            return Err(Failure::new(Class::NotUpYet, "the connection was refused"));
         }
+        let id = self.serve(|server, _, origin| server.connect(origin));
+        let label = self.recorder.connected();
+        debug_assert_eq!(id, label, "both count from 1");
+        Ok(id)
     }
 
+    /// Closes a connection without waiting.
+    pub(super) fn close(&self, id: ConnectionId) {
+        self.serve(|server, now, origin| server.close(id, origin, now));
+    }
+
+    /// A turn of the schedule is over: what was late arrives. Whether anything was, and what has been spawned.
+    pub(super) fn turn_over(&self) -> (bool, Vec<Task>) {
+        let (late, spawned) =
+            self.with(|shared| (shared.server.is_anything_late(), std::mem::take(&mut shared.spawned)));
+        if late {
+            self.serve(|server, now, _| server.turn_over(now));
+        }
+        (late, spawned)
+    }
+
+    /// Binds a fault, or none, to a command that is about to begin.
+    pub(super) fn arm(&self, by: By, fault: Option<Fault>) {
+        self.serve(|server, now, _| server.arm(by, fault, now));
+    }
+
+    /// The rows that are committed.
     pub(super) fn rows(&self) -> BTreeMap<Key, Value> {
-        self.shared().database.rows().clone()
-    }
-
-    /// Arms a fault for the running command, or disarms it. A database that is its connection is in the same process: it
-    /// cannot be lost on the way, and such a fault does not land.
-    pub(super) fn arm(&self, fault: Option<Fault>) {
-        let on_the_way = |it: &Fault| matches!(it, Fault::LostBefore | Fault::LostAfter | Fault::Freeze);
-        let mut shared = self.shared();
-        shared.armed = fault.filter(|it| !(shared.only && on_the_way(it)));
-    }
-
-    /// Disarms the fault; whether it was still armed.
-    pub(super) fn disarm(&self) -> bool {
-        self.shared().armed.take().is_some()
-    }
-
-    /// Whether this fault is to happen now; it happens once.
-    pub(super) fn take(&self, fault: Fault) -> bool {
-        let mut shared = self.shared();
-        let hit = shared.armed == Some(fault);
-        if hit {
-            shared.armed = None;
-            drop(shared);
-            self.recorder.record(What::FaultLanded(fault));
-        }
-        hit
+        self.with(|shared| shared.server.database().rows().iter().copied().collect())
     }
 
     pub(super) fn now(&self) -> Duration {
-        self.shared().now
+        self.with(|shared| shared.now)
     }
 
     /// Waits in virtual time.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
     pub(super) async fn sleep(&self, duration: Duration) {
-        let number = self.number();
-        let until = self.now() + duration;
-        let timer = Timer { world: self, key: (until, number) };
-        poll_fn(|context| {
-            let mut shared = timer.world.shared();
-            if shared.now >= until {
-                return Poll::Ready(());
-            }
-            shared.timers.insert(timer.key, context.waker().clone());
-            Poll::Pending
-        })
-        .await;
+        let (until, number) = self.with(|shared| {
+            shared.timers_made += 1;
+            (shared.now.saturating_add(duration), shared.timers_made)
+        });
+        let mut timer = Timer { world: self, key: (until, number), set: false };
+        poll_fn(|context| timer.poll(context)).await;
     }
 
     /// When the next timer rings.
     pub(super) fn next_timer(&self) -> Option<Duration> {
-        self.shared().timers.first_key_value().map(|((at, _), _)| *at)
+        self.with(|shared| shared.timers.first_key_value().map(|((at, _), _)| *at))
     }
 
-    /// Goes forward to this moment and rings what is due.
+    /// Goes forward to this moment and rings what is due by then.
     pub(super) fn advance_to(&self, moment: Duration) {
-        let mut shared = self.shared();
-        shared.now = shared.now.max(moment);
-        let now = shared.now;
-        let later = shared.timers.split_off(&(now + Duration::from_nanos(1), 0));
-        let due = std::mem::replace(&mut shared.timers, later);
-        drop(shared);
-        due.into_values().for_each(Waker::wake);
+        let due = self.with(|shared| {
+            shared.now = shared.now.max(moment);
+            let later = shared.timers.split_off(&(shared.now, u64::MAX));
+            std::mem::replace(&mut shared.timers, later)
+        });
+        for alarm in due.into_values() {
+            match alarm {
+                Alarm::Waiter(waker) => waker.wake(),
+                Alarm::Connection(id) => self.serve(|server, now, _| server.ring(id, now)),
+            }
+        }
     }
 
     /// Takes a task to run; false if the runtime has ended.
-    pub(super) fn spawn(&self, task: Task) -> bool {
-        if self.take(Fault::NoRuntime) {
-            return false;
+    pub(super) fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) -> bool {
+        let ended = self.serve(|server, _, origin| server.lands(origin, Fault::NoRuntime));
+        if !ended {
+            self.with(|shared| shared.spawned.push((Origin { by_actor: false, ..shared.origin }, task)));
         }
-        self.shared().spawned.push(task);
-        true
-    }
-
-    pub(super) fn take_spawned(&self) -> Vec<Task> {
-        std::mem::take(&mut self.shared().spawned)
+        !ended
     }
 
     /// A number that looks random and is the same in every run.
     pub(super) fn random(&self) -> u64 {
-        let mut shared = self.shared();
-        shared.random = shared.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        shared.random >> 16
+        self.with(|shared| {
+            shared.random =
+                shared.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            shared.random >> 16
+        })
     }
 
-    /// Who is being polled: the scheduler says so.
-    pub(super) fn set_actor(&self, actor: u64) {
-        self.shared().actor = actor;
+    /// Who is being polled from now on, and on whose behalf: the scheduler says so.
+    pub(super) fn set_running(&self, running: u64, origin: Origin) {
+        self.recorder.set_current(origin.by);
+        self.with(|shared| (shared.running, shared.origin) = (running, origin));
     }
 
-    pub(super) fn actor(&self) -> u64 {
-        self.shared().actor
+    pub(super) fn running(&self) -> u64 {
+        self.with(|shared| shared.running)
+    }
+
+    /// The wire of the next actor; they are added in their order.
+    pub(super) fn add_wire(&self) -> Arc<Wire> {
+        let wire: Arc<Wire> = Arc::default();
+        self.with(|shared| shared.wires.push(Arc::clone(&wire)));
+        wire
+    }
+}
+
+fn pause(passed: &mut bool, context: &mut Context<'_>) -> Poll<()> {
+    if std::mem::replace(passed, true) {
+        return Poll::Ready(());
+    }
+    context.waker().wake_by_ref();
+    Poll::Pending
+}
+
+fn lost() -> Failure {
+    Failure::new(Class::Dead, "the connection is lost")
+}
+
+/// A request that was sent. Dropped, nobody waits for it any more.
+struct Call<'a> {
+    world: &'a World,
+    id: ConnectionId,
+    number: u64,
+}
+
+impl Call<'_> {
+    /// Waits for the answer. It is a gate before the reply also when the answer is there at once.
+    async fn answer(&self) -> super::server::Answer {
+        let mut passed = false;
+        poll_fn(|context| {
+            self.world.with(|shared| {
+                if passed && let Some(answer) = shared.server.take_answer(self.id, self.number, shared.now) {
+                    return Poll::Ready(answer);
+                }
+                if !std::mem::replace(&mut passed, true) && shared.server.has_answer(self.id, self.number, shared.now) {
+                    context.waker().wake_by_ref();
+                } else {
+                    shared.server.wait(self.id, context.waker());
+                }
+                Poll::Pending
+            })
+        })
+        .await
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.world.with(|shared| shared.server.abandon(self.id, self.number));
     }
 }
 
@@ -301,14 +298,29 @@ impl World {
 struct Timer<'a> {
     world: &'a World,
     key: (Duration, u64),
+    set: bool,
+}
+
+impl Timer<'_> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.world.with(|shared| {
+            if shared.now >= self.key.0 {
+                return Poll::Ready(());
+            }
+            match shared.timers.get_mut(&self.key) {
+                Some(Alarm::Waiter(old)) => old.clone_from(context.waker()),
+                _ => drop(shared.timers.insert(self.key, Alarm::Waiter(context.waker().clone()))),
+            }
+            self.set = true;
+            Poll::Pending
+        })
+    }
 }
 
 impl Drop for Timer<'_> {
     fn drop(&mut self) {
-        self.world.shared().timers.remove(&self.key);
+        if self.set {
+            self.world.with(|shared| shared.timers.remove(&self.key));
+        }
     }
-}
-
-fn is_commit(request: &Request) -> bool {
-    matches!(request, Request::Control(unstale::source::Control::Commit))
 }

@@ -14,7 +14,7 @@ use std::fmt;
 use crate::database::Database;
 use crate::history::{Failure, History, Report};
 use crate::oracle::Violation;
-use crate::plan::{Command, Fault, Phase, StaleUse, Step, Storage};
+use crate::plan::{Command, StaleUse};
 
 /// Something that lends sessions: a pool, a library, an application.
 pub trait System: Sized + 'static {
@@ -119,7 +119,11 @@ pub enum Capability {
     Streams,
     /// The database's hooks see every connection, so evidence says which one served what.
     Identity,
-    /// It runs over the simulated database: its connections can be lost, and its futures dropped at every poll.
+    /// Its connections can be lost, slowed down and frozen.
+    ConnectionLoss,
+    /// Polls are deterministic, so its futures can be dropped at every one.
+    Polls,
+    /// It runs over the simulated database.
     Simulation,
     /// It says how healthy it is, and how many listen to it.
     Reports,
@@ -129,7 +133,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Transactions,
         Self::Nesting,
         Self::ExplicitBegin,
@@ -141,6 +145,8 @@ impl Capability {
         Self::RawSql,
         Self::Streams,
         Self::Identity,
+        Self::ConnectionLoss,
+        Self::Polls,
         Self::Simulation,
         Self::Reports,
         Self::Extension,
@@ -161,6 +167,8 @@ impl fmt::Display for Capability {
             Self::RawSql => "raw-sql",
             Self::Streams => "streams",
             Self::Identity => "identity",
+            Self::ConnectionLoss => "connection-loss",
+            Self::Polls => "polls",
             Self::Simulation => "simulation",
             Self::Reports => "reports",
             Self::Extension => "extension",
@@ -170,7 +178,7 @@ impl fmt::Display for Capability {
 
 /// A set of [`Capability`]s.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Capabilities(u16);
+pub struct Capabilities(u32);
 
 impl Capabilities {
     /// Sessions with single statements, and nothing else.
@@ -178,31 +186,44 @@ impl Capabilities {
 
     /// The set of these capabilities.
     pub fn of(capabilities: impl IntoIterator<Item = Capability>) -> Self {
-        Self(capabilities.into_iter().fold(0, |set, it| set | 1 << it as u16))
+        Self(capabilities.into_iter().fold(0, |set, it| set | 1 << it as u32))
     }
 
-    /// Everything that a plain SQLite pool can do: all but retention, simulation, reports and extensions.
+    /// Everything that a plain SQLite pool can do: all but retention, reports, extensions, and what only the simulation
+    /// has.
     pub fn sqlite() -> Self {
-        [Capability::Retention, Capability::Simulation, Capability::Reports, Capability::Extension]
+        [Capability::Retention, Capability::Reports, Capability::Extension]
             .into_iter()
+            .chain(Self::simulation().iter())
             .fold(Self::of(Capability::ALL), Self::without)
+    }
+
+    /// What every system over the simulated database can be subjected to.
+    pub fn simulation() -> Self {
+        Self::of([Capability::ConnectionLoss, Capability::Polls, Capability::Simulation])
+    }
+
+    /// Everything that is in one of the two.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// The set with this one as well.
     #[must_use]
     pub fn with(self, capability: Capability) -> Self {
-        Self(self.0 | 1 << capability as u16)
+        Self(self.0 | 1 << capability as u32)
     }
 
     /// The set without this one.
     #[must_use]
     pub fn without(self, capability: Capability) -> Self {
-        Self(self.0 & !(1 << capability as u16))
+        Self(self.0 & !(1 << capability as u32))
     }
 
     /// Whether the set has it.
     pub fn has(self, capability: Capability) -> bool {
-        self.0 & (1 << capability as u16) != 0
+        self.0 & (1 << capability as u32) != 0
     }
 
     /// The capabilities in the set.
@@ -229,27 +250,5 @@ pub fn needed(command: &Command) -> Option<Capability> {
         Command::Retain | Command::Stale(StaleUse::Get(_) | StaleUse::Put(..)) => Some(Capability::Retention),
         Command::ClosePool => Some(Capability::ClosePool),
         Command::Extra(_) => Some(Capability::Extension),
-    }
-}
-
-/// Why a storage is not this system's.
-pub(crate) fn misplaced(storage: Storage, capabilities: Capabilities) -> Option<&'static str> {
-    match (Storage::SIMULATED.contains(&storage), capabilities.has(Capability::Simulation)) {
-        (true, false) => Some("the system runs on real databases alone"),
-        (false, true) => Some("the system is simulated"),
-        _ => None,
-    }
-}
-
-/// Why what is done to a step cannot be done to this system.
-pub(crate) fn impossible(step: &Step, capabilities: Capabilities) -> Option<&'static str> {
-    let simulated = capabilities.has(Capability::Simulation);
-    match (step.cancel, step.fault) {
-        (Some(Phase::Poll(_)), _) if !simulated => Some("polls can be counted only in the simulation"),
-        (_, Some(fault)) if !simulated && !Fault::ALL.contains(&fault) => {
-            Some("this fault can be done only to the simulated database")
-        }
-        (_, Some(Fault::Locked)) if simulated => Some("the simulated database is locked by its own sessions alone"),
-        _ => None,
     }
 }

@@ -7,6 +7,8 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 
 use crate::history::{By, Failure, Outcome, Recorder, Reply, What};
@@ -37,6 +39,31 @@ pub(crate) struct Seat {
     actor: ActorId,
     steps: Vec<Step>,
     state: RefCell<State>,
+    wire: Option<Arc<Wire>>,
+}
+
+/// What an actor's requests have come to, where that can be seen. There the phases of a cancel are those of a request;
+/// elsewhere they are told by the polls, since most calls are one request and done in two.
+#[derive(Debug, Default)]
+pub(crate) struct Wire {
+    sent: AtomicU32,
+    answered: AtomicU32,
+}
+
+impl Wire {
+    /// A request is under way.
+    pub(crate) fn sent(&self) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Its reply is there and has not been looked at.
+    pub(crate) fn answered(&self) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn counts(&self) -> (u32, u32) {
+        (self.sent.load(Ordering::Relaxed), self.answered.load(Ordering::Relaxed))
+    }
 }
 
 #[derive(Default)]
@@ -133,14 +160,18 @@ impl Port {
         }
         let mut future = pin!(future);
         let mut polls: u8 = 0;
+        let wire = self.seat.wire.as_deref();
+        let before = wire.map(Wire::counts);
+        let is_sent = || wire.map(|it| it.counts().0) != before.map(|it| it.0) || wire.is_none();
+        let is_answered = || wire.map(|it| it.counts().1) != before.map(|it| it.1) || wire.is_none();
         poll_fn(|context| {
-            if polls > 0 && cancel == Some(Phase::BeforeReply) {
+            if polls > 0 && cancel == Some(Phase::BeforeReply) && is_answered() {
                 return Poll::Ready(Err(Phase::BeforeReply));
             }
             polls = polls.saturating_add(1);
             match future.as_mut().poll(context) {
                 Poll::Ready(value) => Poll::Ready(Ok(value)),
-                Poll::Pending if cancel == Some(Phase::Sent) => Poll::Ready(Err(Phase::Sent)),
+                Poll::Pending if cancel == Some(Phase::Sent) && is_sent() => Poll::Ready(Err(Phase::Sent)),
                 Poll::Pending if cancel == Some(Phase::Poll(polls)) => Poll::Ready(Err(Phase::Poll(polls))),
                 Poll::Pending => Poll::Pending,
             }
@@ -158,7 +189,12 @@ impl Port {
 
 impl Seat {
     pub(crate) fn new(actor: ActorId, steps: Vec<Step>) -> Rc<Self> {
-        Rc::new(Self { actor, steps, state: RefCell::default() })
+        Rc::new(Self { actor, steps, state: RefCell::default(), wire: None })
+    }
+
+    /// A seat whose actor's requests can be seen.
+    pub(crate) fn wired(actor: ActorId, steps: Vec<Step>, wire: Arc<Wire>) -> Rc<Self> {
+        Rc::new(Self { actor, steps, state: RefCell::default(), wire: Some(wire) })
     }
 
     pub(crate) fn port(self: &Rc<Self>, recorder: Recorder) -> Port {

@@ -1,0 +1,124 @@
+//! Which plans make sense for a system: each command can apply where its actor may stand.
+//!
+//! Called before anything runs, by whoever draws, parses or shrinks a plan. What a command means is in [`super`].
+
+use std::collections::BTreeSet;
+
+use super::written;
+use crate::plan::{ActorId, Command, Fault, Key, Phase, Plan, Step};
+use crate::system::{Capabilities, Capability, needed};
+
+/// A plan that makes no sense for a system.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("actor `{actor}`, command {}, `{text}`: {why}", step + 1)]
+pub struct Inadmissible {
+    /// Whose command.
+    pub actor: ActorId,
+    /// Its place, from 0.
+    pub step: usize,
+    /// The command.
+    pub text: String,
+    /// What is missing.
+    pub why: String,
+}
+
+/// Whether every command of the plan can apply where its actor may stand, given what the system can do.
+///
+/// # Errors
+/// The first command that cannot.
+pub fn admissible(plan: &Plan, capabilities: Capabilities) -> Result<(), Inadmissible> {
+    let mut values = BTreeSet::new();
+    let simulated = plan.storage.is_simulated();
+    if simulated != capabilities.has(Capability::Simulation) {
+        return Err(Inadmissible {
+            actor: ActorId::new(0),
+            step: 0,
+            text: format!("storage = \"{}\"", plan.storage),
+            why: if simulated { "the system runs on real databases alone" } else { "the system is simulated" }.into(),
+        });
+    }
+    for (at, actor) in plan.actors.iter().enumerate() {
+        let mut standing = Standing::default();
+        for (step_at, step) in actor.steps.iter().enumerate() {
+            let checked = standing.take(step, capabilities).and_then(|()| {
+                let fresh = written(&step.command).is_none_or(|(_, value)| values.insert(value));
+                match step.fault.filter(|it| !plan.storage.faults().contains(it)) {
+                    Some(fault) => Err(format!("`{fault}` cannot be done to the storage `{}`", plan.storage)),
+                    None if !fresh => Err("each value may be written only once in a plan".to_owned()),
+                    None => Ok(()),
+                }
+            });
+            checked.map_err(|why| Inadmissible {
+                actor: ActorId::new(at),
+                step: step_at,
+                text: step.to_string(),
+                why,
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Where an actor may stand if everything that can succeed does.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Standing {
+    /// It has a session.
+    pub session: bool,
+    /// The most transactions that may be open, one inside the other.
+    pub depth: u8,
+    /// It has retained a handle.
+    pub retained: bool,
+}
+
+impl Standing {
+    /// Checks that the step can apply, and takes it.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn take(&mut self, step: &Step, capabilities: Capabilities) -> Result<(), String> {
+        let command = &step.command;
+        let lacks = |it: Capability| Err(format!("the system does not declare the capability `{it}`"));
+        if let Some(need) = needed(command).filter(|it| !capabilities.has(*it)) {
+            return lacks(need);
+        }
+        if step.cancel.is_some() && !capabilities.has(Capability::Cancellation) {
+            return lacks(Capability::Cancellation);
+        }
+        if step.fault.is_some() && !capabilities.has(Capability::Faults) {
+            return lacks(Capability::Faults);
+        }
+        if matches!(step.cancel, Some(Phase::Poll(_))) && !capabilities.has(Capability::Polls) {
+            return lacks(Capability::Polls);
+        }
+        if step.fault.is_some_and(Fault::costs_connection) && !capabilities.has(Capability::ConnectionLoss) {
+            return lacks(Capability::ConnectionLoss);
+        }
+        if written(command).is_some_and(|(key, _)| key == Key::OBSERVER) {
+            return Err("the key k0 belongs to the observers".into());
+        }
+        match command {
+            Command::Open if self.session => return Err("the actor has a session already".into()),
+            Command::Open => self.session = true,
+            Command::ClosePool if self.session => {
+                return Err("the actor holds a session of the pool".into());
+            }
+            Command::ClosePool | Command::Extra(_) => {}
+            Command::Stale(_) if !self.retained => {
+                return Err("no handle was retained before".into());
+            }
+            Command::Stale(_) => {}
+            _ if !self.session => return Err("the actor has no session: `open` comes first".into()),
+            Command::Close => (self.session, self.depth) = (false, 0),
+            Command::Begin(_) if self.depth > 0 && !capabilities.has(Capability::Nesting) => {
+                return lacks(Capability::Nesting);
+            }
+            Command::Begin(_) => self.depth += 1,
+            Command::Commit | Command::Rollback | Command::Drop => {
+                self.depth = self.depth.checked_sub(1).ok_or("no transaction was begun before")?;
+            }
+            Command::Retain => self.retained = true,
+            _ => {}
+        }
+        Ok(())
+    }
+}

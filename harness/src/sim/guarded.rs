@@ -1,0 +1,321 @@
+//! `guarded-sim`: a correct system straight over the simulated source, as small as can be, that must raise no alarm.
+//!
+//! As [`crate::systems::guarded`] on SQLite, it buys its correctness with bluntness: every connection is probed before it is
+//! used; a session whose statement failed inside a transaction refuses everything until the rollback; a connection that was
+//! touched by a cancel, by raw SQL or by an open transaction is closed instead of being lent again. It is the control of
+//! the simulation: whatever alarms here is the simulation's own defect. Each switch of [`Care`] takes one piece away.
+
+use std::marker::PhantomData;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use unstale::Begin;
+use unstale::source::{AcquireError, Connection, Control, Serve, Source};
+
+use super::request::Statement;
+use super::source::{Ordered, SimLease, SimSource};
+use super::system::Simulated;
+use super::world::World;
+use crate::history::{Class, Failure, Reply, Report};
+use crate::plan::{BeginMode, Command, Plan, StaleUse};
+use crate::system::port::Ended;
+use crate::system::{Capabilities, Capability, Port};
+
+/// What a system may get wrong when a connection is lost; by default nothing is.
+pub trait Care: 'static {
+    /// The name of the system.
+    const NAME: &'static str;
+    /// A write of which nobody knows whether it was done is done again.
+    const RETRIES_BLINDLY: bool = false;
+    /// A connection that is lost inside a transaction is replaced, and the transaction goes on.
+    const RECOVERS_INSIDE: bool = false;
+}
+
+/// Nothing is wrong.
+pub struct Careful;
+
+impl Care for Careful {
+    const NAME: &'static str = "guarded-sim";
+}
+
+/// A write of which nobody knows whether it was done is done again.
+pub struct Retries;
+
+impl Care for Retries {
+    const NAME: &'static str = "blind-retry-sim";
+    const RETRIES_BLINDLY: bool = true;
+}
+
+/// A connection that is lost inside a transaction is replaced, and the transaction goes on.
+pub struct Recovers;
+
+impl Care for Recovers {
+    const NAME: &'static str = "recovery-inside-sim";
+    const RECOVERS_INSIDE: bool = true;
+}
+
+/// The correct one.
+pub type Guarded = Lender<Careful>;
+/// The one that repeats what may have been done.
+pub type Hasty = Lender<Retries>;
+/// The one that goes on in autocommit.
+pub type Forgetful = Lender<Recovers>;
+
+/// Lends probed connections.
+pub struct Lender<C> {
+    source: Rc<SimSource<Ordered>>,
+    care: PhantomData<C>,
+}
+
+/// A connection lent to one session.
+struct Lease<C> {
+    connection: Option<SimLease<Ordered>>,
+    source: Rc<SimSource<Ordered>>,
+    /// 0 outside a transaction, 1 in one, more in savepoints.
+    depth: u32,
+    /// A statement failed in the transaction: only its end is accepted.
+    aborted: bool,
+    /// A call was cut off, or the connection was: nothing is known of it any more.
+    lost: bool,
+    /// Raw SQL ran here.
+    raw: bool,
+    care: PhantomData<C>,
+}
+
+impl<C: Care> Simulated for Lender<C> {
+    const NAME: &'static str = C::NAME;
+
+    fn capabilities() -> Capabilities {
+        Capabilities::sqlite().with(Capability::Retention).and(Capabilities::simulation())
+    }
+
+    fn start(world: &World, plan: &Plan) -> Self {
+        let probe_idle_after = Duration::ZERO;
+        let source = SimSource::new(world.clone(), u32::from(plan.connections), false, probe_idle_after);
+        Self { source: Rc::new(source), care: PhantomData }
+    }
+
+    async fn actor(&self, mut port: Port) {
+        let mut session: Option<Rc<Mutex<Lease<C>>>> = None;
+        let mut retained: Weak<Mutex<Lease<C>>> = Weak::new();
+        while let Some(command) = port.next().await {
+            match (&command, &session) {
+                (Command::Open, None) => {
+                    session = port.run(self.open()).await.map(|lease| Rc::new(Mutex::new(lease)));
+                }
+                (Command::ClosePool, None) => {
+                    self.source.close();
+                    port.run(std::future::ready(Ok::<_, Failure>(()))).await;
+                }
+                (Command::Close, Some(_)) => {
+                    let lease = session.take();
+                    port.run(async move {
+                        drop(lease);
+                        Ok::<_, Failure>(())
+                    })
+                    .await;
+                }
+                (Command::Retain, Some(lease)) => {
+                    let handle = Rc::downgrade(lease);
+                    if let Some(kept) = port.run(std::future::ready(Ok::<_, Failure>(handle))).await {
+                        retained = kept;
+                    }
+                }
+                (Command::Stale(usage), _) => {
+                    port.ask(use_retained(retained.clone(), *usage), Reply::clone).await;
+                }
+                (_, Some(lease)) => lease.lock().await.obey(&command, &mut port).await,
+                (_, None) => {}
+            }
+        }
+    }
+
+    async fn report(&self) -> Report {
+        Report::default()
+    }
+
+    async fn stop(&self) {
+        self.source.close();
+    }
+}
+
+impl<C: Care> Lender<C> {
+    async fn open(&self) -> Result<Lease<C>, Failure> {
+        let connection = Some(lend(&self.source).await?);
+        let source = Rc::clone(&self.source);
+        Ok(Lease { connection, source, depth: 0, aborted: false, lost: false, raw: false, care: PhantomData })
+    }
+}
+
+/// Lends a connection that has answered a probe. A dead one is replaced; while none can be opened it is tried again.
+async fn lend(source: &SimSource<Ordered>) -> Result<SimLease<Ordered>, Failure> {
+    loop {
+        match source.acquire().await {
+            Ok(mut lent) => match lent.lease.probe().await {
+                Ok(()) => return Ok(lent.lease),
+                Err(_) => source.discard(lent.lease),
+            },
+            Err(AcquireError::Closed) => return Err(Failure::new(Class::Closed, "the pool is closed")),
+            Err(AcquireError::Connect(_)) => source.sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+/// The release gate: a connection goes back only if nothing can be left on it.
+impl<C> Drop for Lease<C> {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        if self.lost || self.raw || self.depth > 0 {
+            self.source.discard(connection);
+        } else {
+            self.source.give_back(connection);
+        }
+    }
+}
+
+impl<C: Care> Lease<C> {
+    async fn obey(&mut self, command: &Command, port: &mut Port) {
+        match command {
+            Command::Commit | Command::Rollback | Command::Drop if self.depth == 0 => {}
+            Command::Commit => {
+                port.run(self.commit()).await;
+            }
+            Command::Rollback | Command::Drop => {
+                port.run(self.rollback()).await;
+            }
+            command => match self.refusal() {
+                Some(refusal) => {
+                    port.run(std::future::ready(Err::<(), _>(refusal))).await;
+                }
+                None => self.statement(command, port).await,
+            },
+        }
+        self.lost |= port.last() == Ended::Cancelled;
+    }
+
+    async fn statement(&mut self, command: &Command, port: &mut Port) {
+        if let Command::Begin(mode) = command {
+            port.run(self.begin(*mode)).await;
+        } else if let Some(statement) = Statement::of(command) {
+            self.raw |= matches!(command, Command::Raw(_));
+            port.ask(self.serve(statement), Reply::clone).await;
+        }
+        self.aborted |= self.depth > 0 && port.last() == Ended::Failed;
+    }
+
+    /// Why nothing may run here before the transaction, or the session, has ended.
+    fn refusal(&self) -> Option<Failure> {
+        if self.lost {
+            return Some(Failure::new(Class::Closed, "an earlier call was cut off: close the session"));
+        }
+        self.aborted.then(|| Failure::new(Class::NoTransaction, "an earlier statement failed: roll back"))
+    }
+
+    async fn serve(&mut self, statement: Statement) -> Result<Reply, Failure> {
+        self.lost = true;
+        let mut result = self.connection().serve(statement).await;
+        let dead = |it: &Result<Reply, unstale::source::Failure>| {
+            it.as_ref().is_err_and(|it| it.class == unstale::Class::Dead)
+        };
+        if dead(&result) && (C::RETRIES_BLINDLY && self.depth == 0 || C::RECOVERS_INSIDE && self.depth > 0) {
+            if let Some(old) = self.connection.take() {
+                self.source.discard(old);
+            }
+            self.connection = Some(lend(&self.source).await?);
+            result = self.connection().serve(statement).await;
+        }
+        self.lost = dead(&result);
+        result.map_err(failure)
+    }
+
+    async fn begin(&mut self, mode: BeginMode) -> Result<(), Failure> {
+        let control = match (self.depth, mode) {
+            (0, _) => Control::Begin(Begin::default()),
+            (depth, BeginMode::Plain) => Control::Savepoint(depth),
+            _ => return Err(Failure::new(Class::Mistake, "an explicit begin cannot be nested")),
+        };
+        self.control(control).await?;
+        self.depth += 1;
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<(), Failure> {
+        if let Some(refusal) = self.refusal() {
+            self.rollback().await?;
+            return Err(refusal);
+        }
+        let control = if self.depth == 1 { Control::Commit } else { Control::Release(self.depth - 1) };
+        let result = self.control(control).await;
+        if result.is_ok() {
+            self.depth -= 1;
+        } else {
+            // What it answers changes nothing: the commit has failed, and a connection in doubt is closed.
+            let _ = self.rollback().await;
+        }
+        result
+    }
+
+    /// Ends the innermost transaction. One that may have been ended by the database itself, and a savepoint of one that
+    /// failed, stay refused until the outermost has ended.
+    async fn rollback(&mut self) -> Result<(), Failure> {
+        self.depth -= 1;
+        if self.lost {
+            // The connection is closed with its session, and its transaction with it.
+            return Ok(());
+        }
+        if self.depth > 0 {
+            if !self.aborted {
+                self.control(Control::RollbackTo(self.depth)).await?;
+            }
+            return Ok(());
+        }
+        let failed = std::mem::take(&mut self.aborted);
+        match self.control(Control::Rollback).await {
+            Err(failure) if failed && failure.class == Class::Mistake => Ok(()),
+            result => {
+                // A rollback that failed leaves the transaction open: nobody may have the connection after this.
+                self.lost |= result.is_err();
+                result
+            }
+        }
+    }
+
+    /// Runs a statement of its own; if this is cut off, the session is lost.
+    async fn control(&mut self, control: Control) -> Result<(), Failure> {
+        self.lost = true;
+        let result = self.connection().control(control).await.map_err(failure);
+        self.lost = result.as_ref().is_err_and(|it| it.class == Class::Dead);
+        result
+    }
+
+    fn connection(&mut self) -> &mut SimLease<Ordered> {
+        self.connection.as_mut().expect("a lease keeps its connection until it is dropped")
+    }
+}
+
+async fn use_retained<C: Care>(handle: Weak<Mutex<Lease<C>>>, usage: StaleUse) -> Result<Reply, Failure> {
+    let Some(lease) = handle.upgrade() else {
+        return Err(Failure::new(Class::Stale, "this handle's session has ended: resolve it again"));
+    };
+    let mut lease = lease.lock().await;
+    if let Some(refusal) = lease.refusal() {
+        return Err(refusal);
+    }
+    let result = lease.serve(usage.into()).await;
+    lease.aborted |= lease.depth > 0 && result.is_err();
+    result
+}
+
+fn failure(failure: unstale::source::Failure) -> Failure {
+    let class = match failure.class {
+        unstale::Class::Dead | unstale::Class::Unknown => Class::Dead,
+        unstale::Class::NotUpYet => Class::Exhausted,
+        unstale::Class::TransactionLost => Class::NoTransaction,
+        unstale::Class::StatementLost => Class::Busy,
+        _ => Class::Mistake,
+    };
+    Failure::new(class, failure)
+}
