@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Fresh, own, put};
+use support::{Fresh, own, policy, put};
 use unstale::Error;
 
 #[tokio::test]
@@ -24,7 +24,9 @@ async fn handle_used_after_its_scope_is_refused_by_name() {
 
 #[tokio::test]
 async fn handle_of_a_dropped_scope_never_reaches_the_next_borrower_of_its_connection() {
-    let fresh = Fresh::new().await;
+    let mut only_one = policy();
+    only_one.sessions_max = 1;
+    let fresh = Fresh::with(only_one).await;
     let first = fresh.sessions.scope("first");
     let handle = first.handle("service");
     first.begin().await.expect("begin");
