@@ -12,6 +12,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use crate::chain::{Chain, Of};
 use crate::explore::write_atomically;
 use crate::generate::{Profile, plans};
+use crate::oracle::Verdict;
 use crate::plan::{Expectation, PlanFile};
 use crate::report::Report;
 use crate::scenario::replay;
@@ -21,12 +22,18 @@ use crate::system::System;
 /// Explores a system inside a test and fails with the minimal counterexample.
 ///
 /// `check!(MySystem)` runs 256 plans of the default profile; `check!(MySystem, profile)` those of another one. Plans that
-/// failed are kept in `scenarios/regressions/NAME/` of the crate and run first the next time.
+/// failed are kept in `scenarios/regressions/NAME/` of the crate and run first the next time. A plan of which nothing can
+/// be said fails the test as well: it is no pass.
 ///
-/// | knob | meaning |
-/// | --- | --- |
-/// | `UNSTALE_PLANS` | how many plans (256) |
-/// | `UNSTALE_SEED` | the seed of all plans (0) |
+/// These are all the environment knobs that there are; a value that is not a number of the range fails the test.
+///
+/// | knob | meaning | range | without it |
+/// | --- | --- | --- | --- |
+/// | `UNSTALE_PLANS` | how many plans each `check!` runs | from 1 | 256 |
+/// | `UNSTALE_SEED` | the seed of all plans | from 0 | 0 |
+///
+/// For a nightly run: `UNSTALE_PLANS=20000 UNSTALE_SEED=$(date +%Y%m%d) cargo test`. The command `unstale` has flags
+/// instead; it looks at `NO_COLOR` and `COLUMNS` like others do.
 #[macro_export]
 macro_rules! check {
     ($system:ty) => {
@@ -58,23 +65,28 @@ pub fn check<S: System>(profile: Profile, root: &Path) {
             };
             panic!("a regression breaks again: {}\n{report}", path.display());
         }
+        if let Verdict::Inconclusive(why) = &again.run.judgement.verdict {
+            panic!("a regression is inconclusive: {}: {why}", path.display());
+        }
     }
-    let seed = knob("UNSTALE_SEED", 0);
+    let seed = knob("UNSTALE_SEED", 0, 0);
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let config = Config { max_shrink_iters: 0, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, rng);
     let strategy = plans(profile, S::capabilities(), S::extension());
-    for number in 0..knob("UNSTALE_PLANS", 256) {
+    for number in 0..knob("UNSTALE_PLANS", 1, 256) {
         let plan = strategy.new_tree(&mut runner).expect("the strategy never rejects").current();
         let run = chain.run(&plan);
-        let Some(violation) = run.violation() else {
-            continue;
+        let violation = match &run.judgement.verdict {
+            Verdict::Pass => continue,
+            Verdict::Violation(violation) => violation,
+            Verdict::Inconclusive(why) => panic!("plan {number} of seed {seed} is inconclusive: {why}"),
         };
         let begun = Instant::now();
         let is_over = || begun.elapsed() > Duration::from_secs(20);
-        let budget = Budget { runs: 3000, is_over: &is_over };
+        let budget = Budget { runs: 3000, is_over: &is_over, progress: &|_| {} };
         let found = shrink(&chain, &plan, violation.invariant, budget);
         let (plan, history, violation) = match &found {
             Some(it) => (&it.plan, &it.run.history, &it.violation),
@@ -106,9 +118,14 @@ fn regressions(folder: &Path) -> Vec<std::path::PathBuf> {
     paths
 }
 
-fn knob(name: &str, default: u64) -> u64 {
+fn knob(name: &str, least: u64, default: u64) -> u64 {
     match std::env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not `{text}`")),
-        Err(_) => default,
+        Ok(text) => text
+            .parse()
+            .ok()
+            .filter(|it| *it >= least)
+            .unwrap_or_else(|| panic!("{name} must be a number from {least}, not `{text}`")),
+        Err(std::env::VarError::NotPresent) => default,
+        Err(std::env::VarError::NotUnicode(text)) => panic!("{name} must be a number, not {}", text.display()),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::chain::{Chain, Subject};
@@ -13,7 +13,7 @@ use crate::coverage::Coverage;
 use crate::generate::{Profile, generate, random_for};
 use crate::oracle::Invariant;
 use crate::plan::{Expectation, Plan, PlanFile};
-use crate::shrink::{Budget, Counterexample, embeds, fingerprint, shrink};
+use crate::shrink::{Budget, Counterexample, Shrinking, embeds, fingerprint, shrink};
 use crate::worker::threads_given_up;
 
 /// What to explore, and how much.
@@ -111,6 +111,8 @@ pub struct Explored {
 /// How far an exploration has got.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
+    /// What is being shrunk, if anything; of several, the one that ran last.
+    pub shrinking: Option<Shrinking>,
     /// Plans run.
     pub plans: u64,
     /// Distinct findings so far.
@@ -134,6 +136,7 @@ pub fn explore(
         given_up_before: threads_given_up(),
         next: AtomicU64::new(0),
         done: AtomicU64::new(0),
+        shrinking: Mutex::default(),
         found: Mutex::default(),
     };
     std::thread::scope(|scope| {
@@ -158,6 +161,7 @@ struct Shared<'a> {
     given_up_before: u64,
     next: AtomicU64,
     done: AtomicU64,
+    shrinking: Mutex<Option<Shrinking>>,
     found: Mutex<Explored>,
 }
 
@@ -170,10 +174,15 @@ pub const THREADS_GIVEN_UP_MAX: u64 = 32;
 impl Shared<'_> {
     fn progress(&self) -> Progress {
         let findings = self.found().findings.len();
-        Progress { plans: self.done.load(Ordering::Relaxed), findings, elapsed: self.started.elapsed() }
+        let shrinking = *self.shrinking();
+        Progress { shrinking, plans: self.done.load(Ordering::Relaxed), findings, elapsed: self.started.elapsed() }
     }
 
-    fn found(&self) -> std::sync::MutexGuard<'_, Explored> {
+    fn shrinking(&self) -> MutexGuard<'_, Option<Shrinking>> {
+        self.shrinking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn found(&self) -> MutexGuard<'_, Explored> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -225,9 +234,16 @@ impl Shared<'_> {
         let raw = self.write(plan, invariant, Vec::new(), origin, "unshrunk");
         let begun = Instant::now();
         let is_over = || self.is_cut_short() || begun.elapsed() > self.exploration.shrink_time;
-        let budget = Budget { runs: self.exploration.shrink_runs, is_over: &is_over };
-        let Some(counterexample) = shrink(chain, plan, invariant, budget) else {
-            let named = raw.map_or_else(|| plan_text(plan), |it| it.display().to_string());
+        let progress = |now| *self.shrinking() = Some(now);
+        let budget = Budget { runs: self.exploration.shrink_runs, is_over: &is_over, progress: &progress };
+        let shrunk = shrink(chain, plan, invariant, budget);
+        *self.shrinking() = None;
+        let Some(counterexample) = shrunk else {
+            let named = match raw {
+                Some(Ok(path)) => path.display().to_string(),
+                Some(Err(unwritten)) => unwritten,
+                None => plan_text(plan),
+            };
             self.found().unsure.push(format!("{invariant}: {named}"));
             return;
         };
@@ -238,13 +254,21 @@ impl Shared<'_> {
             known.map(|it| it.count += 1).is_some()
         };
         let trace = counterexample.run.history.trace();
-        let path = if known { None } else { self.write(&counterexample.plan, invariant, trace, origin, "minimal") };
-        if let Some(raw) = raw {
+        let minimal = if known { None } else { self.write(&counterexample.plan, invariant, trace, origin, "minimal") };
+        if let Some(Ok(raw)) = raw {
             // The minimal plan takes its place; if that could not be written, this one is kept.
-            if known || path.is_some() {
+            if known || matches!(minimal, Some(Ok(_))) {
                 let _ = std::fs::remove_file(raw);
             }
         }
+        let path = match minimal {
+            Some(Ok(path)) => Some(path),
+            Some(Err(unwritten)) => {
+                self.found().unwritten.push(unwritten);
+                None
+            }
+            None => None,
+        };
         if !known {
             let shrinking = begun.elapsed();
             let finding = Finding { counterexample, fingerprint, count: 1, after_plans: plans, after, shrinking, path };
@@ -265,6 +289,7 @@ impl Shared<'_> {
         })
     }
 
+    /// Writes the plan if there is a folder for it; if that fails, the error holds the reason and the plan itself.
     fn write(
         &self,
         plan: &Plan,
@@ -272,7 +297,7 @@ impl Shared<'_> {
         recorded: Vec<String>,
         origin: &str,
         stage: &str,
-    ) -> Option<PathBuf> {
+    ) -> Option<Result<PathBuf, String>> {
         let folder = self.exploration.folder.as_ref()?;
         let file = PlanFile {
             plan: plan.clone(),
@@ -281,20 +306,13 @@ impl Shared<'_> {
             origin: Some(format!("{origin}, {stage}, unstale {}", env!("CARGO_PKG_VERSION"))),
             recorded,
         };
-        let number = self.next.fetch_add(0, Ordering::Relaxed);
-        let unique = fingerprint_hash(&format!("{origin}{number}"));
         let name = match stage {
             "minimal" => format!("{}-{invariant}-{:08x}.toml", self.subject.name(), short_hash(invariant, plan)),
-            _ => format!("{}-{invariant}-unshrunk-{unique:08x}.toml", self.subject.name()),
+            // By its origin, so that running the same seed again takes its place, or takes it away.
+            _ => format!("{}-{invariant}-unshrunk-{:08x}.toml", self.subject.name(), fingerprint_hash(origin)),
         };
-        match write_atomically(folder, &name, &file.to_string()) {
-            Ok(path) => Some(path),
-            Err(error) => {
-                let text = format!("{}: {error}; the plan was:\n{file}", folder.join(&name).display());
-                self.found().unwritten.push(text);
-                None
-            }
-        }
+        let written = write_atomically(folder, &name, &file.to_string());
+        Some(written.map_err(|error| format!("{}: {error}; the plan was:\n{file}", folder.join(&name).display())))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Owns telling the two apart and replaying a pinned plan. A pinned plan whose cancels and faults did not land shows
 //! nothing, and is inconclusive.
 
+use std::fmt;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -10,6 +11,7 @@ use serde::Deserialize;
 use crate::chain::{Chain, Run, not_landed};
 use crate::generate::Profile;
 use crate::oracle::Verdict;
+use crate::plan::file::{check_version, text_error};
 use crate::plan::{Expectation, PlanError, PlanFile};
 
 /// What a scenario file holds.
@@ -26,15 +28,38 @@ pub enum Scenario {
 #[serde(deny_unknown_fields)]
 pub struct ProfileFile {
     /// The version of the format.
-    pub version: u32,
+    #[serde(rename = "version")]
+    _version: u32,
     /// The system to explore.
     pub system: String,
-    /// The verdict that the exploration must end with: `pass`, `violation` or `inconclusive`.
-    pub expect: String,
+    /// The verdict that the exploration must end with.
+    pub expect: Ending,
     /// How many plans.
     pub plans: u64,
     /// What they are drawn from.
     pub profile: Profile,
+}
+
+/// How an exploration must end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ending {
+    /// Nothing breaks.
+    Pass,
+    /// Something breaks.
+    Violation,
+    /// Not enough is tried.
+    Inconclusive,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pass => "pass",
+            Self::Violation => "violation",
+            Self::Inconclusive => "inconclusive",
+        })
+    }
 }
 
 impl Scenario {
@@ -47,12 +72,8 @@ impl Scenario {
         if !text.lines().any(|it| it.trim() == "[profile]") {
             return PlanFile::parse(&text, path).map(Self::Pinned);
         }
-        toml::from_str(&text).map(Self::Profile).map_err(|error| {
-            let before = &text[..error.span().map_or(0, |it| it.start)];
-            let line = before.matches('\n').count() + 1;
-            let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-            PlanError::Text { path: path.to_owned(), line, column, message: error.message().to_owned() }
-        })
+        check_version(&text, path)?;
+        toml::from_str(&text).map(Self::Profile).map_err(|error| text_error(&text, path, &error))
     }
 }
 

@@ -1,16 +1,15 @@
-//! Whether a pass can be believed: the correct system raises no alarm, every broken one is caught, and an exploration
-//! that could not see says so.
+//! Whether a pass can be believed: the correct system raises no alarm, and an exploration that could not see says so. That
+//! every broken one is caught is in `zoo.rs`.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use unstale_harness::chain::{Of, Subject};
-use unstale_harness::explore::{Exploration, Explored, StopAt, explore};
+use unstale_harness::explore::{Exploration, Explored, explore};
 use unstale_harness::generate::{Kind, Profile};
 use unstale_harness::systems::guarded::Guarded;
 use unstale_harness::systems::sqlx_pool::SqlxPool;
 use unstale_harness::systems::unstale::Unstale;
-use unstale_harness::zoo::EXHIBITS;
 
 fn run(subject: &dyn Subject, exploration: Exploration) -> Explored {
     explore(subject, &Exploration { time: Duration::from_secs(120), ..exploration }, &AtomicBool::new(false), |_| {})
@@ -30,16 +29,6 @@ fn library_raises_no_alarm() {
     let found: Vec<_> = explored.findings.iter().map(|it| &it.fingerprint).collect();
     assert!(found.is_empty(), "{found:#?}");
     assert_eq!(explored.coverage.gaps(Of::<Unstale>::new().capabilities()), Vec::<String>::new());
-}
-
-#[test]
-fn every_exhibit_of_the_zoo_is_caught() {
-    for exhibit in EXHIBITS {
-        let stop_at = StopAt::Found(exhibit.invariant);
-        let explored = run(exhibit.subject, Exploration { plans: 3000, stop_at, ..Exploration::default() });
-        let found = explored.findings.iter().any(|it| it.counterexample.violation.invariant == exhibit.invariant);
-        assert!(found, "{} got away", exhibit.subject.name());
-    }
 }
 
 #[test]

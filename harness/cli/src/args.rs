@@ -22,9 +22,9 @@ pub enum Verb {
     /// Generate plans, run them, and shrink and report each distinct violation.
     Explore(Explore),
     /// Run the plan of a file again and compare it with what was recorded.
-    Replay(Pinned),
+    Replay(Replay),
     /// Make the plan of a file as small as it gets.
-    Shrink(Pinned),
+    Shrink(Shrink),
     /// Run scenario files and compare each with the verdict that it must give.
     Run(RunScenarios),
     /// Show that each deliberately broken system is caught.
@@ -43,7 +43,7 @@ pub struct Explore {
     #[arg(long, value_enum, default_value = "sqlite")]
     pub backend: Backend,
     /// The most plans to run.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub plans: Option<u64>,
     /// How long to go on, as `30s`, `5m` or `1h`.
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
@@ -58,7 +58,7 @@ pub struct Explore {
     #[arg(long, value_name = "I/N", value_parser = shard)]
     pub shard: Option<(u64, u64)>,
     /// How many plans to run at the same time.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,
     /// A TOML file whose `[profile]` says what plans are drawn from.
     #[arg(long, value_name = "FILE")]
@@ -94,21 +94,40 @@ pub enum Backend {
     Sqlite,
 }
 
-/// Flags of `replay` and `shrink`.
+/// Flags of `replay`.
 #[derive(Debug, Args)]
-pub struct Pinned {
+pub struct Replay {
     /// The plan.
     pub file: PathBuf,
     /// The system, if it is not the one that the file names.
     #[arg(long, value_name = "NAME")]
     pub system: Option<String>,
     /// How often to run it.
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub times: u32,
     /// Print one JSON value and nothing else on standard output.
     #[arg(long)]
     pub json: bool,
-    /// Where a smaller plan is written.
+    /// Write the report to this HTML file as well.
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+}
+
+/// Flags of `shrink`.
+#[derive(Debug, Args)]
+pub struct Shrink {
+    /// The plan.
+    pub file: PathBuf,
+    /// The system, if it is not the one that the file names.
+    #[arg(long, value_name = "NAME")]
+    pub system: Option<String>,
+    /// How long it may take, as `30s`, `5m` or `1h`.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "60s")]
+    pub time: Duration,
+    /// Print one JSON value and nothing else on standard output.
+    #[arg(long)]
+    pub json: bool,
+    /// Where the smaller plan is written.
     #[arg(long, value_name = "FOLDER", default_value = "unstale-findings")]
     pub out: PathBuf,
     /// Write the report to this HTML file as well.
@@ -131,7 +150,7 @@ pub struct RunScenarios {
 #[derive(Debug, Args)]
 pub struct Zoo {
     /// The most plans for each system.
-    #[arg(long, value_name = "N", default_value_t = 2000)]
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..))]
     pub plans: u64,
     /// The seed of all plans.
     #[arg(long, default_value_t = 0)]
@@ -159,13 +178,24 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3600,
         _ => return Err(wrong()),
     };
-    Ok(Duration::from_secs(number * unit))
+    number.checked_mul(unit).filter(|it| *it > 0).map(Duration::from_secs).ok_or_else(wrong)
 }
+
+/// Each job keeps two threads and a few files open.
+const JOBS_MAX: usize = 64;
+
+fn jobs(text: &str) -> Result<usize, String> {
+    let wrong = || format!("expected 1 to {JOBS_MAX} jobs, found `{text}`");
+    text.parse().ok().filter(|it| (1..=JOBS_MAX).contains(it)).ok_or_else(wrong)
+}
+
+/// So that the number of a plan never overflows.
+const SHARDS_MAX: u64 = 10_000;
 
 fn shard(text: &str) -> Result<(u64, u64), String> {
     let parts = text.split_once('/').and_then(|(one, all)| Some((one.parse::<u64>().ok()?, all.parse::<u64>().ok()?)));
     match parts {
-        Some((one, all)) if (1..=all).contains(&one) => Ok((one - 1, all)),
-        _ => Err(format!("expected I/N with 1 ≤ I ≤ N, found `{text}`")),
+        Some((one, all)) if (1..=all).contains(&one) && all <= SHARDS_MAX => Ok((one - 1, all)),
+        _ => Err(format!("expected I/N with 1 ≤ I ≤ N ≤ {SHARDS_MAX}, found `{text}`")),
     }
 }

@@ -100,8 +100,9 @@ fn with_progress(subject: &dyn Subject, exploration: &Exploration, quiet: bool) 
     let mut said = Duration::ZERO;
     let explored = run(subject, exploration, interrupted(), |now: Progress| {
         let rate = f64::from(u32::try_from(now.plans).unwrap_or(u32::MAX)) / now.elapsed.as_secs_f64();
+        let shrinking = now.shrinking.map_or_else(String::new, |it| format!(", {}", output::shrinking(it)));
         let text = format!(
-            "{} plans, {rate:.0} a second, {} distinct violations, {} s",
+            "{} plans, {rate:.0} a second, {} distinct violations, {} s{shrinking}",
             now.plans,
             now.findings,
             now.elapsed.as_secs()
@@ -143,11 +144,9 @@ fn print(subject: &dyn Subject, explored: &Explored, status: Status) {
             found.plan.commands(),
             found.certificate.runs,
             finding.shrinking.as_secs_f64(),
-            if found.certificate.complete { "" } else { " (out of budget: a smaller one may exist)" },
+            output::out_of_budget(&found.certificate),
         );
-        for tried in &found.certificate.tried {
-            println!("    {tried}");
-        }
+        print!("{}", output::indented(&found.certificate));
         if let Some(path) = &finding.path {
             println!("reproduce: unstale replay {}", path.display());
         }
@@ -181,8 +180,10 @@ fn print(subject: &dyn Subject, explored: &Explored, status: Status) {
             }
         }
     }
-    if let Some(path) = explored.findings.first().and_then(|it| it.path.as_ref()) {
+    if let Some(path) = explored.findings.iter().find_map(|it| it.path.as_ref()) {
         println!("unstale replay {}", path.display());
+    } else if !explored.unwritten.is_empty() {
+        println!("save a plan from above as plan.toml, and: unstale replay plan.toml");
     }
 }
 
@@ -204,6 +205,8 @@ struct Json {
     seconds: f64,
     violations: Vec<JsonViolation>,
     unsure: Vec<String>,
+    unwritten: Vec<String>,
+    threads_given_up: u64,
     gaps: Vec<String>,
     sometimes: BTreeMap<&'static str, u64>,
     fault_phase: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
@@ -252,6 +255,8 @@ fn json(subject: &dyn Subject, explored: &Explored, status: Status) -> Json {
             })
             .collect(),
         unsure: explored.unsure.clone(),
+        unwritten: explored.unwritten.clone(),
+        threads_given_up: explored.threads_given_up,
         gaps: explored.coverage.gaps(subject.capabilities()),
         sometimes: explored.coverage.sometimes().collect(),
         fault_phase,
@@ -283,9 +288,14 @@ pub(crate) fn zoo(options: &Zoo) -> Result<Status, CommandError> {
             plans: options.plans,
             stop_at: StopAt::Found(exhibit.invariant),
             jobs: 1,
+            // As long as the plans take.
+            time: Duration::from_secs(600),
             ..Exploration::default()
         };
         let explored = run(exhibit.subject, &exploration, interrupted(), |_| {});
+        if explored.interrupted {
+            break;
+        }
         let wanted = |it: &&Finding| it.counterexample.violation.invariant == exhibit.invariant;
         let finding = explored.findings.iter().find(wanted).or(explored.findings.first());
         let found = finding.map(|it| &it.counterexample);
@@ -314,7 +324,10 @@ pub(crate) fn zoo(options: &Zoo) -> Result<Status, CommandError> {
         }
         all.push(shown);
     }
-    let caught = all.iter().all(|it| it.found);
+    if !options.json && all.len() < EXHIBITS.len() {
+        println!("stopped by Ctrl-C: {} of {} were tried", all.len(), EXHIBITS.len());
+    }
+    let caught = all.len() == EXHIBITS.len() && all.iter().all(|it| it.found);
     if options.json {
         output::json(&all);
     }

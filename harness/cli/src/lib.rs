@@ -7,6 +7,7 @@ pub mod args;
 mod explore;
 mod output;
 mod pinned;
+mod shrink;
 pub mod systems;
 
 use std::process::ExitCode;
@@ -91,7 +92,7 @@ pub fn run(arguments: Arguments) -> Result<Status, CommandError> {
     match verb {
         Verb::Explore(options) => explore::explore(&options),
         Verb::Replay(options) => pinned::replay(&options),
-        Verb::Shrink(options) => pinned::shrink(&options),
+        Verb::Shrink(options) => shrink::shrink(&options),
         Verb::Run(options) => pinned::run(&options),
         Verb::Zoo(options) => explore::zoo(&options),
         Verb::Systems(options) => systems::list(&options),

@@ -10,6 +10,7 @@ use unstale_harness::history::History;
 use unstale_harness::oracle::Violation;
 use unstale_harness::plan::Plan;
 use unstale_harness::report::{Report, html};
+use unstale_harness::shrink::{Certificate, Shrinking};
 
 use crate::CommandError;
 
@@ -38,6 +39,21 @@ pub(crate) fn plain_report(plan: &Plan, history: &History, violation: Option<&Vi
 pub(crate) fn write_html(path: &Path, title: &str, sections: &[(String, String)]) -> Result<(), CommandError> {
     std::fs::write(path, html(title, sections))
         .map_err(|source| CommandError::Write { path: path.display().to_string(), source })
+}
+
+/// How far shrinking has got.
+pub(crate) fn shrinking(now: Shrinking) -> String {
+    format!("shrinking {}: {} commands after {} runs", now.invariant, now.commands, now.runs)
+}
+
+/// What has to be said of a search that could not be finished.
+pub(crate) fn out_of_budget(certificate: &Certificate) -> &'static str {
+    if certificate.complete { "" } else { " (out of budget: a smaller one may exist)" }
+}
+
+/// The certificate of a minimal plan, as it stands under its report.
+pub(crate) fn indented(certificate: &Certificate) -> String {
+    certificate.to_string().lines().map(|it| format!("    {it}\n")).collect()
 }
 
 /// What it means that the system blocked so many threads.

@@ -1,17 +1,16 @@
-//! `replay`, `shrink` and `run`: plans from files.
+//! `replay` and `run`: plans from files.
 
 use std::path::Path;
 
 use serde::Serialize;
 use unstale_harness::chain::{Chain, Subject};
-use unstale_harness::explore::{Exploration, explore, write_atomically};
+use unstale_harness::explore::{Exploration, explore};
 use unstale_harness::oracle::Verdict;
-use unstale_harness::plan::{Expectation, PlanFile};
-use unstale_harness::scenario::{ProfileFile, Replay, Scenario, replay as run_again};
-use unstale_harness::shrink::{Budget, shrink as search};
+use unstale_harness::plan::PlanFile;
+use unstale_harness::scenario::{Ending, ProfileFile, Replay, Scenario, replay as run_again};
 use unstale_harness::worker::threads_given_up;
 
-use crate::args::{Pinned, RunScenarios};
+use crate::args::{Replay as Options, RunScenarios};
 use crate::explore::interrupted;
 use crate::{CommandError, Status, output, systems};
 
@@ -28,7 +27,7 @@ struct Json {
 ///
 /// # Errors
 /// The file cannot be read, or its plan makes no sense for the system.
-pub(crate) fn replay(options: &Pinned) -> Result<Status, CommandError> {
+pub(crate) fn replay(options: &Options) -> Result<Status, CommandError> {
     let file = PlanFile::read(&options.file)?;
     let subject = subject(&file, options.system.as_deref(), &options.file)?;
     let chain = admitted(subject, &file, &options.file)?;
@@ -60,47 +59,6 @@ pub(crate) fn replay(options: &Pinned) -> Result<Status, CommandError> {
         output::write_html(path, "unstale replay", &[(options.file.display().to_string(), text)])?;
     }
     Ok(status)
-}
-
-/// Runs `shrink`.
-///
-/// # Errors
-/// The file cannot be read, or its plan makes no sense for the system, or the smaller one cannot be written.
-pub(crate) fn shrink(options: &Pinned) -> Result<Status, CommandError> {
-    let file = PlanFile::read(&options.file)?;
-    let subject = subject(&file, options.system.as_deref(), &options.file)?;
-    let chain = admitted(subject, &file, &options.file)?;
-    let first = chain.run(&file.plan);
-    let Some(violation) = first.violation() else {
-        println!("nothing to shrink: {}", verdict(&first.judgement.verdict));
-        return Ok(if first.judgement.verdict == Verdict::Pass { Status::Pass } else { Status::Inconclusive });
-    };
-    let begun = std::time::Instant::now();
-    let is_over = || begun.elapsed() > std::time::Duration::from_secs(60);
-    let Some(found) = search(&chain, &file.plan, violation.invariant, Budget { runs: 5000, is_over: &is_over }) else {
-        println!("{} broke once and not again", violation.invariant);
-        return Ok(Status::Inconclusive);
-    };
-    let smaller = PlanFile {
-        plan: found.plan.clone(),
-        system: Some(subject.name().to_owned()),
-        expect: Some(Expectation::Violation(found.violation.invariant)),
-        origin: Some(format!("shrunk from {}", options.file.display())),
-        recorded: found.run.history.trace(),
-    };
-    let name = format!("{}-minimal.toml", options.file.file_stem().map_or("plan".into(), |it| it.to_string_lossy()));
-    let path = write_atomically(&options.out, &name, &smaller.to_string()).map_err(|source| {
-        println!("{smaller}");
-        CommandError::Write { path: options.out.join(&name).display().to_string(), source }
-    })?;
-    print!("{}", output::report(&found.plan, &found.run.history, Some(&found.violation)));
-    let (hits, runs) = found.reproduced;
-    println!("{} → {} commands; replays {hits} of {runs}", file.plan.commands(), found.plan.commands());
-    for tried in &found.certificate.tried {
-        println!("    {tried}");
-    }
-    println!("unstale replay {}", path.display());
-    Ok(Status::Violation)
 }
 
 /// Runs `run`: each scenario must give its verdict.
@@ -144,22 +102,26 @@ fn run_profile(file: &ProfileFile) -> Result<Result<(), String>, CommandError> {
     };
     let explored = explore(subject, &exploration, interrupted(), |_| {});
     let verdict = if !explored.findings.is_empty() || !explored.unsure.is_empty() {
-        "violation"
-    } else if explored.coverage.gaps(subject.capabilities()).is_empty() {
-        "pass"
+        Ending::Violation
+    } else if explored.coverage.gaps(subject.capabilities()).is_empty() && explored.coverage.inconclusive == 0 {
+        Ending::Pass
     } else {
-        "inconclusive"
+        Ending::Inconclusive
     };
     let as_expected = verdict == file.expect;
     Ok(if as_expected { Ok(()) } else { Err(format!("{verdict}, expected {}", file.expect)) })
 }
 
-fn subject(file: &PlanFile, given: Option<&str>, path: &Path) -> Result<&'static dyn Subject, CommandError> {
+pub(crate) fn subject(file: &PlanFile, given: Option<&str>, path: &Path) -> Result<&'static dyn Subject, CommandError> {
     let missing = || CommandError::Usage(format!("{} names no system: give one with --system", path.display()));
     systems::named(given.or(file.system.as_deref()).ok_or_else(missing)?)
 }
 
-fn admitted(subject: &'static dyn Subject, file: &PlanFile, path: &Path) -> Result<Chain<'static>, CommandError> {
+pub(crate) fn admitted(
+    subject: &'static dyn Subject,
+    file: &PlanFile,
+    path: &Path,
+) -> Result<Chain<'static>, CommandError> {
     let chain = Chain::new(subject);
     let inadmissible = |why| CommandError::Inadmissible { file: path.display().to_string(), why };
     chain.admits(&file.plan).map_err(inadmissible)?;
@@ -174,7 +136,7 @@ fn status(again: &Replay) -> Status {
     }
 }
 
-fn verdict(verdict: &Verdict) -> String {
+pub(crate) fn verdict(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Pass => "pass".into(),
         Verdict::Violation(it) => format!("violation of {}", it.invariant),

@@ -83,3 +83,119 @@ fn folder_that_cannot_be_written_prints_the_plan() {
     assert!(printed.contains("not written: /proc/nowhere"), "{printed}");
     assert!(printed.contains("[actors]"), "{printed}");
 }
+
+#[test]
+fn folder_that_cannot_be_written_puts_the_plan_into_json() {
+    let output =
+        unstale(&["explore", "--system", "zoo-static-session", "--plans", "10", "--json", "--out", "/proc/nowhere"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("standard output is one JSON value");
+    assert!(value["violations"][0]["plan"].is_null());
+    assert!(value["unwritten"][0].as_str().is_some_and(|it| it.contains("[actors]")), "{value:#}");
+}
+
+#[test]
+fn shrink_prints_what_it_cannot_write_and_every_removal() {
+    let output = unstale(&["shrink", &finding(NESTED), "--out", "/proc/nowhere"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    let printed = text(&output.stdout);
+    assert!(printed.contains("not written: /proc/nowhere"), "{printed}");
+    assert!(printed.contains("[actors]"), "{printed}");
+    let row = printed.lines().find(|it| it.trim_start().starts_with("without a 1: open ")).expect("a row of its own");
+    assert!(row.contains("makes no sense: `begin`: "), "{printed}");
+    let json = unstale(&["shrink", &finding(NESTED), "--json", "--out", "/proc/nowhere"]);
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).expect("standard output is one JSON value");
+    assert!(value["unwritten"].as_str().is_some_and(|it| it.contains("[actors]")), "{value:#}");
+}
+
+/// What each wrong input must be answered with, by every verb that reads the file.
+#[test]
+fn wrong_files_get_one_clear_error() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let scenario = |rest: &str| format!("version = 1\nsystem = \"guarded\"\n{rest}");
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("the folder can be written");
+        path.display().to_string()
+    };
+    let cases = [
+        (
+            file("step.toml", scenario("[actors]\na = [\"open\", \"jump\"]").as_bytes()),
+            ":4:15: expected a command: open",
+        ),
+        (file("syntax.toml", scenario("[actors\n").as_bytes()), ":3:8: "),
+        (file("system.toml", b"version = 1\nsystem = \"no\"\n[actors]\na = [\"open\"]"), "no system is called `no`"),
+        (file("newer.toml", b"version = 2\nanything"), ":2:9: "),
+        (file("newest.toml", b"version = 2\nnew = 1"), ":1:11: expected version 1, found 2"),
+        (file("binary.toml", &[0xff, 0, 0x80, b'\n']), "cannot read the plan: stream did not contain valid UTF-8"),
+        (file("empty.toml", b""), ":1:1: expected `version = 1`"),
+        (folder.path().join("none.toml").display().to_string(), "cannot read the plan: No such file"),
+        (folder.path().display().to_string(), "cannot read the plan: Is a directory"),
+    ];
+    for verb in ["replay", "shrink", "run"] {
+        for (path, expected) in &cases {
+            is_refused(&[verb, path], expected);
+        }
+    }
+    let profile = |name: &str, version: u32, expect: &str| {
+        let text = format!("version = {version}\nsystem = \"guarded\"\nexpect = \"{expect}\"\nplans = 1\n[profile]\n");
+        file(name, text.as_bytes())
+    };
+    is_refused(&["run", &profile("newer-profile.toml", 2, "pass")], ":1:11: expected version 1, found 2");
+    is_refused(&["run", &profile("ending.toml", 1, "perhaps")], ":3:10: unknown variant `perhaps`, expected one of");
+}
+
+#[test]
+fn wrong_numbers_get_one_clear_error() {
+    for (arguments, expected) in [
+        (["explore", "--plans", "0"], "invalid value '0' for '--plans <N>'"),
+        (["explore", "--jobs", "0"], "expected 1 to 64 jobs, found `0`"),
+        (["explore", "--shard", "5/2"], "expected I/N with 1 ≤ I ≤ N ≤ 10000, found `5/2`"),
+        (["explore", "--shard", "0/2"], "found `0/2`"),
+        (["explore", "--for", "0s"], "expected a time such as 30s, 5m or 1h, found `0s`"),
+        (["explore", "--for", "9999999999999999h"], "expected a time such as"),
+        (["explore", "--backend", "oracle"], "[possible values: sqlite]"),
+        (["zoo", "--plans", "0"], "invalid value '0' for '--plans <N>'"),
+    ] {
+        is_refused(&arguments, expected);
+    }
+    is_refused(&["replay", &finding(NESTED), "--times", "0"], "invalid value '0' for '--times <N>'");
+}
+
+/// Exit status 1, nothing on standard output, and one error that says this.
+fn is_refused(arguments: &[&str], expected: &str) {
+    let output = unstale(arguments);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+    assert!(said.contains(expected), "{arguments:?}: {said}");
+    assert!(said.starts_with("unstale: ") || said.starts_with("error: "), "{arguments:?}: {said}");
+    assert_eq!(text(&output.stdout), "", "{arguments:?}");
+}
+
+/// The one for all interrupts: also when something is being shrunk, what was found is in its file and in the summary.
+#[cfg(unix)]
+#[test]
+fn interrupt_ends_with_a_summary_and_loses_nothing() {
+    use std::process::Stdio;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().display().to_string();
+    let arguments = ["explore", "--system", "zoo-static-session", "--for", "5m", "--out", &out];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_unstale"));
+    let child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = child.expect("the command was built");
+    let written = || std::fs::read_dir(folder.path()).is_ok_and(|mut it| it.next().is_some());
+    let begun = std::time::Instant::now();
+    while !written() && begun.elapsed().as_secs() < 60 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(killed.is_ok_and(|it| it.success()));
+    let output = child.wait_with_output().expect("it ends");
+    assert!(begun.elapsed().as_secs() < 90, "{:?}", begun.elapsed());
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    let printed = text(&output.stdout);
+    assert!(printed.contains(", stopped by Ctrl-C"), "{printed}");
+    let last = printed.trim_end().lines().last().and_then(|it| it.strip_prefix("unstale replay "));
+    assert!(last.is_some_and(|it| Path::new(it).is_file()), "{printed}");
+    assert!(!printed.contains("-unshrunk-"), "{printed}");
+}

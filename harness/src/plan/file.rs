@@ -145,16 +145,8 @@ impl PlanFile {
     /// # Errors
     /// [`PlanError::Text`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, PlanError> {
+        check_version(text, path)?;
         let source = Source { text, path };
-        let head: RawVersion = toml::from_str(text).map_err(|it| source.toml(&it))?;
-        let Some(version) = head.version else {
-            return Err(source.error(0, format!("expected `version = {VERSION}` at the top of a plan")));
-        };
-        if *version.get_ref() != VERSION {
-            let found = version.get_ref();
-            let message = format!("expected version {VERSION}, found {found}: this build reads no other version");
-            return Err(source.error(version.span().start, message));
-        }
         let raw: Raw = toml::from_str(text).map_err(|it| source.toml(&it))?;
         let actors: RawActors = toml::from_str(text).map_err(|it| source.toml(&it))?;
         let actors = source.actors(&raw.actors, actors)?;
@@ -214,6 +206,26 @@ impl fmt::Display for PlanFile {
         }
         Ok(())
     }
+}
+
+/// Recognizes a file of another version before anything else in it is judged.
+pub(crate) fn check_version(text: &str, path: &Path) -> Result<(), PlanError> {
+    let source = Source { text, path };
+    let head: RawVersion = toml::from_str(text).map_err(|it| source.toml(&it))?;
+    let Some(version) = head.version else {
+        return Err(source.error(0, format!("expected `version = {VERSION}` at the top of the file")));
+    };
+    if *version.get_ref() != VERSION {
+        let found = version.get_ref();
+        let message = format!("expected version {VERSION}, found {found}: this build reads no other version");
+        return Err(source.error(version.span().start, message));
+    }
+    Ok(())
+}
+
+/// The error with its place in the file.
+pub(crate) fn text_error(text: &str, path: &Path, error: &toml::de::Error) -> PlanError {
+    Source { text, path }.toml(error)
 }
 
 /// A text with its name: turns byte offsets into lines and columns.

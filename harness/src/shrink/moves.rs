@@ -1,0 +1,385 @@
+//! Moves: the plans that one step away from a plan there are, each with a chance to be smaller and break the same.
+//!
+//! Owns what can be taken away, moved, or put in a simpler form, in the order in which it is worth trying. Whether a
+//! candidate makes sense, is smaller, and breaks is not decided here.
+
+use crate::model::written;
+use crate::plan::{
+    ACTORS_MAX, Actor, ActorId, BeginMode, CONNECTIONS_MAX, Command, Conflict, Gate, Key, Phase, Plan, Residue,
+    Schedule, StaleUse, Step, Storage, Turn,
+};
+use crate::system::Extension;
+
+/// From a plan to its candidates. The extension knows simpler forms of its own commands.
+pub(super) type Move = fn(&Plan, Option<&'static dyn Extension>) -> Vec<Plan>;
+
+/// Every move, in the order in which they are tried.
+pub(super) const ALL: [Move; 13] = [
+    // First of all, since `:memory:` makes everybody wait for a transaction that nobody ends.
+    surroundings,
+    fewer_actors,
+    sessions,
+    chunks,
+    singles,
+    pairs,
+    undisturbed,
+    merged,
+    apart,
+    moved,
+    schedules,
+    plainer,
+    renumbered,
+];
+
+/// Everybody's commands.
+pub(super) fn places(plan: &Plan) -> Vec<(ActorId, usize)> {
+    plan.steps().map(|(actor, at, _)| (actor, at)).collect()
+}
+
+/// Above this many commands pairs are too many to try.
+const PAIRS_MAX: usize = 16;
+
+/// Every choice of one or of two commands to remove that leaves something; none if they are too many.
+pub(super) fn removals(plan: &Plan, size: usize) -> Vec<Vec<(ActorId, usize)>> {
+    let all = places(plan);
+    match size {
+        1 if all.len() > 1 => all.into_iter().map(|it| vec![it]).collect(),
+        2 if (3..=PAIRS_MAX).contains(&all.len()) => {
+            let others = |at: usize| all[at + 1..].iter().copied();
+            all.iter().enumerate().flat_map(|(at, one)| others(at).map(move |other| vec![*one, other])).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn fewer_actors(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
+    if plan.actors.len() < 2 {
+        return Vec::new();
+    }
+    let of = |actor: usize| places(plan).into_iter().filter(|it| it.0.index() == actor).collect::<Vec<_>>();
+    (0..plan.actors.len()).map(|actor| without(plan, &of(actor))).collect()
+}
+
+/// A session goes with everything that depends on it: its commands, and the uses of the handle that was retained in it.
+fn sessions(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
+    let mut all = Vec::new();
+    for (actor, it) in plan.actors.iter().enumerate() {
+        let opens = it.steps.iter().enumerate().filter(|(_, step)| step.command == Command::Open).map(|it| it.0);
+        let opens: Vec<_> = opens.chain([it.steps.len()]).collect();
+        for pair in opens.windows(2) {
+            let (open, end) = (pair[0], pair[1]);
+            let retains = it.steps[open..end].iter().any(|it| it.command == Command::Retain);
+            let again = |step: &&Step| step.command != Command::Retain;
+            let later = if retains { it.steps[end..].iter().take_while(again).count() } else { 0 };
+            let uses = |at: &usize| *at < end || matches!(it.steps[*at].command, Command::Stale(_));
+            let gone = (open..end + later).filter(uses).map(|at| (ActorId::new(actor), at));
+            all.push(gone.collect::<Vec<_>>());
+        }
+    }
+    let both = all.iter().enumerate().flat_map(|(at, one)| all[at + 1..].iter().map(move |it| [&one[..], it].concat()));
+    both.chain(all.iter().cloned()).map(|gone| without(plan, &gone)).collect()
+}
+
+/// Runs of an actor's commands, long ones first.
+fn chunks(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
+    let mut candidates = Vec::new();
+    let longest = plan.actors.iter().map(|it| it.steps.len()).max().unwrap_or(0);
+    for size in (2..=longest).rev() {
+        for (actor, it) in plan.actors.iter().enumerate() {
+            for start in 0..(it.steps.len() + 1).saturating_sub(size) {
+                let gone: Vec<_> = (start..start + size).map(|at| (ActorId::new(actor), at)).collect();
+                candidates.push(without(plan, &gone));
+            }
+        }
+    }
+    candidates
+}
+
+fn singles(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
+    removals(plan, 1).into_iter().rev().map(|it| without(plan, &it)).collect()
+}
+
+/// Pairs matter: one command at a time cannot remove `begin` and its `commit`.
+fn pairs(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
+    removals(plan, 2).into_iter().map(|it| without(plan, &it)).collect()
+}
+
+/// Fewer and weaker cancels and faults.
+pub(super) fn undisturbed(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
+    replaced(plan, |step| {
+        let mut simpler = Vec::new();
+        if step.cancel.is_some() {
+            simpler.push(Step { cancel: None, ..step.clone() });
+        }
+        if step.fault.is_some() {
+            simpler.push(Step { fault: None, ..step.clone() });
+        }
+        let polls = if let Some(Phase::Poll(last)) = step.cancel { last } else { 1 };
+        let earlier = Phase::ALL.into_iter().chain((1..polls).map(Phase::Poll));
+        let weaker = earlier.filter(|it| step.cancel.is_some_and(|cancel| *it < cancel));
+        simpler.extend(weaker.map(|it| Step { cancel: Some(it), ..step.clone() }));
+        simpler
+    })
+}
+
+/// The commands of two actors as those of one: in the order in which they ran, or one after the other.
+pub(super) fn merged(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
+    let mut candidates = Vec::new();
+    let actor_of = |turn: &Turn| turn.actor.index();
+    for (one, other) in two_of(plan.actors.len()) {
+        let mut actors = plan.actors.clone();
+        let moved = std::mem::take(&mut actors[other].steps);
+        actors[one].steps.extend(moved);
+        let schedule = Schedule::serial(&actors);
+        candidates.push(compact(Plan { actors, schedule, ..plan.clone() }));
+        if one > other {
+            continue;
+        }
+        let mut actors = plan.actors.clone();
+        let mut waiting = [one, other].map(|it| std::mem::take(&mut actors[it].steps).into_iter());
+        let mut schedule = plan.schedule.clone();
+        schedule.0.retain(|it| it.until == Gate::Boundary || ![one, other].contains(&actor_of(it)));
+        for turn in schedule.0.iter_mut().filter(|it| [one, other].contains(&actor_of(it))) {
+            actors[one].steps.extend(waiting[usize::from(actor_of(turn) == other)].next());
+            turn.actor = ActorId::new(one);
+        }
+        candidates.push(compact(Plan { actors, schedule, ..plan.clone() }));
+    }
+    candidates
+}
+
+fn two_of(count: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..count).flat_map(move |one| (0..count).filter(move |it| *it != one).map(move |other| (one, other)))
+}
+
+/// A later session gets an actor of its own, and nobody has to close the one before.
+pub(super) fn apart(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
+    if plan.actors.len() == ACTORS_MAX {
+        return Vec::new();
+    }
+    let new = ActorId::new(plan.actors.len());
+    let closes = plan
+        .steps()
+        .filter(|(actor, at, step)| step.command == Command::Close && at + 1 < plan.actors[actor.index()].steps.len());
+    closes
+        .map(|(actor, at, _)| {
+            let mut plan = plan.clone();
+            let later = plan.actors[actor.index()].steps.split_off(at + 1);
+            plan.actors.push(Actor { steps: later });
+            let mut taken = 0;
+            for turn in plan.schedule.0.iter_mut().filter(|it| it.actor == actor) {
+                if taken > at {
+                    turn.actor = new;
+                }
+                taken += usize::from(turn.until == Gate::Boundary);
+            }
+            without(&plan, &[(actor, at)])
+        })
+        .collect()
+}
+
+/// One command, done by another actor.
+pub(super) fn moved(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
+    let mut candidates = Vec::new();
+    for (actor, at) in places(plan) {
+        for to in (0..plan.actors.len()).filter(|it| *it != actor.index()) {
+            for place in 0..=plan.actors[to].steps.len() {
+                let mut actors = plan.actors.clone();
+                let step = actors[actor.index()].steps.remove(at);
+                actors[to].steps.insert(place, step);
+                // The turn goes with the command; gates within commands would now belong to others.
+                let mut schedule = plan.schedule.clone();
+                schedule.0.retain(|it| it.until == Gate::Boundary);
+                let turn = schedule.0.iter_mut().filter(|it| it.actor == actor).nth(at);
+                if let Some(turn) = turn {
+                    turn.actor = ActorId::new(to);
+                }
+                candidates.push(compact(Plan { actors, schedule, ..plan.clone() }));
+            }
+        }
+    }
+    candidates
+}
+
+/// Serial, then without gates, then with fewer switches.
+pub(super) fn schedules(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
+    let with = |turns| Plan { schedule: Schedule(turns), ..plan.clone() };
+    let mut candidates = Vec::new();
+    let serial = Schedule::serial(&plan.actors);
+    if plan.schedule == serial {
+        return candidates;
+    }
+    candidates.push(Plan { schedule: serial, ..plan.clone() });
+    let turns = &plan.schedule.0;
+    if turns.iter().any(|it| it.until == Gate::Reply) {
+        candidates.push(with(turns.iter().copied().filter(|it| it.until == Gate::Boundary).collect()));
+    }
+    for at in 0..turns.len() {
+        if turns[at].until == Gate::Reply {
+            let mut fewer = turns.clone();
+            fewer.remove(at);
+            candidates.push(with(fewer));
+        }
+    }
+    for from in 0..turns.len() {
+        for to in 0..turns.len() {
+            let mut moved = turns.clone();
+            let turn = moved.remove(from);
+            moved.insert(to, turn);
+            candidates.push(with(moved));
+        }
+    }
+    candidates
+}
+
+/// Each command by a plainer one.
+pub(super) fn plainer(plan: &Plan, extension: Option<&'static dyn Extension>) -> Vec<Plan> {
+    replaced(plan, |step| {
+        let plainer = match (&step.command, extension) {
+            (Command::Extra(words), Some(extension)) => {
+                extension.simpler(words).into_iter().map(|it| Command::Extra(it.into())).collect()
+            }
+            (command, _) => plainer_than(command),
+        };
+        plainer.into_iter().map(|command| Step { command, ..step.clone() }).collect()
+    })
+}
+
+fn plainer_than(command: &Command) -> Vec<Command> {
+    let keys = |key: Key| (1..key.0).map(Key);
+    match *command {
+        Command::Begin(BeginMode::Exclusive) => {
+            vec![Command::Begin(BeginMode::Plain), Command::Begin(BeginMode::Immediate)]
+        }
+        Command::Begin(BeginMode::Immediate) => vec![Command::Begin(BeginMode::Plain)],
+        Command::Drop | Command::Close => vec![Command::Rollback, Command::Commit],
+        Command::Put(key, value) => {
+            let mut plainer = vec![Command::Get(key)];
+            plainer.extend(keys(key).map(|it| Command::Put(it, value)));
+            plainer
+        }
+        Command::Insert(key, value, conflict) => {
+            let mut plainer = vec![Command::Put(key, value)];
+            if conflict != Conflict::Abort {
+                plainer.push(Command::Insert(key, value, Conflict::Abort));
+            }
+            plainer.extend(keys(key).map(|it| Command::Insert(it, value, conflict)));
+            plainer
+        }
+        Command::Get(key) => keys(key).map(Command::Get).collect(),
+        Command::Delete(key) => {
+            let mut plainer = vec![Command::Get(key)];
+            plainer.extend(keys(key).map(Command::Delete));
+            plainer
+        }
+        Command::Scan => vec![Command::Get(Key(1)), Command::Get(Key(2))],
+        Command::Stream(rows) => {
+            let mut plainer = vec![Command::Get(Key(1)), Command::Scan];
+            plainer.extend((0..rows).map(Command::Stream));
+            plainer
+        }
+        Command::Slow => vec![Command::Get(Key(1))],
+        Command::Fail => vec![Command::Get(Key(1))],
+        Command::Raw(Residue::TempTable) => vec![Command::Raw(Residue::Setting)],
+        Command::Stale(StaleUse::Put(key, _)) => vec![Command::Stale(StaleUse::Get(key))],
+        Command::Stale(StaleUse::Get(key)) => keys(key).map(|it| Command::Stale(StaleUse::Get(it))).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The same plan with its values counted from 1.
+fn renumbered(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
+    let mut plan = plan.clone();
+    let mut next = 1;
+    for step in plan.actors.iter_mut().flat_map(|it| &mut it.steps) {
+        if written(&step.command).is_some() {
+            match &mut step.command {
+                Command::Put(_, value) | Command::Insert(_, value, _) | Command::Stale(StaleUse::Put(_, value)) => {
+                    *value = next;
+                }
+                _ => {}
+            }
+            next += 1;
+        }
+    }
+    vec![plan]
+}
+
+/// One connection more brings one observer more, and may so make commands superfluous.
+pub(super) fn roomier(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
+    if plan.connections == CONNECTIONS_MAX {
+        return Vec::new();
+    }
+    vec![Plan { connections: plan.connections + 1, ..plan.clone() }]
+}
+
+/// Only one or two of its commands.
+pub(super) fn few(plan: &Plan) -> Vec<Plan> {
+    let all = places(plan);
+    let keep = |kept: &[(ActorId, usize)]| {
+        let gone: Vec<_> = all.iter().copied().filter(|it| !kept.contains(it)).collect();
+        without(plan, &gone)
+    };
+    let pairs = all.iter().enumerate().flat_map(|(at, one)| all[at + 1..].iter().map(move |other| [*one, *other]));
+    all.iter().map(|it| keep(&[*it])).chain(pairs.map(|it| keep(&it))).collect()
+}
+
+/// Fewer connections, a plainer storage.
+fn surroundings(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
+    let mut candidates: Vec<Plan> =
+        (1..plan.connections).map(|connections| Plan { connections, ..plan.clone() }).collect();
+    let plainest = if plan.storage.is_simulated() { Storage::Sim } else { Storage::Wal };
+    if plan.storage != plainest {
+        candidates.push(Plan { storage: plainest, ..plan.clone() });
+    }
+    candidates
+}
+
+/// The plans in which one step is replaced by one of its simpler forms.
+fn replaced(plan: &Plan, simpler: impl Fn(&Step) -> Vec<Step>) -> Vec<Plan> {
+    let mut candidates = Vec::new();
+    for (actor, at, step) in plan.steps() {
+        for new in simpler(step) {
+            let mut candidate = plan.clone();
+            candidate.actors[actor.index()].steps[at] = new;
+            candidates.push(candidate);
+        }
+    }
+    candidates
+}
+
+/// The plan without these commands, its schedule without their turns.
+pub(super) fn without(plan: &Plan, gone: &[(ActorId, usize)]) -> Plan {
+    let mut next = vec![0_usize; plan.actors.len()];
+    let turns = plan.schedule.0.iter().filter(|turn| {
+        let at = next[turn.actor.index()];
+        next[turn.actor.index()] += usize::from(turn.until == Gate::Boundary);
+        !gone.contains(&(turn.actor, at))
+    });
+    let schedule = Schedule(turns.copied().collect());
+    let actors = plan.actors.iter().enumerate().map(|(actor, it)| {
+        let kept = it.steps.iter().enumerate().filter(|(at, _)| !gone.contains(&(ActorId::new(actor), *at)));
+        Actor { steps: kept.map(|(_, step)| step.clone()).collect() }
+    });
+    compact(Plan { actors: actors.collect(), schedule, ..plan.clone() })
+}
+
+/// Removes actors without commands and gives the others their letters.
+fn compact(plan: Plan) -> Plan {
+    let mut letters = Vec::new();
+    let mut kept = 0;
+    for actor in &plan.actors {
+        letters.push(ActorId::new(kept));
+        kept += usize::from(!actor.steps.is_empty());
+    }
+    if kept == 0 || kept == plan.actors.len() {
+        return plan;
+    }
+    let mut schedule = plan.schedule;
+    schedule.0.retain(|turn| !plan.actors[turn.actor.index()].steps.is_empty());
+    for turn in &mut schedule.0 {
+        turn.actor = letters[turn.actor.index()];
+    }
+    let actors = plan.actors.into_iter().filter(|it| !it.steps.is_empty()).collect();
+    Plan { actors, schedule, ..plan }
+}

@@ -1,0 +1,52 @@
+//! The shape of a plan: its commands with their keys and values left out.
+//!
+//! Owns when two minimal plans are one finding, and when a known one is contained in another plan.
+
+use crate::oracle::Invariant;
+use crate::plan::{Actor, Plan, Step};
+
+/// What makes two minimal plans the same finding: the invariant, and the commands with their keys and values left out.
+pub fn fingerprint(invariant: Invariant, plan: &Plan) -> String {
+    let mut actors: Vec<String> = plan.actors.iter().map(|it| shapes(it).join("; ")).collect();
+    actors.sort();
+    format!("{invariant}: {}", actors.join(" | "))
+}
+
+/// Whether the plan contains the commands of a known minimal one, actor by actor, in their order.
+pub fn embeds(known: &Plan, plan: &Plan) -> bool {
+    fn place(known: &[Vec<String>], plan: &[Vec<String>], used: &mut Vec<bool>) -> bool {
+        let Some((first, rest)) = known.split_first() else {
+            return true;
+        };
+        for (at, actor) in plan.iter().enumerate() {
+            if !used[at] && is_subsequence(first, actor) {
+                used[at] = true;
+                if place(rest, plan, used) {
+                    return true;
+                }
+                used[at] = false;
+            }
+        }
+        false
+    }
+    let known: Vec<_> = known.actors.iter().map(shapes).collect();
+    let plan: Vec<_> = plan.actors.iter().map(shapes).collect();
+    place(&known, &plan, &mut vec![false; plan.len()])
+}
+
+fn is_subsequence(short: &[String], long: &[String]) -> bool {
+    let mut long = long.iter();
+    short.iter().all(|it| long.any(|other| it == other))
+}
+
+fn shapes(actor: &Actor) -> Vec<String> {
+    let shape = |step: &Step| {
+        let text = step.to_string();
+        let is_argument = |word: &&str| {
+            let digits = word.strip_prefix('k').unwrap_or(word);
+            !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit())
+        };
+        text.split(' ').filter(|word| !is_argument(word)).collect::<Vec<_>>().join(" ")
+    };
+    actor.steps.iter().map(shape).collect()
+}

@@ -1,0 +1,84 @@
+//! The size of a plan: of two plans that break the same, the smaller one is easier to understand.
+//!
+//! Owns that order. It is total and has no endless descent, so whatever moves there are, shrinking ends.
+
+use crate::model::written;
+use crate::plan::{ActorId, BeginMode, Command, Conflict, Gate, Phase, Plan, Residue, StaleUse, Step, Storage};
+
+/// What is compared, the most important first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Size {
+    commands: usize,
+    disturbances: u32,
+    actors: usize,
+    switches: usize,
+    gates: usize,
+    storage: u8,
+    connections: u8,
+    weight: u32,
+    order: Vec<ActorId>,
+    extra: Vec<(usize, Box<str>)>,
+    values: Vec<u32>,
+}
+
+impl Size {
+    pub(super) fn of(plan: &Plan) -> Self {
+        let steps = || plan.steps().map(|(_, _, step)| step);
+        let words = |step: &Step| match &step.command {
+            Command::Extra(words) => Some((words.len(), words.clone())),
+            _ => None,
+        };
+        Self {
+            commands: plan.commands(),
+            disturbances: steps().map(disturbance).sum(),
+            actors: plan.actors.len(),
+            switches: plan.schedule.switches(),
+            gates: plan.schedule.0.iter().filter(|it| it.until == Gate::Reply).count(),
+            storage: match plan.storage {
+                Storage::Wal | Storage::Sim => 0,
+                Storage::Journal | Storage::SimOrdered => 1,
+                Storage::Memory | Storage::SimOnly => 2,
+            },
+            connections: plan.connections,
+            weight: steps().map(|it| weight(&it.command)).sum(),
+            order: plan.schedule.0.iter().map(|it| it.actor).collect(),
+            extra: steps().filter_map(words).collect(),
+            values: steps().filter_map(|it| written(&it.command)).map(|it| it.1).collect(),
+        }
+    }
+}
+
+fn disturbance(step: &Step) -> u32 {
+    let cancel = match step.cancel {
+        None => 0,
+        Some(Phase::BeforeSend) => 1,
+        Some(Phase::Sent) => 2,
+        Some(Phase::BeforeReply) => 3,
+        Some(Phase::Poll(polls)) => 3 + u32::from(polls),
+    };
+    cancel + if step.fault.is_some() { 4 } else { 0 }
+}
+
+/// How much a reader has to know to see what the command does.
+fn weight(command: &Command) -> u32 {
+    match *command {
+        Command::Open | Command::Commit | Command::Rollback | Command::Inspect | Command::Retain => 1,
+        Command::Begin(BeginMode::Plain) => 1,
+        Command::Begin(BeginMode::Immediate) => 2,
+        Command::Begin(BeginMode::Exclusive) => 3,
+        Command::Drop | Command::Close => 2,
+        Command::Get(key) | Command::Stale(StaleUse::Get(key)) => 2 + u32::from(key.0),
+        Command::Put(key, _) => 300 + u32::from(key.0),
+        Command::Stale(StaleUse::Put(key, _)) => 600 + u32::from(key.0),
+        Command::Delete(key) => 900 + u32::from(key.0),
+        Command::Insert(key, _, Conflict::Abort) => 1200 + u32::from(key.0),
+        Command::Insert(key, ..) => 1500 + u32::from(key.0),
+        Command::Scan => 1000,
+        Command::Stream(rows) => 1100 + u32::from(rows),
+        Command::Slow | Command::Fail => 2000,
+        Command::Raw(Residue::Setting) => 3000,
+        Command::Raw(Residue::TempTable) => 3001,
+        Command::Raw(Residue::Transaction) => 3002,
+        Command::ClosePool | Command::Extra(_) => 5000,
+    }
+}

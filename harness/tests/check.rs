@@ -1,0 +1,146 @@
+//! `check!`: what fails, what is kept, and its environment knobs.
+
+use std::panic::catch_unwind;
+use std::path::Path;
+use std::process::Command;
+
+use unstale_harness::check::check;
+use unstale_harness::database::Database;
+use unstale_harness::generate::Profile;
+use unstale_harness::history::Failure;
+use unstale_harness::system::{Capabilities, Port, System};
+
+/// Claims whatever it is asked for, and does nothing.
+struct Liar;
+
+impl System for Liar {
+    const NAME: &'static str = "liar";
+
+    fn capabilities() -> Capabilities {
+        Capabilities::NONE
+    }
+
+    async fn start(_: &Database) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    async fn actor(&self, mut port: Port) {
+        while port.next().await.is_some() {
+            port.run(std::future::ready(Ok::<_, Failure>(()))).await;
+        }
+    }
+
+    async fn stop(&self) {}
+}
+
+/// Does not even start.
+struct Absent;
+
+impl System for Absent {
+    const NAME: &'static str = "absent";
+
+    fn capabilities() -> Capabilities {
+        Capabilities::NONE
+    }
+
+    async fn start(_: &Database) -> Result<Self, Failure> {
+        Err(Failure::new(unstale_harness::history::Class::Closed, "not today"))
+    }
+
+    async fn actor(&self, _: Port) {}
+
+    async fn stop(&self) {}
+}
+
+fn said<S: System>(root: &Path) -> String {
+    let panic = catch_unwind(|| check::<S>(Profile::default(), root)).expect_err("the check fails");
+    panic.downcast_ref::<String>().cloned().expect("its text is formatted")
+}
+
+#[test]
+fn failing_plan_is_kept_and_run_first_the_next_time() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let first = said::<Liar>(root.path());
+    assert!(first.contains(" breaks "), "{first}");
+    assert!(first.contains("kept as "), "{first}");
+    let second = said::<Liar>(root.path());
+    assert!(second.starts_with("a regression breaks again: "), "{second}");
+}
+
+#[test]
+fn plan_of_which_nothing_can_be_said_is_no_pass() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let text = said::<Absent>(root.path());
+    assert!(text.contains("is inconclusive: the harness failed: the system did not start: not today"), "{text}");
+}
+
+/// What the knobs are tried on, in a process of its own.
+#[test]
+#[should_panic = "of seed"]
+fn subject_of_the_knobs() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    check::<Liar>(Profile::default(), root.path());
+}
+
+fn with_knob(name: &str, value: &str) -> String {
+    let program = std::env::current_exe().expect("a test is a program");
+    let mut command = Command::new(program);
+    let output = command.args(["--exact", "subject_of_the_knobs", "--nocapture"]).env(name, value).output();
+    String::from_utf8_lossy(&output.expect("it can be run").stderr).into_owned()
+}
+
+#[test]
+fn seed_decides_which_plans_are_run() {
+    let text = with_knob("UNSTALE_SEED", "7");
+    assert!(text.contains("plan 0 of seed 7 breaks"), "{text}");
+}
+
+#[test]
+fn number_of_plans_must_be_one() {
+    for (value, expected) in [
+        ("0", "UNSTALE_PLANS must be a number from 1, not `0`"),
+        ("many", "UNSTALE_PLANS must be a number from 1, not `many`"),
+    ] {
+        let text = with_knob("UNSTALE_PLANS", value);
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn number_of_plans_is_the_number_of_plans() {
+    let program = std::env::current_exe().expect("a test is a program");
+    let run = |plans: &str| {
+        let mut command = Command::new(&program);
+        let output = command.args(["--exact", "counted_plans", "--nocapture"]).env("UNSTALE_PLANS", plans).output();
+        String::from_utf8_lossy(&output.expect("it can be run").stdout).matches("a plan starts").count()
+    };
+    assert_eq!((run("1"), run("3")), (1, 3));
+}
+
+/// Says how often it is started, and is right about the little that it does.
+struct Loud;
+
+impl System for Loud {
+    const NAME: &'static str = "loud";
+
+    fn capabilities() -> Capabilities {
+        Capabilities::NONE
+    }
+
+    async fn start(_: &Database) -> Result<Self, Failure> {
+        println!("a plan starts");
+        Ok(Self)
+    }
+
+    async fn actor(&self, mut port: Port) {
+        while port.next().await.is_some() {}
+    }
+
+    async fn stop(&self) {}
+}
+
+#[test]
+fn counted_plans() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    check::<Loud>(Profile::default(), root.path());
+}
