@@ -72,16 +72,23 @@ pub fn shrink(chain: &Chain<'_>, plan: &Plan, invariant: Invariant, budget: Budg
         came_to: HashMap::new(),
         attempts: 1,
     };
-    let first = search.confirm(plan)?;
+    let first = search.confirm(plan, 3)?;
     let mut best = search.truncate(plan, &first);
-    while let Some(smaller) = search.descend(&best) {
-        best = smaller;
+    loop {
+        while let Some(smaller) = search.descend(&best) {
+            best = smaller;
+        }
+        if !search.turns_out_unsure(&best) {
+            return search.report(best);
+        }
     }
-    search.report(best)
 }
 
 /// How many times the minimal plan is run to say how surely it reproduces.
 const REPLAYS: usize = 10;
+
+/// The most runs to see how surely a plan breaks; one that breaks more rarely than once in so many is not shrunk.
+const CONFIRMATIONS_MAX: usize = 24;
 
 /// Above this many commands two moves at a time are too many to try.
 const COMBINED_MAX: usize = 8;
@@ -96,7 +103,7 @@ struct Search<'a> {
     /// What each candidate came to; none is tried twice.
     came_to: HashMap<Plan, Attempt>,
     /// How often a candidate is run before it counts as harmless: more than once if the plan itself is unsure.
-    attempts: u32,
+    attempts: usize,
 }
 
 impl Search<'_> {
@@ -117,12 +124,34 @@ impl Search<'_> {
         run.violation().is_some_and(|it| it.invariant == self.invariant)
     }
 
-    /// Runs the plan three times and sets how often candidates are tried.
-    fn confirm(&mut self, plan: &Plan) -> Option<Run> {
-        let runs = self.run_again(plan, 3);
-        let every = runs.iter().all(|it| self.breaks(it));
-        self.attempts = if every { 1 } else { 4 };
-        runs.into_iter().find(|it| self.breaks(it))
+    /// Runs the plan until it has broken so often, and sets how often candidates are tried: three times as often as one
+    /// that breaks as rarely as this needs on the average.
+    fn confirm(&mut self, plan: &Plan, breaks: usize) -> Option<Run> {
+        let mut first = None;
+        let (mut broke, mut runs) = (0, 0);
+        while broke < breaks && runs < CONFIRMATIONS_MAX && !(first.is_some() && (self.budget.is_over)()) {
+            let run = self.run(plan);
+            runs += 1;
+            if self.breaks(&run) {
+                broke += 1;
+                first.get_or_insert(run);
+            }
+        }
+        let rarely = (3 * runs).div_ceil(broke.max(1)).min(CONFIRMATIONS_MAX);
+        self.attempts = if broke == runs { 1 } else { rarely };
+        first
+    }
+
+    /// Whether a plan that broke every time so far does not always: then what was judged by one run is judged again.
+    fn turns_out_unsure(&mut self, plan: &Plan) -> bool {
+        if self.attempts > 1 || self.is_spent() {
+            return false;
+        }
+        self.confirm(plan, 5);
+        if self.attempts > 1 {
+            self.came_to.clear();
+        }
+        self.attempts > 1
     }
 
     /// Runs the plan so many times; fewer if the time is over and it has broken already, since a run that hangs is long.
