@@ -3,6 +3,7 @@
 //! Properties, scenarios, replay, the command, the shrinker and the benches all go through [`Chain::run`]. The thread and
 //! the runtime that a plan runs on are [`crate::worker`]'s.
 
+use std::fmt;
 use std::marker::PhantomData;
 
 use crate::execute::Limits;
@@ -40,6 +41,15 @@ pub enum Backend {
     Sqlite,
     /// A simulated database in virtual time.
     Sim,
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite => "sqlite",
+            Self::Sim => "sim",
+        })
+    }
 }
 
 /// The subject that a system's type makes.

@@ -67,6 +67,10 @@ pub const DISTURBANCES: [&str; 14] = [
     "no-runtime",
 ];
 
+/// The rows that only the simulation can fill.
+pub const SIMULATED: [&str; 8] =
+    ["cancel@poll", "lost-idle", "lost-before", "lost-after", "refuse-connect", "slow-reply", "freeze", "no-runtime"];
+
 /// The columns of the fault × phase table.
 pub const OPERATIONS: [&str; 8] =
     ["open", "begin", "nested begin", "statement", "in transaction", "commit", "rollback", "close"];

@@ -36,12 +36,12 @@ pub enum Verb {
 /// Flags of `explore`.
 #[derive(Debug, Args)]
 pub struct Explore {
-    /// What is under test; see `unstale systems`.
-    #[arg(long, default_value = "sqlx-pool", value_name = "NAME")]
-    pub system: String,
-    /// The database to run it on.
-    #[arg(long, value_enum, default_value = "sqlite")]
-    pub backend: Backend,
+    /// What is under test; see `unstale systems`. Without it the library: simulated, then on SQLite, half the time each.
+    #[arg(long, value_name = "NAME")]
+    pub system: Option<String>,
+    /// The database to run it on, if the system runs on several.
+    #[arg(long, value_enum)]
+    pub backend: Option<Backend>,
     /// The most plans to run.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub plans: Option<u64>,
@@ -69,7 +69,7 @@ pub struct Explore {
     /// Where counterexamples are written.
     #[arg(long, value_name = "FOLDER", default_value = "unstale-findings")]
     pub out: PathBuf,
-    /// Print one JSON value and nothing else on standard output.
+    /// Print one JSON value and nothing else on standard output: an object, or an array without `--system`.
     #[arg(long)]
     pub json: bool,
     /// Write the report to this HTML file as well.
@@ -92,6 +92,8 @@ impl Default for Explore {
 pub enum Backend {
     /// Embedded SQLite, a fresh database for each plan.
     Sqlite,
+    /// The simulated database, in virtual time.
+    Sim,
 }
 
 /// Flags of `replay`.

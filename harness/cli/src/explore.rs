@@ -24,32 +24,48 @@ use crate::{CommandError, Status, output, systems};
 /// # Errors
 /// Unknown system, unreadable profile, unwritable report.
 pub(crate) fn explore(options: &Explore) -> Result<Status, CommandError> {
-    let subject = systems::named(&options.system)?;
-    let exploration = exploration(options)?;
-    let quiet = options.json;
-    if !quiet {
-        println!("exploring {} on sqlite, seed {}", subject.name(), options.seed);
+    let subjects = systems::wanted(options.system.as_deref(), options.backend)?;
+    let exploration = exploration(options, subjects.len())?;
+    let mut all: Vec<(&dyn Subject, Explored, Status)> = Vec::new();
+    for subject in subjects {
+        if !options.json {
+            println!("exploring {} on {}, seed {}", subject.name(), subject.backend(), options.seed);
+        }
+        let explored = with_progress(subject, &exploration, options.json);
+        let status = status(subject, &explored);
+        if !options.json {
+            print(subject, &explored, status);
+        }
+        let interrupted = explored.interrupted;
+        all.push((subject, explored, status));
+        if interrupted {
+            break;
+        }
     }
-    let explored = with_progress(subject, &exploration, quiet);
-    let status = status(subject, &explored);
     if options.json {
-        output::json(&json(subject, &explored, status));
-    } else {
-        print(subject, &explored, status);
+        let values: Vec<_> = all.iter().map(|(subject, explored, status)| json(*subject, explored, *status)).collect();
+        match (&options.system, &values[..]) {
+            (Some(_), [one]) => output::json(one),
+            _ => output::json(&values),
+        }
     }
     if let Some(path) = &options.report {
-        let mut sections: Vec<(String, String)> = explored
-            .findings
-            .iter()
-            .map(|it| {
-                let found = &it.counterexample;
-                (it.fingerprint.clone(), output::plain_report(&found.plan, &found.run.history, Some(&found.violation)))
-            })
-            .collect();
-        sections.push(("coverage".into(), output::coverage(&explored.coverage)));
-        output::write_html(path, &format!("unstale explore {}", subject.name()), &sections)?;
+        let names: Vec<_> = all.iter().map(|it| it.0.name()).collect();
+        let sections: Vec<_> = all.iter().flat_map(|(subject, explored, _)| sections(*subject, explored)).collect();
+        output::write_html(path, &format!("unstale explore {}", names.join(", ")), &sections)?;
     }
-    Ok(status)
+    Ok(Status::worst(all.iter().map(|it| it.2)))
+}
+
+/// The parts of a report: each finding, and what was covered.
+fn sections(subject: &dyn Subject, explored: &Explored) -> Vec<(String, String)> {
+    let section = |finding: &Finding| {
+        let found = &finding.counterexample;
+        let text = output::plain_report(&found.plan, &found.run.history, Some(&found.violation));
+        (finding.fingerprint.clone(), text)
+    };
+    let coverage = (format!("coverage of {}", subject.name()), output::coverage(&explored.coverage));
+    explored.findings.iter().map(section).chain([coverage]).collect()
 }
 
 /// The flag that Ctrl-C sets; the handler can be installed only once per process.
@@ -63,7 +79,7 @@ pub(crate) fn interrupted() -> &'static AtomicBool {
     &STOP
 }
 
-fn exploration(options: &Explore) -> Result<Exploration, CommandError> {
+fn exploration(options: &Explore, systems: usize) -> Result<Exploration, CommandError> {
     let mut profile = match &options.profile {
         None => Profile::default(),
         Some(path) => match Scenario::read(path)? {
@@ -76,9 +92,10 @@ fn exploration(options: &Explore) -> Result<Exploration, CommandError> {
     };
     let named = Order::ALL.into_iter().find(|it| it.to_string() == options.strategy);
     profile.strategy = named.unwrap_or(Order::Mixed);
-    // With neither budget given, half a minute; with a number of plans alone, as long as they take.
+    // With neither budget given, half a minute for all; with a number of plans alone, as long as they take.
+    let given = options.time.or(options.plans.is_none().then_some(Duration::from_secs(30)));
     let endless = Duration::from_secs(u64::from(u32::MAX));
-    let time = options.time.unwrap_or(if options.plans.is_some() { endless } else { Duration::from_secs(30) });
+    let time = given.map_or(endless, |it| it / u32::try_from(systems).unwrap_or(1));
     let default = Exploration::default();
     Ok(Exploration {
         profile,

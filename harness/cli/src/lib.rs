@@ -26,6 +26,18 @@ pub enum Status {
     Inconclusive,
 }
 
+impl Status {
+    /// Of several: a violation anywhere is one, and a pass is one only if all are.
+    fn worst(all: impl IntoIterator<Item = Self>) -> Self {
+        let severity = |it: &Self| match it {
+            Self::Pass => 0,
+            Self::Inconclusive => 1,
+            Self::Violation => 2,
+        };
+        all.into_iter().max_by_key(severity).unwrap_or(Self::Inconclusive)
+    }
+}
+
 /// What ends the command with status 1: wrong usage, or input and output that failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

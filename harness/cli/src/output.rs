@@ -5,12 +5,13 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use serde::Serialize;
-use unstale_harness::coverage::{Coverage, DISTURBANCES, OPERATIONS};
+use unstale_harness::coverage::{Coverage, DISTURBANCES, OPERATIONS, SIMULATED};
 use unstale_harness::history::History;
 use unstale_harness::oracle::Violation;
 use unstale_harness::plan::Plan;
 use unstale_harness::report::{Report, html};
 use unstale_harness::shrink::{Certificate, Shrinking};
+use unstale_harness::system::Capability;
 
 use crate::CommandError;
 
@@ -80,7 +81,9 @@ pub(crate) fn coverage(coverage: &Coverage) -> String {
     }
     let heads: String = OPERATIONS.iter().map(|it| format!(" {it:>14}")).collect();
     line(format_args!("landed {:<14}{heads}", ""));
-    for row in DISTURBANCES {
+    // Connections are lost in the simulation alone: rows of it say something only there.
+    let lost = coverage.capabilities.contains_key(&Capability::Simulation);
+    for row in DISTURBANCES.iter().copied().filter(|it| lost || !SIMULATED.contains(it)) {
         let cells = OPERATIONS.iter().map(|column| {
             let count = coverage.landed.get(&(row, *column)).copied().unwrap_or(0);
             if count == 0 { format!(" {:>14}", "·") } else { format!(" {count:>14}") }

@@ -1,12 +1,12 @@
 //! The systems that the command knows by name.
 
 use serde::Serialize;
-use unstale_harness::chain::{Of, Subject};
+use unstale_harness::chain::{self, Of, Subject};
 use unstale_harness::sim::{self, SimulatedSystem};
 use unstale_harness::systems::{guarded::Guarded, sqlx_pool::SqlxPool, unstale::Unstale};
 use unstale_harness::zoo;
 
-use crate::args::Systems;
+use crate::args::{Backend, Systems};
 use crate::{CommandError, Status, output};
 
 /// Every system, those of the zoo last.
@@ -15,11 +15,13 @@ pub fn all() -> Vec<(&'static dyn Subject, &'static str)> {
     static GUARDED: Of<Guarded> = Of::new();
     static UNSTALE: Of<Unstale> = Of::new();
     static UNSTALE_SIM: SimulatedSystem<sim::system::Unstale> = SimulatedSystem::new();
+    static GUARDED_SIM: SimulatedSystem<sim::guarded::Guarded> = SimulatedSystem::new();
     let mut all: Vec<(&'static dyn Subject, &'static str)> = vec![
         (&UNSTALE, "the library `unstale` over SQLite"),
         (&UNSTALE_SIM, "the library `unstale` over the simulated database, in virtual time"),
         (&SQLX_POOL, "sqlx's own SqlitePool and Transaction, unmodified"),
         (&GUARDED, "a correct system, as small as can be; it must raise no alarm"),
+        (&GUARDED_SIM, "a correct system straight over the simulated database; it must raise no alarm"),
     ];
     all.extend(zoo::EXHIBITS.iter().map(|it| (it.subject, it.defect)));
     all
@@ -35,6 +37,35 @@ pub fn named(name: &str) -> Result<&'static dyn Subject, CommandError> {
         let known: Vec<_> = all.iter().map(|it| it.0.name()).collect();
         CommandError::UnknownSystem { name: name.to_owned(), known: known.join(", ") }
     })
+}
+
+/// What `explore` explores: the system of this name, on this database if it runs on several; by default the library, on
+/// everything that it runs on.
+///
+/// # Errors
+/// [`CommandError::UnknownSystem`]; [`CommandError::Usage`] if it does not run on this database.
+pub(crate) fn wanted(name: Option<&str>, backend: Option<Backend>) -> Result<Vec<&'static dyn Subject>, CommandError> {
+    let fits = |it: &&'static dyn Subject| backend.is_none_or(|backend| it.backend() == backend.into());
+    let Some(name) = name else {
+        return Ok([named("unstale-sim")?, named("unstale")?].into_iter().filter(fits).collect());
+    };
+    let subject = named(name)?;
+    if fits(&subject) {
+        return Ok(vec![subject]);
+    }
+    match named(&format!("{name}-sim")).ok().filter(fits) {
+        Some(simulated) => Ok(vec![simulated]),
+        None => Err(CommandError::Usage(format!("{name} runs on {} alone: leave `--backend` out", subject.backend()))),
+    }
+}
+
+impl From<Backend> for chain::Backend {
+    fn from(backend: Backend) -> Self {
+        match backend {
+            Backend::Sqlite => Self::Sqlite,
+            Backend::Sim => Self::Sim,
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -33,12 +33,30 @@ fn replay_on_the_correct_system_passes() {
 }
 
 #[test]
+fn explore_without_a_system_explores_the_library_on_both_of_its_databases() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().display().to_string();
+    let output = unstale(&["explore", "--plans", "400", "--out", &out]);
+    let said = text(&output.stdout);
+    assert!(said.contains("exploring unstale-sim on sim, seed 0"), "{said}");
+    assert!(said.contains("exploring unstale on sqlite, seed 0"), "{said}");
+    assert_ne!(output.status.code(), Some(2), "{said}");
+    let simulated = unstale(&["explore", "--system", "unstale", "--backend", "sim", "--plans", "5", "--out", &out]);
+    assert!(text(&simulated.stdout).contains("exploring unstale-sim on sim"));
+    let refused = unstale(&["explore", "--system", "sqlx-pool", "--backend", "sim"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("sqlx-pool runs on sqlite alone"), "{}", text(&refused.stderr));
+}
+
+#[test]
 fn unknown_system_lists_those_that_exist() {
     let output = unstale(&["explore", "--system", "nothing"]);
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
     assert!(
-        said.contains("no system is called `nothing`; there are: unstale, unstale-sim, sqlx-pool, guarded, zoo-"),
+        said.contains(
+            "no system is called `nothing`; there are: unstale, unstale-sim, sqlx-pool, guarded, guarded-sim, zoo-"
+        ),
         "{said}"
     );
 }
@@ -69,7 +87,7 @@ fn exploration_without_cancels_exits_3() {
 fn json_is_all_that_stands_on_standard_output() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().display().to_string();
-    let output = unstale(&["explore", "--plans", "30", "--json", "--out", &out]);
+    let output = unstale(&["explore", "--system", "sqlx-pool", "--plans", "30", "--json", "--out", &out]);
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("standard output is one JSON value");
     assert_eq!(value["plans"], 30);
     assert!(value["fault_phase"].is_object());
@@ -77,7 +95,7 @@ fn json_is_all_that_stands_on_standard_output() {
 
 #[test]
 fn folder_that_cannot_be_written_prints_the_plan() {
-    let output = unstale(&["explore", "--plans", "60", "--out", "/proc/nowhere"]);
+    let output = unstale(&["explore", "--system", "sqlx-pool", "--plans", "60", "--out", "/proc/nowhere"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
     let printed = text(&output.stdout);
     assert!(printed.contains("not written: /proc/nowhere"), "{printed}");
@@ -154,7 +172,7 @@ fn wrong_numbers_get_one_clear_error() {
         (["explore", "--shard", "0/2"], "found `0/2`"),
         (["explore", "--for", "0s"], "expected a time such as 30s, 5m or 1h, found `0s`"),
         (["explore", "--for", "9999999999999999h"], "expected a time such as"),
-        (["explore", "--backend", "oracle"], "[possible values: sqlite]"),
+        (["explore", "--backend", "oracle"], "[possible values: sqlite, sim]"),
         (["zoo", "--plans", "0"], "invalid value '0' for '--plans <N>'"),
     ] {
         is_refused(&arguments, expected);

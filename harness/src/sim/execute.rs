@@ -37,8 +37,28 @@ const REST: Duration = Duration::from_secs(1);
 /// The numbers of tasks begin here, so that none is an actor's.
 const FIRST_TASK: u64 = 1000;
 
-/// Runs the plan in a world of its own.
+/// Runs the plan in a world of its own, along its schedule.
 pub(super) fn execute<S: Simulated>(plan: &Plan) -> History {
+    let mut turns = plan.schedule.0.iter().copied();
+    direct::<S>(plan, &mut |_| turns.next())
+}
+
+/// Where an actor stands between two turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stance {
+    /// Its next command may begin.
+    AtBoundary,
+    /// Within a command, at a gate.
+    Within,
+    /// It waits for somebody, or all its commands are done.
+    Out,
+}
+
+/// Says whose turn is next, from where everybody stands; none when the schedule is over.
+pub(super) type Director<'a> = &'a mut dyn FnMut(&mut dyn Iterator<Item = Stance>) -> Option<Turn>;
+
+/// Runs the plan in a world of its own; the turns are the director's.
+pub(super) fn direct<S: Simulated>(plan: &Plan, director: Director<'_>) -> History {
     let recorder = Recorder::default();
     recorder.set_planned(plan.actors.len());
     recorder.set_ground(Ground::Simulation);
@@ -53,7 +73,7 @@ pub(super) fn execute<S: Simulated>(plan: &Plan) -> History {
         running: (0, Origin::default()),
     };
 
-    let mut hung = stage.perform(&plan.actors, 0, &plan.schedule.0);
+    let mut hung = stage.perform(&plan.actors, 0, director);
     if !hung {
         stage.rest();
     }
@@ -61,8 +81,8 @@ pub(super) fn execute<S: Simulated>(plan: &Plan) -> History {
     recorder.record(What::PlanOver);
     if !hung {
         let observers = observers(plan, S::capabilities());
-        let turns = in_rounds(&observers, plan.actors.len());
-        hung = stage.perform(&observers, plan.actors.len(), &turns);
+        let mut turns = in_rounds(&observers, plan.actors.len()).into_iter();
+        hung = stage.perform(&observers, plan.actors.len(), &mut |_| turns.next());
         stage.set_running(0, Origin::default());
     }
     if !hung {
@@ -120,15 +140,30 @@ struct Performer<'a> {
     owed: usize,
 }
 
+impl Performer<'_> {
+    fn stance(&self) -> Stance {
+        if self.future.is_none() || self.blocked {
+            Stance::Out
+        } else if !self.seat.is_at_boundary() {
+            Stance::Within
+        } else if self.seat.is_done() {
+            Stance::Out
+        } else {
+            Stance::AtBoundary
+        }
+    }
+}
+
 impl<'a, S: Simulated> Stage<'a, S> {
-    /// Runs these actors along the schedule and to their ends; whether one of them hung.
-    fn perform(&mut self, actors: &[Actor], first: usize, turns: &[Turn]) -> bool {
+    /// Runs these actors as they are directed and then to their ends; whether one of them hung.
+    fn perform(&mut self, actors: &[Actor], first: usize, director: Director<'_>) -> bool {
         let mut cast: Vec<_> = actors.iter().enumerate().map(|(at, it)| self.performer(first + at, it)).collect();
         for performer in &mut cast {
             self.advance(performer, Gate::Boundary);
         }
-        for turn in turns {
+        loop {
             self.resume_woken(&mut cast);
+            let Some(turn) = director(&mut cast.iter().map(Performer::stance)) else { break };
             self.take_turn(&mut cast[turn.actor.index() - first], turn.until);
         }
         self.finish(&mut cast)

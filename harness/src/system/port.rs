@@ -209,6 +209,11 @@ impl Seat {
         more
     }
 
+    /// Whether every command has been granted.
+    pub(crate) fn is_done(&self) -> bool {
+        self.state.borrow().granted >= self.steps.len()
+    }
+
     /// Lets the next pull answer that there are no more commands.
     pub(crate) fn close(&self) {
         self.state.borrow_mut().closed = true;
