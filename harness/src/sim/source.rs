@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use unstale::Class;
 use unstale::source::{AcquireError, Condition, Connection, Control, Failure, Lent, Serve, Source, TaskId, Usage};
+use unstale::{Begin, Class};
 
 use super::request::{Request, Said, Statement};
 use super::world::World;
@@ -270,7 +270,16 @@ impl<O: Order> Connection for SimConnection<O> {
     }
 
     async fn in_transaction(&mut self) -> Result<bool, Failure> {
-        Ok(self.world.call(self.id, Request::InTransaction).await? == Said::InTransaction(true))
+        if !O::ORDERED {
+            return Ok(self.world.call(self.id, Request::InTransaction).await? == Said::InTransaction(true));
+        }
+        // As on SQLite, where nothing can be asked: begin is refused if a transaction is open. So a question that is cut
+        // off may leave one behind.
+        match self.control(Control::Begin(Begin::default())).await {
+            Ok(()) => self.control(Control::Rollback).await.map(|()| false),
+            Err(refused) if refused.class == Class::Mistake => Ok(true),
+            Err(failure) => Err(failure),
+        }
     }
 
     async fn probe(&mut self) -> Result<(), Failure> {
