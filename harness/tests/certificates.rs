@@ -16,7 +16,11 @@ fn plan(storage: &str, actors: [&str; 2]) -> Plan {
 }
 
 fn run<S: Simulated>(name: &str, storage: &str, actors: [&str; 2]) -> Everything {
-    let all = everything::<S>(&plan(storage, actors), 2);
+    run_with::<S>(name, storage, actors, 2)
+}
+
+fn run_with<S: Simulated>(name: &str, storage: &str, actors: [&str; 2], disturbances: usize) -> Everything {
+    let all = everything::<S>(&plan(storage, actors), disturbances);
     let Everything { schedules, cancelled, faulted, broken } = &all;
     let of = if broken.is_some() { "more".to_owned() } else { schedules.to_string() };
     println!("{name}, {storage}: explored {schedules} of {of}, {cancelled} cancelled, {faulted} with a fault");
@@ -53,6 +57,20 @@ fn commit_against_loss() {
 #[test]
 fn drain_against_acquire() {
     certify("drain against acquire", ["open; get k1", "close-pool"]);
+}
+
+/// More commands than the others, so fewer disturbances: whether the transaction is still open has to be asked, and the
+/// question may be cut off as well.
+#[test]
+fn cancel_against_a_transaction_that_ends_by_itself() {
+    let actors = ["open; begin; put k1 1; insert k1 2 or rollback; get k1", "open"];
+    for storage in ["sim-ordered", "sim-only"] {
+        let all = run_with::<Unstale>("cancel against or rollback", storage, actors, 1);
+        if let Some((plan, verdict)) = all.broken {
+            panic!("{verdict:?}\n{}", PlanFile::from(plan));
+        }
+        assert!(all.cancelled > 1000, "{all:?}");
+    }
 }
 
 #[test]
