@@ -92,7 +92,7 @@ pub struct Finding {
 /// What an exploration came to.
 #[derive(Clone, Debug, Default)]
 pub struct Explored {
-    /// The distinct violations, in the order in which they were found.
+    /// The distinct violations, in the order in which they were found in their present form. None contains another.
     pub findings: Vec<Finding>,
     /// Violating plans that did not break again when they were run once more, each with its file or its text.
     pub unsure: Vec<String>,
@@ -106,6 +106,35 @@ pub struct Explored {
     pub threads_given_up: u64,
     /// Files that could not be written, with the reason and the plan itself.
     pub unwritten: Vec<String>,
+}
+
+impl Finding {
+    /// Whether another minimal plan shows nothing new: it has the same shape, or contains this one.
+    fn explains(&self, fingerprint: &str, other: &Counterexample) -> bool {
+        let invariant = self.counterexample.violation.invariant;
+        self.fingerprint == fingerprint
+            || invariant == other.violation.invariant && embeds(&self.counterexample.plan, &other.plan)
+    }
+}
+
+impl Explored {
+    /// Adds a finding, in the place of those that it explains.
+    fn add(&mut self, mut finding: Finding) {
+        let all = std::mem::take(&mut self.findings);
+        let (explained, others): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|it| finding.explains(&it.fingerprint, &it.counterexample));
+        self.findings = others;
+        for it in explained {
+            finding.count += it.count;
+            finding.after_plans = finding.after_plans.min(it.after_plans);
+            finding.after = finding.after.min(it.after);
+            if let Some(path) = it.path.filter(|it| Some(it) != finding.path.as_ref()) {
+                // It stays if it cannot be removed: one plan too many does no harm.
+                let _ = std::fs::remove_file(path);
+            }
+        }
+        self.findings.push(finding);
+    }
 }
 
 /// How far an exploration has got.
@@ -250,7 +279,7 @@ impl Shared<'_> {
         let fingerprint = fingerprint(invariant, &counterexample.plan);
         let known = {
             let mut found = self.found();
-            let known = found.findings.iter_mut().find(|it| it.fingerprint == fingerprint);
+            let known = found.findings.iter_mut().find(|it| it.explains(&fingerprint, &counterexample));
             known.map(|it| it.count += 1).is_some()
         };
         let trace = counterexample.run.history.trace();
@@ -272,7 +301,7 @@ impl Shared<'_> {
         if !known {
             let shrinking = begun.elapsed();
             let finding = Finding { counterexample, fingerprint, count: 1, after_plans: plans, after, shrinking, path };
-            self.found().findings.push(finding);
+            self.found().add(finding);
         }
     }
 

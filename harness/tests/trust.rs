@@ -7,6 +7,7 @@ use std::time::Duration;
 use unstale_harness::chain::{Of, Subject};
 use unstale_harness::explore::{Exploration, Explored, explore};
 use unstale_harness::generate::{Kind, Profile};
+use unstale_harness::shrink::{Counterexample, embeds};
 use unstale_harness::systems::guarded::Guarded;
 use unstale_harness::systems::sqlx_pool::SqlxPool;
 use unstale_harness::systems::unstale::Unstale;
@@ -59,4 +60,11 @@ fn nested_begin_of_sqlx_is_found_and_minimal() {
     let explored = run(&Of::<SqlxPool>::new(), Exploration { plans: 600, ..Exploration::default() });
     let found: Vec<_> = explored.findings.iter().map(|it| it.fingerprint.as_str()).collect();
     assert!(found.iter().any(|it| faces.contains(it)), "{found:#?}");
+    let all: Vec<_> = explored.findings.iter().map(|it| &it.counterexample).collect();
+    for (at, one) in all.iter().enumerate() {
+        let same = |other: &&Counterexample| other.violation.invariant == one.violation.invariant;
+        let contains = |other: &&Counterexample| embeds(&one.plan, &other.plan);
+        let others = all.iter().enumerate().filter(|it| it.0 != at).map(|it| *it.1);
+        assert_eq!(others.filter(same).filter(contains).count(), 0, "contained in another: {:?} {found:#?}", one.plan);
+    }
 }
