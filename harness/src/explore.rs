@@ -109,11 +109,9 @@ pub struct Explored {
 }
 
 impl Finding {
-    /// Whether another minimal plan shows nothing new: it has the same shape, or contains this one.
-    fn explains(&self, fingerprint: &str, other: &Counterexample) -> bool {
-        let invariant = self.counterexample.violation.invariant;
-        self.fingerprint == fingerprint
-            || invariant == other.violation.invariant && embeds(&self.counterexample.plan, &other.plan)
+    /// Whether a plan that breaks this shows nothing new: it contains the minimal one, or is of the same shape.
+    fn explains(&self, plan: &Plan, invariant: Invariant) -> bool {
+        self.counterexample.violation.invariant == invariant && embeds(&self.counterexample.plan, plan)
     }
 }
 
@@ -121,8 +119,9 @@ impl Explored {
     /// Adds a finding, in the place of those that it explains.
     fn add(&mut self, mut finding: Finding) {
         let all = std::mem::take(&mut self.findings);
-        let (explained, others): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|it| finding.explains(&it.fingerprint, &it.counterexample));
+        let (explained, others): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|it| finding.explains(&it.counterexample.plan, it.counterexample.violation.invariant));
         self.findings = others;
         for it in explained {
             finding.count += it.count;
@@ -279,7 +278,7 @@ impl Shared<'_> {
         let fingerprint = fingerprint(invariant, &counterexample.plan);
         let known = {
             let mut found = self.found();
-            let known = found.findings.iter_mut().find(|it| it.explains(&fingerprint, &counterexample));
+            let known = found.findings.iter_mut().find(|it| it.explains(&counterexample.plan, invariant));
             known.map(|it| it.count += 1).is_some()
         };
         let trace = counterexample.run.history.trace();
@@ -308,10 +307,7 @@ impl Shared<'_> {
     /// Counts the plan where it is known; false if it is to be shrunk.
     fn is_known(&self, plan: &Plan, invariant: Invariant) -> bool {
         let mut found = self.found();
-        let known = found
-            .findings
-            .iter_mut()
-            .find(|it| it.counterexample.violation.invariant == invariant && embeds(&it.counterexample.plan, plan));
+        let known = found.findings.iter_mut().find(|it| it.explains(plan, invariant));
         known.is_some_and(|it| {
             it.count += 1;
             it.count % SECOND_LOOK != 0

@@ -27,14 +27,19 @@ fn run_with<S: Simulated>(name: &str, storage: &str, actors: [&str; 2], disturba
     all
 }
 
+#[track_caller]
+fn assert_unbroken(all: &Everything) {
+    if let Some((plan, verdict)) = &all.broken {
+        panic!("{verdict:?}\n{}", PlanFile::from(plan.clone()));
+    }
+}
+
 /// Nothing breaks on both manners of connection, and cancels and faults did land.
 #[track_caller]
 fn certify(name: &str, actors: [&str; 2]) {
     for storage in ["sim", "sim-ordered"] {
         let all = run::<Unstale>(name, storage, actors);
-        if let Some((plan, verdict)) = all.broken {
-            panic!("{verdict:?}\n{}", PlanFile::from(plan));
-        }
+        assert_unbroken(&all);
         assert!(all.cancelled > 1000 && all.faulted > 1000, "{all:?}");
     }
 }
@@ -66,9 +71,7 @@ fn cancel_against_a_transaction_that_ends_by_itself() {
     let actors = ["open; begin; put k1 1; insert k1 2 or rollback; get k1", "open"];
     for storage in ["sim-ordered", "sim-only"] {
         let all = run_with::<Unstale>("cancel against or rollback", storage, actors, 1);
-        if let Some((plan, verdict)) = all.broken {
-            panic!("{verdict:?}\n{}", PlanFile::from(plan));
-        }
+        assert_unbroken(&all);
         assert!(all.cancelled > 1000, "{all:?}");
     }
 }
@@ -76,7 +79,7 @@ fn cancel_against_a_transaction_that_ends_by_itself() {
 #[test]
 fn correct_system_is_certified_too() {
     let all = run::<Guarded>("guarded-sim", "sim-ordered", ["open; put k1 1", "open"]);
-    assert!(all.broken.is_none(), "{:?}", all.broken);
+    assert_unbroken(&all);
 }
 
 #[test]

@@ -37,6 +37,11 @@ impl Plan {
         self.actors.iter().map(|actor| actor.steps.len()).sum()
     }
 
+    /// Everybody's commands, by actor and index.
+    pub fn places(&self) -> Vec<(ActorId, usize)> {
+        self.steps().map(|(actor, at, _)| (actor, at)).collect()
+    }
+
     /// All steps, with the actor and the index that name them.
     pub fn steps(&self) -> impl Iterator<Item = (ActorId, usize, &Step)> {
         self.actors.iter().enumerate().flat_map(|(actor, it)| {

@@ -124,8 +124,8 @@ impl Search<'_> {
         run.violation().is_some_and(|it| it.invariant == self.invariant)
     }
 
-    /// Runs the plan until it has broken so often, and sets how often candidates are tried: three times as often as one
-    /// that breaks as rarely as this needs on the average.
+    /// Runs the plan until it has broken so often, and sets how often candidates are tried: once if it broke every time,
+    /// else three times as often as it took on the average to break.
     fn confirm(&mut self, plan: &Plan, breaks: usize) -> Option<Run> {
         let mut first = None;
         let (mut broke, mut runs) = (0, 0);
@@ -207,7 +207,7 @@ impl Search<'_> {
                 invoked[by.actor.index()] = by.step + 1;
             }
         }
-        let late = moves::places(plan).into_iter().filter(|(actor, at)| *at >= invoked[actor.index()]);
+        let late = plan.places().into_iter().filter(|(actor, at)| *at >= invoked[actor.index()]);
         let shorter = moves::without(plan, &late.collect::<Vec<_>>());
         if shorter != *plan && self.accepts(&shorter) { shorter } else { plan.clone() }
     }

@@ -31,17 +31,12 @@ pub(super) const ALL: [Move; 13] = [
     renumbered,
 ];
 
-/// Everybody's commands.
-pub(super) fn places(plan: &Plan) -> Vec<(ActorId, usize)> {
-    plan.steps().map(|(actor, at, _)| (actor, at)).collect()
-}
-
 /// Above this many commands pairs are too many to try.
 const PAIRS_MAX: usize = 16;
 
 /// Every choice of one or of two commands to remove that leaves something; none if they are too many.
 pub(super) fn removals(plan: &Plan, size: usize) -> Vec<Vec<(ActorId, usize)>> {
-    let all = places(plan);
+    let all = plan.places();
     match size {
         1 if all.len() > 1 => all.into_iter().map(|it| vec![it]).collect(),
         2 if (3..=PAIRS_MAX).contains(&all.len()) => {
@@ -56,7 +51,7 @@ fn fewer_actors(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
     if plan.actors.len() < 2 {
         return Vec::new();
     }
-    let of = |actor: usize| places(plan).into_iter().filter(|it| it.0.index() == actor).collect::<Vec<_>>();
+    let of = |actor: usize| plan.places().into_iter().filter(|it| it.0.index() == actor).collect::<Vec<_>>();
     (0..plan.actors.len()).map(|actor| without(plan, &of(actor))).collect()
 }
 
@@ -181,7 +176,7 @@ pub(super) fn apart(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan>
 /// One command, done by another actor.
 pub(super) fn moved(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
     let mut candidates = Vec::new();
-    for (actor, at) in places(plan) {
+    for (actor, at) in plan.places() {
         for to in (0..plan.actors.len()).filter(|it| *it != actor.index()) {
             for place in 0..=plan.actors[to].steps.len() {
                 let mut actors = plan.actors.clone();
@@ -315,7 +310,7 @@ pub(super) fn roomier(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Pla
 
 /// Only one or two of its commands.
 pub(super) fn few(plan: &Plan) -> Vec<Plan> {
-    let all = places(plan);
+    let all = plan.places();
     let keep = |kept: &[(ActorId, usize)]| {
         let gone: Vec<_> = all.iter().copied().filter(|it| !kept.contains(it)).collect();
         without(plan, &gone)

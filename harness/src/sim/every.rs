@@ -13,7 +13,7 @@ use super::execute::{Stance, direct};
 use super::system::Simulated;
 use crate::history::{History, Outcome, What};
 use crate::oracle::{Oracle, Verdict};
-use crate::plan::{ActorId, Fault, Gate, Phase, Plan, Schedule, Turn};
+use crate::plan::{ActorId, Gate, Phase, Plan, Schedule, Turn};
 
 /// What came of running everything.
 #[derive(Clone, Debug, Default)]
@@ -35,10 +35,10 @@ pub fn everything<S: Simulated>(plan: &Plan, disturbances: usize) -> Everything 
     for (faults, plan) in with_faults(plan, disturbances) {
         let preemptions = disturbances - faults;
         run_all::<S>(&plan, preemptions, &mut all);
-        for place in places(&plan) {
+        for (actor, at) in plan.places() {
             for phase in std::iter::once(Phase::BeforeSend).chain((1..=u8::MAX).map(Phase::Poll)) {
                 let mut plan = plan.clone();
-                plan.actors[place.0].steps[place.1].cancel = Some(phase);
+                plan.actors[actor.index()].steps[at].cancel = Some(phase);
                 let before = all.cancelled;
                 run_all::<S>(&plan, preemptions, &mut all);
                 if all.broken.is_some() {
@@ -53,19 +53,15 @@ pub fn everything<S: Simulated>(plan: &Plan, disturbances: usize) -> Everything 
     all
 }
 
-fn places(plan: &Plan) -> Vec<(usize, usize)> {
-    plan.steps().map(|(actor, at, _)| (actor.index(), at)).collect()
-}
-
 /// The plan with every choice of at most so many faults, at most one for a command.
 fn with_faults(plan: &Plan, most: usize) -> Vec<(usize, Plan)> {
     let mut all = vec![(0, plan.clone())];
-    for (actor, at) in places(plan) {
+    for (actor, at) in plan.places() {
         let mut more = Vec::new();
         for (count, plan) in all.iter().filter(|it| it.0 < most) {
-            for fault in plan.storage.faults().iter().filter(|it| **it != Fault::Locked) {
+            for fault in plan.storage.faults() {
                 let mut plan = plan.clone();
-                plan.actors[actor].steps[at].fault = Some(*fault);
+                plan.actors[actor.index()].steps[at].fault = Some(*fault);
                 more.push((count + 1, plan));
             }
         }
