@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::chain::Run;
-use crate::history::{By, Class, History, Outcome, Reply, What};
+use crate::history::{By, Class, History, Outcome, Reply, Span, What};
 use crate::model::Claims;
 use crate::oracle::{Invariant, Verdict};
 use crate::plan::{BeginMode, Command, Conflict, Fault, Phase, Plan};
@@ -67,9 +67,11 @@ pub const DISTURBANCES: [&str; 14] = [
     "no-runtime",
 ];
 
-/// The rows that only the simulation can fill.
-pub const SIMULATED: [&str; 8] =
-    ["cancel@poll", "lost-idle", "lost-before", "lost-after", "refuse-connect", "slow-reply", "freeze", "no-runtime"];
+/// Whether only the simulation can fill this row.
+pub fn is_simulated(row: &str) -> bool {
+    let elsewhere = |it: &Fault| Fault::ALL.contains(it);
+    row == DISTURBANCES[3] || Fault::EVERY.iter().any(|it| !elsewhere(it) && it.to_string() == row)
+}
 
 /// The columns of the fault × phase table.
 pub const OPERATIONS: [&str; 8] =
@@ -124,7 +126,8 @@ impl Coverage {
         let claims = Claims::of(history, 0);
         let mut met: Vec<&'static str> = Vec::new();
         let mut depth_of = BTreeMap::new();
-        for (by, span) in history.commands() {
+        let commands = history.commands();
+        for (by, span) in &commands {
             if history.is_observer(by.actor) {
                 continue;
             }
@@ -172,7 +175,7 @@ impl Coverage {
                 _ => {}
             }
         }
-        self.add_events(history, &mut met);
+        self.add_events(history, &commands, &mut met);
         let sessions = &claims.sessions;
         let overlap = |at: usize| {
             let one = &sessions[at];
@@ -188,7 +191,7 @@ impl Coverage {
         }
     }
 
-    fn add_events(&mut self, history: &History, met: &mut Vec<&'static str>) {
+    fn add_events(&mut self, history: &History, commands: &BTreeMap<By, Span<'_>>, met: &mut Vec<&'static str>) {
         let mut running: Option<By> = None;
         let mut users = BTreeMap::new();
         for event in &history.events {
@@ -200,7 +203,7 @@ impl Coverage {
                         *self.capabilities.entry(Capability::ConnectionLoss).or_default() += 1;
                     }
                     let row = DISTURBANCES[4 + Fault::EVERY.iter().position(|it| it == fault).unwrap_or(0)];
-                    let command = history.commands().get(&by).map(|it| operation(&it.step.command, 0));
+                    let command = commands.get(&by).map(|it| operation(&it.step.command, 0));
                     *self.landed.entry((row, command.unwrap_or("statement"))).or_default() += 1;
                 }
                 (What::Reported(_), _) => *self.capabilities.entry(Capability::Reports).or_default() += 1,

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use serde::Serialize;
-use unstale_harness::coverage::{Coverage, DISTURBANCES, OPERATIONS, SIMULATED};
+use unstale_harness::coverage::{Coverage, DISTURBANCES, OPERATIONS, is_simulated};
 use unstale_harness::history::History;
 use unstale_harness::oracle::Violation;
 use unstale_harness::plan::Plan;
@@ -83,7 +83,7 @@ pub(crate) fn coverage(coverage: &Coverage) -> String {
     line(format_args!("landed {:<14}{heads}", ""));
     // Connections are lost in the simulation alone: rows of it say something only there.
     let lost = coverage.capabilities.contains_key(&Capability::Simulation);
-    for row in DISTURBANCES.iter().copied().filter(|it| lost || !SIMULATED.contains(it)) {
+    for row in DISTURBANCES.iter().copied().filter(|it| lost || !is_simulated(it)) {
         let cells = OPERATIONS.iter().map(|column| {
             let count = coverage.landed.get(&(row, *column)).copied().unwrap_or(0);
             if count == 0 { format!(" {:>14}", "·") } else { format!(" {count:>14}") }

@@ -270,7 +270,8 @@ impl Database {
     }
 }
 
-fn label(at: usize) -> ConnectionId {
+/// The name of the connection at this place; they are numbered from 1.
+pub(super) fn label(at: usize) -> ConnectionId {
     ConnectionId(u16::try_from(at + 1).unwrap_or(u16::MAX))
 }
 

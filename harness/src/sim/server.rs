@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use unstale::Class;
 
-use super::database::Database;
+use super::database::{Database, label};
 use super::request::{Refused, Request, Said, Statement};
 use crate::history::{By, ConnectionId, What};
 use crate::plan::Fault;
@@ -241,7 +241,7 @@ impl Server {
         if fault == Some(Fault::LostIdle) && self.links.iter().any(idle) && self.lands(origin, Fault::LostIdle) {
             for at in 0..self.links.len() {
                 if idle(&self.links[at]) {
-                    self.lose(ConnectionId(u16::try_from(at + 1).unwrap_or(u16::MAX)), origin);
+                    self.lose(label(at), origin);
                 }
             }
             self.unblock(now);
@@ -329,11 +329,14 @@ impl Server {
         let request = self.links[usize::from(id.0) - 1].queue[0].request.clone();
         let refuse =
             !self.armed.is_empty() && self.database.commits(id, &request) && self.lands(origin, Fault::RefuseCommit);
-        let mut evidence = std::mem::take(&mut self.scratch);
-        let answer = self.database.run(id, &request, refuse, &mut evidence);
-        self.evidence.extend(evidence.drain(..).map(|it| (origin.by, it)));
-        self.scratch = evidence;
-        answer
+        self.with_database(origin, |database, evidence| database.run(id, &request, refuse, evidence))
+    }
+
+    /// Does something to the database; what comes of it is this one's evidence.
+    fn with_database<R>(&mut self, origin: Origin, with: impl FnOnce(&mut Database, &mut Vec<What>) -> R) -> R {
+        let result = with(&mut self.database, &mut self.scratch);
+        self.evidence.extend(self.scratch.drain(..).map(|it| (origin.by, it)));
+        result
     }
 
     /// The answer is there.
@@ -415,10 +418,7 @@ impl Server {
     }
 
     fn roll_back(&mut self, id: ConnectionId, origin: Origin) {
-        let mut evidence = std::mem::take(&mut self.scratch);
-        self.database.roll_back(id, &mut evidence);
-        self.evidence.extend(evidence.drain(..).map(|it| (origin.by, it)));
-        self.scratch = evidence;
+        self.with_database(origin, |database, evidence| database.roll_back(id, evidence));
     }
 
     /// Once for each command, as the hooks of a real driver do it here.

@@ -74,9 +74,7 @@ impl World {
                 self.recorder.record_as(by, what);
             }
             for origin in shared.server.answered.drain(..) {
-                if let Some(wire) =
-                    origin.by.filter(|_| origin.by_actor).and_then(|it| shared.wires.get(it.actor.index()))
-                {
+                if let Some(wire) = wire(&shared.wires, origin) {
                     wire.answered();
                 }
             }
@@ -116,9 +114,7 @@ impl World {
     fn send(&self, id: ConnectionId, request: Request) -> Option<u64> {
         let number = self.serve(|server, now, origin| server.send(id, request, origin, now))?;
         self.with(|shared| {
-            let origin = shared.origin;
-            if let Some(wire) = origin.by.filter(|_| origin.by_actor).and_then(|it| shared.wires.get(it.actor.index()))
-            {
+            if let Some(wire) = wire(&shared.wires, shared.origin) {
                 wire.sent();
             }
         });
@@ -246,6 +242,11 @@ impl World {
         self.with(|shared| shared.wires.push(Arc::clone(&wire)));
         wire
     }
+}
+
+/// The wire of the actor itself, if it is not a task on its behalf that is at work.
+fn wire(wires: &[Arc<Wire>], origin: Origin) -> Option<&Arc<Wire>> {
+    origin.by.filter(|_| origin.by_actor).and_then(|it| wires.get(it.actor.index()))
 }
 
 fn pause(passed: &mut bool, context: &mut Context<'_>) -> Poll<()> {
