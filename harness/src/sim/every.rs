@@ -136,3 +136,44 @@ impl Path {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::plan::PlanFile;
+    use crate::sim::system::Unstale;
+
+    /// The orders in which the commands of two actors, who never wait for each other, were run to their ends.
+    fn schedules(preemptions: usize) -> (usize, BTreeSet<String>) {
+        let text = "version = 1\nstorage = \"sim\"\nconnections = 2\n[actors]\n\
+                    a = [\"open\", \"get k1\"]\nb = [\"open\", \"get k1\"]";
+        let plan = PlanFile::parse(text, std::path::Path::new("every")).expect("the plan is well formed").plan;
+        let (mut path, mut all) = (Path::default(), Vec::new());
+        loop {
+            let (_, schedule) = path.follow::<Unstale>(&plan, preemptions);
+            all.push(schedule.0.iter().map(|it| it.actor.to_string()).collect::<String>());
+            if !path.advance() {
+                return (all.len(), all.into_iter().collect());
+            }
+        }
+    }
+
+    #[test]
+    fn without_preemptions_there_are_as_many_schedules_as_orders_of_the_commands() {
+        // Four commands, two of them a's: 4 over 2.
+        let (run, distinct) = schedules(0);
+        assert_eq!((run, distinct.len()), (6, 6), "{distinct:?}");
+    }
+
+    #[test]
+    fn more_preemptions_add_schedules_and_none_is_run_twice() {
+        let (none, without) = schedules(0);
+        let (one, with_one) = schedules(1);
+        let (two, with_two) = schedules(2);
+        assert!(none < one && one < two, "{none} {one} {two}");
+        assert_eq!((one, two), (with_one.len(), with_two.len()));
+        assert!(without.is_subset(&with_one) && with_one.is_subset(&with_two));
+    }
+}
