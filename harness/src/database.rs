@@ -211,6 +211,7 @@ async fn observe(connection: &mut SqliteConnection, recorder: Recorder) -> Resul
     handle.set_progress_handler(1, move || {
         // Named whole, so that the closure owns it and not a copy of its label: it ends with the connection.
         let closing = &closing;
+        progress.wait_while_held();
         progress.beat();
         let stamp = progress.stamp();
         if reported != stamp {

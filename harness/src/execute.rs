@@ -134,18 +134,14 @@ pub async fn execute<S: System>(plan: &Plan, limits: &Limits, recorder: &Recorde
     recorder.finish()
 }
 
-/// Every actor runs its first command, then every actor its second, and so on.
+/// Every actor begins its first command before any ends it; from then on they run in turn, one command each.
 pub(crate) fn in_rounds(actors: &[Actor], first: usize) -> Vec<Turn> {
     let rounds = actors.iter().map(|it| it.steps.len()).max().unwrap_or(0);
-    let mut turns = Vec::new();
-    for round in 0..rounds {
-        for (at, actor) in actors.iter().enumerate() {
-            if round < actor.steps.len() {
-                turns.push(Turn { actor: ActorId::new(first + at), until: Gate::Boundary });
-            }
-        }
-    }
-    turns
+    let round = |round: usize, until: Gate| {
+        let who = actors.iter().enumerate().filter(move |(_, it)| round < it.steps.len());
+        who.map(move |(at, _)| Turn { actor: ActorId::new(first + at), until })
+    };
+    round(0, Gate::Reply).chain((0..rounds).flat_map(|it| round(it, Gate::Boundary))).collect()
 }
 
 /// What a group of actors performs on.
@@ -285,11 +281,13 @@ impl<'a, S: System> Stage<'a, S> {
         performer.alarm.rang.store(false, Ordering::Release);
         let future = performer.future.as_mut()?;
         let waker = Waker::from(Arc::clone(&performer.alarm));
+        let hold = self.recorder.hold();
         let result = catch_unwind(AssertUnwindSafe(|| {
             let mut context = Context::from_waker(&waker);
             // Without this, tokio's cooperative budget would make ready things look pending.
             std::pin::pin!(tokio::task::coop::unconstrained(future.as_mut())).poll(&mut context)
         }));
+        drop(hold);
         let what = match result {
             Ok(Poll::Pending) => return None,
             Ok(Poll::Ready(())) => What::Ended,

@@ -128,12 +128,12 @@ pub enum Kind {
 const WEIGHTS: [(Kind, u8, u32); 25] = [
     (Kind::Open, 6, 16),
     (Kind::Close, 2, 14),
-    (Kind::Begin, 5, 14),
-    (Kind::BeginExplicit, 3, 11),
-    (Kind::Nest, 3, 11),
+    (Kind::Begin, 6, 14),
+    (Kind::BeginExplicit, 5, 11),
+    (Kind::Nest, 5, 12),
     (Kind::Commit, 4, 14),
-    (Kind::Rollback, 3, 12),
-    (Kind::Drop, 2, 8),
+    (Kind::Rollback, 5, 14),
+    (Kind::Drop, 3, 8),
     (Kind::Put, 6, 16),
     (Kind::Insert, 2, 8),
     (Kind::ConflictClause, 3, 6),
@@ -375,8 +375,8 @@ impl Drawing<'_> {
     fn actor(&mut self, steps: u8, draw: &mut Draw<'_, impl Rng>) -> Actor {
         let mut standing = Standing::default();
         let steps = (0..steps)
-            .map(|_| {
-                let step = self.step(standing, draw);
+            .map(|at| {
+                let step = self.step(standing, steps - at, draw);
                 // A command that the model refuses here would be a mistake of the table above; it is drawn as `open`.
                 let taken = standing.take(&step, self.capabilities);
                 debug_assert_eq!(taken, Ok(()), "drew `{step}`");
@@ -386,8 +386,11 @@ impl Drawing<'_> {
         Actor { steps }
     }
 
-    fn step(&mut self, standing: Standing, draw: &mut Draw<'_, impl Rng>) -> Step {
-        let mut step = Step::from(self.command(standing, draw));
+    fn step(&mut self, standing: Standing, left: u8, draw: &mut Draw<'_, impl Rng>) -> Step {
+        // A transaction that nobody ends shows little: what was done in it may be there or not.
+        let end = if standing.depth >= left && draw.chance(12) { self.end(draw) } else { None };
+        let command = end.unwrap_or_else(|| self.command(standing, draw));
+        let mut step = Step::from(command);
         if draw.chance(self.fault_rate) && !matches!(step.command, Command::Close | Command::ClosePool) {
             let fault = *draw.one(self.faults);
             let able = !fault.costs_connection() || self.capabilities.has(Capability::ConnectionLoss);
@@ -402,6 +405,14 @@ impl Drawing<'_> {
             });
         }
         step
+    }
+
+    /// One of the ends of a transaction that the plan knows.
+    fn end(&mut self, draw: &mut Draw<'_, impl Rng>) -> Option<Command> {
+        let ends = [Kind::Commit, Kind::Rollback, Kind::Drop, Kind::Close];
+        let known = || ends.into_iter().filter(|it| self.table.has(*it));
+        let kind = known().nth(draw.below_len(known().count()))?;
+        Some(self.command_of(kind, draw))
     }
 
     /// A kind that applies is soon hit; where the plan knows none, the actor opens, or writes.

@@ -87,3 +87,14 @@ fn hang_ends_the_plan() {
     let hung = position(&history, |it| *it == What::Hung);
     assert!(!history.events[hung.unwrap_or(0)..].iter().any(|it| matches!(it.what, What::Invoked(_))), "{history:#?}");
 }
+
+/// Whether its check is answered in the poll that sends it decides whether two openers meet; left to the threads, it is one
+/// thing now and another then.
+#[test]
+fn statement_is_never_answered_in_the_poll_that_sends_it() {
+    let shared = unstale_harness::zoo::EXHIBITS.iter().find(|it| it.subject.name() == "zoo-check-then-use");
+    let subject = shared.expect("the zoo has it").subject;
+    let plan = "version = 1\nconnections = 2\n[actors]\na = [\"open\"]\n";
+    let broken = (0..20).filter(|_| history(subject, plan).1 == Some(Invariant::NoCrossScope));
+    assert_eq!(broken.count(), 20);
+}

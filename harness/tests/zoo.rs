@@ -34,11 +34,11 @@ macro_rules! exhibits {
     };
 }
 
-// One seed for those that take a thousand plans to show.
+// One seed for those that take hundreds of plans to show.
 exhibits! {
     shared_connection => "zoo-shared-connection", 5 seeds;
     static_session => "zoo-static-session", 5 seeds;
-    check_then_use => "zoo-check-then-use", 1 seeds;
+    check_then_use => "zoo-check-then-use", 5 seeds;
     no_rollback_on_drop => "zoo-no-rollback-on-drop", 5 seeds;
     lying_commit => "zoo-lying-commit", 5 seeds;
     released_connection => "zoo-released-connection", 5 seeds;
@@ -50,4 +50,5 @@ exhibits! {
     leak_on_cancel => "zoo-leak-on-cancel", 5 seeds;
     leak_on_error => "zoo-leak-on-error", 5 seeds;
     listener_stays => "zoo-listener-stays", 5 seeds;
+    blind_retry => "zoo-blind-retry", 5 seeds;
 }

@@ -61,17 +61,16 @@ pub(super) fn schedule(actors: &[Actor], order: Order, draw: &mut Draw<'_, impl 
     let changes = [draw.below_len(total), draw.below_len(total)];
     let gates = *draw.one(&[0, 2, 5]);
     let mut turns = Vec::with_capacity(total + total / 4);
+    let pick = |left: &[usize], draw: &mut Draw<'_, _>, priorities: &[u32], but: Option<usize>| {
+        let able = || (0..actors.len()).filter(|it| left[*it] > 0 && Some(*it) != but);
+        if order == Order::Pct {
+            able().max_by_key(|it| priorities[*it])
+        } else {
+            able().nth(draw.below_len(able().count()))
+        }
+    };
     for at in 0..total {
-        let pick = |left: &[usize], draw: &mut Draw<'_, _>, priorities: &[u32]| {
-            let able = || (0..actors.len()).filter(|it| left[*it] > 0);
-            if order == Order::Pct {
-                able().max_by_key(|it| priorities[*it]).unwrap_or(0)
-            } else {
-                let nth = draw.below_len(able().count());
-                able().nth(nth).unwrap_or(0)
-            }
-        };
-        let mut actor = pick(&left, draw, &priorities);
+        let mut actor = pick(&left, draw, &priorities, None).unwrap_or(0);
         let change = changes.iter().position(|it| *it == at);
         if let Some(change) = change {
             priorities[actor] = u32::try_from(change).unwrap_or(0);
@@ -79,9 +78,10 @@ pub(super) fn schedule(actors: &[Actor], order: Order, draw: &mut Draw<'_, impl 
         let stops = if order == Order::Pct { change.is_some() && draw.chance(8) } else { draw.chance(gates) };
         if stops {
             turns.push(Turn { actor: ActorId::new(actor), until: Gate::Reply });
-            actor = pick(&left, draw, &priorities);
-        } else if change.is_some() {
-            actor = pick(&left, draw, &priorities);
+        }
+        if stops || change.is_some() {
+            // Somebody else, if there is anybody: to stop an actor and go on with it would be no switch.
+            actor = pick(&left, draw, &priorities, Some(actor)).unwrap_or(actor);
         }
         left[actor] -= 1;
         turns.push(Turn { actor: ActorId::new(actor), until: Gate::Boundary });

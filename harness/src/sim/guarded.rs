@@ -43,7 +43,7 @@ impl Care for Careful {
 pub struct Retries;
 
 impl Care for Retries {
-    const NAME: &'static str = "blind-retry-sim";
+    const NAME: &'static str = "zoo-blind-retry";
     const RETRIES_BLINDLY: bool = true;
 }
 

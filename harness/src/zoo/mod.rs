@@ -1,10 +1,12 @@
 //! The zoo: deliberately broken systems, each with one defect met in real software. The harness must catch every one.
 //!
 //! Owns the list of exhibits. Each is the correct system [`guarded`](crate::systems::guarded) with one switch of
-//! [`Flaw`] thrown. Nothing in the generator or the oracle knows of them; they keep both honest.
+//! [`Flaw`] thrown; what needs a connection that can be lost is its [counterpart](crate::sim::guarded) in the simulation. Nothing in the generator or the oracle knows of them; they keep both honest.
 
 use crate::chain::{Of, Subject};
 use crate::oracle::Invariant;
+use crate::sim::SimulatedSystem;
+use crate::sim::guarded::Hasty;
 use crate::system::{Capabilities, Capability};
 use crate::systems::guarded::{Flaw, Guarded};
 
@@ -55,9 +57,17 @@ macro_rules! zoo {
                 invariant: Invariant::$invariant,
                 smallest_known: $smallest,
             },
-        )*];
+        )* BLIND_RETRY];
     };
 }
+
+const BLIND_RETRY: Exhibit = Exhibit {
+    subject: &SimulatedSystem::<Hasty>::new(),
+    defect: "zoo: a write whose connection was lost before it was answered is done again",
+    origin: "retry policies around a data-access layer that retry on every connection error",
+    invariant: Invariant::NoDuplicateEffect,
+    smallest_known: 2,
+};
 
 zoo! {
     SharedConnection {
@@ -85,7 +95,7 @@ zoo! {
         defect: "a connection is checked first and taken afterwards, and somebody else does so in between",
         origin: "pools that validate an idle connection in place",
         breaks: NoCrossScope,
-        smallest_known: 6,
+        smallest_known: 1,
     }
     NoRollbackOnDrop {
         name: "zoo-no-rollback-on-drop",

@@ -1,0 +1,243 @@
+//! The recorder: through it the executor and the database's hooks append to one total order.
+//!
+//! Owns whose name an event is recorded under, the faults that the hooks do, and the hold on the driver's threads while an
+//! actor is polled.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{By, ConnectionId, Event, History, Outcome, What};
+use crate::plan::{Fault, Ground};
+
+/// Appends to a history from the executor and from the threads of a database driver.
+#[derive(Clone, Default)]
+pub struct Recorder {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    log: Mutex<Log>,
+    /// Counts everything that happens, the steps of statements too; lets the executor see that nothing moves any more.
+    pulse: AtomicU64,
+    /// Counts the commands; lets a hook see without a lock that it has reported for this one already.
+    stamp: AtomicU64,
+    /// Whether the running command's statements are to be interrupted, or their commits refused.
+    interrupt: AtomicBool,
+    refuse_commit: AtomicBool,
+    /// Whether statements stand still.
+    held: AtomicBool,
+}
+
+/// The longest that a statement is held: far longer than a poll takes, unless it waits for that very statement.
+const HOLD_MAX: Duration = Duration::from_millis(20);
+
+#[derive(Default)]
+struct Log {
+    history: History,
+    current: Option<By>,
+    /// The connections that work for a command that has not ended, whoever runs meanwhile.
+    bound: BTreeMap<ConnectionId, By>,
+    connections: u16,
+    open: u16,
+}
+
+impl Recorder {
+    /// Appends an event that belongs to the running command.
+    pub fn record(&self, what: What) {
+        self.beat();
+        let mut log = self.log();
+        let by = log.current;
+        log.history.events.push(Event { by, what });
+    }
+
+    /// Appends what a connection did: it belongs to the running command, or to the unfinished one that the
+    /// connection works for.
+    pub fn record_evidence(&self, connection: ConnectionId, what: What) {
+        self.beat();
+        let mut log = self.log();
+        let by = log.bound.get(&connection).copied().or(log.current);
+        log.history.events.push(Event { by, what });
+    }
+
+    /// Appends evidence that is known to belong to this command, or to none.
+    pub(crate) fn record_as(&self, by: Option<By>, what: What) {
+        self.log().history.events.push(Event { by, what });
+    }
+
+    /// Appends an event that belongs to this command.
+    pub fn record_for(&self, by: By, what: What) {
+        self.beat();
+        let mut log = self.log();
+        if !log.bound.is_empty() {
+            log.bound.retain(|_, it| *it != by);
+        }
+        log.history.events.push(Event { by: Some(by), what });
+    }
+
+    /// The running command has not ended and another one is about to run: what its connections do until it ends is still
+    /// its own.
+    pub fn bind_connections(&self) {
+        let mut log = self.log();
+        let Some(by) = log.current else { return };
+        let served = log.history.events.iter().filter(|it| it.by == Some(by)).filter_map(|it| match it.what {
+            What::Served(connection) => Some((connection, by)),
+            _ => None,
+        });
+        let served: Vec<_> = served.collect();
+        log.bound.extend(served);
+    }
+
+    /// From now on, what the database does belongs to this command.
+    pub fn set_current(&self, by: Option<By>) {
+        self.log().current = by;
+        self.shared.stamp.fetch_add(1, Ordering::Release);
+    }
+
+    /// The number of the running command; a new one for each call of [`Recorder::set_current`].
+    pub fn stamp(&self) -> u64 {
+        self.shared.stamp.load(Ordering::Acquire)
+    }
+
+    /// Something moved: a statement has come one step further.
+    pub(crate) fn beat(&self) {
+        self.shared.pulse.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Changes whenever something moves.
+    pub(crate) fn pulse(&self) -> u64 {
+        self.shared.pulse.load(Ordering::Relaxed)
+    }
+
+    /// While an actor is polled, statements stand still: else it would depend on the threads whether the one that it sends
+    /// is answered in the same poll.
+    pub(crate) fn hold(&self) -> Hold<'_> {
+        self.shared.held.store(true, Ordering::Release);
+        Hold { shared: &self.shared }
+    }
+
+    /// Called by the hooks of a statement that executes: waits until it may go on.
+    pub fn wait_while_held(&self) {
+        if !self.shared.held.load(Ordering::Acquire) {
+            return;
+        }
+        let since = Instant::now();
+        while self.shared.held.load(Ordering::Acquire) && since.elapsed() < HOLD_MAX {
+            std::thread::yield_now();
+        }
+    }
+
+    /// How many events there are.
+    pub fn len(&self) -> usize {
+        self.log().history.events.len()
+    }
+
+    /// Whether there are no events.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How this command ended, if it has.
+    pub(crate) fn outcome_of(&self, by: By) -> Option<Outcome> {
+        self.log().history.events.iter().rev().find_map(|event| match &event.what {
+            What::Returned(outcome) if event.by == Some(by) => Some(outcome.clone()),
+            _ => None,
+        })
+    }
+
+    /// Arms a fault for the running command, or disarms all.
+    pub fn arm(&self, fault: Option<Fault>) {
+        self.shared.interrupt.store(fault == Some(Fault::Interrupt), Ordering::Release);
+        self.shared.refuse_commit.store(fault == Some(Fault::RefuseCommit), Ordering::Release);
+    }
+
+    /// Whether the statement that executes now is to be interrupted; the first to ask is told so, once.
+    pub fn take_interrupt(&self) -> bool {
+        self.take(&self.shared.interrupt, Fault::Interrupt)
+    }
+
+    /// Whether the commit that happens now is to be refused; the first to ask is told so, once.
+    pub fn take_refuse_commit(&self) -> bool {
+        self.take(&self.shared.refuse_commit, Fault::RefuseCommit)
+    }
+
+    fn take(&self, armed: &AtomicBool, fault: Fault) -> bool {
+        let hit = armed.load(Ordering::Acquire) && armed.swap(false, Ordering::AcqRel);
+        if hit {
+            self.record(What::FaultLanded(fault));
+        }
+        hit
+    }
+
+    /// A connection was opened: labels it.
+    pub fn connected(&self) -> ConnectionId {
+        self.beat();
+        let mut log = self.log();
+        log.connections += 1;
+        log.open += 1;
+        let id = ConnectionId(log.connections);
+        let by = log.current;
+        log.history.events.push(Event { by, what: What::Connected(id) });
+        id
+    }
+
+    /// A connection was closed.
+    pub fn disconnected(&self, connection: ConnectionId) {
+        self.beat();
+        let mut log = self.log();
+        log.open -= 1;
+        let by = log.current;
+        log.history.events.push(Event { by, what: What::Disconnected(connection) });
+    }
+
+    /// How many observed connections are open.
+    pub fn connections_open(&self) -> u16 {
+        self.log().open
+    }
+
+    /// Says where it happens.
+    pub(crate) fn set_ground(&self, ground: Ground) {
+        self.log().history.ground = ground;
+    }
+
+    /// Says how many actors the plan has.
+    pub fn set_planned(&self, planned: usize) {
+        self.log().history.planned = planned;
+    }
+
+    /// A copy of the history so far.
+    pub fn snapshot(&self) -> History {
+        self.log().history.clone()
+    }
+
+    /// Takes the history; what comes later is appended to an empty one that nobody reads.
+    pub fn finish(&self) -> History {
+        std::mem::take(&mut self.log().history)
+    }
+
+    /// Takes the history of a plan whose thread is given up: the running command hangs.
+    pub(crate) fn give_up(&self) -> History {
+        self.record(What::Hung);
+        let mut log = self.log();
+        log.history.events.push(Event { by: None, what: What::ThreadGivenUp });
+        std::mem::take(&mut log.history)
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        // A panic while the lock was held leaves a log that is still append-only and whole.
+        self.shared.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Until it is dropped, statements stand still.
+pub(crate) struct Hold<'a> {
+    shared: &'a Shared,
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.shared.held.store(false, Ordering::Release);
+    }
+}
