@@ -215,6 +215,11 @@ impl<'a, S: Source> Entered<'a, S> {
         Pausing { cell: self.queued.cell() }
     }
 
+    /// For what this call asks the database.
+    pub(crate) fn patience(&self) -> Patience<'a, S> {
+        Patience { cell: self.queued.cell(), operation: self.operation }
+    }
+
     /// The call was not made after all.
     pub(crate) fn withdraw(mut self) {
         self.queued.session().transition(Happened::Refused(Class::Mistake));
@@ -385,6 +390,29 @@ impl<S: Source> Pausing<'_, S> {
                 holder.paused = paused;
             }
         });
+    }
+}
+
+/// Waits for the database's answer to a call, as long as the policy allows.
+pub(crate) struct Patience<'a, S: Source> {
+    cell: &'a Cell<S>,
+    operation: &'static str,
+}
+
+impl<S: Source> Patience<'_, S> {
+    /// The answer. If there is none in time, its call counts as cut off when it is dropped, like one that was cancelled.
+    pub(crate) async fn answer<F: Future>(&self, future: F) -> Result<F::Output, Error> {
+        let inner = &self.cell.inner;
+        let limit = inner.policy.statement_timeout;
+        if limit == Duration::MAX {
+            return Ok(future.await);
+        }
+        let answer = inner.within(limit, future).await;
+        answer.ok_or_else(|| {
+            let operation = self.operation;
+            tracing::warn!(scope = %self.cell.name, operation, ?limit, "a statement was not answered");
+            Error::NoAnswer { operation, limit }
+        })
     }
 }
 

@@ -30,6 +30,18 @@ pub enum Error {
         own_task: bool,
     },
 
+    /// The database did not answer within `statement_timeout`. Whether the statement was done is unknown: look whether its
+    /// effect is there, or allow it more time.
+    #[error(
+        "{operation}: no answer within {limit:?} (`statement_timeout`), so the call was given up; whether it was done is unknown"
+    )]
+    NoAnswer {
+        /// The call that was given up.
+        operation: &'static str,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+
     /// Every connection is lent, and none came back within `acquire_timeout`. Nothing was done: end scopes sooner, or
     /// raise `sessions_max`.
     #[error("no connection came back within {waited:?}: {} of {} are lent", usage.in_use, usage.max)]
@@ -234,7 +246,7 @@ impl Error {
         match self {
             Self::Database { class, .. } => *class,
             Self::TransactionLost { .. } | Self::RolledBack { .. } => Class::TransactionLost,
-            Self::CommitUnknown { .. } => Class::Unknown,
+            Self::CommitUnknown { .. } | Self::NoAnswer { .. } => Class::Unknown,
             Self::SessionLost { .. } | Self::DatabaseLost { .. } => Class::Dead,
             Self::Unavailable { .. } | Self::Exhausted { .. } => Class::NotUpYet,
             Self::SessionBusy { .. } => Class::StatementLost,

@@ -112,7 +112,9 @@ where
         Box::pin(async move {
             let prepared = prepared?;
             let mut call = self.enter_statement(prepared.sql.as_str(), "execute").await.map_err(Error::into_sqlx)?;
-            let result = call.connection().map_err(Error::into_sqlx)?.sqlx().execute(prepared).await;
+            let patience = call.patience();
+            let work = call.connection().map_err(Error::into_sqlx)?.sqlx().execute(prepared);
+            let result = patience.answer(work).await.map_err(Error::into_sqlx)?;
             finish(call, result).await
         })
     }
@@ -134,9 +136,9 @@ where
             let mut call = self.enter_statement(prepared.sql.as_str(), "fetch").await.map_err(Error::into_sqlx)?;
             let mut failed = None;
             {
-                let pausing = call.pausing();
+                let (pausing, patience) = (call.pausing(), call.patience());
                 let mut rows = call.connection().map_err(Error::into_sqlx)?.sqlx().fetch_many(prepared);
-                while let Some(item) = rows.next().await {
+                while let Some(item) = patience.answer(rows.next()).await.map_err(Error::into_sqlx)? {
                     match item {
                         Ok(item) => {
                             pausing.set(true);
@@ -167,7 +169,9 @@ where
         Box::pin(async move {
             let prepared = prepared?;
             let mut call = self.enter_statement(prepared.sql.as_str(), "fetch").await.map_err(Error::into_sqlx)?;
-            let result = call.connection().map_err(Error::into_sqlx)?.sqlx().fetch_optional(prepared).await;
+            let patience = call.patience();
+            let work = call.connection().map_err(Error::into_sqlx)?.sqlx().fetch_optional(prepared);
+            let result = patience.answer(work).await.map_err(Error::into_sqlx)?;
             finish(call, result).await
         })
     }
@@ -184,8 +188,17 @@ where
         Box::pin(async move {
             let prepared = prepared?;
             let mut call = self.enter_statement(prepared.sql.as_str(), "fetch").await.map_err(Error::into_sqlx)?;
-            let rows = call.connection().map_err(Error::into_sqlx)?.sqlx().fetch(prepared);
-            let result = rows.try_collect().await;
+            let patience = call.patience();
+            let mut rows = call.connection().map_err(Error::into_sqlx)?.sqlx().fetch(prepared);
+            let mut all = Vec::new();
+            let result = loop {
+                match patience.answer(rows.try_next()).await.map_err(Error::into_sqlx)? {
+                    Ok(Some(row)) => all.push(row),
+                    Ok(None) => break Ok(all),
+                    Err(error) => break Err(error),
+                }
+            };
+            drop(rows);
             finish(call, result).await
         })
     }
@@ -200,7 +213,9 @@ where
     {
         Box::pin(async move {
             let mut call = self.enter(Call::Statement, "prepare").await.map_err(Error::into_sqlx)?;
-            let result = call.connection().map_err(Error::into_sqlx)?.sqlx().prepare_with(sql, parameters).await;
+            let patience = call.patience();
+            let work = call.connection().map_err(Error::into_sqlx)?.sqlx().prepare_with(sql, parameters);
+            let result = patience.answer(work).await.map_err(Error::into_sqlx)?;
             finish(call, result).await
         })
     }
@@ -211,7 +226,9 @@ where
     {
         Box::pin(async move {
             let mut call = self.enter(Call::Statement, "describe").await.map_err(Error::into_sqlx)?;
-            let result = call.connection().map_err(Error::into_sqlx)?.sqlx().describe(sql).await;
+            let patience = call.patience();
+            let work = call.connection().map_err(Error::into_sqlx)?.sqlx().describe(sql);
+            let result = patience.answer(work).await.map_err(Error::into_sqlx)?;
             finish(call, result).await
         })
     }

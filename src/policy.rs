@@ -30,6 +30,10 @@ pub struct Policy {
     /// How long a COMMIT or ROLLBACK may take. After it a commit is
     /// [`Error::CommitUnknown`](crate::Error::CommitUnknown), and the connection is given up.
     pub end_timeout: Duration,
+    /// How long the database may take to answer a statement of the caller's; for a row stream, to send the next row. After
+    /// it: [`Error::NoAnswer`](crate::Error::NoAnswer), and the session stands as after a call that was cancelled.
+    /// [`Duration::MAX`] is no limit; then a statement on a connection that froze waits for ever.
+    pub statement_timeout: Duration,
     /// How long a connection may take to be cleaned for its next borrower. After it the connection is given up.
     pub release_timeout: Duration,
     /// How long a call waits for another call of its own scope. After it:
@@ -74,6 +78,7 @@ impl Default for Policy {
             probe_timeout: Duration::from_secs(1),
             begin_timeout: Duration::from_secs(10),
             end_timeout: Duration::from_secs(10),
+            statement_timeout: Duration::from_mins(1),
             release_timeout: Duration::from_secs(1),
             queue_timeout: Duration::from_secs(5),
             lifetime_max: Duration::from_mins(30),
@@ -119,6 +124,7 @@ impl Policy {
             ("probe_timeout", self.probe_timeout),
             ("begin_timeout", self.begin_timeout),
             ("end_timeout", self.end_timeout),
+            ("statement_timeout", self.statement_timeout),
             ("release_timeout", self.release_timeout),
             ("queue_timeout", self.queue_timeout),
             ("lifetime_max", self.lifetime_max),

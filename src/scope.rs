@@ -274,7 +274,7 @@ impl<S: Source> Handle<S> {
         S::Connection: Serve<Q>,
     {
         let mut call = self.enter(Call::Statement, "serve").await?;
-        let result = call.connection()?.serve(request).await;
+        let result = call.patience().answer(call.connection()?.serve(request)).await?;
         call.finish(result).await
     }
 

@@ -15,6 +15,7 @@ use sqlx::{Connection, Executor, Row, SqliteConnection};
 use tempfile::TempDir;
 
 use crate::history::{Class, ConnectionId, Failure, Recorder, What};
+use crate::hold::{Held, Hold};
 use crate::plan::{Fault, Key, Storage, Value};
 
 const SCHEMA: &str = "create table kv (k integer primary key, v integer not null)";
@@ -34,6 +35,7 @@ pub struct Database {
 pub struct Connector {
     options: SqliteConnectOptions,
     recorder: Recorder,
+    hold: Hold,
 }
 
 impl Connector {
@@ -58,7 +60,7 @@ impl Connector {
     /// # Cancel safety
     /// Cancel safe, but a connection whose call was cancelled is not observed and must be closed.
     pub async fn observe(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        observe(connection, self.recorder.clone()).await
+        observe(connection, self.recorder.clone(), self.hold.clone()).await
     }
 }
 
@@ -101,7 +103,7 @@ impl Database {
         if storage == Storage::Memory {
             own.execute(SCHEMA).await.map_err(|it| fail(&it))?;
         }
-        let connector = Connector { options, recorder };
+        let connector = Connector { options, recorder, hold: Hold::default() };
         Ok(Self { connector, storage, connections, own: tokio::sync::Mutex::new(own), _folder: folder })
     }
 
@@ -134,6 +136,11 @@ impl Database {
     /// Opens observed connections, for systems that do their own pooling.
     pub fn connector(&self) -> Connector {
         self.connector.clone()
+    }
+
+    /// No statement of an observed connection goes on until this is dropped.
+    pub(crate) fn hold(&self) -> Held<'_> {
+        self.connector.hold.close()
     }
 
     /// All rows, read on the harness's own connection.
@@ -201,7 +208,7 @@ impl Drop for Closing {
     }
 }
 
-async fn observe(connection: &mut SqliteConnection, recorder: Recorder) -> Result<(), sqlx::Error> {
+async fn observe(connection: &mut SqliteConnection, recorder: Recorder, hold: Hold) -> Result<(), sqlx::Error> {
     let mut handle = connection.lock_handle().await?;
     let id = recorder.connected();
     let closing = Closing { recorder: recorder.clone(), id };
@@ -211,7 +218,7 @@ async fn observe(connection: &mut SqliteConnection, recorder: Recorder) -> Resul
     handle.set_progress_handler(1, move || {
         // Named whole, so that the closure owns it and not a copy of its label: it ends with the connection.
         let closing = &closing;
-        progress.wait_while_held();
+        hold.wait();
         progress.beat();
         let stamp = progress.stamp();
         if reported != stamp {

@@ -281,13 +281,13 @@ impl<'a, S: System> Stage<'a, S> {
         performer.alarm.rang.store(false, Ordering::Release);
         let future = performer.future.as_mut()?;
         let waker = Waker::from(Arc::clone(&performer.alarm));
-        let hold = self.recorder.hold();
+        let held = self.database.hold();
         let result = catch_unwind(AssertUnwindSafe(|| {
             let mut context = Context::from_waker(&waker);
             // Without this, tokio's cooperative budget would make ready things look pending.
             std::pin::pin!(tokio::task::coop::unconstrained(future.as_mut())).poll(&mut context)
         }));
-        drop(hold);
+        drop(held);
         let what = match result {
             Ok(Poll::Pending) => return None,
             Ok(Poll::Ready(())) => What::Ended,

@@ -14,6 +14,7 @@ pub mod execute;
 pub mod explore;
 pub mod generate;
 pub mod history;
+mod hold;
 pub mod model;
 pub mod oracle;
 pub mod plan;

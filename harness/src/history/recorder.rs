@@ -1,12 +1,10 @@
 //! The recorder: through it the executor and the database's hooks append to one total order.
 //!
-//! Owns whose name an event is recorded under, the faults that the hooks do, and the hold on the driver's threads while an
-//! actor is polled.
+//! Owns whose name an event is recorded under, and the faults that the hooks do.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use super::{By, ConnectionId, Event, History, Outcome, What};
 use crate::plan::{Fault, Ground};
@@ -27,12 +25,7 @@ struct Shared {
     /// Whether the running command's statements are to be interrupted, or their commits refused.
     interrupt: AtomicBool,
     refuse_commit: AtomicBool,
-    /// Whether statements stand still.
-    held: AtomicBool,
 }
-
-/// The longest that a statement is held: far longer than a poll takes, unless it waits for that very statement.
-const HOLD_MAX: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
 struct Log {
@@ -109,24 +102,6 @@ impl Recorder {
     /// Changes whenever something moves.
     pub(crate) fn pulse(&self) -> u64 {
         self.shared.pulse.load(Ordering::Relaxed)
-    }
-
-    /// While an actor is polled, statements stand still: else it would depend on the threads whether the one that it sends
-    /// is answered in the same poll.
-    pub(crate) fn hold(&self) -> Hold<'_> {
-        self.shared.held.store(true, Ordering::Release);
-        Hold { shared: &self.shared }
-    }
-
-    /// Called by the hooks of a statement that executes: waits until it may go on.
-    pub fn wait_while_held(&self) {
-        if !self.shared.held.load(Ordering::Acquire) {
-            return;
-        }
-        let since = Instant::now();
-        while self.shared.held.load(Ordering::Acquire) && since.elapsed() < HOLD_MAX {
-            std::thread::yield_now();
-        }
     }
 
     /// How many events there are.
@@ -228,16 +203,5 @@ impl Recorder {
     fn log(&self) -> MutexGuard<'_, Log> {
         // A panic while the lock was held leaves a log that is still append-only and whole.
         self.shared.log.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Until it is dropped, statements stand still.
-pub(crate) struct Hold<'a> {
-    shared: &'a Shared,
-}
-
-impl Drop for Hold<'_> {
-    fn drop(&mut self) {
-        self.shared.held.store(false, Ordering::Release);
     }
 }

@@ -223,7 +223,7 @@ pub fn class(error: &Error) -> Class {
         Error::TransactionLost { .. } | Error::NoTransaction { .. } | Error::RolledBack { .. } => Class::NoTransaction,
         Error::SessionBusy { .. } => Class::Busy,
         Error::SessionLost { .. } | Error::Closed => Class::Closed,
-        Error::CommitUnknown { .. } | Error::DatabaseLost { .. } => Class::Dead,
+        Error::CommitUnknown { .. } | Error::NoAnswer { .. } | Error::DatabaseLost { .. } => Class::Dead,
         Error::Database { class, .. } => of_class(*class),
         _ => Class::Mistake,
     }
