@@ -172,7 +172,7 @@ pub fn not_landed(plan: &Plan, history: &History) -> Vec<String> {
     plan.steps()
         .filter(|(actor, at, step)| {
             let by = crate::history::By { actor: *actor, step: *at };
-            let cancelled = matches!(spans.get(&by).and_then(|it| it.outcome), Some(Outcome::Cancelled(_)));
+            let cancelled = matches!(spans.get(by).and_then(|it| it.outcome), Some(Outcome::Cancelled(_)));
             let faulted =
                 |fault| history.events.iter().any(|it| it.by == Some(by) && it.what == What::FaultLanded(fault));
             step.cancel.is_some() && !cancelled || step.fault.is_some_and(|it| !faulted(it))

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::chain::Run;
-use crate::history::{By, Class, History, Outcome, Reply, Span, What};
+use crate::history::{By, ByCommand, Class, History, Outcome, Reply, Span, What};
 use crate::model::Claims;
 use crate::oracle::{Invariant, Verdict};
 use crate::plan::{BeginMode, Command, Conflict, Fault, Phase, Plan};
@@ -123,11 +123,11 @@ impl Coverage {
         if plan.storage.is_simulated() {
             *self.capabilities.entry(Capability::Simulation).or_default() += 1;
         }
-        let claims = Claims::of(history, 0);
         let mut met: Vec<&'static str> = Vec::new();
         let mut depth_of = BTreeMap::new();
         let commands = history.commands();
-        for (by, span) in &commands {
+        let claims = Claims::of(history, &commands, 0);
+        for (by, span) in commands.iter() {
             if history.is_observer(by.actor) {
                 continue;
             }
@@ -191,7 +191,7 @@ impl Coverage {
         }
     }
 
-    fn add_events(&mut self, history: &History, commands: &BTreeMap<By, Span<'_>>, met: &mut Vec<&'static str>) {
+    fn add_events(&mut self, history: &History, commands: &ByCommand<Span<'_>>, met: &mut Vec<&'static str>) {
         let mut running: Option<By> = None;
         let mut users = BTreeMap::new();
         for event in &history.events {
@@ -203,7 +203,7 @@ impl Coverage {
                         *self.capabilities.entry(Capability::ConnectionLoss).or_default() += 1;
                     }
                     let row = DISTURBANCES[4 + Fault::EVERY.iter().position(|it| it == fault).unwrap_or(0)];
-                    let command = commands.get(&by).map(|it| operation(&it.step.command, 0));
+                    let command = commands.get(by).map(|it| operation(&it.step.command, 0));
                     *self.landed.entry((row, command.unwrap_or("statement"))).or_default() += 1;
                 }
                 (What::Reported(_), _) => *self.capabilities.entry(Capability::Reports).or_default() += 1,

@@ -18,7 +18,7 @@ pub use admissible::{Inadmissible, Standing, admissible};
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{By, History, Outcome, Reply, Span, What};
+use crate::history::{By, ByCommand, History, Outcome, Reply, Span, What};
 use crate::plan::{Actor, ActorId, Command, Ground, Key, Phase, Plan, Residue, StaleUse, Step, Value};
 use crate::system::{Capabilities, Capability};
 
@@ -154,9 +154,8 @@ pub struct Statement {
 }
 
 impl Claims {
-    /// Draws up the claims; bit *n* of `assignment` says whether the *n*-th unknown outcome took effect.
-    pub fn of(history: &History, assignment: u64) -> Self {
-        let spans = history.commands();
+    /// Draws up the claims from the history and its commands; bit *n* of `assignment` says whether the *n*-th unknown outcome took effect.
+    pub fn of(history: &History, spans: &ByCommand<Span<'_>>, assignment: u64) -> Self {
         let settled = history.events.iter().position(|it| it.what == What::PlanOver).unwrap_or(history.events.len());
         let mut keys: BTreeSet<Key> = spans.values().filter_map(|it| touched(&it.step.command)).collect();
         keys.remove(&Key::OBSERVER);
@@ -174,7 +173,7 @@ impl Claims {
                     }
                 }
                 What::Returned(outcome) => {
-                    if let Some(span) = spans.get(&by) {
+                    if let Some(span) = spans.get(by) {
                         walk.returned(by, at, span, outcome);
                     }
                 }

@@ -3,8 +3,10 @@
 //! Owns the event types; the [`Recorder`] through which they are appended has a file of its own. It judges nothing and
 //! excuses nothing: an error is an event like any other, and what it means is the oracle's business.
 
+mod by_command;
 mod recorder;
 
+pub use by_command::ByCommand;
 pub use recorder::Recorder;
 
 use std::collections::BTreeMap;
@@ -269,16 +271,18 @@ impl History {
     }
 
     /// Where each command was invoked and ended.
-    pub fn commands(&self) -> BTreeMap<By, Span<'_>> {
-        let mut spans: BTreeMap<By, Span<'_>> = BTreeMap::new();
+    pub fn commands(&self) -> ByCommand<Span<'_>> {
+        let mut spans = ByCommand::with_room_for(self.events.iter().filter_map(|it| it.by));
         for (at, event) in self.events.iter().enumerate() {
             let Some(by) = event.by else { continue };
             match &event.what {
                 What::Invoked(step) => {
-                    spans.insert(by, Span { step, invoked: at, returned: None, outcome: None });
+                    if let Some(entry) = spans.entry(by) {
+                        *entry = Some(Span { step, invoked: at, returned: None, outcome: None });
+                    }
                 }
                 What::Returned(outcome) => {
-                    if let Some(span) = spans.get_mut(&by) {
+                    if let Some(Some(span)) = spans.entry(by) {
                         span.returned = Some(at);
                         span.outcome = Some(outcome);
                     }

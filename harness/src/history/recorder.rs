@@ -37,6 +37,9 @@ struct Log {
     open: u16,
 }
 
+/// As many events as few plans exceed.
+const EVENTS_USUAL: usize = 160;
+
 impl Recorder {
     /// Appends an event that belongs to the running command.
     pub fn record(&self, what: What) {
@@ -179,7 +182,9 @@ impl Recorder {
 
     /// Says how many actors the plan has.
     pub fn set_planned(&self, planned: usize) {
-        self.log().history.planned = planned;
+        let mut log = self.log();
+        log.history.planned = planned;
+        log.history.events.reserve(EVENTS_USUAL);
     }
 
     /// A copy of the history so far.

@@ -3,8 +3,8 @@
 //! They look at what happens to those who come after an end: of a session, of the plan, of the pool.
 //!
 //! Not checked: handles that a system keeps inside and never hands out; leaks of memory, tasks and file handles; how long
-//! a recovery took; sessions that were opened before the pool was closed; recovery of a caller whose command overlapped
-//! another one's.
+//! a recovery took; sessions that were opened before the pool was closed; recovery of a caller whom another one was in the
+//! way of at the same time.
 
 use super::view::is_done;
 use super::{Checked, Invariant, View};
@@ -94,12 +94,11 @@ pub fn recovers(view: &View<'_>) -> Checked {
         return checked;
     }
     for (by, span) in observations(view) {
-        if is_overlapped(view, by, span) {
-            continue;
-        }
+        let overlapped = is_overlapped(view, by, span);
         checked.evaluated += 1;
         if let Some(Outcome::Failed(failure)) = span.outcome
             && failure.class != Class::Exhausted
+            && !(overlapped && yields(failure.class))
         {
             let at = span.returned.unwrap_or(span.invoked);
             let expected = format!("`{}` succeeds: the plan is over and nobody is in its way", span.step.command);
@@ -110,10 +109,15 @@ pub fn recovers(view: &View<'_>) -> Checked {
     checked
 }
 
+/// Whether an error of this class says that somebody else was in the way.
+fn yields(class: Class) -> bool {
+    matches!(class, Class::Busy | Class::NoTransaction)
+}
+
 /// Whether another command was under way at the same time: then somebody may have been in its way after all.
 fn is_overlapped(view: &View<'_>, by: By, span: &Span<'_>) -> bool {
     let end = |it: &Span<'_>| it.returned.unwrap_or(usize::MAX);
-    view.spans.iter().any(|(other, it)| *other != by && it.invoked < end(span) && span.invoked < end(it))
+    view.spans.iter().any(|(other, it)| other != by && it.invoked < end(span) && span.invoked < end(it))
 }
 
 /// After the pool was closed nobody gets a session.
@@ -162,7 +166,7 @@ pub fn no_hang(view: &View<'_>) -> Checked {
 fn is_leak(view: &View<'_>, by: By) -> bool {
     view.pool_closed.is_none()
         && view.history.is_observer(by.actor)
-        && view.spans.get(&by).is_some_and(|it| it.step.command == Command::Open)
+        && view.spans.get(by).is_some_and(|it| it.step.command == Command::Open)
 }
 
 fn hung(view: &View<'_>, by: By) -> Option<usize> {
@@ -170,7 +174,7 @@ fn hung(view: &View<'_>, by: By) -> Option<usize> {
 }
 
 fn observations<'a>(view: &'a View<'_>) -> impl Iterator<Item = (By, &'a Span<'a>)> {
-    view.spans.iter().filter(|(by, _)| view.history.is_observer(by.actor)).map(|(by, span)| (*by, span))
+    view.spans.iter().filter(|(by, _)| view.history.is_observer(by.actor))
 }
 
 /// The uses of a retained handle whose session had ended when they were invoked.
@@ -179,10 +183,8 @@ fn stale_uses<'a>(view: &'a View<'_>) -> impl Iterator<Item = (By, &'a Span<'a>)
         if !matches!(span.step.command, Command::Stale(_)) {
             return None;
         }
-        let first = By { actor: by.actor, step: 0 };
-        let retained =
-            view.spans.range(first..*by).rev().find(|(_, it)| it.step.command == Command::Retain && is_done(it));
-        let (_, session) = view.session(*retained?.0)?;
-        (session.ended <= span.invoked).then_some((*by, span))
+        let retained = view.spans.before(by).rev().find(|(_, it)| it.step.command == Command::Retain && is_done(it));
+        let (_, session) = view.session(retained?.0)?;
+        (session.ended <= span.invoked).then_some((by, span))
     })
 }

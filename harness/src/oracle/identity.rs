@@ -20,7 +20,7 @@ pub fn no_cross_scope(view: &View<'_>) -> Checked {
     // The sessions that each connection has served, in the order of the evidence.
     let mut users: BTreeMap<ConnectionId, Vec<usize>> = BTreeMap::new();
     let mut served: Vec<(usize, ConnectionId, By)> =
-        view.spans.keys().filter_map(|by| view.server(*by).map(|(id, at)| (at, id, *by))).collect();
+        view.spans.iter().filter_map(|(by, _)| view.server(by).map(|(id, at)| (at, id, by))).collect();
     served.sort_unstable();
     for (at, connection, by) in served {
         let Some((session, mine)) = view.session(by) else {
@@ -65,7 +65,7 @@ pub fn no_duplicate_effect(view: &View<'_>) -> Checked {
             (What::Committed(id), _) => {
                 for by in pending.remove(id).unwrap_or_default() {
                     let single =
-                        view.spans.get(&by).is_some_and(|it| crate::model::effect_of(&it.step.command).is_some());
+                        view.spans.get(by).is_some_and(|it| crate::model::effect_of(&it.step.command).is_some());
                     if !single {
                         continue;
                     }
@@ -88,15 +88,15 @@ pub fn no_duplicate_effect(view: &View<'_>) -> Checked {
 /// Nothing of one borrower is left on a connection for the next.
 pub fn no_residue(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
-    for (by, span) in &view.spans {
-        let (Some(at), Some((_, session))) = (span.returned, view.session(*by)) else {
+    for (by, span) in view.spans.iter() {
+        let (Some(at), Some((_, session))) = (span.returned, view.session(by)) else {
             continue;
         };
         if let (Command::Inspect, Some(Outcome::Done(Reply::Residue { setting, temp_tables }))) =
             (&span.step.command, span.outcome)
         {
             checked.evaluated += 1;
-            let own = own_residue(view, *by, session.opened);
+            let own = own_residue(view, by, session.opened);
             if *setting && !own.contains("setting") {
                 let expected = "the setting at its default: this session never changed it".to_owned();
                 checked.found(view, Invariant::NoResidue, at, expected, "the setting is changed".to_owned());
@@ -105,9 +105,9 @@ pub fn no_residue(view: &View<'_>) -> Checked {
                 checked.found(view, Invariant::NoResidue, at, expected, format!("{temp_tables} temporary tables"));
             }
         }
-        if view.is_untouched(*by, session) {
+        if view.is_untouched(by, session) {
             checked.evaluated += 1;
-            if let Some(observed) = in_a_transaction(view, *by) {
+            if let Some(observed) = in_a_transaction(view, by) {
                 let expected = "a session that begins outside any transaction".to_owned();
                 checked.found(view, Invariant::NoResidue, at, expected, observed);
             }
@@ -126,20 +126,20 @@ pub fn transaction_agreement(view: &View<'_>) -> Checked {
             };
             checked.evaluated += 1;
             if let Some(connection) = evidence.wrote.iter().find(|it| evidence.committed.contains(it)) {
-                let step = view.spans[by].step;
+                let step = view.spans.get(*by).map_or_else(String::new, |it| it.step.to_string());
                 let expected = format!("`{step}` is part of the transaction that ends here");
                 let observed = format!("{connection} had committed it by itself");
                 checked.found(view, Invariant::TransactionAgreement, transaction.end, expected, observed);
             }
         }
     }
-    for (by, span) in &view.spans {
-        let (Some(at), Some((_, session))) = (span.returned, view.session(*by)) else {
+    for (by, span) in view.spans.iter() {
+        let (Some(at), Some((_, session))) = (span.returned, view.session(by)) else {
             continue;
         };
-        if !view.is_untouched(*by, session) && !raw_transaction(view, *by, session.opened) {
+        if !view.is_untouched(by, session) && !raw_transaction(view, by, session.opened) {
             checked.evaluated += 1;
-            if let Some(observed) = in_a_transaction(view, *by) {
+            if let Some(observed) = in_a_transaction(view, by) {
                 let expected = "a statement outside any transaction, as the system has it".to_owned();
                 checked.found(view, Invariant::TransactionAgreement, at, expected, observed);
             }
@@ -160,7 +160,7 @@ pub fn transaction_agreement(view: &View<'_>) -> Checked {
 
 /// Whether the evidence shows that a command outside any transaction ran inside one.
 fn in_a_transaction(view: &View<'_>, by: By) -> Option<String> {
-    let span = view.spans.get(&by)?;
+    let span = view.spans.get(by)?;
     match (&span.step.command, span.outcome?) {
         (Command::Begin(_), Outcome::Failed(failure)) if failure.class == Class::NoTransaction => {
             let outermost = !view.claims.in_transaction.contains(&by);
@@ -194,7 +194,6 @@ fn before<'a>(
     view: &'a View<'_>,
     by: By,
     opened: usize,
-) -> impl Iterator<Item = (&'a By, &'a crate::history::Span<'a>)> + 'a {
-    let first = By { actor: by.actor, step: 0 };
-    view.spans.range(first..by).filter(move |(_, it)| it.invoked > opened)
+) -> impl Iterator<Item = (By, &'a crate::history::Span<'a>)> + 'a {
+    view.spans.before(by).filter(move |(_, it)| it.invoked > opened)
 }

@@ -17,8 +17,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::history::{By, History, What};
-use crate::model::{Claims, UNKNOWNS_MAX};
-pub use view::View;
+use crate::model::UNKNOWNS_MAX;
+pub use view::{Facts, View};
 
 /// What must hold for every system, whatever it is.
 ///
@@ -211,19 +211,19 @@ impl Oracle {
 
     /// Judges a history.
     pub fn judge(&self, history: &History) -> Judgement {
+        let facts = Facts::of(history);
         let mut evaluated = BTreeMap::new();
         let mut best: Option<Violation> = None;
         // Whether a later unknown arises may depend on an earlier one, so the number of branches is found on the way.
         let (mut assignment, mut unknowns) = (0, 0);
         while assignment < 1 << unknowns {
-            let claims = Claims::of(history, assignment);
+            let claims = facts.claims(assignment);
             unknowns = unknowns.max(claims.unknowns);
             if unknowns > UNKNOWNS_MAX {
                 let why = format!("{unknowns} unknown outcomes: more than {UNKNOWNS_MAX} are not followed");
                 return Judgement { verdict: Verdict::Inconclusive(why), evaluated };
             }
-            let view = View::new(history, claims);
-            let first = self.first_violation(&view, &mut evaluated);
+            let first = self.first_violation(&facts.view(claims), &mut evaluated);
             match (first, &mut best) {
                 (None, _) => {
                     return Judgement { verdict: unless_harness_failed(history), evaluated };

@@ -5,9 +5,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{By, ConnectionId, History, Outcome, Span, What};
+use crate::history::{By, ByCommand, ConnectionId, History, Outcome, Span, What};
 use crate::model::{Claims, Session, effect_of};
 use crate::plan::{Command, Ground, Key, Phase, Value};
+
+/// What is the same in every branch.
+pub struct Facts<'a> {
+    history: &'a History,
+    spans: ByCommand<Span<'a>>,
+    final_state: Option<&'a BTreeMap<Key, Value>>,
+    pool_closed: Option<usize>,
+    evidence: ByCommand<Evidence>,
+    stragglers: bool,
+}
 
 /// What the checks look at.
 pub struct View<'a> {
@@ -16,12 +26,12 @@ pub struct View<'a> {
     /// What its replies claim, under one assignment of the unknown outcomes.
     pub claims: Claims,
     /// Each command, from its invocation to its end.
-    pub spans: BTreeMap<By, Span<'a>>,
+    pub spans: &'a ByCommand<Span<'a>>,
     /// The rows at the end.
     pub final_state: Option<&'a BTreeMap<Key, Value>>,
     /// The event of a `close-pool` that was done.
     pub pool_closed: Option<usize>,
-    evidence: BTreeMap<By, Evidence>,
+    evidence: &'a ByCommand<Evidence>,
     stragglers: bool,
 }
 
@@ -38,45 +48,90 @@ pub struct Evidence {
     pub rolled_back: Vec<ConnectionId>,
 }
 
-impl<'a> View<'a> {
+impl<'a> Facts<'a> {
     /// Prepares a history.
-    pub fn new(history: &'a History, claims: Claims) -> Self {
-        let mut evidence: BTreeMap<By, Evidence> = BTreeMap::new();
+    pub fn of(history: &'a History) -> Self {
+        let spans = history.commands();
+        let mut evidence: ByCommand<Evidence> = spans.emptied();
         let mut final_state = None;
-        for (at, event) in history.events.iter().enumerate() {
+        for event in &history.events {
             if let What::FinalState(rows) = &event.what {
                 final_state = Some(rows);
             }
-            let Some(by) = event.by else { continue };
-            match event.what {
-                What::Served(id) => evidence.entry(by).or_default().served.push((id, at)),
-                What::Wrote(id) => evidence.entry(by).or_default().wrote.push(id),
-                What::Committed(id) => evidence.entry(by).or_default().committed.push(id),
-                What::RolledBack(id) => evidence.entry(by).or_default().rolled_back.push(id),
-                _ => {}
-            }
         }
-        let spans = history.commands();
-        let pool_closed =
-            spans.values().filter(|it| it.step.command == Command::ClosePool && is_done(it)).map(|it| it.returned);
-        let pool_closed = pool_closed.flatten().min();
-        let anonymous = history.ground == Ground::Sqlite && Self::is_anonymous(history, &spans);
-        if anonymous {
-            evidence.clear();
+        let anonymous = history.ground == Ground::Sqlite && is_anonymous(history, &spans);
+        if !anonymous {
+            collect(history, &mut evidence);
         }
-        let mut view = Self { history, claims, spans, final_state, pool_closed, evidence, stragglers: false };
-        view.stragglers = anonymous || view.spans.iter().any(|(by, span)| view.may_straggle(*by, span));
-        view
+        let closes = spans.values().filter(|it| it.step.command == Command::ClosePool && is_done(it));
+        let pool_closed = closes.filter_map(|it| it.returned).min();
+        let may_straggle = |(by, span): (By, &Span<'_>)| may_straggle(span, evidence.get(by));
+        let stragglers = anonymous || history.ground == Ground::Sqlite && spans.iter().any(may_straggle);
+        Self { history, spans, final_state, pool_closed, evidence, stragglers }
     }
 
+    /// What the replies claim under one assignment of the unknown outcomes.
+    pub fn claims(&self, assignment: u64) -> Claims {
+        Claims::of(self.history, &self.spans, assignment)
+    }
+
+    /// One branch.
+    pub fn view(&'a self, claims: Claims) -> View<'a> {
+        let Self { history, spans, final_state, pool_closed, evidence, stragglers } = self;
+        View {
+            history,
+            claims,
+            spans,
+            final_state: *final_state,
+            pool_closed: *pool_closed,
+            evidence,
+            stragglers: *stragglers,
+        }
+    }
+}
+
+fn collect(history: &History, evidence: &mut ByCommand<Evidence>) {
+    for (at, event) in history.events.iter().enumerate() {
+        let Some(entry) = event.by.and_then(|by| evidence.entry(by)) else { continue };
+        match event.what {
+            What::Served(id) => entry.get_or_insert_default().served.push((id, at)),
+            What::Wrote(id) => entry.get_or_insert_default().wrote.push(id),
+            What::Committed(id) => entry.get_or_insert_default().committed.push(id),
+            What::RolledBack(id) => entry.get_or_insert_default().rolled_back.push(id),
+            _ => {}
+        }
+    }
+}
+
+/// A command that was blocked before its connection was known: what that connection did meanwhile may be recorded under
+/// anybody's name.
+fn is_anonymous(history: &History, spans: &ByCommand<Span<'_>>) -> bool {
+    history.events.iter().enumerate().any(|(at, event)| {
+        let Some(by) = event.by.filter(|_| event.what == What::Blocked) else {
+            return false;
+        };
+        let waits_for_pool = |it: &Span<'_>| matches!(it.step.command, Command::Open | Command::ClosePool);
+        let known = |it: &crate::history::Event| it.by == Some(by) && matches!(it.what, What::Served(_));
+        !spans.get(by).is_some_and(waits_for_pool) && !history.events[..at].iter().any(known)
+    })
+}
+
+/// A command that was cut off and left no trace under its own name may still leave one under another's.
+fn may_straggle(span: &Span<'_>, evidence: Option<&Evidence>) -> bool {
+    let cut_off = matches!(span.outcome, Some(Outcome::Cancelled(phase)) if *phase != Phase::BeforeSend);
+    let writes = effect_of(&span.step.command).is_some();
+    cut_off && evidence.is_none_or(|it| it.served.is_empty() || writes && it.wrote.is_empty())
+}
+
+impl View<'_> {
     /// The evidence of one command; none in a history in which some of it may be another command's.
     pub fn evidence(&self, by: By) -> Option<&Evidence> {
-        self.evidence.get(&by).filter(|_| !self.stragglers)
+        self.evidence.get(by).filter(|_| !self.stragglers)
     }
 
     /// The one connection that served a command that was done; none if there is no evidence or it is not unique.
     pub fn server(&self, by: By) -> Option<(ConnectionId, usize)> {
-        let span = self.spans.get(&by)?;
+        let span = self.spans.get(by)?;
         match self.evidence(by)?.served.as_slice() {
             [one] if is_done(span) => Some(*one),
             _ => None,
@@ -85,7 +140,7 @@ impl<'a> View<'a> {
 
     /// The session that a command ran in: the one of its actor that was live when it was invoked.
     pub fn session(&self, by: By) -> Option<(usize, &Session)> {
-        let invoked = self.spans.get(&by)?.invoked;
+        let invoked = self.spans.get(by)?.invoked;
         let live = |it: &Session| it.actor == by.actor && it.opened < invoked && invoked < it.ended;
         self.claims.sessions.iter().enumerate().find(|(_, it)| live(it))
     }
@@ -93,7 +148,7 @@ impl<'a> View<'a> {
     /// Whether, before this command, its session had done nothing that could leave it in a transaction or in doubt: only
     /// plain statements that were done.
     pub fn is_untouched(&self, by: By, session: &Session) -> bool {
-        let before = self.spans.range(By { actor: by.actor, step: 0 }..by);
+        let before = self.spans.before(by);
         before.filter(|(_, span)| span.invoked > session.opened).all(|(_, span)| {
             is_done(span)
                 && !matches!(span.step.command, Command::Begin(_) | Command::Raw(_))
@@ -106,32 +161,10 @@ impl<'a> View<'a> {
         self.stragglers
     }
 
-    /// A command that was blocked before its connection was known: what that connection did meanwhile may be recorded
-    /// under anybody's name.
-    fn is_anonymous(history: &History, spans: &BTreeMap<By, Span<'_>>) -> bool {
-        history.events.iter().enumerate().any(|(at, event)| {
-            let Some(by) = event.by.filter(|_| event.what == What::Blocked) else {
-                return false;
-            };
-            let waits_for_pool = |it: &Span<'_>| matches!(it.step.command, Command::Open | Command::ClosePool);
-            let known = |it: &crate::history::Event| it.by == Some(by) && matches!(it.what, What::Served(_));
-            !spans.get(&by).is_some_and(waits_for_pool) && !history.events[..at].iter().any(known)
-        })
-    }
-
-    /// A command that was cut off and left no trace under its own name may still leave one under another's.
-    fn may_straggle(&self, by: By, span: &Span<'_>) -> bool {
-        let cut_off = matches!(span.outcome, Some(Outcome::Cancelled(phase)) if *phase != Phase::BeforeSend);
-        let writes = effect_of(&span.step.command).is_some();
-        self.history.ground == Ground::Sqlite
-            && cut_off
-            && self.evidence(by).is_none_or(|it| it.served.is_empty() || writes && it.wrote.is_empty())
-    }
-
     /// The commands that were done and changed a row, by their own words.
     pub fn writers(&self) -> BTreeSet<By> {
         let changed = |it: &Span<'_>| effect_of(&it.step.command).is_some() && is_done(it);
-        self.spans.iter().filter(|(_, it)| changed(it)).map(|(by, _)| *by).collect()
+        self.spans.iter().filter(|(_, it)| changed(it)).map(|(by, _)| by).collect()
     }
 }
 

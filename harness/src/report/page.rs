@@ -211,7 +211,7 @@ impl<'a> Page<'a> {
         let spans = self.report.history.commands();
         match (violation.by, event.map(|it| &it.what)) {
             (Some(by), Some(What::Ended)) => Some(format!("when {} ended", by.actor)),
-            (Some(by), _) => Some(match spans.get(&by) {
+            (Some(by), _) => Some(match spans.get(by) {
                 Some(span) => format!("at {}: {}", name(by), span.step),
                 None => format!("at {}", name(by)),
             }),

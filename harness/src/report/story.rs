@@ -2,11 +2,11 @@
 //!
 //! Owns what is worth telling and in which words. Where it stands on the page is [`super::page`]'s business.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::Report;
 use super::text::{Style, Word};
-use crate::history::{By, ConnectionId, Event, History, Outcome, Reply, Span, What};
+use crate::history::{By, ByCommand, ConnectionId, Event, History, Outcome, Reply, Span, What};
 use crate::plan::{ActorId, Command, Step};
 
 /// What stands in one row.
@@ -92,7 +92,7 @@ pub(super) fn deeds(all: &[Deed]) -> Option<String> {
 /// Turns a history into rows.
 pub(super) struct Story<'a> {
     pub(super) report: &'a Report<'a>,
-    pub(super) spans: BTreeMap<By, Span<'a>>,
+    pub(super) spans: ByCommand<Span<'a>>,
     /// The observers whom nothing happened to; they share one line.
     pub(super) quiet: BTreeSet<ActorId>,
     pub(super) rows: Vec<Row>,
@@ -181,7 +181,7 @@ impl<'a> Story<'a> {
                 }
             }
             What::Returned(outcome) => {
-                if let Some(Span { step, .. }) = self.spans.get(&by) {
+                if let Some(Span { step, .. }) = self.spans.get(by) {
                     row.answers.extend(not_landed(self.report.history, by, step, outcome));
                     if step.command == Command::Open && matches!(outcome, Outcome::Done(_)) {
                         self.sessions.insert(by.actor);
@@ -205,7 +205,7 @@ impl<'a> Story<'a> {
         let planned = self.report.plan.actors.get(by.actor.index()).and_then(|it| it.steps.get(by.step));
         let (label, command) = match end {
             None => {
-                let step = self.spans.get(&by).map(|it| it.step).or(planned);
+                let step = self.spans.get(by).map(|it| it.step).or(planned);
                 (name(by), step.map_or_else(String::new, Step::to_string))
             }
             Some(true) => (by.actor.to_string(), "ends without `close`".into()),
@@ -227,7 +227,7 @@ impl<'a> Story<'a> {
     pub(super) fn not_reached(&mut self) {
         for (at, actor) in self.report.plan.actors.iter().enumerate() {
             let id = ActorId::new(at);
-            let invoked = self.spans.keys().filter(|it| it.actor == id).map(|it| it.step + 1).max().unwrap_or(0);
+            let invoked = self.spans.iter().filter(|it| it.0.actor == id).map(|it| it.0.step + 1).max().unwrap_or(0);
             let Some(missing) = actor.steps.len().checked_sub(invoked + 1) else {
                 continue;
             };
@@ -244,7 +244,7 @@ impl<'a> Story<'a> {
     pub(super) fn plan_over(&mut self, marked: bool) {
         self.not_reached();
         let history = self.report.history;
-        if marked || self.spans.keys().any(|it| history.is_observer(it.actor)) {
+        if marked || self.spans.iter().any(|it| history.is_observer(it.0.actor)) {
             let heading = Word::new(Style::Bold, "after the plan");
             self.rows.push(Row { apart: true, ..Row::across(heading, marked) });
         }

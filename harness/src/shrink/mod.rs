@@ -202,7 +202,7 @@ impl Search<'_> {
     fn truncate(&mut self, plan: &Plan, run: &Run) -> Plan {
         let mut invoked = vec![0; plan.actors.len()];
         let violated_at = run.violation().map_or(usize::MAX, |it| it.at);
-        for (by, span) in run.history.commands() {
+        for (by, span) in run.history.commands().iter() {
             if span.invoked <= violated_at && by.actor.index() < invoked.len() {
                 invoked[by.actor.index()] = by.step + 1;
             }
