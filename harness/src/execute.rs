@@ -33,10 +33,11 @@ use crate::system::{Capability, System};
 /// from that thread.
 const NAP: Duration = Duration::from_micros(20);
 
-/// How many times [`Limits::quiet`] the database must be silent after something was dropped, and after a command was cut
-/// off.
+/// How many times [`Limits::quiet`] the database must be silent after something was dropped; after a command was cut off; and
+/// before somebody looks whether everything is in order again.
 const SILENCE: u32 = 1;
 const SILENCE_CUT_OFF: u32 = 5;
+const SILENCE_BEFORE_LOOK: u32 = 5;
 
 /// The bounds of every wait.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +97,7 @@ pub async fn execute<S: System>(plan: &Plan, limits: &Limits, recorder: &Recorde
 
     let mut hung = stage.perform(&plan.actors, 0, &plan.schedule.0).await;
     recorder.set_current(None);
+    stage.settle(SILENCE_BEFORE_LOOK).await;
     recorder.record(What::PlanOver);
     if !hung {
         let observers = observers(plan, S::capabilities());
@@ -104,7 +106,7 @@ pub async fn execute<S: System>(plan: &Plan, limits: &Limits, recorder: &Recorde
         recorder.set_current(None);
     }
     if !hung && S::capabilities().has(Capability::Reports) {
-        stage.settle(SILENCE).await;
+        stage.settle(SILENCE_BEFORE_LOOK).await;
         // A report that never comes is a hang like any other.
         match unless_endless(system.report(), recorder, limits).await {
             Some(report) => recorder.record(What::Reported(report)),

@@ -20,7 +20,7 @@ use serde::Deserialize;
 pub use schedule::Order;
 use schedule::schedule;
 
-use crate::model::Standing;
+use crate::model::{Standing, UNKNOWNS_MAX};
 use crate::plan::{Actor, BeginMode, Command, Conflict, Fault, Key, Phase, Plan, Residue, StaleUse, Step, Storage};
 use crate::system::{Capabilities, Capability, Extension};
 
@@ -189,6 +189,7 @@ pub fn generate(
         keys: u32::from(profile.keys.clamp(1, 200)),
         cancel_rate: rate(profile.cancels && capabilities.has(Capability::Cancellation), &mut draw),
         fault_rate: rate(profile.faults && capabilities.has(Capability::Faults), &mut draw),
+        disturbances_left: UNKNOWNS_MAX,
         next_value: 1,
         pool_open: true,
     };
@@ -367,6 +368,8 @@ struct Drawing<'a> {
     keys: u32,
     cancel_rate: u32,
     fault_rate: u32,
+    /// Each may leave an outcome unknown, and more of these than the oracle follows would show nothing.
+    disturbances_left: u32,
     next_value: u32,
     pool_open: bool,
 }
@@ -391,6 +394,9 @@ impl Drawing<'_> {
         let end = if standing.depth >= left && draw.chance(12) { self.end(draw) } else { None };
         let command = end.unwrap_or_else(|| self.command(standing, draw));
         let mut step = Step::from(command);
+        if self.disturbances_left == 0 {
+            return step;
+        }
         if draw.chance(self.fault_rate) && !matches!(step.command, Command::Close | Command::ClosePool) {
             let fault = *draw.one(self.faults);
             let able = !fault.costs_connection() || self.capabilities.has(Capability::ConnectionLoss);
@@ -404,6 +410,7 @@ impl Drawing<'_> {
                 *draw.one(&Phase::ALL)
             });
         }
+        self.disturbances_left -= u32::from(step.fault.is_some() || step.cancel.is_some());
         step
     }
 

@@ -3,9 +3,9 @@
 //! Else it would be up to the driver's threads whether a statement is answered in the very poll that sends it, and a gate or a
 //! cancel within a command would be met in one run and missed in the next.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 /// The longest that a statement is held: far longer than a poll takes, unless the poll waits for that very statement.
 const HOLD_MAX: Duration = Duration::from_millis(20);
@@ -13,24 +13,31 @@ const HOLD_MAX: Duration = Duration::from_millis(20);
 /// Shared by the executor and the hooks of one plan's connections.
 #[derive(Clone, Default)]
 pub(crate) struct Hold {
-    held: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    held: AtomicBool,
+    /// Guards nothing: whoever waits takes it between its look at `held` and its sleep.
+    turnstile: Mutex<()>,
+    released: Condvar,
 }
 
 impl Hold {
     /// Statements stand still until the guard is dropped.
     pub(crate) fn close(&self) -> Held<'_> {
-        self.held.store(true, Ordering::Release);
+        self.shared.held.store(true, Ordering::Release);
         Held { hold: self }
     }
 
     /// Called by the hooks of a statement that executes, on the driver's thread: waits until it may go on.
     pub(crate) fn wait(&self) {
-        if !self.held.load(Ordering::Acquire) {
-            return;
-        }
-        let since = Instant::now();
-        while self.held.load(Ordering::Acquire) && since.elapsed() < HOLD_MAX {
-            std::thread::yield_now();
+        let held = || self.shared.held.load(Ordering::Acquire);
+        if held() {
+            let turnstile = self.shared.turnstile.lock().unwrap_or_else(PoisonError::into_inner);
+            // Released or over, the statement goes on.
+            let _ = self.shared.released.wait_timeout_while(turnstile, HOLD_MAX, |()| held());
         }
     }
 }
@@ -42,6 +49,8 @@ pub(crate) struct Held<'a> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.hold.held.store(false, Ordering::Release);
+        self.hold.shared.held.store(false, Ordering::Release);
+        drop(self.hold.shared.turnstile.lock().unwrap_or_else(PoisonError::into_inner));
+        self.hold.shared.released.notify_all();
     }
 }

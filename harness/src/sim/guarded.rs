@@ -267,10 +267,13 @@ impl<C: Care> Lease<C> {
             return Ok(());
         }
         if self.depth > 0 {
-            if !self.aborted {
-                self.control(Control::RollbackTo(self.depth)).await?;
+            if self.aborted {
+                return Ok(());
             }
-            return Ok(());
+            let result = self.control(Control::RollbackTo(self.depth)).await;
+            // What was to be undone is still there: only the end of the session undoes it.
+            self.lost |= result.is_err();
+            return result;
         }
         let failed = std::mem::take(&mut self.aborted);
         match self.control(Control::Rollback).await {

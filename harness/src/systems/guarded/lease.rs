@@ -183,10 +183,13 @@ impl<F: Flaw> Lease<F> {
             return Ok(());
         }
         if self.depth > u32::from(F::DEPTH_OFF_BY_ONE) {
-            if !self.aborted {
-                self.execute(format!("rollback to s{0}; release s{0}", self.depth)).await?;
+            if self.aborted {
+                return Ok(());
             }
-            return Ok(());
+            let result = self.execute(format!("rollback to s{0}; release s{0}", self.depth)).await;
+            // What was to be undone is still there: only the end of the session undoes it.
+            self.lost |= result.is_err();
+            return result;
         }
         let failed = std::mem::take(&mut self.aborted);
         match self.execute("rollback".to_owned()).await {
