@@ -1,7 +1,8 @@
 //! How long a scope takes to work again after its connection was lost, beside a plain reconnect.
 //!
 //! The loss is real: the file's header is overwritten until SQLite answers NOTADB, and restored. Timed is the first
-//! statement after that: for the scope giving up, lending and running it; for the plain reconnect opening and running it.
+//! statement after that, in both cases while the driver's thread still closes the connection that was lost: for the scope
+//! lending a connection and running it; for the plain reconnect opening one and running it.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -55,12 +56,17 @@ fn connection_lost(criterion: &mut Criterion) {
         it.iter_custom(|rounds| {
             runtime.block_on(async {
                 let mut took = Duration::ZERO;
+                let mut connection = SqliteConnection::connect_with(&file.options).await.expect("a connection");
                 for _ in 0..rounds {
+                    sqlx::query(READ).fetch_one(&mut connection).await.expect("a row");
+                    file.damage();
+                    sqlx::query(READ).fetch_one(&mut connection).await.expect_err("not a database");
+                    drop(connection);
+                    file.repair();
                     let began = Instant::now();
-                    let mut connection = SqliteConnection::connect_with(&file.options).await.expect("a connection");
+                    connection = SqliteConnection::connect_with(&file.options).await.expect("a connection");
                     sqlx::query(READ).fetch_one(&mut connection).await.expect("a row");
                     took += began.elapsed();
-                    connection.close().await.expect("close");
                 }
                 took
             })

@@ -132,7 +132,7 @@ impl Listeners {
             let result = catch_unwind(AssertUnwindSafe(|| (listener.call)(event)));
             let took = now().saturating_sub(began);
             let error = match result {
-                Err(panic) => ListenerError::Panicked(text(&*panic)),
+                Err(panic) => ListenerError::Panicked(panic_text(&*panic)),
                 Ok(()) if took > limit => ListenerError::Blocked { took, limit },
                 Ok(()) => return None,
             };
@@ -149,7 +149,7 @@ impl Listeners {
     }
 }
 
-fn text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a text".into())
 }

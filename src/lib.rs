@@ -70,6 +70,10 @@
 //!
 //! `commit()` answers `Ok` for *committed* alone, so that `?` cannot turn "rolled back" into success.
 //!
+//! # Who holds what
+//!
+//! A [`registry`] of services knows what each of them needs, and refuses a singleton that would hold something of one scope.
+//!
 //! # Where connections come from
 //!
 //! [`SqliteSource`] pools raw sqlx connections; [`AdoptedPool`] lends those of an existing `SqlitePool`. A [`source::Source`]
@@ -78,7 +82,7 @@
 //!
 //! # What is not here
 //!
-//! A registry of services and a repository base. What a trigger or a SQL function leaves on a connection is not seen.
+//! A repository base. What a trigger or a SQL function leaves on a connection is not seen.
 
 mod call;
 mod error;
@@ -86,6 +90,7 @@ mod events;
 mod executor;
 mod health;
 mod policy;
+pub mod registry;
 mod scope;
 mod session;
 mod sessions;

@@ -3,7 +3,9 @@
 //! Owns what a caller can ask: transactions, ends, handles. How one call gets the session and what its outcome comes to
 //! is in [`crate::call`].
 
+use std::any::Any;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use crate::health::Holder;
 use crate::session::{Call, Happened, Loss, Session, State};
 use crate::sessions::Inner;
 use crate::source::{Begin, Class, Control, Serve, Source};
+use crate::sync::Shared;
 
 /// One unit of work: a request, a job, a test. It has at most one session at a time.
 ///
@@ -48,6 +51,8 @@ pub(crate) struct Cell<S: Source> {
     /// The generation, readable without the session.
     pub(crate) generation: AtomicU64,
     ended: AtomicBool,
+    /// What others keep with the scope and lose with it, each under a number of its own.
+    attached: Shared<BTreeMap<u64, Arc<dyn Any + Send + Sync>>>,
 }
 
 impl<S: Source> Scope<S> {
@@ -62,6 +67,7 @@ impl<S: Source> Scope<S> {
             queue: Queue::default(),
             generation: AtomicU64::new(0),
             ended: AtomicBool::new(false),
+            attached: Shared::default(),
         };
         Self { handle: Handle { cell: Arc::new(cell), owner, obtained: opened, pinned: None } }
     }
@@ -71,6 +77,10 @@ impl<S: Source> Scope<S> {
     pub fn handle(&self, owner: impl Into<Cow<'static, str>>) -> Handle<S> {
         let cell = Arc::clone(&self.handle.cell);
         Handle { cell, owner: owner.into(), obtained: Location::caller(), pinned: None }
+    }
+
+    pub(crate) fn handle_at(&self, owner: &'static str, obtained: &'static Location<'static>) -> Handle<S> {
+        self.handle.for_owner(owner, obtained)
     }
 
     /// The scope's number, for logs.
@@ -216,6 +226,8 @@ impl<S: Source> Drop for Scope<S> {
     fn drop(&mut self) {
         let cell = &self.handle.cell;
         cell.ended.store(true, Ordering::SeqCst);
+        // Its services hold handles, and these the cell: the circle is opened here.
+        drop(cell.attached.with(std::mem::take));
         // A call in flight has the session: whoever ends last releases it.
         cell.release_if_ended();
         cell.inner.scope_ended(cell.id);
@@ -228,6 +240,20 @@ impl<S: Source> Drop for Scope<S> {
 impl<S: Source> Cell<S> {
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::SeqCst)
+    }
+
+    /// What is kept with the scope under this number; made now if there is nothing. Not kept once the scope has ended.
+    pub(crate) fn attached<T: Any + Send + Sync>(&self, number: u64, make: impl FnOnce() -> Arc<T>) -> Arc<T> {
+        self.attached.with(|all| {
+            if let Some(kept) = all.get(&number).and_then(|it| Arc::clone(it).downcast().ok()) {
+                return kept;
+            }
+            let made = make();
+            if !self.has_ended() {
+                all.insert(number, Arc::clone(&made) as _);
+            }
+            made
+        })
     }
 
     /// Releases the session of a scope that has ended, unless a call still has it.
@@ -250,6 +276,11 @@ impl<S: Source> Handle<S> {
     #[must_use]
     pub fn pinned(&self) -> Self {
         Self { pinned: Some(self.generation().max(1)), ..self.clone() }
+    }
+
+    /// A handle to the same scope for somebody else.
+    pub(crate) fn for_owner(&self, owner: impl Into<Cow<'static, str>>, obtained: &'static Location<'static>) -> Self {
+        Self { cell: Arc::clone(&self.cell), owner: owner.into(), obtained, pinned: None }
     }
 
     /// The generation of the scope's session.

@@ -10,6 +10,10 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) struct Shared<T>(Mutex<T>);
 
 impl<T> Shared<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+
     /// Does something with the value.
     pub(crate) fn with<R>(&self, with: impl FnOnce(&mut T) -> R) -> R {
         // What is done under this lock leaves the value whole at every point, also when it panics.

@@ -1,0 +1,207 @@
+//! Registering: what there is, before anything is built.
+//!
+//! Owns the list of recipes until [`Builder::build`] checks it.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::Location;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::error::{BuildError, Problem, ResolveError};
+use super::factory::{AsyncFactory, Factory, LastingParameters, Need, Parameters};
+use super::graph::{Graph, Lifecycle, Node};
+use super::{Blueprint, Erased, Key, Registry, Resolver};
+use crate::source::Source;
+
+/// Collects services. See [`Registry::builder`].
+pub struct Builder<S: Source> {
+    recipes: Vec<Recipe<S>>,
+}
+
+/// How a service comes to be.
+pub(super) struct Recipe<S: Source> {
+    pub(super) key: Key,
+    pub(super) lifecycle: Lifecycle,
+    pub(super) registered: &'static Location<'static>,
+    pub(super) tags: Vec<&'static str>,
+    pub(super) needs: Vec<Need>,
+    pub(super) origin: Origin<S>,
+}
+
+pub(super) enum Origin<S: Source> {
+    Instance(Erased),
+    Factory(Box<Make<S>>),
+}
+
+type Make<S> = dyn Fn(Resolver<S>) -> BoxFuture<'static, Result<Erased, ResolveError>> + Send + Sync;
+
+/// A service that was just registered, to be named and tagged.
+pub struct Registration<'a, S: Source> {
+    recipe: &'a mut Recipe<S>,
+}
+
+impl<S: Source> Registration<'_, S> {
+    /// Gives it a name beside its type: it is asked for as [`Dep<T, N>`](super::Dep), or by
+    /// [`Services::resolve_named`](super::Services::resolve_named).
+    pub fn named(self, name: &'static str) -> Self {
+        self.recipe.key.name = name;
+        self
+    }
+
+    /// Puts it into a group: see [`Services::resolve_tagged`](super::Services::resolve_tagged).
+    pub fn tagged(self, tag: &'static str) -> Self {
+        self.recipe.tags.push(tag);
+        self
+    }
+}
+
+impl<S: Source> Builder<S> {
+    pub(super) fn new() -> Self {
+        Self { recipes: Vec::new() }
+    }
+
+    /// Registers what is there already.
+    #[track_caller]
+    pub fn instance<T: Send + Sync + 'static>(&mut self, service: T) -> Registration<'_, S> {
+        let origin = Origin::Instance(Arc::new(service));
+        self.add(Key::of::<T>(""), Lifecycle::Instance, Vec::new(), origin)
+    }
+
+    /// Registers a service of which there is one. Its factory cannot take what belongs to a scope.
+    #[track_caller]
+    pub fn singleton<P, F>(&mut self, factory: F) -> Registration<'_, S>
+    where
+        P: LastingParameters<S>,
+        F: Factory<S, P>,
+    {
+        self.add_factory(Lifecycle::Singleton, factory)
+    }
+
+    /// Registers a service of which there is one in each scope.
+    #[track_caller]
+    pub fn scoped<P, F>(&mut self, factory: F) -> Registration<'_, S>
+    where
+        P: Parameters<S>,
+        F: Factory<S, P>,
+    {
+        self.add_factory(Lifecycle::Scoped, factory)
+    }
+
+    /// Registers a service that is made for everybody who asks.
+    #[track_caller]
+    pub fn transient<P, F>(&mut self, factory: F) -> Registration<'_, S>
+    where
+        P: Parameters<S>,
+        F: Factory<S, P>,
+    {
+        self.add_factory(Lifecycle::Transient, factory)
+    }
+
+    /// As [`Builder::singleton`], from an asynchronous function that may fail.
+    #[track_caller]
+    pub fn singleton_async<P, F>(&mut self, factory: F) -> Registration<'_, S>
+    where
+        P: LastingParameters<S>,
+        F: AsyncFactory<S, P>,
+    {
+        self.add_async(Lifecycle::Singleton, factory)
+    }
+
+    /// As [`Builder::scoped`], from an asynchronous function that may fail.
+    #[track_caller]
+    pub fn scoped_async<P, F>(&mut self, factory: F) -> Registration<'_, S>
+    where
+        P: Parameters<S>,
+        F: AsyncFactory<S, P>,
+    {
+        self.add_async(Lifecycle::Scoped, factory)
+    }
+
+    /// As [`Builder::transient`], from an asynchronous function that may fail.
+    #[track_caller]
+    pub fn transient_async<P, F>(&mut self, factory: F) -> Registration<'_, S>
+    where
+        P: Parameters<S>,
+        F: AsyncFactory<S, P>,
+    {
+        self.add_async(Lifecycle::Transient, factory)
+    }
+
+    /// Checks that the services fit together. Nothing is built yet.
+    ///
+    /// # Errors
+    /// Everything that does not fit: missing and duplicate services, cycles, and singletons that would hold what belongs to
+    /// one scope.
+    pub fn build(self) -> Result<Registry<S>, BuildError> {
+        let mut index: HashMap<Key, usize> = HashMap::new();
+        let mut problems = Vec::new();
+        for (at, recipe) in self.recipes.iter().enumerate() {
+            if let Some(first) = index.insert(recipe.key, at) {
+                let (first, second) = (self.recipes[first].registered, recipe.registered);
+                problems.push(Problem::Duplicate { service: recipe.key.to_string(), first, second });
+            }
+        }
+        let nodes = self.recipes.iter().map(|it| node(it, &index)).collect();
+        match Graph::check(nodes) {
+            Ok(graph) if problems.is_empty() => {
+                Ok(Registry::over(Arc::new(Blueprint { recipes: self.recipes, index, graph })))
+            }
+            Ok(_) => Err(BuildError { problems }),
+            Err(more) => {
+                problems.extend(more);
+                Err(BuildError { problems })
+            }
+        }
+    }
+
+    #[track_caller]
+    fn add(&mut self, key: Key, lifecycle: Lifecycle, needs: Vec<Need>, origin: Origin<S>) -> Registration<'_, S> {
+        let registered = Location::caller();
+        self.recipes.push(Recipe { key, lifecycle, registered, tags: Vec::new(), needs, origin });
+        Registration { recipe: self.recipes.last_mut().expect("it was just pushed") }
+    }
+
+    #[track_caller]
+    fn add_factory<P: Parameters<S>, F: Factory<S, P>>(&mut self, lifecycle: Lifecycle, f: F) -> Registration<'_, S> {
+        let f = Arc::new(f);
+        let make = move |resolver: Resolver<S>| -> BoxFuture<'static, _> {
+            let f = Arc::clone(&f);
+            Box::pin(async move { f.make(&resolver).await.map(erase) })
+        };
+        self.add(Key::of::<F::Service>(""), lifecycle, P::needs(), Origin::Factory(Box::new(make)))
+    }
+
+    #[track_caller]
+    fn add_async<P: Parameters<S>, F: AsyncFactory<S, P>>(
+        &mut self,
+        lifecycle: Lifecycle,
+        f: F,
+    ) -> Registration<'_, S> {
+        let f = Arc::new(f);
+        let make = move |resolver: Resolver<S>| -> BoxFuture<'static, _> {
+            let f = Arc::clone(&f);
+            Box::pin(async move { f.make(&resolver).await.map(erase) })
+        };
+        self.add(Key::of::<F::Service>(""), lifecycle, P::needs(), Origin::Factory(Box::new(make)))
+    }
+}
+
+fn erase<T: Any + Send + Sync>(service: T) -> Erased {
+    Arc::new(service)
+}
+
+fn node<S: Source>(recipe: &Recipe<S>, index: &HashMap<Key, usize>) -> Node {
+    let service = |it: &Need| match it {
+        Need::Service(key) => Some(index.get(key).copied().ok_or_else(|| key.to_string())),
+        Need::Session => None,
+    };
+    Node {
+        name: recipe.key.to_string(),
+        lifecycle: recipe.lifecycle,
+        registered: recipe.registered,
+        takes_session: recipe.needs.iter().any(|it| matches!(it, Need::Session)),
+        needs: recipe.needs.iter().filter_map(service).collect(),
+    }
+}

@@ -1,0 +1,238 @@
+//! The graph of services: what needs what, found out without building anything.
+//!
+//! Owns the checks that a registry passes before it is built (missing, duplicate, cycle, captive) and the orders that follow
+//! from it. Pure: it knows names and lifecycles, no types and no services.
+
+use std::fmt;
+use std::panic::Location;
+
+use super::error::{Problem, Step};
+
+/// How long a service lives, and who shares it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifecycle {
+    /// It was there before the registry; everybody shares it.
+    Instance,
+    /// Built once, by the first who asks; everybody shares it.
+    Singleton,
+    /// Built once for each scope.
+    Scoped,
+    /// Built for everybody who asks.
+    Transient,
+}
+
+impl fmt::Display for Lifecycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Instance => "instance",
+            Self::Singleton => "singleton",
+            Self::Scoped => "scoped",
+            Self::Transient => "transient",
+        })
+    }
+}
+
+/// One service.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) lifecycle: Lifecycle,
+    pub(super) registered: &'static Location<'static>,
+    /// Its factory takes the scope's session.
+    pub(super) takes_session: bool,
+    /// What its factory takes: the service's place in the graph, or the name of one that is not there.
+    pub(super) needs: Vec<Result<usize, String>>,
+}
+
+/// Services that fit together.
+#[derive(Debug)]
+pub(super) struct Graph {
+    /// Each after everything that it needs.
+    pub(super) order: Vec<usize>,
+    /// For each, itself and everything that needs it, directly or through others.
+    pub(super) dependents: Vec<Vec<usize>>,
+}
+
+impl Graph {
+    /// Checks the services and orders them.
+    pub(super) fn check(nodes: Vec<Node>) -> Result<Self, Vec<Problem>> {
+        let mut problems = missing(&nodes);
+        let mut walk =
+            Walk { nodes: &nodes, marks: vec![Mark::New; nodes.len()], order: Vec::new(), cycles: Vec::new() };
+        for at in 0..nodes.len() {
+            walk.visit(at, &mut Vec::new());
+        }
+        let Walk { order, cycles, .. } = walk;
+        let acyclic = cycles.is_empty();
+        problems.extend(cycles);
+        if acyclic {
+            problems.extend(captives(&nodes));
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let dependents = dependents(&nodes, &order);
+        Ok(Self { order, dependents })
+    }
+}
+
+fn step(node: &Node) -> Step {
+    Step { service: node.name.clone(), lifecycle: node.lifecycle, registered: node.registered }
+}
+
+fn missing(nodes: &[Node]) -> Vec<Problem> {
+    let known = |it: &Node| it.name.clone();
+    let of = |node: &Node| {
+        let needs = node.needs.iter().filter_map(|it| it.as_ref().err());
+        let problem = |needed: &String| Problem::Missing {
+            by: step(node),
+            needed: needed.clone(),
+            similar: similar(needed, nodes.iter().map(known)),
+        };
+        needs.map(problem).collect::<Vec<_>>()
+    };
+    nodes.iter().flat_map(of).collect()
+}
+
+/// The names that somebody may have meant who wrote this one: the same type under another name, or the same word in
+/// another case.
+pub(super) fn similar(wanted: &str, known: impl Iterator<Item = String>) -> Vec<String> {
+    let stem = |it: &str| it.split(" named ").next().unwrap_or(it).to_lowercase();
+    let wanted = stem(wanted);
+    known.filter(|it| stem(it).contains(&wanted) || wanted.contains(&stem(it))).collect()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    New,
+    OnPath,
+    Done,
+}
+
+/// A depth-first walk along what services need.
+struct Walk<'a> {
+    nodes: &'a [Node],
+    marks: Vec<Mark>,
+    order: Vec<usize>,
+    cycles: Vec<Problem>,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, at: usize, path: &mut Vec<usize>) {
+        match self.marks[at] {
+            Mark::Done => return,
+            Mark::OnPath => {
+                let begin = path.iter().position(|it| *it == at).unwrap_or(0);
+                let circle = path[begin..].iter().chain([&at]);
+                self.cycles.push(Problem::Cycle { path: circle.map(|it| step(&self.nodes[*it])).collect() });
+                return;
+            }
+            Mark::New => {}
+        }
+        self.marks[at] = Mark::OnPath;
+        path.push(at);
+        let nodes = self.nodes;
+        for need in nodes[at].needs.iter().flatten() {
+            self.visit(*need, path);
+        }
+        path.pop();
+        self.marks[at] = Mark::Done;
+        self.order.push(at);
+    }
+}
+
+/// For each singleton the shortest way to something that belongs to one scope.
+fn captives(nodes: &[Node]) -> Vec<Problem> {
+    let singletons = (0..nodes.len()).filter(|it| nodes[*it].lifecycle == Lifecycle::Singleton);
+    singletons.filter_map(|it| captive(nodes, it)).collect()
+}
+
+fn captive(nodes: &[Node], singleton: usize) -> Option<Problem> {
+    let mut paths = std::collections::VecDeque::from([vec![singleton]]);
+    let mut seen = vec![false; nodes.len()];
+    while let Some(path) = paths.pop_front() {
+        let end = *path.last()?;
+        let node = &nodes[end];
+        let scoped = node.lifecycle == Lifecycle::Scoped;
+        if scoped || node.takes_session {
+            return Some(Problem::Captive {
+                path: path.iter().map(|it| step(&nodes[*it])).collect(),
+                session: !scoped,
+            });
+        }
+        for need in node.needs.iter().flatten() {
+            // Another singleton on the way has a shorter path of its own.
+            if !seen[*need] && nodes[*need].lifecycle != Lifecycle::Singleton {
+                seen[*need] = true;
+                paths.push_back(path.iter().copied().chain([*need]).collect());
+            }
+        }
+    }
+    None
+}
+
+fn dependents(nodes: &[Node], order: &[usize]) -> Vec<Vec<usize>> {
+    let mut all: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
+    // From the last on, so that who needs a service is complete before the service itself.
+    for at in order.iter().rev() {
+        let mut of: Vec<usize> = all[*at].iter().flat_map(|it| all[*it].clone()).chain([*at]).collect();
+        of.sort_unstable();
+        of.dedup();
+        all[*at] = of;
+        for need in nodes[*at].needs.iter().flatten() {
+            all[*need].push(*at);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str, lifecycle: Lifecycle, needs: &[usize]) -> Node {
+        let needs = needs.iter().map(|it| Ok(*it)).collect();
+        Node { name: name.into(), lifecycle, registered: Location::caller(), takes_session: false, needs }
+    }
+
+    use Lifecycle::{Scoped, Singleton, Transient};
+
+    #[test]
+    fn order_builds_what_is_needed_first_and_dependents_are_transitive() {
+        let nodes = vec![node("a", Scoped, &[1, 2]), node("b", Singleton, &[2]), node("c", Singleton, &[])];
+        let graph = Graph::check(nodes).expect("it fits together");
+        assert_eq!(graph.order, [2, 1, 0]);
+        assert_eq!(graph.dependents, [vec![0], vec![0, 1], vec![0, 1, 2]]);
+    }
+
+    #[test]
+    fn captive_is_found_through_a_transient_and_named_with_its_whole_path() {
+        let nodes =
+            vec![node("mailer", Singleton, &[1]), node("formatter", Transient, &[2]), node("user", Scoped, &[])];
+        let problems = Graph::check(nodes).expect_err("captive");
+        let [Problem::Captive { path, session: false }] = &problems[..] else { panic!("{problems:?}") };
+        assert_eq!(path.iter().map(|it| it.service.as_str()).collect::<Vec<_>>(), ["mailer", "formatter", "user"]);
+    }
+
+    #[test]
+    fn captive_behind_another_singleton_is_told_once() {
+        let nodes = vec![node("outer", Singleton, &[1]), node("inner", Singleton, &[2]), node("user", Scoped, &[])];
+        assert_eq!(Graph::check(nodes).expect_err("captive").len(), 1);
+    }
+
+    #[test]
+    fn cycle_is_named_from_its_first_service_back_to_it() {
+        let nodes = vec![node("a", Transient, &[1]), node("b", Transient, &[2]), node("c", Transient, &[1])];
+        let problems = Graph::check(nodes).expect_err("a cycle");
+        let [Problem::Cycle { path }] = &problems[..] else { panic!("{problems:?}") };
+        assert_eq!(path.iter().map(|it| it.service.as_str()).collect::<Vec<_>>(), ["b", "c", "b"]);
+    }
+
+    #[test]
+    fn every_problem_is_told() {
+        let mut lonely = node("lonely", Transient, &[]);
+        lonely.needs = vec![Err("x".into()), Err("y".into())];
+        let problems = Graph::check(vec![lonely, node("own", Scoped, &[1])]).expect_err("three");
+        assert_eq!(problems.len(), 3, "{problems:?}");
+    }
+}

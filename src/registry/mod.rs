@@ -1,0 +1,381 @@
+//! The registry: what services there are, what each needs, and who shares them.
+//!
+//! Factories are functions whose parameter types are their dependencies, so [`Builder::build`] knows the whole graph before
+//! anything runs: a missing service, a cycle, or a singleton that would hold something of one scope is an error there, with
+//! the whole path. A singleton's factory that takes a [`Handle`] itself does not compile.
+//!
+//! ```
+//! use unstale::registry::{Dep, Registry};
+//! use unstale::{Handle, Policy, SqliteOptions, SqliteSource};
+//!
+//! struct Clock;
+//!
+//! struct Orders {
+//!     db: Handle<SqliteSource>,
+//!     clock: Dep<Clock>,
+//! }
+//!
+//! impl Orders {
+//!     fn new(db: Handle<SqliteSource>, clock: Dep<Clock>) -> Self {
+//!         Self { db, clock }
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut services = Registry::builder();
+//! services.singleton(|| Clock);
+//! services.scoped(Orders::new);
+//! let registry = services.build()?;
+//!
+//! let sessions = SqliteOptions::from_url("sqlite::memory:")?.open(Policy::default()).await?;
+//! let request = sessions.scope("request 17");
+//! let orders = registry.enter(&request).resolve::<Orders>().await?;
+//! # let _ = (&orders.db, &orders.clock);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # When it goes wrong
+//!
+//! | what happens | what the caller sees |
+//! | --- | --- |
+//! | a singleton takes a [`Handle`] | it does not compile |
+//! | a singleton takes something scoped, directly or through others | [`Problem::Captive`] with the whole path |
+//! | two services need each other | [`Problem::Cycle`] with the whole path |
+//! | a closure holds a handle behind the types' back | [`Error::Stale`] at its first use after the scope, naming the holder |
+//! | a factory fails or panics | [`ResolveError`] with the path and the cause; the next who asks tries again |
+//! | a factory is cancelled | nothing; whoever waits for it builds instead |
+//! | an override's guard is dropped, by a panic too | the original is back, and what depended on the override is built anew |
+//!
+//! # What is not checked
+//!
+//! What a factory's body does: one that asks the registry for services while it builds is not seen in the graph, and waits
+//! for ever if it asks for itself.
+
+mod builder;
+mod error;
+mod factory;
+mod graph;
+mod key;
+mod services;
+mod slot;
+
+pub use builder::{Builder, Registration};
+pub use error::{BuildError, Problem, ResolveError, Step};
+pub use factory::{AsyncFactory, Dep, Factory, Lasting, LastingParameters, Name, Need, Parameter, Parameters, Unnamed};
+pub use graph::Lifecycle;
+pub use key::Key;
+pub use services::{Resolver, Services};
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, Location};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::FutureExt;
+
+use crate::events::panic_text;
+use crate::scope::Scope;
+use crate::source::Source;
+use crate::sync::Shared;
+#[cfg(doc)]
+use crate::{Error, Handle};
+use builder::{Origin, Recipe};
+use graph::Graph;
+use services::{Cache, Entered, dep};
+use slot::{Claim, Slot};
+
+type Erased = Arc<dyn Any + Send + Sync>;
+
+/// Services, with what was built of them so far.
+///
+/// Cheap to clone; every clone is the same. [`fork`](Registry::fork) makes another one.
+pub struct Registry<S: Source> {
+    blueprint: Arc<Blueprint<S>>,
+    live: Arc<[Live]>,
+    /// Tells this registry's services in a scope from those of another one.
+    id: u64,
+}
+
+/// What services there are. It never changes.
+struct Blueprint<S: Source> {
+    recipes: Vec<Recipe<S>>,
+    index: HashMap<Key, usize>,
+    graph: Graph,
+}
+
+/// What became of one recipe.
+#[derive(Default)]
+struct Live {
+    /// The service, if it is shared by everybody.
+    slot: Slot<Erased>,
+    /// What was built under another version is out of date.
+    version: AtomicU64,
+    /// What stands in for it, the last one first in line, each with the number of its guard.
+    overrides: Shared<Vec<(u64, Erased)>>,
+    overridden: AtomicU64,
+}
+
+/// While it lives, another service stands in for the registered one.
+#[must_use = "the override ends when this is dropped"]
+pub struct Override<S: Source> {
+    registry: Registry<S>,
+    at: usize,
+    number: u64,
+}
+
+/// How a service stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The service.
+    pub service: Step,
+    /// What its factory takes.
+    pub needs: Vec<String>,
+    /// Its groups.
+    pub tags: Vec<&'static str>,
+    /// Whether the one that everybody shares is built and up to date; none if nobody shares it.
+    pub built: Option<bool>,
+    /// Whether something stands in for it.
+    pub overridden: bool,
+}
+
+impl<S: Source> Registry<S> {
+    /// Begins a list of services.
+    pub fn builder() -> Builder<S> {
+        Builder::new()
+    }
+
+    fn over(blueprint: Arc<Blueprint<S>>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let live = blueprint.recipes.iter().map(|_| Live::default()).collect();
+        Self { blueprint, live, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Another registry of the same services: it shares the instances, and nothing that is built. For a test that overrides
+    /// what other tests must not see.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self::over(Arc::clone(&self.blueprint))
+    }
+
+    /// The services of this scope. Entered twice, it is the same.
+    #[track_caller]
+    pub fn enter(&self, scope: &Scope<S>) -> Services<S> {
+        let handle = scope.handle_at("its services", Location::caller());
+        let cache = handle.cell.attached(self.id, || Arc::new(Cache::with_room_for(self.live.len())));
+        Services { registry: self.clone(), entered: Entered { handle, cache } }
+    }
+
+    /// A service that belongs to no scope.
+    ///
+    /// # Errors
+    /// [`ResolveError`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: what was being built is built by the next who asks.
+    pub async fn resolve<T: Send + Sync + 'static>(&self) -> Result<Dep<T>, ResolveError> {
+        self.obtain(self.find(Key::of::<T>(""))?, None).await.map(dep)
+    }
+
+    /// As [`Registry::resolve`], by name.
+    ///
+    /// # Errors
+    /// [`ResolveError`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn resolve_named<T: Send + Sync + 'static>(&self, name: &'static str) -> Result<Dep<T>, ResolveError> {
+        self.obtain(self.find(Key::of::<T>(name))?, None).await.map(dep)
+    }
+
+    /// Builds every singleton, what is needed first.
+    ///
+    /// # Errors
+    /// The first that cannot be built; those before it are there.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: what is built stays.
+    pub async fn warm_up(&self) -> Result<(), ResolveError> {
+        for at in &self.blueprint.graph.order {
+            if self.blueprint.recipes[*at].lifecycle == Lifecycle::Singleton {
+                self.obtain(*at, None).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets another service stand in for the registered one until the guard is dropped, and whatever depends on it be built
+    /// anew. Everybody who uses this registry sees it: see [`Registry::fork`].
+    ///
+    /// # Errors
+    /// [`ResolveError::Unregistered`].
+    pub fn override_with<T: Send + Sync + 'static>(&self, service: T) -> Result<Override<S>, ResolveError> {
+        self.override_named("", service)
+    }
+
+    /// As [`Registry::override_with`], by name.
+    ///
+    /// # Errors
+    /// [`ResolveError::Unregistered`].
+    pub fn override_named<T: Send + Sync + 'static>(
+        &self,
+        name: &'static str,
+        service: T,
+    ) -> Result<Override<S>, ResolveError> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let at = self.find(Key::of::<T>(name))?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let live = &self.live[at];
+        live.overrides.with(|it| it.push((number, Arc::new(service))));
+        live.overridden.fetch_add(1, Ordering::Release);
+        self.outdate(at);
+        Ok(Override { registry: self.clone(), at, number })
+    }
+
+    /// Lets this service, and all that depends on it, be built anew by the next who asks.
+    ///
+    /// # Errors
+    /// [`ResolveError::Unregistered`].
+    pub fn invalidate<T: Send + Sync + 'static>(&self) -> Result<(), ResolveError> {
+        self.outdate(self.find(Key::of::<T>(""))?);
+        Ok(())
+    }
+
+    /// Lets every service be built anew by the next who asks.
+    pub fn clear(&self) {
+        (0..self.live.len()).for_each(|it| self.outdate(it));
+    }
+
+    /// The order in which services can be built: each after everything that it needs.
+    pub fn order(&self) -> Vec<Step> {
+        self.blueprint.graph.order.iter().map(|it| self.step(*it)).collect()
+    }
+
+    /// How each service stands, in the order of registration.
+    pub fn status(&self) -> Vec<Status> {
+        let status = |(at, recipe): (usize, &Recipe<S>)| {
+            let live = &self.live[at];
+            let shared = matches!(recipe.lifecycle, Lifecycle::Instance | Lifecycle::Singleton);
+            let current = Some(live.version.load(Ordering::Acquire));
+            let is_there = recipe.lifecycle == Lifecycle::Instance || live.slot.version() == current;
+            let name = |it: &Need| match it {
+                Need::Service(key) => key.to_string(),
+                Need::Session => "the scope's session".to_owned(),
+            };
+            Status {
+                service: self.step(at),
+                needs: recipe.needs.iter().map(name).collect(),
+                tags: recipe.tags.clone(),
+                built: shared.then_some(is_there),
+                overridden: live.overridden.load(Ordering::Acquire) > 0,
+            }
+        };
+        self.blueprint.recipes.iter().enumerate().map(status).collect()
+    }
+
+    fn step(&self, at: usize) -> Step {
+        let recipe = &self.blueprint.recipes[at];
+        Step { service: recipe.key.to_string(), lifecycle: recipe.lifecycle, registered: recipe.registered }
+    }
+
+    fn find(&self, key: Key) -> Result<usize, ResolveError> {
+        self.blueprint.index.get(&key).copied().ok_or_else(|| {
+            let service = key.to_string();
+            let known = self.blueprint.recipes.iter().map(|it| it.key.to_string());
+            let similar = graph::similar(&service, known);
+            ResolveError::Unregistered { service, similar }
+        })
+    }
+
+    fn outdate(&self, at: usize) {
+        for dependent in &self.blueprint.graph.dependents[at] {
+            self.live[*dependent].version.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// The service, from wherever it is to be had.
+    async fn obtain(&self, at: usize, entered: Option<&Entered<S>>) -> Result<Erased, ResolveError> {
+        let live = &self.live[at];
+        if live.overridden.load(Ordering::Acquire) > 0
+            && let Some(standing_in) = live.overrides.with(|it| it.last().map(|it| Arc::clone(&it.1)))
+        {
+            return Ok(standing_in);
+        }
+        let version = || live.version.load(Ordering::Acquire);
+        match self.blueprint.recipes[at].lifecycle {
+            Lifecycle::Transient => self.build(at, entered).await,
+            Lifecycle::Instance | Lifecycle::Singleton => self.build_once(at, &live.slot, version, None).await,
+            Lifecycle::Scoped => {
+                let Some(Entered { cache, .. }) = entered else {
+                    return Err(ResolveError::OutsideOfScope { service: self.step(at).service });
+                };
+                // Both only grow, so their sum is a version of its own.
+                let version = || version() + cache.epoch.load(Ordering::Acquire);
+                self.build_once(at, &cache.slots[at], version, entered).await
+            }
+        }
+    }
+
+    async fn build_once(
+        &self,
+        at: usize,
+        slot: &Slot<Erased>,
+        version: impl Fn() -> u64,
+        entered: Option<&Entered<S>>,
+    ) -> Result<Erased, ResolveError> {
+        if let Some(service) = slot.ready(version()) {
+            return Ok(service);
+        }
+        match slot.claim(version).await {
+            Claim::Ready(service) => Ok(service),
+            Claim::Build(permit) => {
+                let service = self.build(at, entered).await?;
+                permit.finish(Arc::clone(&service));
+                Ok(service)
+            }
+        }
+    }
+
+    async fn build(&self, at: usize, entered: Option<&Entered<S>>) -> Result<Erased, ResolveError> {
+        let make = match &self.blueprint.recipes[at].origin {
+            Origin::Instance(service) => return Ok(Arc::clone(service)),
+            Origin::Factory(make) => make,
+        };
+        let resolver = Resolver { registry: self.clone(), entered: entered.cloned(), at };
+        // What a panic leaves behind belongs to the factory alone.
+        let made = AssertUnwindSafe(make(resolver)).catch_unwind().await;
+        let panicked = |panic: Box<dyn Any + Send>| {
+            Err(ResolveError::Panicked { path: vec![self.step(at)], message: panic_text(&*panic) })
+        };
+        made.unwrap_or_else(panicked)
+    }
+}
+
+impl<S: Source> Drop for Override<S> {
+    fn drop(&mut self) {
+        let live = &self.registry.live[self.at];
+        let stood_in = live.overrides.with(|it| {
+            let place = it.iter().position(|it| it.0 == self.number)?;
+            Some(it.remove(place))
+        });
+        live.overridden.fetch_sub(1, Ordering::AcqRel);
+        self.registry.outdate(self.at);
+        // Outside of the lock: what is dropped may ask for services.
+        drop(stood_in);
+    }
+}
+
+impl<S: Source> Clone for Registry<S> {
+    fn clone(&self) -> Self {
+        Self { blueprint: Arc::clone(&self.blueprint), live: Arc::clone(&self.live), id: self.id }
+    }
+}
+
+impl<S: Source> fmt::Debug for Registry<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.blueprint.recipes.iter().map(|it| it.key)).finish()
+    }
+}
