@@ -140,6 +140,12 @@ pub trait Parameters<S: Source>: Send {
 pub trait LastingParameters<S: Source>: Parameters<S> {}
 
 /// A function that makes a service from its parameters.
+#[diagnostic::on_unimplemented(
+    message = "this is not a factory of a service",
+    label = "a factory takes at most eight of `Dep<T>` and `Handle<_>`",
+    note = "`Dep<T>` is another service, `Handle<_>` the session of the scope",
+    note = "scopes, sessions and connections cannot be taken: who holds them outlives them"
+)]
 pub trait Factory<S: Source, P: Parameters<S>>: Send + Sync + 'static {
     /// What it makes.
     type Service: Send + Sync + 'static;
@@ -152,6 +158,12 @@ pub trait Factory<S: Source, P: Parameters<S>>: Send + Sync + 'static {
 }
 
 /// An asynchronous function that makes a service from its parameters, or fails.
+#[diagnostic::on_unimplemented(
+    message = "this is not an asynchronous factory of a service",
+    label = "it takes at most eight of `Dep<T>` and `Handle<_>`, and returns a future of a `Result`",
+    note = "`Dep<T>` is another service, `Handle<_>` the session of the scope",
+    note = "scopes, sessions and connections cannot be taken: who holds them outlives them"
+)]
 pub trait AsyncFactory<S: Source, P: Parameters<S>>: Send + Sync + 'static {
     /// What it makes.
     type Service: Send + Sync + 'static;
