@@ -264,6 +264,7 @@ impl<'a, S: Source> Entered<'a, S> {
         let failure = match result {
             Ok(value) => {
                 self.queued.session().transition(Happened::Succeeded);
+                self.queued.cell().statements_done.fetch_add(1, Ordering::AcqRel);
                 return Ok(value);
             }
             Err(failure) => failure,

@@ -74,6 +74,8 @@
 //!
 //! A [`registry`] of services knows what each of them needs, and refuses a singleton that would hold something of one scope.
 //!
+//! A [`Repository`] gives operations a name, tries again what provably was not done, and says what can be done about the rest.
+//!
 //! # Where connections come from
 //!
 //! [`SqliteSource`] pools raw sqlx connections; [`AdoptedPool`] lends those of an existing `SqlitePool`. A [`source::Source`]
@@ -82,7 +84,7 @@
 //!
 //! # What is not here
 //!
-//! A repository base. What a trigger or a SQL function leaves on a connection is not seen.
+//! Ready-made queries for a table. What a trigger or a SQL function leaves on a connection is not seen.
 
 mod call;
 mod error;
@@ -91,6 +93,7 @@ mod executor;
 mod health;
 mod policy;
 pub mod registry;
+mod repository;
 mod scope;
 mod session;
 mod sessions;
@@ -102,6 +105,7 @@ pub use error::{Ended, Error, Stale};
 pub use events::{Event, ListenerError, Listening};
 pub use health::{Health, Holder, RecoveryTimes, Validity};
 pub use policy::{OnLoss, Policy, PolicyError};
+pub use repository::{Repository, RepositoryError};
 pub use scope::{Handle, Scope};
 pub use sessions::{DrainError, Sessions};
 pub use source::{AdoptedPool, Begin, Class, Isolation, Locking, OpenError, SqliteOptions, SqliteSource};

@@ -39,6 +39,9 @@ pub struct Policy {
     /// How long a call waits for another call of its own scope. After it:
     /// [`Error::SessionBusy`](crate::Error::SessionBusy).
     pub queue_timeout: Duration,
+    /// For how long [`Repository::call`](crate::Repository::call) begins further attempts of what was not done because somebody
+    /// else was in the way. Zero: never.
+    pub retry_for: Duration,
     /// A connection older than this is not lent again.
     pub lifetime_max: Duration,
     /// The share of `lifetime_max`, between 0 and 1, by which a connection's lifetime is shortened at random, so that a
@@ -81,6 +84,7 @@ impl Default for Policy {
             statement_timeout: Duration::from_mins(1),
             release_timeout: Duration::from_secs(1),
             queue_timeout: Duration::from_secs(5),
+            retry_for: Duration::from_secs(5),
             lifetime_max: Duration::from_mins(30),
             lifetime_jitter: 0.1,
             savepoints_max: 16,

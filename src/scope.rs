@@ -51,6 +51,8 @@ pub(crate) struct Cell<S: Source> {
     /// The generation, readable without the session.
     pub(crate) generation: AtomicU64,
     ended: AtomicBool,
+    /// How many statements of the scope's were done.
+    pub(crate) statements_done: AtomicU64,
     /// What others keep with the scope and lose with it, each under a number of its own.
     attached: Shared<BTreeMap<u64, Arc<dyn Any + Send + Sync>>>,
 }
@@ -67,6 +69,7 @@ impl<S: Source> Scope<S> {
             queue: Queue::default(),
             generation: AtomicU64::new(0),
             ended: AtomicBool::new(false),
+            statements_done: AtomicU64::new(0),
             attached: Shared::default(),
         };
         Self { handle: Handle { cell: Arc::new(cell), owner, obtained: opened, pinned: None } }
@@ -286,6 +289,11 @@ impl<S: Source> Handle<S> {
     /// The generation of the scope's session.
     pub fn generation(&self) -> u64 {
         self.cell.generation.load(Ordering::Acquire)
+    }
+
+    /// How many statements of the scope's were done so far.
+    pub(crate) fn statements_done(&self) -> u64 {
+        self.cell.statements_done.load(Ordering::Acquire)
     }
 
     /// Whether the next call would be refused as stale.

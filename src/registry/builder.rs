@@ -3,11 +3,11 @@
 //! Owns the list of recipes until [`Builder::build`] checks it.
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use rustc_hash::FxHashMap;
 
 use super::error::{BuildError, Problem, ResolveError};
 use super::factory::{AsyncFactory, Factory, LastingParameters, Need, Parameters};
@@ -135,7 +135,7 @@ impl<S: Source> Builder<S> {
     /// Everything that does not fit: missing and duplicate services, cycles, and singletons that would hold what belongs to
     /// one scope.
     pub fn build(self) -> Result<Registry<S>, BuildError> {
-        let mut index: HashMap<Key, usize> = HashMap::new();
+        let mut index: FxHashMap<Key, usize> = FxHashMap::default();
         let mut problems = Vec::new();
         for (at, recipe) in self.recipes.iter().enumerate() {
             if let Some(first) = index.insert(recipe.key, at) {
@@ -192,7 +192,7 @@ fn erase<T: Any + Send + Sync>(service: T) -> Erased {
     Arc::new(service)
 }
 
-fn node<S: Source>(recipe: &Recipe<S>, index: &HashMap<Key, usize>) -> Node {
+fn node<S: Source>(recipe: &Recipe<S>, index: &FxHashMap<Key, usize>) -> Node {
     let service = |it: &Need| match it {
         Need::Service(key) => Some(index.get(key).copied().ok_or_else(|| key.to_string())),
         Need::Session => None,

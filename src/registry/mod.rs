@@ -69,13 +69,13 @@ pub use key::Key;
 pub use services::{Resolver, Services};
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::FutureExt;
+use rustc_hash::FxHashMap;
 
 use crate::events::panic_text;
 use crate::scope::Scope;
@@ -103,7 +103,7 @@ pub struct Registry<S: Source> {
 /// What services there are. It never changes.
 struct Blueprint<S: Source> {
     recipes: Vec<Recipe<S>>,
-    index: HashMap<Key, usize>,
+    index: FxHashMap<Key, usize>,
     graph: Graph,
 }
 
@@ -281,6 +281,23 @@ impl<S: Source> Registry<S> {
         Step { service: recipe.key.to_string(), lifecycle: recipe.lifecycle, registered: recipe.registered }
     }
 
+    /// The service, if it is there.
+    fn ready(&self, at: usize, entered: Option<&Entered<S>>) -> Option<Erased> {
+        let live = &self.live[at];
+        if live.overridden.load(Ordering::Acquire) > 0 {
+            return live.overrides.with(|it| it.last().map(|it| Arc::clone(&it.1)));
+        }
+        let version = live.version.load(Ordering::Acquire);
+        match self.blueprint.recipes[at].lifecycle {
+            Lifecycle::Transient => None,
+            Lifecycle::Instance | Lifecycle::Singleton => live.slot.ready(version),
+            Lifecycle::Scoped => {
+                let cache = &entered?.cache;
+                cache.slots[at].ready(version + cache.epoch())
+            }
+        }
+    }
+
     fn find(&self, key: Key) -> Result<usize, ResolveError> {
         self.blueprint.index.get(&key).copied().ok_or_else(|| {
             let service = key.to_string();
@@ -298,12 +315,10 @@ impl<S: Source> Registry<S> {
 
     /// The service, from wherever it is to be had.
     async fn obtain(&self, at: usize, entered: Option<&Entered<S>>) -> Result<Erased, ResolveError> {
-        let live = &self.live[at];
-        if live.overridden.load(Ordering::Acquire) > 0
-            && let Some(standing_in) = live.overrides.with(|it| it.last().map(|it| Arc::clone(&it.1)))
-        {
-            return Ok(standing_in);
+        if let Some(service) = self.ready(at, entered) {
+            return Ok(service);
         }
+        let live = &self.live[at];
         let version = || live.version.load(Ordering::Acquire);
         match self.blueprint.recipes[at].lifecycle {
             Lifecycle::Transient => self.build(at, entered).await,
@@ -313,7 +328,7 @@ impl<S: Source> Registry<S> {
                     return Err(ResolveError::OutsideOfScope { service: self.step(at).service });
                 };
                 // Both only grow, so their sum is a version of its own.
-                let version = || version() + cache.epoch.load(Ordering::Acquire);
+                let version = || version() + cache.epoch();
                 self.build_once(at, &cache.slots[at], version, entered).await
             }
         }
@@ -326,9 +341,6 @@ impl<S: Source> Registry<S> {
         version: impl Fn() -> u64,
         entered: Option<&Entered<S>>,
     ) -> Result<Erased, ResolveError> {
-        if let Some(service) = slot.ready(version()) {
-            return Ok(service);
-        }
         match slot.claim(version).await {
             Claim::Ready(service) => Ok(service),
             Claim::Build(permit) => {

@@ -32,7 +32,7 @@ pub(super) struct Entered<S: Source> {
 pub(super) struct Cache {
     pub(super) slots: Box<[Slot<Erased>]>,
     /// What was built in another epoch is out of date.
-    pub(super) epoch: AtomicU64,
+    epoch: AtomicU64,
 }
 
 /// What a factory's parameters are obtained through.
@@ -89,11 +89,19 @@ impl<S: Source> Services<S> {
     }
 
     async fn obtain<T: Send + Sync + 'static>(&self, key: Key) -> Result<Dep<T>, ResolveError> {
+        let at = self.find(key)?;
+        // What is there needs no future.
+        if let Some(service) = self.registry.ready(at, Some(&self.entered)) {
+            return Ok(dep(service));
+        }
+        self.registry.obtain(at, Some(&self.entered)).await.map(dep)
+    }
+
+    fn find(&self, key: Key) -> Result<usize, ResolveError> {
         if let Err(Error::Stale(stale)) = self.entered.handle.check("resolve", self.entered.handle.generation()) {
             return Err(stale.into());
         }
-        let at = self.registry.find(key)?;
-        self.registry.obtain(at, Some(&self.entered)).await.map(dep)
+        self.registry.find(key)
     }
 }
 
@@ -122,6 +130,10 @@ impl<S: Source> Resolver<S> {
 impl Cache {
     pub(super) fn with_room_for(services: usize) -> Self {
         Self { slots: (0..services).map(|_| Slot::default()).collect(), epoch: AtomicU64::new(0) }
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
     }
 }
 

@@ -1,0 +1,200 @@
+//! The repository base: named operations, and errors that say what can be done.
+//!
+//! Owns the classification of what went wrong in an operation, and trying again what provably was not done. The session, and
+//! what a lost one means, are the [scope](crate::Scope)'s. Transactions are begun and ended by whoever owns the unit of work,
+//! not here.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::error::Error;
+use crate::scope::Handle;
+use crate::source::{Class, Source, SqlxConnection, Usage};
+
+/// What repositories are made of: a handle, and a name for the errors.
+///
+/// ```
+/// use unstale::{Handle, Repository, RepositoryError, SqliteSource};
+///
+/// struct Campaigns(Repository<SqliteSource>);
+///
+/// impl Campaigns {
+///     fn new(db: Handle<SqliteSource>) -> Self {
+///         Self(Repository::new("Campaigns", db))
+///     }
+///
+///     async fn close(&self, id: i64) -> Result<bool, RepositoryError> {
+///         self.0
+///             .call("close", |db| async move {
+///                 let done = sqlx::query("update campaign set open = 0 where id = ?").bind(id).execute(db).await?;
+///                 Ok(done.rows_affected() > 0)
+///             })
+///             .await
+///     }
+/// }
+/// ```
+pub struct Repository<S: Source> {
+    name: &'static str,
+    db: Handle<S>,
+}
+
+/// An operation that failed: which one, on what, and what can be done.
+#[derive(Debug)]
+pub struct RepositoryError {
+    /// The repository.
+    pub repository: &'static str,
+    /// The operation.
+    pub operation: &'static str,
+    /// The scope.
+    pub scope: Cow<'static, str>,
+    /// The generation of its session.
+    pub generation: u64,
+    /// What the error means.
+    pub class: Class,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// How many connections there were just after it.
+    pub usage: Usage,
+    /// The error itself; [`Error::of`] has the library's own.
+    pub source: sqlx::Error,
+}
+
+impl<S: Source> Repository<S>
+where
+    S::Connection: SqlxConnection,
+{
+    /// A repository of this name over the scope of this handle.
+    pub fn new(name: &'static str, db: Handle<S>) -> Self {
+        Self { name, db }
+    }
+
+    /// The handle, for queries that need no name.
+    pub fn db(&self) -> &Handle<S> {
+        &self.db
+    }
+
+    /// Runs an operation. It is tried again, with the policy's backoff and for `retry_for` at most, if the database refused it
+    /// because somebody else was in the way and nothing of it was done.
+    ///
+    /// What `work` does outside of the database happens as often as it is tried. It is no asynchronous closure, since the
+    /// future of one that is given a reference cannot be spawned.
+    ///
+    /// # Errors
+    /// The last attempt's.
+    ///
+    /// # Cancel safety
+    /// Safe for the session; whether the statement under way was done is unknown.
+    pub async fn call<'a, T, W>(
+        &'a self,
+        operation: &'static str,
+        work: impl Fn(&'a Handle<S>) -> W,
+    ) -> Result<T, RepositoryError>
+    where
+        W: Future<Output = sqlx::Result<T>>,
+    {
+        let inner = &self.db.cell.inner;
+        let began = inner.source.now();
+        let mut attempts = 1;
+        loop {
+            let before = self.db.statements_done();
+            let source = match work(&self.db).await {
+                Ok(value) => return Ok(value),
+                Err(source) => source,
+            };
+            let class = class::<S>(&source);
+            let untouched = self.db.statements_done() == before;
+            let in_time = inner.source.now().saturating_sub(began) < inner.policy.retry_for;
+            if class != Class::StatementLost || waits_for_itself(&source) || !untouched || !in_time {
+                return Err(self.failed(operation, class, attempts, source));
+            }
+            let wait = inner.policy.backoff(attempts, inner.source.random());
+            tracing::debug!(repository = self.name, operation, attempts, ?wait, error = %source, "an operation is tried again");
+            inner.source.sleep(wait).await;
+            attempts += 1;
+        }
+    }
+
+    fn failed(&self, operation: &'static str, class: Class, attempts: u32, source: sqlx::Error) -> RepositoryError {
+        let error = RepositoryError {
+            repository: self.name,
+            operation,
+            scope: self.db.cell.name.clone(),
+            generation: self.db.generation(),
+            class,
+            attempts,
+            usage: self.db.cell.inner.source.usage(),
+            source,
+        };
+        tracing::warn!(%error, "an operation failed");
+        error
+    }
+}
+
+/// What an error means: the library's own by what it is, the database's by its code.
+fn class<S: Source>(error: &sqlx::Error) -> Class
+where
+    S::Connection: SqlxConnection,
+{
+    match (Error::of(error), error) {
+        (Some(own), _) => own.class(),
+        // The statement was done.
+        (None, sqlx::Error::RowNotFound) => Class::Mistake,
+        (None, error) => S::Connection::class(error),
+    }
+}
+
+/// It would be refused again at once: its own task holds a row stream open.
+fn waits_for_itself(error: &sqlx::Error) -> bool {
+    matches!(Error::of(error), Some(Error::SessionBusy { own_task: true, .. }))
+}
+
+impl RepositoryError {
+    /// What can be done.
+    pub fn hint(&self) -> &'static str {
+        match Error::of(&self.source) {
+            Some(Error::Stale(_)) => "ask the current scope for this repository",
+            Some(Error::SessionBusy { own_task: true, .. }) => "read the open row stream to its end, or drop it first",
+            Some(Error::SessionLost { .. }) => "`renew()` the scope if the loss can be accepted",
+            Some(Error::DatabaseLost { .. }) => "open and fill a new database",
+            Some(Error::Exhausted { .. }) => "end scopes sooner, or raise `sessions_max`",
+            _ => match self.class {
+                Class::Dead => "the session was lost; outside of a transaction the next call runs on a fresh one",
+                Class::NotUpYet => "the database does not answer; try again later",
+                Class::TransactionLost => "roll back, and run the whole transaction again, as `Sessions::run` does",
+                Class::StatementLost => "it was not done, somebody else was in the way; try again later",
+                Class::Unknown => "look whether its effect is there before repeating it",
+                Class::Mistake => "trying again would not help",
+            },
+        }
+    }
+}
+
+impl fmt::Display for RepositoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { repository, operation, scope, generation, attempts, usage, source, .. } = self;
+        write!(f, "{repository}: `{operation}` failed in scope `{scope}` (session {generation}")?;
+        write!(f, ", {} of {} connections lent", usage.in_use, usage.max)?;
+        if *attempts > 1 {
+            write!(f, ", {attempts} attempts")?;
+        }
+        write!(f, "): {source}; {}", self.hint())
+    }
+}
+
+impl std::error::Error for RepositoryError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+impl<S: Source> Clone for Repository<S> {
+    fn clone(&self) -> Self {
+        Self { name: self.name, db: self.db.clone() }
+    }
+}
+
+impl<S: Source> fmt::Debug for Repository<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "repository `{}` over {:?}", self.name, self.db)
+    }
+}
