@@ -92,18 +92,19 @@ where
     where
         W: Future<Output = sqlx::Result<T>>,
     {
-        let inner = &self.db.cell.inner;
-        let began = inner.source.now();
         let mut attempts = 1;
+        let mut refused_first = None;
         loop {
             let before = self.db.statements_done();
             let source = match work(&self.db).await {
                 Ok(value) => return Ok(value),
                 Err(source) => source,
             };
+            let inner = &self.db.cell.inner;
             let class = class::<S>(&source);
             let untouched = self.db.statements_done() == before;
-            let in_time = inner.source.now().saturating_sub(began) < inner.policy.retry_for;
+            let now = inner.source.now();
+            let in_time = now.saturating_sub(*refused_first.get_or_insert(now)) < inner.policy.retry_for;
             if class != Class::StatementLost || waits_for_itself(&source) || !untouched || !in_time {
                 return Err(self.failed(operation, class, attempts, source));
             }

@@ -46,7 +46,7 @@ impl<S: Source> Registration<'_, S> {
     /// Gives it a name beside its type: it is asked for as [`Dep<T, N>`](super::Dep), or by
     /// [`Services::resolve_named`](super::Services::resolve_named).
     pub fn named(self, name: &'static str) -> Self {
-        self.recipe.key.name = name;
+        self.recipe.key.name = Key::name(name);
         self
     }
 

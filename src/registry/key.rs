@@ -9,12 +9,18 @@ use std::hash::{Hash, Hasher};
 pub struct Key {
     pub(super) id: TypeId,
     pub(super) type_name: &'static str,
-    pub(super) name: &'static str,
+    /// None rather than an empty one: most have none, and comparing two empty texts costs more than all the rest.
+    pub(super) name: Option<&'static str>,
 }
 
 impl Key {
+    /// A name that is empty is none.
+    pub(super) fn name(name: &'static str) -> Option<&'static str> {
+        (!name.is_empty()).then_some(name)
+    }
+
     pub(crate) fn of<T: 'static>(name: &'static str) -> Self {
-        Self { id: TypeId::of::<T>(), type_name: type_name::<T>(), name }
+        Self { id: TypeId::of::<T>(), type_name: type_name::<T>(), name: Self::name(name) }
     }
 }
 
@@ -36,7 +42,7 @@ impl Hash for Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&short(self.type_name))?;
-        if self.name.is_empty() { Ok(()) } else { write!(f, " named {}", self.name) }
+        self.name.map_or(Ok(()), |name| write!(f, " named {name}"))
     }
 }
 
