@@ -15,7 +15,7 @@ use crate::execute::Limits;
 use crate::history::{Event, Failure, History, Reply, Report, What};
 use crate::plan::{Command, Plan, StaleUse, Storage};
 use crate::system::{Capabilities, Capability, Extension, Port};
-use crate::systems::unstale::{Served, Told, actor, failure, policy, report};
+use crate::systems::unstale::{Application, Served, Told, actor, failure, policy, report};
 
 /// A system over a simulated source. As [`System`](crate::system::System), in a world instead of on a database.
 pub trait Simulated: Sized + 'static {
@@ -113,8 +113,8 @@ pub struct Unstale {
 
 /// The plan's storage decides what its connections are like.
 enum Over {
-    Network(Sessions<SimSource<Network>>),
-    Ordered(Sessions<SimSource<Ordered>>),
+    Network(Application<SimSource<Network>>),
+    Ordered(Application<SimSource<Ordered>>),
 }
 
 impl Simulated for Unstale {
@@ -134,34 +134,34 @@ impl Simulated for Unstale {
             Storage::Sim => {
                 let sessions = sessions::<Network>(world, plan);
                 let listening = told.listen(&sessions);
-                Self { over: Over::Network(sessions), told, _listening: listening }
+                Self { over: Over::Network(Application::new(sessions)), told, _listening: listening }
             }
             _ => {
                 let sessions = sessions::<Ordered>(world, plan);
                 let listening = told.listen(&sessions);
-                Self { over: Over::Ordered(sessions), told, _listening: listening }
+                Self { over: Over::Ordered(Application::new(sessions)), told, _listening: listening }
             }
         }
     }
 
     async fn actor(&self, port: Port) {
         match &self.over {
-            Over::Network(sessions) => actor(sessions, port).await,
-            Over::Ordered(sessions) => actor(sessions, port).await,
+            Over::Network(application) => actor(application, port).await,
+            Over::Ordered(application) => actor(application, port).await,
         }
     }
 
     async fn report(&self) -> Report {
         match &self.over {
-            Over::Network(sessions) => report(sessions, &self.told).await,
-            Over::Ordered(sessions) => report(sessions, &self.told).await,
+            Over::Network(application) => report(&application.sessions, &self.told).await,
+            Over::Ordered(application) => report(&application.sessions, &self.told).await,
         }
     }
 
     async fn stop(&self) {
         match &self.over {
-            Over::Network(sessions) => sessions.close(),
-            Over::Ordered(sessions) => sessions.close(),
+            Over::Network(application) => application.sessions.close(),
+            Over::Ordered(application) => application.sessions.close(),
         }
     }
 }

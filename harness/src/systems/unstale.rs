@@ -1,12 +1,14 @@
 //! `unstale`: the library under test, on SQLite.
 //!
 //! The actor is generic over the source, so that what runs on a real database also runs on a simulated one. It asks the
-//! library and keeps no state machine of its own.
+//! library and keeps no state machine of its own. As in an application, what it runs statements on is a service that the
+//! registry resolves in its scope, and what it keeps for too long is that service.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use unstale::registry::{Dep, Registry, ResolveError};
 use unstale::source::Source;
 use unstale::{
     Begin, Error, Event, Handle, Listening, Locking, Policy, Scope, Sessions, SqliteOptions, SqliteSource, Validity,
@@ -34,13 +36,39 @@ pub trait Served: Source + Sized {
     fn stale(handle: &Handle<Self>, usage: StaleUse) -> impl Future<Output = Result<Reply, Failure>>;
 }
 
-/// One actor: a scope, and a handle that it may keep for too long.
+/// An application over the library: sessions, and services that use them.
+pub struct Application<S: Source> {
+    /// Where its scopes come from.
+    pub sessions: Sessions<S>,
+    registry: Registry<S>,
+}
+
+/// Its one repository.
+struct Rows<S: Source> {
+    db: Handle<S>,
+}
+
+impl<S: Served> Application<S> {
+    /// An application over these sessions.
+    pub fn new(sessions: Sessions<S>) -> Self {
+        let mut services = Registry::builder();
+        services.scoped(|db: Handle<S>| Rows { db });
+        Self { sessions, registry: services.build().expect("one service needs no other") }
+    }
+
+    async fn rows(&self, scope: &Scope<S>) -> Result<Dep<Rows<S>>, Failure> {
+        self.registry.enter(scope).resolve().await.map_err(unresolved)
+    }
+}
+
+/// One actor: a scope, and a service of it that it may keep for too long.
 ///
 /// # Cancel safety
 /// Dropped, it drops its scope.
-pub async fn actor<S: Served>(sessions: &Sessions<S>, mut port: Port) {
+pub async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
+    let sessions = &application.sessions;
     let mut scope: Option<Scope<S>> = None;
-    let mut retained: Option<Handle<S>> = None;
+    let mut retained: Option<Dep<Rows<S>>> = None;
     while let Some(command) = port.next().await {
         match (&command, &scope) {
             (Command::Open, None) => {
@@ -56,14 +84,13 @@ pub async fn actor<S: Served>(sessions: &Sessions<S>, mut port: Port) {
                 }
             }
             (Command::Retain, Some(open)) => {
-                let handle = open.handle("whoever kept it");
-                if let Some(kept) = port.run(std::future::ready(Ok::<_, Failure>(handle))).await {
+                if let Some(kept) = port.run(application.rows(open)).await {
                     retained = Some(kept);
                 }
             }
             (Command::Stale(usage), _) => {
-                if let Some(handle) = &retained {
-                    port.ask(S::stale(handle, *usage), Reply::clone).await;
+                if let Some(rows) = &retained {
+                    port.ask(S::stale(&rows.db, *usage), Reply::clone).await;
                 }
             }
             (Command::Begin(mode), Some(scope)) => {
@@ -76,7 +103,12 @@ pub async fn actor<S: Served>(sessions: &Sessions<S>, mut port: Port) {
             (Command::Rollback | Command::Drop, Some(scope)) => {
                 port.run(async { scope.rollback().await.map_err(failure) }).await;
             }
-            (command, Some(scope)) => S::statement(&scope.handle("actor"), command, &mut port).await,
+            (command, Some(scope)) => match application.rows(scope).await {
+                Ok(rows) => S::statement(&rows.db, command, &mut port).await,
+                Err(failure) => {
+                    port.run(std::future::ready(Err::<(), _>(failure))).await;
+                }
+            },
             (_, None) => {}
         }
         if let (Command::Commit | Command::Rollback | Command::Drop, Some(scope)) = (&command, &scope)
@@ -91,7 +123,7 @@ pub async fn actor<S: Served>(sessions: &Sessions<S>, mut port: Port) {
 
 /// The library over a SQLite file or an in-memory database.
 pub struct Unstale {
-    sessions: Sessions<SqliteSource>,
+    application: Application<SqliteSource>,
     told: Arc<Told>,
     _listening: Listening,
 }
@@ -158,19 +190,19 @@ impl System for Unstale {
         let sessions = sessions.map_err(|it| Failure::new(Class::Mistake, it))?;
         let told: Arc<Told> = Arc::default();
         let listening = told.listen(&sessions);
-        Ok(Self { sessions, told, _listening: listening })
+        Ok(Self { application: Application::new(sessions), told, _listening: listening })
     }
 
     async fn actor(&self, port: Port) {
-        actor(&self.sessions, port).await;
+        actor(&self.application, port).await;
     }
 
     async fn report(&self) -> Report {
-        report(&self.sessions, &self.told).await
+        report(&self.application.sessions, &self.told).await
     }
 
     async fn stop(&self) {
-        self.sessions.close();
+        self.application.sessions.close();
     }
 }
 
@@ -213,6 +245,12 @@ pub fn failure(error: Error) -> Failure {
         },
         error => Failure::new(class(&error), &error),
     }
+}
+
+/// What it means that a service cannot be had.
+fn unresolved(error: ResolveError) -> Failure {
+    let class = if matches!(error, ResolveError::Stale(_)) { Class::Stale } else { Class::Mistake };
+    Failure::new(class, error)
 }
 
 /// What the library's own errors mean; the database's are classed by their codes.
