@@ -5,19 +5,39 @@ mod support;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use sqlx::Row;
+use sqlx::{Connection, Executor, Row, SqliteConnection};
 use support::{Fresh, policy, put};
-use unstale::{Class, Error, Policy};
+use unstale::{Class, Error, Policy, Sessions, SqliteOptions, SqliteSource};
 
-/// Longer than every limit of these tests.
-const LONG: &str =
-    "with recursive n(i) as (select 1 union all select i + 1 from n where i < 3000000) select count(*) from n";
+/// Long enough for what is answered at all, also on a machine that has much else to do.
+const LIMIT: Duration = Duration::from_millis(250);
 
 fn impatient() -> Policy {
     let mut policy = policy();
-    policy.statement_timeout = Duration::from_millis(30);
-    policy.probe_timeout = Duration::from_millis(30);
+    policy.statement_timeout = LIMIT;
+    policy.probe_timeout = LIMIT;
     policy
+}
+
+/// A database whose lock somebody else holds, and sessions whose statements wait for it without an end.
+struct Locked {
+    fresh: Fresh,
+    holder: SqliteConnection,
+    sessions: Sessions<SqliteSource>,
+}
+
+impl Locked {
+    async fn new() -> Self {
+        let fresh = Fresh::without_wal(policy()).await;
+        let url = format!("sqlite://{}", fresh.folder.path().join("db").display());
+        let patient = SqliteOptions::from_url(&url).expect("a URL").on_open(|connection| {
+            Box::pin(async move { connection.execute("pragma busy_timeout = 20000").await.map(drop) })
+        });
+        let sessions = patient.open(impatient()).await.expect("sessions");
+        let mut holder = SqliteConnection::connect(&url).await.expect("a second connection");
+        holder.execute("begin exclusive").await.expect("the lock");
+        Self { fresh, holder, sessions }
+    }
 }
 
 fn own(error: &sqlx::Error) -> &Error {
@@ -25,25 +45,26 @@ fn own(error: &sqlx::Error) -> &Error {
 }
 
 #[tokio::test]
-async fn statement_without_an_answer_is_given_up_and_the_next_runs_on_a_fresh_session() {
-    let fresh = Fresh::with(impatient()).await;
-    let scope = fresh.sessions.scope("request");
-    let error = sqlx::query(LONG).execute(&scope).await.expect_err("too long");
+async fn statement_without_an_answer_is_unknown_and_its_scope_goes_on() {
+    let mut locked = Locked::new().await;
+    let scope = locked.sessions.scope("request");
+    let error = put(&scope, 1, 1).await.expect_err("somebody else has the lock");
     let own = own(&error);
     assert!(matches!(own, Error::NoAnswer { operation: "execute", .. }) && own.class() == Class::Unknown, "{error}");
-    assert!(own.to_string().contains("no answer within 30ms (`statement_timeout`)"), "{own}");
-    put(&scope, 1, 1).await.expect("a fresh session");
-    assert_eq!(scope.generation(), 2);
-    assert_eq!(fresh.rows().await, [(1, 1)]);
+    assert!(own.to_string().contains("no answer within 250ms (`statement_timeout`)"), "{own}");
+    locked.holder.execute("rollback").await.expect("unlocked");
+    put(&scope, 2, 2).await.expect("on the same session or a fresh one");
+    assert!(locked.fresh.rows().await.contains(&(2, 2)), "the first is there or not, the second is");
 }
 
 #[tokio::test]
 async fn every_kind_of_fetch_has_the_limit() {
-    let fresh = Fresh::with(impatient()).await;
-    let scope = fresh.sessions.scope("request");
-    let all = sqlx::query(LONG).fetch_all(&scope).await.map(drop);
-    let one = sqlx::query(LONG).fetch_optional(&scope).await.map(drop);
-    let first = sqlx::query(LONG).fetch(&scope).next().await.expect("an item").map(drop);
+    let locked = Locked::new().await;
+    let scope = locked.sessions.scope("request");
+    let read = "select k from kv";
+    let all = sqlx::query(read).fetch_all(&scope).await.map(drop);
+    let one = sqlx::query(read).fetch_optional(&scope).await.map(drop);
+    let first = sqlx::query(read).fetch(&scope).next().await.expect("an item").map(drop);
     for result in [all, one, first] {
         assert!(matches!(own(&result.expect_err("too long")), Error::NoAnswer { operation: "fetch", .. }));
     }
@@ -51,15 +72,15 @@ async fn every_kind_of_fetch_has_the_limit() {
 
 #[tokio::test]
 async fn transaction_of_a_statement_without_an_answer_is_lost() {
-    let fresh = Fresh::with(impatient()).await;
-    let scope = fresh.sessions.scope("request");
+    let mut locked = Locked::new().await;
+    let scope = locked.sessions.scope("request");
     scope.begin().await.expect("begin");
-    put(&scope, 1, 1).await.expect("put");
-    sqlx::query(LONG).execute(&scope).await.expect_err("too long");
+    put(&scope, 1, 1).await.expect_err("somebody else has the lock");
     let error = put(&scope, 2, 2).await.expect_err("the transaction is over");
     assert!(matches!(own(&error), Error::TransactionLost { .. }), "{error}");
+    locked.holder.execute("rollback").await.expect("unlocked");
     scope.rollback().await.expect("it is acknowledged");
-    assert_eq!(fresh.rows().await, []);
+    assert_eq!(locked.fresh.rows().await, []);
 }
 
 #[tokio::test]
@@ -73,7 +94,7 @@ async fn time_that_the_reader_of_a_stream_takes_is_not_the_databases() {
     let mut seen = Vec::new();
     while let Some(row) = rows.next().await {
         seen.push(row.expect("a row").get::<i64, _>(0));
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(LIMIT + LIMIT / 4).await;
     }
     assert_eq!(seen, [1, 2, 3]);
 }
@@ -84,5 +105,5 @@ async fn no_limit_can_be_asked_for() {
     policy.statement_timeout = Duration::MAX;
     let fresh = Fresh::with(policy).await;
     let scope = fresh.sessions.scope("request");
-    sqlx::query(LONG).execute(&scope).await.expect("it is waited for");
+    put(&scope, 1, 1).await.expect("it is waited for");
 }
