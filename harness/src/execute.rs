@@ -164,6 +164,8 @@ struct Performer<'a> {
     blocked: Cell<bool>,
     /// Turns that came while it was blocked.
     owed: usize,
+    /// Its last turn was to end within a command: the next one goes on with that command, if it has not ended by itself.
+    halved: bool,
     fault: Option<Fault>,
 }
 
@@ -202,6 +204,7 @@ impl<'a, S: System> Stage<'a, S> {
             alarm: Arc::default(),
             blocked: Cell::new(false),
             owed: 0,
+            halved: false,
             fault: None,
         }
     }
@@ -215,7 +218,9 @@ impl<'a, S: System> Stage<'a, S> {
             return;
         }
         let fresh = performer.seat.is_at_boundary();
-        if fresh && !performer.seat.grant() {
+        // Whether the first half of a command is all of it depends on the driver's threads; which turn is whose must not.
+        let is_rest = std::mem::replace(&mut performer.halved, until == Gate::Reply);
+        if fresh && (is_rest || !performer.seat.grant()) {
             return;
         }
         if fresh && let Some((by, step)) = performer.seat.step() {

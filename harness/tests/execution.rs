@@ -44,6 +44,29 @@ impl System for Sleeper {
     async fn stop(&self) {}
 }
 
+/// Answers every command in the poll that asks for it.
+struct Prompt;
+
+impl System for Prompt {
+    const NAME: &'static str = "prompt";
+
+    fn capabilities() -> Capabilities {
+        Capabilities::NONE
+    }
+
+    async fn start(_: &Database) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    async fn actor(&self, mut port: Port) {
+        while port.next().await.is_some() {
+            port.run(std::future::ready(Ok::<_, Failure>(()))).await;
+        }
+    }
+
+    async fn stop(&self) {}
+}
+
 fn history(subject: &dyn Subject, plan: &str) -> (History, Option<Invariant>) {
     let plan = PlanFile::parse(plan, Path::new("test")).expect("the plan is written by hand").plan;
     let run = Chain::new(subject).run(&plan);
@@ -97,4 +120,14 @@ fn statement_is_never_answered_in_the_poll_that_sends_it() {
     let plan = "version = 1\nconnections = 2\n[actors]\na = [\"open\"]\n";
     let broken = (0..20).filter(|_| history(subject, plan).1 == Some(Invariant::NoCrossScope));
     assert_eq!(broken.count(), 20);
+}
+
+#[test]
+fn rest_of_a_command_that_ended_in_its_first_half_is_an_empty_turn() {
+    let plan = "version = 1\nconnections = 1\nschedule = \"a/ a b a\"\n[actors]\na = [\"open\", \"get k1\"]\n\
+        b = [\"open\"]\n";
+    let (history, _) = history(&Of::<Prompt>::new(), plan);
+    let invoked = history.events.iter().filter(|it| matches!(it.what, What::Invoked(_))).filter_map(|it| it.by);
+    let order: Vec<_> = invoked.take(3).map(|it| format!("{}{}", it.actor, it.step + 1)).collect();
+    assert_eq!(order, ["a1", "b1", "a2"]);
 }
