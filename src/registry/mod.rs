@@ -231,7 +231,7 @@ impl<S: Source> Registry<S> {
         let live = &self.live[at];
         live.overrides.with(|it| it.push((number, Arc::new(service))));
         live.overridden.fetch_add(1, Ordering::Release);
-        self.outdate(at);
+        self.outdate_with_dependents(at);
         Ok(Override { registry: self.clone(), at, number })
     }
 
@@ -240,13 +240,13 @@ impl<S: Source> Registry<S> {
     /// # Errors
     /// [`ResolveError::Unregistered`].
     pub fn invalidate<T: Send + Sync + 'static>(&self) -> Result<(), ResolveError> {
-        self.outdate(self.find(Key::of::<T>(""))?);
+        self.outdate_with_dependents(self.find(Key::of::<T>(""))?);
         Ok(())
     }
 
     /// Lets every service be built anew by the next who asks.
     pub fn clear(&self) {
-        (0..self.live.len()).for_each(|it| self.outdate(it));
+        self.outdate(|_| true);
     }
 
     /// The order in which services can be built: each after everything that it needs.
@@ -307,10 +307,16 @@ impl<S: Source> Registry<S> {
         })
     }
 
-    fn outdate(&self, at: usize) {
-        for dependent in &self.blueprint.graph.dependents[at] {
-            self.live[*dependent].version.fetch_add(1, Ordering::AcqRel);
+    /// What is needed first: else a dependent could be built anew meanwhile, from what is about to be out of date.
+    fn outdate(&self, is_affected: impl Fn(&usize) -> bool) {
+        for at in self.blueprint.graph.order.iter().filter(|it| is_affected(it)) {
+            self.live[*at].version.fetch_add(1, Ordering::AcqRel);
         }
+    }
+
+    fn outdate_with_dependents(&self, at: usize) {
+        let dependents = &self.blueprint.graph.dependents[at];
+        self.outdate(|it| dependents.contains(it));
     }
 
     /// The service, from wherever it is to be had.
@@ -374,7 +380,7 @@ impl<S: Source> Drop for Override<S> {
             Some(it.remove(place))
         });
         live.overridden.fetch_sub(1, Ordering::AcqRel);
-        self.registry.outdate(self.at);
+        self.registry.outdate_with_dependents(self.at);
         // Outside of the lock: what is dropped may ask for services.
         drop(stood_in);
     }
