@@ -78,12 +78,7 @@ impl<S: Source> Scope<S> {
     /// A handle for `owner`, who is named when it is used after its time.
     #[track_caller]
     pub fn handle(&self, owner: impl Into<Cow<'static, str>>) -> Handle<S> {
-        let cell = Arc::clone(&self.handle.cell);
-        Handle { cell, owner: owner.into(), obtained: Location::caller(), pinned: None }
-    }
-
-    pub(crate) fn handle_at(&self, owner: &'static str, obtained: &'static Location<'static>) -> Handle<S> {
-        self.handle.for_owner(owner, obtained)
+        self.handle.for_owner(owner, Location::caller())
     }
 
     /// The scope's number, for logs.

@@ -154,7 +154,8 @@ pub struct Statement {
 }
 
 impl Claims {
-    /// Draws up the claims from the history and its commands; bit *n* of `assignment` says whether the *n*-th unknown outcome took effect.
+    /// Draws up the claims from the history and its commands; bit *n* of `assignment` says whether the *n*-th unknown outcome
+    /// took effect.
     pub fn of(history: &History, spans: &ByCommand<Span<'_>>, assignment: u64) -> Self {
         let settled = history.events.iter().position(|it| it.what == What::PlanOver).unwrap_or(history.events.len());
         let mut keys: BTreeSet<Key> = spans.values().filter_map(|it| touched(&it.step.command)).collect();

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use rustc_hash::FxHashMap;
 
 use super::error::{BuildError, Problem, ResolveError};
-use super::factory::{AsyncFactory, Factory, LastingParameters, Need, Parameters};
+use super::factory::{Awaited, Factory, LastingParameters, Need, Parameters, Plain};
 use super::graph::{Graph, Lifecycle, Node};
 use super::{Blueprint, Erased, Key, Registry, Resolver};
 use crate::source::Source;
@@ -74,7 +74,7 @@ impl<S: Source> Builder<S> {
     pub fn singleton<P, F>(&mut self, factory: F) -> Registration<'_, S>
     where
         P: LastingParameters<S>,
-        F: Factory<S, P>,
+        F: Factory<S, P, Plain>,
     {
         self.add_factory(Lifecycle::Singleton, factory)
     }
@@ -84,7 +84,7 @@ impl<S: Source> Builder<S> {
     pub fn scoped<P, F>(&mut self, factory: F) -> Registration<'_, S>
     where
         P: Parameters<S>,
-        F: Factory<S, P>,
+        F: Factory<S, P, Plain>,
     {
         self.add_factory(Lifecycle::Scoped, factory)
     }
@@ -94,7 +94,7 @@ impl<S: Source> Builder<S> {
     pub fn transient<P, F>(&mut self, factory: F) -> Registration<'_, S>
     where
         P: Parameters<S>,
-        F: Factory<S, P>,
+        F: Factory<S, P, Plain>,
     {
         self.add_factory(Lifecycle::Transient, factory)
     }
@@ -104,9 +104,9 @@ impl<S: Source> Builder<S> {
     pub fn singleton_async<P, F>(&mut self, factory: F) -> Registration<'_, S>
     where
         P: LastingParameters<S>,
-        F: AsyncFactory<S, P>,
+        F: Factory<S, P, Awaited>,
     {
-        self.add_async(Lifecycle::Singleton, factory)
+        self.add_factory(Lifecycle::Singleton, factory)
     }
 
     /// As [`Builder::scoped`], from an asynchronous function that may fail.
@@ -114,9 +114,9 @@ impl<S: Source> Builder<S> {
     pub fn scoped_async<P, F>(&mut self, factory: F) -> Registration<'_, S>
     where
         P: Parameters<S>,
-        F: AsyncFactory<S, P>,
+        F: Factory<S, P, Awaited>,
     {
-        self.add_async(Lifecycle::Scoped, factory)
+        self.add_factory(Lifecycle::Scoped, factory)
     }
 
     /// As [`Builder::transient`], from an asynchronous function that may fail.
@@ -124,9 +124,9 @@ impl<S: Source> Builder<S> {
     pub fn transient_async<P, F>(&mut self, factory: F) -> Registration<'_, S>
     where
         P: Parameters<S>,
-        F: AsyncFactory<S, P>,
+        F: Factory<S, P, Awaited>,
     {
-        self.add_async(Lifecycle::Transient, factory)
+        self.add_factory(Lifecycle::Transient, factory)
     }
 
     /// Checks that the services fit together. Nothing is built yet.
@@ -164,25 +164,15 @@ impl<S: Source> Builder<S> {
     }
 
     #[track_caller]
-    fn add_factory<P: Parameters<S>, F: Factory<S, P>>(&mut self, lifecycle: Lifecycle, f: F) -> Registration<'_, S> {
-        let f = Arc::new(f);
+    fn add_factory<P, M, F>(&mut self, lifecycle: Lifecycle, factory: F) -> Registration<'_, S>
+    where
+        P: Parameters<S>,
+        F: Factory<S, P, M>,
+    {
+        let factory = Arc::new(factory);
         let make = move |resolver: Resolver<S>| -> BoxFuture<'static, _> {
-            let f = Arc::clone(&f);
-            Box::pin(async move { f.make(&resolver).await.map(erase) })
-        };
-        self.add(Key::of::<F::Service>(""), lifecycle, P::needs(), Origin::Factory(Box::new(make)))
-    }
-
-    #[track_caller]
-    fn add_async<P: Parameters<S>, F: AsyncFactory<S, P>>(
-        &mut self,
-        lifecycle: Lifecycle,
-        f: F,
-    ) -> Registration<'_, S> {
-        let f = Arc::new(f);
-        let make = move |resolver: Resolver<S>| -> BoxFuture<'static, _> {
-            let f = Arc::clone(&f);
-            Box::pin(async move { f.make(&resolver).await.map(erase) })
+            let factory = Arc::clone(&factory);
+            Box::pin(async move { factory.make(&resolver).await.map(erase) })
         };
         self.add(Key::of::<F::Service>(""), lifecycle, P::needs(), Origin::Factory(Box::new(make)))
     }

@@ -139,32 +139,15 @@ pub trait Parameters<S: Source>: Send {
 /// Parameters that may outlive a scope.
 pub trait LastingParameters<S: Source>: Parameters<S> {}
 
-/// A function that makes a service from its parameters.
+/// A function that makes a service from its parameters, in this [manner](Plain).
 #[diagnostic::on_unimplemented(
     message = "this is not a factory of a service",
     label = "a factory takes at most eight of `Dep<T>` and `Handle<_>`",
     note = "`Dep<T>` is another service, `Handle<_>` the session of the scope",
-    note = "scopes, sessions and connections cannot be taken: who holds them outlives them"
+    note = "scopes, sessions and connections cannot be taken: who holds them outlives them",
+    note = "one that is registered by a method `…_async` returns a future of a `Result`, any other one the service itself"
 )]
-pub trait Factory<S: Source, P: Parameters<S>>: Send + Sync + 'static {
-    /// What it makes.
-    type Service: Send + Sync + 'static;
-
-    /// Makes it.
-    ///
-    /// # Cancel safety
-    /// Cancel safe, if getting the parameters is.
-    fn make(&self, resolver: &Resolver<S>) -> impl Future<Output = Result<Self::Service, ResolveError>> + Send;
-}
-
-/// An asynchronous function that makes a service from its parameters, or fails.
-#[diagnostic::on_unimplemented(
-    message = "this is not an asynchronous factory of a service",
-    label = "it takes at most eight of `Dep<T>` and `Handle<_>`, and returns a future of a `Result`",
-    note = "`Dep<T>` is another service, `Handle<_>` the session of the scope",
-    note = "scopes, sessions and connections cannot be taken: who holds them outlives them"
-)]
-pub trait AsyncFactory<S: Source, P: Parameters<S>>: Send + Sync + 'static {
+pub trait Factory<S: Source, P: Parameters<S>, M>: Send + Sync + 'static {
     /// What it makes.
     type Service: Send + Sync + 'static;
 
@@ -174,6 +157,14 @@ pub trait AsyncFactory<S: Source, P: Parameters<S>>: Send + Sync + 'static {
     /// As cancel safe as the function.
     fn make(&self, resolver: &Resolver<S>) -> impl Future<Output = Result<Self::Service, ResolveError>> + Send;
 }
+
+/// The manner of a function that returns the service.
+#[derive(Clone, Copy, Debug)]
+pub enum Plain {}
+
+/// The manner of a function that returns a future of it, and may fail.
+#[derive(Clone, Copy, Debug)]
+pub enum Awaited {}
 
 macro_rules! functions {
     ($($parameter:ident)*) => {
@@ -185,7 +176,7 @@ macro_rules! functions {
 
         impl<S: Source, $($parameter: Lasting<S>),*> LastingParameters<S> for ($($parameter,)*) {}
 
-        impl<S, F, T, $($parameter),*> Factory<S, ($($parameter,)*)> for F
+        impl<S, F, T, $($parameter),*> Factory<S, ($($parameter,)*), Plain> for F
         where
             S: Source,
             F: Fn($($parameter),*) -> T + Send + Sync + 'static,
@@ -200,7 +191,7 @@ macro_rules! functions {
             }
         }
 
-        impl<S, F, T, E, W, $($parameter),*> AsyncFactory<S, ($($parameter,)*)> for F
+        impl<S, F, T, E, W, $($parameter),*> Factory<S, ($($parameter,)*), Awaited> for F
         where
             S: Source,
             F: Fn($($parameter),*) -> W + Send + Sync + 'static,

@@ -63,14 +63,16 @@ mod slot;
 
 pub use builder::{Builder, Registration};
 pub use error::{BuildError, Problem, ResolveError, Step};
-pub use factory::{AsyncFactory, Dep, Factory, Lasting, LastingParameters, Name, Need, Parameter, Parameters, Unnamed};
+pub use factory::{
+    Awaited, Dep, Factory, Lasting, LastingParameters, Name, Need, Parameter, Parameters, Plain, Unnamed,
+};
 pub use graph::Lifecycle;
 pub use key::Key;
 pub use services::{Resolver, Services};
 
 use std::any::Any;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, Location};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -119,6 +121,14 @@ struct Live {
     overridden: AtomicU64,
 }
 
+/// Where a service is kept.
+struct Kept<'a> {
+    slot: &'a Slot<Erased>,
+    live: &'a Live,
+    /// The scope's, if it is the scope's own.
+    cache: Option<&'a Cache>,
+}
+
 /// While it lives, another service stands in for the registered one.
 #[must_use = "the override ends when this is dropped"]
 pub struct Override<S: Source> {
@@ -164,7 +174,7 @@ impl<S: Source> Registry<S> {
     /// The services of this scope. Entered twice, it is the same.
     #[track_caller]
     pub fn enter(&self, scope: &Scope<S>) -> Services<S> {
-        let handle = scope.handle_at("its services", Location::caller());
+        let handle = scope.handle("its services");
         let cache = handle.cell.attached(self.id, || Arc::new(Cache::with_room_for(self.live.len())));
         Services { registry: self.clone(), entered: Entered { handle, cache } }
     }
@@ -281,21 +291,27 @@ impl<S: Source> Registry<S> {
         Step { service: recipe.key.to_string(), lifecycle: recipe.lifecycle, registered: recipe.registered }
     }
 
+    /// Where the service is kept, and in which version; none if it is kept nowhere.
+    fn kept<'a>(&'a self, at: usize, entered: Option<&'a Entered<S>>) -> Option<Kept<'a>> {
+        let live = &self.live[at];
+        match self.blueprint.recipes[at].lifecycle {
+            Lifecycle::Transient => None,
+            Lifecycle::Instance | Lifecycle::Singleton => Some(Kept { slot: &live.slot, live, cache: None }),
+            Lifecycle::Scoped => {
+                let cache = &*entered?.cache;
+                Some(Kept { slot: &cache.slots[at], live, cache: Some(cache) })
+            }
+        }
+    }
+
     /// The service, if it is there.
     fn ready(&self, at: usize, entered: Option<&Entered<S>>) -> Option<Erased> {
         let live = &self.live[at];
         if live.overridden.load(Ordering::Acquire) > 0 {
             return live.overrides.with(|it| it.last().map(|it| Arc::clone(&it.1)));
         }
-        let version = live.version.load(Ordering::Acquire);
-        match self.blueprint.recipes[at].lifecycle {
-            Lifecycle::Transient => None,
-            Lifecycle::Instance | Lifecycle::Singleton => live.slot.ready(version),
-            Lifecycle::Scoped => {
-                let cache = &entered?.cache;
-                cache.slots[at].ready(version + cache.epoch())
-            }
-        }
+        let kept = self.kept(at, entered)?;
+        kept.slot.ready(kept.version())
     }
 
     fn find(&self, key: Key) -> Result<usize, ResolveError> {
@@ -324,36 +340,18 @@ impl<S: Source> Registry<S> {
         if let Some(service) = self.ready(at, entered) {
             return Ok(service);
         }
-        let live = &self.live[at];
-        let version = || live.version.load(Ordering::Acquire);
-        match self.blueprint.recipes[at].lifecycle {
-            Lifecycle::Transient => self.build(at, entered).await,
-            Lifecycle::Instance | Lifecycle::Singleton => self.build_once(at, &live.slot, version, None).await,
-            Lifecycle::Scoped => {
-                let Some(Entered { cache, .. }) = entered else {
-                    return Err(ResolveError::OutsideOfScope { service: self.step(at).service });
-                };
-                // Both only grow, so their sum is a version of its own.
-                let version = || version() + cache.epoch();
-                self.build_once(at, &cache.slots[at], version, entered).await
-            }
-        }
-    }
-
-    async fn build_once(
-        &self,
-        at: usize,
-        slot: &Slot<Erased>,
-        version: impl Fn() -> u64,
-        entered: Option<&Entered<S>>,
-    ) -> Result<Erased, ResolveError> {
-        match slot.claim(version).await {
-            Claim::Ready(service) => Ok(service),
-            Claim::Build(permit) => {
-                let service = self.build(at, entered).await?;
-                permit.finish(Arc::clone(&service));
-                Ok(service)
-            }
+        match (self.kept(at, entered), self.blueprint.recipes[at].lifecycle) {
+            (Some(kept), _) => match kept.slot.claim(|| kept.version()).await {
+                Claim::Ready(service) => Ok(service),
+                Claim::Build(permit) => {
+                    // What everybody shares is built without a scope.
+                    let service = self.build(at, entered.filter(|_| kept.cache.is_some())).await?;
+                    permit.finish(Arc::clone(&service));
+                    Ok(service)
+                }
+            },
+            (None, Lifecycle::Scoped) => Err(ResolveError::OutsideOfScope { service: self.step(at).service }),
+            (None, _) => self.build(at, entered).await,
         }
     }
 
@@ -369,6 +367,13 @@ impl<S: Source> Registry<S> {
             Err(ResolveError::Panicked { path: vec![self.step(at)], message: panic_text(&*panic) })
         };
         made.unwrap_or_else(panicked)
+    }
+}
+
+impl Kept<'_> {
+    /// What was built under another version is out of date. Both numbers only grow, so their sum is a version of its own.
+    fn version(&self) -> u64 {
+        self.live.version.load(Ordering::Acquire) + self.cache.map_or(0, Cache::epoch)
     }
 }
 

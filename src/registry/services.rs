@@ -89,19 +89,11 @@ impl<S: Source> Services<S> {
     }
 
     async fn obtain<T: Send + Sync + 'static>(&self, key: Key) -> Result<Dep<T>, ResolveError> {
-        let at = self.find(key)?;
-        // What is there needs no future.
-        if let Some(service) = self.registry.ready(at, Some(&self.entered)) {
-            return Ok(dep(service));
-        }
-        self.registry.obtain(at, Some(&self.entered)).await.map(dep)
-    }
-
-    fn find(&self, key: Key) -> Result<usize, ResolveError> {
         if let Err(Error::Stale(stale)) = self.entered.handle.check("resolve", self.entered.handle.generation()) {
             return Err(stale.into());
         }
-        self.registry.find(key)
+        let at = self.registry.find(key)?;
+        self.registry.obtain(at, Some(&self.entered)).await.map(dep)
     }
 }
 

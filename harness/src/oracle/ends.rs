@@ -57,7 +57,7 @@ pub fn stale_is_named(view: &View<'_>) -> Checked {
 pub fn no_leak(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     for (by, span) in observations(view) {
-        if span.step.command != Command::Open || view.pool_closed.is_some() {
+        if span.step.command != Command::Open || view.facts.pool_closed.is_some() {
             continue;
         }
         checked.evaluated += 1;
@@ -69,7 +69,7 @@ pub fn no_leak(view: &View<'_>) -> Checked {
         }
     }
     let mut open = 0;
-    for (at, event) in view.history.events.iter().enumerate() {
+    for (at, event) in view.facts.history.events.iter().enumerate() {
         match event.what {
             What::Connected(_) => open += 1,
             What::Disconnected(_) => open -= 1,
@@ -90,7 +90,7 @@ pub fn no_leak(view: &View<'_>) -> Checked {
 pub fn recovers(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     // A close that was cut off may still have closed it.
-    if view.spans.values().any(|it| it.step.command == Command::ClosePool && it.outcome.is_some()) {
+    if view.facts.spans.values().any(|it| it.step.command == Command::ClosePool && it.outcome.is_some()) {
         return checked;
     }
     for (by, span) in observations(view) {
@@ -116,16 +116,16 @@ fn yields(class: Class) -> bool {
 /// Whether another command was under way at the same time: then somebody may have been in its way after all.
 fn is_overlapped(view: &View<'_>, by: By, span: &Span<'_>) -> bool {
     let end = |it: &Span<'_>| it.returned.unwrap_or(usize::MAX);
-    view.spans.iter().any(|(other, it)| other != by && it.invoked < end(span) && span.invoked < end(it))
+    view.facts.spans.iter().any(|(other, it)| other != by && it.invoked < end(span) && span.invoked < end(it))
 }
 
 /// After the pool was closed nobody gets a session.
 pub fn close_ends(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
-    let Some(closed) = view.pool_closed else {
+    let Some(closed) = view.facts.pool_closed else {
         return checked;
     };
-    for span in view.spans.values().filter(|it| it.step.command == Command::Open && it.invoked > closed) {
+    for span in view.facts.spans.values().filter(|it| it.step.command == Command::Open && it.invoked > closed) {
         checked.evaluated += 1;
         if is_done(span) {
             let at = span.returned.unwrap_or(span.invoked);
@@ -139,7 +139,7 @@ pub fn close_ends(view: &View<'_>) -> Checked {
 /// The system does not panic.
 pub fn no_panic(view: &View<'_>) -> Checked {
     let mut checked = Checked { evaluated: 1, ..Checked::default() };
-    for (at, event) in view.history.events.iter().enumerate() {
+    for (at, event) in view.facts.history.events.iter().enumerate() {
         if let What::Panicked(text) = &event.what {
             checked.found(view, Invariant::NoPanic, at, "no panic".to_owned(), text.clone());
         }
@@ -150,7 +150,7 @@ pub fn no_panic(view: &View<'_>) -> Checked {
 /// No command waits for ever.
 pub fn no_hang(view: &View<'_>) -> Checked {
     let mut checked = Checked { evaluated: 1, ..Checked::default() };
-    for (at, event) in view.history.events.iter().enumerate() {
+    for (at, event) in view.facts.history.events.iter().enumerate() {
         let observed = match event.what {
             What::Hung if !event.by.is_some_and(|by| is_leak(view, by)) => "it waits for ever".to_owned(),
             What::StopHung => "the system does not stop".to_owned(),
@@ -163,26 +163,27 @@ pub fn no_hang(view: &View<'_>) -> Checked {
 
 /// An observer that waits for a connection is a leak, not a hang; but not after the pool was closed: then it has none to give.
 fn is_leak(view: &View<'_>, by: By) -> bool {
-    view.pool_closed.is_none()
-        && view.history.is_observer(by.actor)
-        && view.spans.get(by).is_some_and(|it| it.step.command == Command::Open)
+    view.facts.pool_closed.is_none()
+        && view.facts.history.is_observer(by.actor)
+        && view.facts.spans.get(by).is_some_and(|it| it.step.command == Command::Open)
 }
 
 fn hung(view: &View<'_>, by: By) -> Option<usize> {
-    view.history.events.iter().position(|it| it.by == Some(by) && it.what == What::Hung)
+    view.facts.history.events.iter().position(|it| it.by == Some(by) && it.what == What::Hung)
 }
 
 fn observations<'a>(view: &'a View<'_>) -> impl Iterator<Item = (By, &'a Span<'a>)> {
-    view.spans.iter().filter(|(by, _)| view.history.is_observer(by.actor))
+    view.facts.spans.iter().filter(|(by, _)| view.facts.history.is_observer(by.actor))
 }
 
 /// The uses of a retained handle whose session had ended when they were invoked.
 fn stale_uses<'a>(view: &'a View<'_>) -> impl Iterator<Item = (By, &'a Span<'a>)> {
-    view.spans.iter().filter_map(|(by, span)| {
+    view.facts.spans.iter().filter_map(|(by, span)| {
         if !matches!(span.step.command, Command::Stale(_)) {
             return None;
         }
-        let retained = view.spans.before(by).rev().find(|(_, it)| it.step.command == Command::Retain && is_done(it));
+        let retained =
+            view.facts.spans.before(by).rev().find(|(_, it)| it.step.command == Command::Retain && is_done(it));
         let (_, session) = view.session(retained?.0)?;
         (session.ended <= span.invoked).then_some((by, span))
     })

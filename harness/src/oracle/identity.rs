@@ -20,7 +20,7 @@ pub fn no_cross_scope(view: &View<'_>) -> Checked {
     // The sessions that each connection has served, in the order of the evidence.
     let mut users: BTreeMap<ConnectionId, Vec<usize>> = BTreeMap::new();
     let mut served: Vec<(usize, ConnectionId, By)> =
-        view.spans.iter().filter_map(|(by, _)| view.server(by).map(|(id, at)| (at, id, by))).collect();
+        view.facts.spans.iter().filter_map(|(by, _)| view.server(by).map(|(id, at)| (at, id, by))).collect();
     served.sort_unstable();
     for (at, connection, by) in served {
         let Some((session, mine)) = view.session(by) else {
@@ -56,7 +56,7 @@ pub fn no_duplicate_effect(view: &View<'_>) -> Checked {
     // The changes of each connection that are not yet committed, each with the command that made it.
     let mut pending: BTreeMap<ConnectionId, Vec<By>> = BTreeMap::new();
     let mut effects: BTreeMap<By, u32> = BTreeMap::new();
-    for (at, event) in view.history.events.iter().enumerate() {
+    for (at, event) in view.facts.history.events.iter().enumerate() {
         match (&event.what, event.by) {
             (What::Wrote(id), Some(by)) => pending.entry(*id).or_default().push(by),
             (What::RolledBack(id) | What::Disconnected(id), _) => {
@@ -65,7 +65,7 @@ pub fn no_duplicate_effect(view: &View<'_>) -> Checked {
             (What::Committed(id), _) => {
                 for by in pending.remove(id).unwrap_or_default() {
                     let single =
-                        view.spans.get(by).is_some_and(|it| crate::model::effect_of(&it.step.command).is_some());
+                        view.facts.spans.get(by).is_some_and(|it| crate::model::effect_of(&it.step.command).is_some());
                     if !single {
                         continue;
                     }
@@ -88,7 +88,7 @@ pub fn no_duplicate_effect(view: &View<'_>) -> Checked {
 /// Nothing of one borrower is left on a connection for the next.
 pub fn no_residue(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
-    for (by, span) in view.spans.iter() {
+    for (by, span) in view.facts.spans.iter() {
         let (Some(at), Some((_, session))) = (span.returned, view.session(by)) else {
             continue;
         };
@@ -126,14 +126,14 @@ pub fn transaction_agreement(view: &View<'_>) -> Checked {
             };
             checked.evaluated += 1;
             if let Some(connection) = evidence.wrote.iter().find(|it| evidence.committed.contains(it)) {
-                let step = view.spans.get(*by).map_or_else(String::new, |it| it.step.to_string());
+                let step = view.facts.spans.get(*by).map_or_else(String::new, |it| it.step.to_string());
                 let expected = format!("`{step}` is part of the transaction that ends here");
                 let observed = format!("{connection} had committed it by itself");
                 checked.found(view, Invariant::TransactionAgreement, transaction.end, expected, observed);
             }
         }
     }
-    for (by, span) in view.spans.iter() {
+    for (by, span) in view.facts.spans.iter() {
         let (Some(at), Some((_, session))) = (span.returned, view.session(by)) else {
             continue;
         };
@@ -160,7 +160,7 @@ pub fn transaction_agreement(view: &View<'_>) -> Checked {
 
 /// Whether the evidence shows that a command outside any transaction ran inside one.
 fn in_a_transaction(view: &View<'_>, by: By) -> Option<String> {
-    let span = view.spans.get(by)?;
+    let span = view.facts.spans.get(by)?;
     match (&span.step.command, span.outcome?) {
         (Command::Begin(_), Outcome::Failed(failure)) if failure.class == Class::NoTransaction => {
             let outermost = !view.claims.in_transaction.contains(&by);
@@ -195,5 +195,5 @@ fn before<'a>(
     by: By,
     opened: usize,
 ) -> impl Iterator<Item = (By, &'a crate::history::Span<'a>)> + 'a {
-    view.spans.before(by).filter(move |(_, it)| it.invoked > opened)
+    view.facts.spans.before(by).filter(move |(_, it)| it.invoked > opened)
 }

@@ -175,7 +175,7 @@ pub struct Checked {
 
 impl Checked {
     fn found(&mut self, view: &View<'_>, invariant: Invariant, at: usize, expected: String, observed: String) {
-        let by = view.history.events.get(at).and_then(|it| it.by);
+        let by = view.facts.history.events.get(at).and_then(|it| it.by);
         self.violations.push(Violation { invariant, at, by, expected, observed });
     }
 }
@@ -223,7 +223,7 @@ impl Oracle {
                 let why = format!("{unknowns} unknown outcomes: more than {UNKNOWNS_MAX} are not followed");
                 return Judgement { verdict: Verdict::Inconclusive(why), evaluated };
             }
-            let first = self.first_violation(&facts.view(claims), &mut evaluated);
+            let first = self.first_violation(&View { facts: &facts, claims }, &mut evaluated);
             match (first, &mut best) {
                 (None, _) => {
                     return Judgement { verdict: unless_harness_failed(history), evaluated };

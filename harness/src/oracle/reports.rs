@@ -40,7 +40,7 @@ pub fn health_agrees(view: &View<'_>) -> Checked {
             found("no session and no lent connection: everybody has ended", observed);
         } else if report.connections != open {
             found(&format!("{open} open connections"), format!("{} are reported", report.connections));
-        } else if report.healthy && view.pool_closed.is_some() {
+        } else if report.healthy && view.facts.pool_closed.is_some() {
             found("not healthy: the pool was closed", "healthy".to_owned());
         } else if !report.healthy && !was_told_to_close(view) {
             found("healthy: nothing is in the way any more", "not healthy".to_owned());
@@ -55,7 +55,7 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     let mut allowed = most_at_once(view);
     let mut connected = 0;
-    for (at, event) in view.history.events.iter().enumerate() {
+    for (at, event) in view.facts.history.events.iter().enumerate() {
         match &event.what {
             What::Connected(_) => {
                 connected += 1;
@@ -97,20 +97,20 @@ fn most_at_once(view: &View<'_>) -> usize {
         let session = sessions.iter().find(|it| Some(it.opened) == span.returned);
         session.map(|it| it.ended).or(span.returned).unwrap_or(usize::MAX)
     };
-    let opens = || view.spans.values().filter(|it| it.step.command == Command::Open);
+    let opens = || view.facts.spans.values().filter(|it| it.step.command == Command::Open);
     let live = |at: usize| opens().filter(|it| it.invoked <= at && at < end(it)).count();
     opens().map(|it| live(it.invoked)).max().unwrap_or(0).max(1)
 }
 
 fn reports<'a>(view: &'a View<'_>) -> impl Iterator<Item = (usize, Report)> + 'a {
-    view.history.events.iter().enumerate().filter_map(|(at, event)| match event.what {
+    view.facts.history.events.iter().enumerate().filter_map(|(at, event)| match event.what {
         What::Reported(report) => Some((at, report)),
         _ => None,
     })
 }
 
 fn connections_open(view: &View<'_>, at: usize) -> u32 {
-    view.history.events[..at].iter().fold(0, |open: u32, event| match event.what {
+    view.facts.history.events[..at].iter().fold(0, |open: u32, event| match event.what {
         What::Connected(_) => open + 1,
         What::Disconnected(_) => open.saturating_sub(1),
         _ => open,
@@ -119,5 +119,5 @@ fn connections_open(view: &View<'_>, at: usize) -> u32 {
 
 /// A close that was cut off may still have closed it.
 fn was_told_to_close(view: &View<'_>) -> bool {
-    view.spans.values().any(|it| it.step.command == Command::ClosePool && (it.outcome.is_some() || is_done(it)))
+    view.facts.spans.values().any(|it| it.step.command == Command::ClosePool && (it.outcome.is_some() || is_done(it)))
 }

@@ -75,7 +75,7 @@ pub fn scope_atomic(view: &View<'_>) -> Checked {
             found(read.at, read.key, read.seen, &wrong);
         }
     }
-    let end = view.history.events.len().saturating_sub(1);
+    let end = view.facts.history.events.len().saturating_sub(1);
     for (key, seen) in final_rows(view) {
         if let Some(wrong) = judge_final(view, key, seen).filter(|it| !it.is_definite()) {
             found(end, key, seen, &wrong);
@@ -115,7 +115,7 @@ pub(super) fn judge(view: &View<'_>, read: &Read) -> Option<Wrong> {
 
 /// Judges a row of the final state.
 fn judge_final(view: &View<'_>, key: Key, seen: Option<Value>) -> Option<Wrong> {
-    let end = view.history.events.len();
+    let end = view.facts.history.events.len();
     judge_seen(view, key, seen, end, end)
 }
 
@@ -142,7 +142,7 @@ fn judge_seen(view: &View<'_>, key: Key, seen: Option<Value>, from: usize, at: u
 }
 
 fn final_rows<'a>(view: &'a View<'_>) -> impl Iterator<Item = (Key, Option<Value>)> + 'a {
-    view.final_state.into_iter().flat_map(|rows| {
+    view.facts.final_state.into_iter().flat_map(|rows| {
         let mut keys: std::collections::BTreeSet<Key> = rows.keys().copied().collect();
         keys.extend(view.claims.committed.iter().map(|it| it.key));
         keys.into_iter().map(|key| (key, rows.get(&key).copied()))

@@ -11,28 +11,24 @@ use crate::plan::{Command, Ground, Key, Phase, Value};
 
 /// What is the same in every branch.
 pub struct Facts<'a> {
-    history: &'a History,
-    spans: ByCommand<Span<'a>>,
-    final_state: Option<&'a BTreeMap<Key, Value>>,
-    pool_closed: Option<usize>,
-    evidence: ByCommand<Evidence>,
-    stragglers: bool,
-}
-
-/// What the checks look at.
-pub struct View<'a> {
     /// The whole history.
     pub history: &'a History,
-    /// What its replies claim, under one assignment of the unknown outcomes.
-    pub claims: Claims,
     /// Each command, from its invocation to its end.
-    pub spans: &'a ByCommand<Span<'a>>,
+    pub spans: ByCommand<Span<'a>>,
     /// The rows at the end.
     pub final_state: Option<&'a BTreeMap<Key, Value>>,
     /// The event of a `close-pool` that was done.
     pub pool_closed: Option<usize>,
-    evidence: &'a ByCommand<Evidence>,
+    evidence: ByCommand<Evidence>,
     stragglers: bool,
+}
+
+/// What the checks look at: one branch.
+pub struct View<'a> {
+    /// What is the same in every branch.
+    pub facts: &'a Facts<'a>,
+    /// What the replies claim, under one assignment of the unknown outcomes.
+    pub claims: Claims,
 }
 
 /// What the database's hooks said while one command ran.
@@ -53,12 +49,10 @@ impl<'a> Facts<'a> {
     pub fn of(history: &'a History) -> Self {
         let spans = history.commands();
         let mut evidence: ByCommand<Evidence> = spans.emptied();
-        let mut final_state = None;
-        for event in &history.events {
-            if let What::FinalState(rows) = &event.what {
-                final_state = Some(rows);
-            }
-        }
+        let final_state = history.events.iter().rev().find_map(|event| match &event.what {
+            What::FinalState(rows) => Some(rows),
+            _ => None,
+        });
         let anonymous = history.ground == Ground::Sqlite && is_anonymous(history, &spans);
         if !anonymous {
             collect(history, &mut evidence);
@@ -73,20 +67,6 @@ impl<'a> Facts<'a> {
     /// What the replies claim under one assignment of the unknown outcomes.
     pub fn claims(&self, assignment: u64) -> Claims {
         Claims::of(self.history, &self.spans, assignment)
-    }
-
-    /// One branch.
-    pub fn view(&'a self, claims: Claims) -> View<'a> {
-        let Self { history, spans, final_state, pool_closed, evidence, stragglers } = self;
-        View {
-            history,
-            claims,
-            spans,
-            final_state: *final_state,
-            pool_closed: *pool_closed,
-            evidence,
-            stragglers: *stragglers,
-        }
     }
 }
 
@@ -126,12 +106,12 @@ fn may_straggle(span: &Span<'_>, evidence: Option<&Evidence>) -> bool {
 impl View<'_> {
     /// The evidence of one command; none in a history in which some of it may be another command's.
     pub fn evidence(&self, by: By) -> Option<&Evidence> {
-        self.evidence.get(by).filter(|_| !self.stragglers)
+        self.facts.evidence.get(by).filter(|_| !self.facts.stragglers)
     }
 
     /// The one connection that served a command that was done; none if there is no evidence or it is not unique.
     pub fn server(&self, by: By) -> Option<(ConnectionId, usize)> {
-        let span = self.spans.get(by)?;
+        let span = self.facts.spans.get(by)?;
         match self.evidence(by)?.served.as_slice() {
             [one] if is_done(span) => Some(*one),
             _ => None,
@@ -140,7 +120,7 @@ impl View<'_> {
 
     /// The session that a command ran in: the one of its actor that was live when it was invoked.
     pub fn session(&self, by: By) -> Option<(usize, &Session)> {
-        let invoked = self.spans.get(by)?.invoked;
+        let invoked = self.facts.spans.get(by)?.invoked;
         let live = |it: &Session| it.actor == by.actor && it.opened < invoked && invoked < it.ended;
         self.claims.sessions.iter().enumerate().find(|(_, it)| live(it))
     }
@@ -148,7 +128,7 @@ impl View<'_> {
     /// Whether, before this command, its session had done nothing that could leave it in a transaction or in doubt: only
     /// plain statements that were done.
     pub fn is_untouched(&self, by: By, session: &Session) -> bool {
-        let before = self.spans.before(by);
+        let before = self.facts.spans.before(by);
         before.filter(|(_, span)| span.invoked > session.opened).all(|(_, span)| {
             is_done(span)
                 && !matches!(span.step.command, Command::Begin(_) | Command::Raw(_))
@@ -158,13 +138,13 @@ impl View<'_> {
 
     /// Whether some evidence may belong to another command than it is recorded under.
     pub fn has_stragglers(&self) -> bool {
-        self.stragglers
+        self.facts.stragglers
     }
 
     /// The commands that were done and changed a row, by their own words.
     pub fn writers(&self) -> BTreeSet<By> {
         let changed = |it: &Span<'_>| effect_of(&it.step.command).is_some() && is_done(it);
-        self.spans.iter().filter(|(_, it)| changed(it)).map(|(by, _)| by).collect()
+        self.facts.spans.iter().filter(|(_, it)| changed(it)).map(|(by, _)| by).collect()
     }
 }
 
