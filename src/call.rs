@@ -10,6 +10,7 @@ use tokio::sync::MutexGuard;
 
 use crate::error::Error;
 use crate::events::Event;
+use crate::lease::{Lease, Left};
 use crate::scope::{Cell, Handle};
 use crate::session::{Call, Happened, Loss, Session, State};
 use crate::sessions::{control, in_transaction};
@@ -33,7 +34,7 @@ struct Holder {
 /// The session, for one call that has not begun.
 pub(crate) struct Queued<'a, S: Source> {
     handle: &'a Handle<S>,
-    session: Option<MutexGuard<'a, Session<S::Lease>>>,
+    session: Option<MutexGuard<'a, Session<Lease<S>>>>,
 }
 
 /// The session, for one call in flight. Dropped before it is finished, the call counts as cut off.
@@ -74,7 +75,7 @@ impl<S: Source> Handle<S> {
         result
     }
 
-    async fn wait_in_line(&self, operation: &'static str) -> Result<MutexGuard<'_, Session<S::Lease>>, Error> {
+    async fn wait_in_line(&self, operation: &'static str) -> Result<MutexGuard<'_, Session<Lease<S>>>, Error> {
         let cell = &*self.cell;
         let me = cell.inner.source.task();
         let busy = |own_task: bool| {
@@ -91,7 +92,7 @@ impl<S: Source> Handle<S> {
 }
 
 impl<'a, S: Source> Queued<'a, S> {
-    pub(crate) fn session(&mut self) -> &mut Session<S::Lease> {
+    pub(crate) fn session(&mut self) -> &mut Session<Lease<S>> {
         self.session.as_mut().expect("the guard is taken by drop alone")
     }
 
@@ -111,13 +112,17 @@ impl<'a, S: Source> Queued<'a, S> {
     pub(crate) async fn enter(mut self, call: Call, operation: &'static str) -> Result<Entered<'a, S>, Error> {
         self.admit(call, operation)?;
         self.borrow_if_empty(operation).await?;
+        let inner = &self.cell().inner;
+        if let Some(lease) = self.session().lease_mut() {
+            lease.take_turn(inner, operation).await?;
+        }
         self.session().transition(Happened::Called(call));
         Ok(Entered { queued: self, operation })
     }
 
     /// Whether the session allows this call as it stands.
     fn admit(&mut self, call: Call, operation: &'static str) -> Result<(), Error> {
-        let scope = || self.handle.cell.name.clone();
+        let scope = || self.handle.cell.holder.name.clone();
         let state = self.session.as_ref().map_or(&State::Ended, |it| it.state());
         match (state, call) {
             (State::Failed { why, .. } | State::Lost { why }, _) => {
@@ -133,7 +138,7 @@ impl<'a, S: Source> Queued<'a, S> {
 
     /// The error for a loss.
     pub(crate) fn lost(&self, operation: &'static str, why: &Loss) -> Error {
-        let scope = self.cell().name.clone();
+        let scope = self.cell().holder.name.clone();
         match why {
             Loss::Transaction(why) => Error::TransactionLost { operation, scope, why: why.clone() },
             Loss::CommitUnknown(why) => Error::CommitUnknown { scope, why: why.clone() },
@@ -163,19 +168,19 @@ impl<'a, S: Source> Queued<'a, S> {
         let cell = self.cell();
         let inner = &cell.inner;
         let began = inner.source.now();
-        let lease = inner.lend().await?;
+        let lease = inner.lend(cell).await?;
         let session = self.session();
         session.lend(lease);
         let generation = session.generation();
         cell.generation.store(generation, Ordering::Release);
         inner.counters.lent.add();
         if generation == 1 {
-            inner.emit(&Event::Opened { scope: &cell.name });
+            inner.emit(&Event::Opened { scope: &cell.holder.name });
         } else {
             let took = inner.source.now().saturating_sub(began);
             inner.counters.recovered_in(took);
-            tracing::info!(scope = %cell.name, generation, ?took, "a session was recovered");
-            inner.emit(&Event::Recovered { scope: &cell.name, generation, took });
+            tracing::info!(scope = %cell.holder.name, generation, ?took, "a session was recovered");
+            inner.emit(&Event::Recovered { scope: &cell.holder.name, generation, took });
         }
         Ok(())
     }
@@ -185,7 +190,14 @@ impl<S: Source> Drop for Queued<'_, S> {
     fn drop(&mut self) {
         let cell = self.cell();
         cell.queue.holder.with(|it| *it = None);
-        drop(self.session.take());
+        if let Some(mut session) = self.session.take() {
+            let left = if matches!(session.state(), State::Doubt { .. }) { Left::Doubt } else { Left::Nothing };
+            if session.depth() == 0
+                && let Some(lease) = session.lease_mut()
+            {
+                lease.rest(left);
+            }
+        }
         // The scope may have ended while this call had its session.
         cell.release_if_ended();
     }
@@ -194,8 +206,8 @@ impl<S: Source> Drop for Queued<'_, S> {
 impl<'a, S: Source> Entered<'a, S> {
     /// The connection that serves the call.
     pub(crate) fn connection(&mut self) -> Result<&mut S::Connection, Error> {
-        match self.queued.session().lease_mut() {
-            Some(lease) => Ok(lease),
+        match self.queued.session().lease_mut().and_then(Lease::connection) {
+            Some(connection) => Ok(connection),
             None => unreachable!("a call is entered with a connection"),
         }
     }
@@ -241,7 +253,7 @@ impl<'a, S: Source> Entered<'a, S> {
         let Some(lease) = self.queued.session.as_mut().and_then(|it| it.lease_mut()) else {
             return Err(Failure::new(Class::Dead, "there is no connection"));
         };
-        let done = inner.within(limit, control(&mut **lease, undo, inner.policy.attempts_max)).await;
+        let done = inner.within(limit, control(lease, undo, inner.policy.attempts_max)).await;
         done.unwrap_or_else(|| Err(Failure::new(Class::Dead, format!("no answer within {limit:?}"))))
     }
 
@@ -273,14 +285,15 @@ impl<'a, S: Source> Entered<'a, S> {
         if matches!(failure.class, Class::Dead | Class::Unknown) {
             return Err(self.died(failure));
         }
-        if depth > 0 {
+        // A test's own transaction may have gone with it, also outside of the caller's.
+        if depth > 0 || self.queued.cell().inner.joint.is_some() {
             match self.in_transaction().await {
-                Ok(true) => {}
-                Ok(false) => {
+                Ok(false) if depth > 0 => {
                     let why = failure.to_string();
                     self.queued.session().transition(Happened::TransactionOver(why.clone()));
                     return Err(self.queued.lost(self.operation, &Loss::Transaction(why)));
                 }
+                Ok(_) => {}
                 Err(failure) => return Err(self.died(failure)),
             }
         }
@@ -348,7 +361,7 @@ impl<'a, S: Source> Entered<'a, S> {
         let Some(lease) = self.queued.session.as_mut().and_then(|it| it.lease_mut()) else {
             return Err(Failure::new(Class::Dead, "there is no connection"));
         };
-        let answer = inner.within(limit, in_transaction(&mut **lease, inner.policy.attempts_max)).await;
+        let answer = inner.within(limit, in_transaction(lease, inner.policy.attempts_max)).await;
         if matches!(answer, Some(Ok(_))) {
             self.queued.session().answered();
         }
@@ -357,7 +370,7 @@ impl<'a, S: Source> Entered<'a, S> {
 
     fn give_up(&mut self, why: &str) {
         let inner = &self.queued.cell().inner;
-        let only = inner.source.is_only();
+        let only = inner.is_only();
         inner.lose(self.queued.session(), why.to_owned(), only);
     }
 
@@ -369,7 +382,7 @@ impl<'a, S: Source> Entered<'a, S> {
             _ => unreachable!("a call is finished once"),
         };
         self.give_up(&why);
-        tracing::warn!(scope = %self.queued.cell().name, operation = self.operation, %why, "a session was lost");
+        tracing::warn!(scope = %self.queued.cell().holder.name, operation = self.operation, %why, "a session was lost");
         match (self.queued.session().state(), call, depth) {
             (State::Lost { why: Loss::Database(why) }, ..) => Error::DatabaseLost { why: why.clone() },
             (_, Call::Commit, 1) => self.queued.lost(self.operation, &Loss::CommitUnknown(why)),
@@ -411,7 +424,7 @@ impl<S: Source> Patience<'_, S> {
         let answer = inner.within(limit, future).await;
         answer.ok_or_else(|| {
             let operation = self.operation;
-            tracing::warn!(scope = %self.cell.name, operation, ?limit, "a statement was not answered");
+            tracing::warn!(scope = %self.cell.holder.name, operation, ?limit, "a statement was not answered");
             Error::NoAnswer { operation, limit }
         })
     }

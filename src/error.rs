@@ -8,6 +8,7 @@ use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
+use crate::health::Holder;
 use crate::source::{Class, Failure, Usage};
 
 /// Why a call was not done, or not known to be done.
@@ -145,14 +146,28 @@ pub enum Error {
         keyword: &'static str,
     },
 
-    /// The statement would leave something on the only connection of an in-memory database, where every later scope
-    /// would find it. It was not run: set it in the connect options.
+    /// The statement would leave something on a connection that every later scope gets: the only one of an in-memory
+    /// database, or a test's. It was not run: set it in the connect options.
     #[error(
-        "`{keyword}` was not run: it would stay on the only connection of an in-memory database; set it in the connect options"
+        "`{keyword}` was not run: it would stay on the one connection that all scopes use; set it in the connect options"
     )]
     WouldLeaveResidue {
         /// Its first word.
         keyword: &'static str,
+    },
+
+    /// In a test whose scopes share a connection, this one waited for its turn longer than `acquire_timeout`. The call was
+    /// not made.
+    #[error(transparent)]
+    TurnTimedOut(#[from] Box<TurnTimedOut>),
+
+    /// The test is not isolated any more, so nothing runs on its connection: what it did so far may be gone.
+    #[error("the isolation of test `{test}` is lost: {why}; nothing runs in it any more")]
+    IsolationLost {
+        /// The test.
+        test: Cow<'static, str>,
+        /// How.
+        why: String,
     },
 
     /// The sessions were closed or are being drained. Nothing was done.
@@ -198,6 +213,42 @@ pub enum Ended {
         /// The scope's generation now.
         current: u64,
     },
+}
+
+/// A wait for a test's connection that took too long: who waited, and for whom.
+#[derive(Debug)]
+pub struct TurnTimedOut {
+    /// The test.
+    pub test: Holder,
+    /// The scope that waited.
+    pub scope: Holder,
+    /// Its call.
+    pub operation: &'static str,
+    /// For how long.
+    pub waited: Duration,
+    /// The scope that has the turn, the call that took it, and for how long it has had it; none if it just ended.
+    pub holder: Option<(Holder, &'static str, Duration)>,
+    /// Whether the turn was taken by the very task that waited.
+    pub own_task: bool,
+}
+
+impl std::error::Error for TurnTimedOut {}
+
+impl fmt::Display for TurnTimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { test, scope, operation, waited, holder, own_task } = self;
+        write!(f, "{operation}: scope {scope} waited {waited:?} for its turn on the connection of test {test}")?;
+        let Some((holder, call, since)) = holder else {
+            return f.write_str(", which others kept taking; raise `acquire_timeout`");
+        };
+        write!(f, ", which scope {holder} has had for {since:?}, since its `{call}`")?;
+        if *own_task {
+            f.write_str("; both run in the same task, so one waits for the other")?;
+        }
+        f.write_str(
+            ": end that transaction, or read its row stream to the end, before this call, or use one scope for both",
+        )
+    }
 }
 
 impl std::error::Error for Stale {}
@@ -247,9 +298,9 @@ impl Error {
             Self::Database { class, .. } => *class,
             Self::TransactionLost { .. } | Self::RolledBack { .. } => Class::TransactionLost,
             Self::CommitUnknown { .. } | Self::NoAnswer { .. } => Class::Unknown,
-            Self::SessionLost { .. } | Self::DatabaseLost { .. } => Class::Dead,
+            Self::SessionLost { .. } | Self::DatabaseLost { .. } | Self::IsolationLost { .. } => Class::Dead,
             Self::Unavailable { .. } | Self::Exhausted { .. } => Class::NotUpYet,
-            Self::SessionBusy { .. } => Class::StatementLost,
+            Self::SessionBusy { .. } | Self::TurnTimedOut(_) => Class::StatementLost,
             Self::Stale(_)
             | Self::NoTransaction { .. }
             | Self::NestingTooDeep { .. }

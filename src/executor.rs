@@ -64,7 +64,7 @@ where
             return Err(Error::TransactionControl { keyword });
         }
         if let Effect::Residue(keyword) = effect
-            && self.cell.inner.source.is_only()
+            && self.cell.inner.is_shared()
         {
             return Err(Error::WouldLeaveResidue { keyword });
         }

@@ -91,6 +91,7 @@ mod error;
 mod events;
 mod executor;
 mod health;
+mod lease;
 mod policy;
 pub mod registry;
 mod repository;
@@ -100,8 +101,9 @@ mod sessions;
 pub mod source;
 mod statement;
 mod sync;
+pub mod testing;
 
-pub use error::{Ended, Error, Stale};
+pub use error::{Ended, Error, Stale, TurnTimedOut};
 pub use events::{Event, ListenerError, Listening};
 pub use health::{Health, Holder, RecoveryTimes, Validity};
 pub use policy::{OnLoss, Policy, PolicyError};

@@ -119,7 +119,7 @@ where
         let error = RepositoryError {
             repository: self.name,
             operation,
-            scope: self.db.cell.name.clone(),
+            scope: self.db.cell.holder.name.clone(),
             generation: self.db.generation(),
             class,
             attempts,

@@ -17,6 +17,7 @@ use crate::call::Queue;
 use crate::error::{Ended, Error, Stale};
 use crate::events::Event;
 use crate::health::Holder;
+use crate::lease::Lease;
 use crate::session::{Call, Happened, Loss, Session, State};
 use crate::sessions::Inner;
 use crate::source::{Begin, Class, Control, Serve, Source};
@@ -44,9 +45,8 @@ pub struct Handle<S: Source> {
 /// What a scope and its handles share.
 pub(crate) struct Cell<S: Source> {
     pub(crate) inner: Arc<Inner<S>>,
-    pub(crate) id: u64,
-    pub(crate) name: Cow<'static, str>,
-    pub(crate) session: Mutex<Session<S::Lease>>,
+    pub(crate) holder: Holder,
+    pub(crate) session: Mutex<Session<Lease<S>>>,
     pub(crate) queue: Queue,
     /// The generation, readable without the session.
     pub(crate) generation: AtomicU64,
@@ -58,13 +58,11 @@ pub(crate) struct Cell<S: Source> {
 }
 
 impl<S: Source> Scope<S> {
-    pub(crate) fn new(inner: Arc<Inner<S>>, holder: &Holder) -> Self {
-        let Holder { id, name, opened, .. } = holder.clone();
-        let owner = name.clone();
+    pub(crate) fn new(inner: Arc<Inner<S>>, holder: Holder) -> Self {
+        let (owner, obtained) = (holder.name.clone(), holder.opened);
         let cell = Cell {
             inner,
-            id,
-            name,
+            holder,
             session: Mutex::new(Session::new()),
             queue: Queue::default(),
             generation: AtomicU64::new(0),
@@ -72,7 +70,7 @@ impl<S: Source> Scope<S> {
             statements_done: AtomicU64::new(0),
             attached: Shared::default(),
         };
-        Self { handle: Handle { cell: Arc::new(cell), owner, obtained: opened, pinned: None } }
+        Self { handle: Handle { cell: Arc::new(cell), owner, obtained, pinned: None } }
     }
 
     /// A handle for `owner`, who is named when it is used after its time.
@@ -83,7 +81,7 @@ impl<S: Source> Scope<S> {
 
     /// The scope's number, for logs.
     pub fn id(&self) -> u64 {
-        self.handle.cell.id
+        self.handle.cell.holder.id
     }
 
     /// How many sessions the scope has had; it grows with each recovery.
@@ -228,9 +226,9 @@ impl<S: Source> Drop for Scope<S> {
         drop(cell.attached.with(std::mem::take));
         // A call in flight has the session: whoever ends last releases it.
         cell.release_if_ended();
-        cell.inner.scope_ended(cell.id);
+        cell.inner.scope_ended(cell.holder.id);
         if self.generation() > 0 {
-            cell.inner.emit(&Event::Closed { scope: &cell.name });
+            cell.inner.emit(&Event::Closed { scope: &cell.holder.name });
         }
     }
 }
@@ -321,8 +319,8 @@ impl<S: Source> Handle<S> {
         };
         Err(Error::Stale(Box::new(Stale {
             owner: self.owner.clone(),
-            scope: self.cell.name.clone(),
-            id: self.cell.id,
+            scope: self.cell.holder.name.clone(),
+            id: self.cell.holder.id,
             operation,
             obtained: self.obtained,
             ended,
@@ -416,12 +414,12 @@ impl<S: Source> Clone for Handle<S> {
 
 impl<S: Source> fmt::Debug for Handle<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "handle of `{}` to scope `{}` #{}", self.owner, self.cell.name, self.cell.id)
+        write!(f, "handle of `{}` to scope `{}` #{}", self.owner, self.cell.holder.name, self.cell.holder.id)
     }
 }
 
 impl<S: Source> fmt::Debug for Scope<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "scope `{}` #{}", self.handle.cell.name, self.handle.cell.id)
+        write!(f, "scope `{}` #{}", self.handle.cell.holder.name, self.handle.cell.holder.id)
     }
 }

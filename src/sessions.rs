@@ -16,8 +16,9 @@ use futures_util::future::{Either, select};
 use crate::error::Error;
 use crate::events::{Event, Listeners, Listening};
 use crate::health::{Counters, Health, Holder, Validity};
+use crate::lease::{Joint, Lease, Left};
 use crate::policy::{OnLoss, Policy, PolicyError};
-use crate::scope::Scope;
+use crate::scope::{Cell, Scope};
 use crate::session::{Call, Happened, Session, State};
 use crate::source::{AcquireError, Class, Condition, Connection, Control, Failure, Lent, Source};
 use crate::sync::Shared;
@@ -31,7 +32,9 @@ pub struct Sessions<S: Source> {
 
 /// What scopes share.
 pub(crate) struct Inner<S: Source> {
-    pub(crate) source: S,
+    pub(crate) source: Arc<S>,
+    /// In a test, the connection that every scope shares.
+    pub(crate) joint: Option<Arc<Joint<S>>>,
     pub(crate) policy: Policy,
     pub(crate) counters: Counters,
     pub(crate) listeners: Arc<Listeners>,
@@ -63,9 +66,14 @@ impl<S: Source> Sessions<S> {
     /// The first contradiction in the policy.
     pub fn new(source: S, policy: Policy) -> Result<Self, PolicyError> {
         policy.validate()?;
-        Ok(Self {
+        Ok(Self::over(Arc::new(source), policy, None))
+    }
+
+    fn over(source: Arc<S>, policy: Policy, joint: Option<Arc<Joint<S>>>) -> Self {
+        Self {
             inner: Arc::new(Inner {
                 source,
+                joint,
                 policy,
                 counters: Counters::default(),
                 listeners: Arc::default(),
@@ -73,7 +81,16 @@ impl<S: Source> Sessions<S> {
                 next_scope: AtomicU64::new(1),
                 draining: AtomicBool::new(false),
             }),
-        })
+        }
+    }
+
+    /// Sessions whose scopes share this connection.
+    pub(crate) fn joined(&self, joint: Arc<Joint<S>>) -> Self {
+        Self::over(Arc::clone(&self.inner.source), self.inner.policy.clone(), Some(joint))
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner<S>> {
+        &self.inner
     }
 
     /// Begins a unit of work. Its first call borrows a connection, its end gives it back.
@@ -140,7 +157,7 @@ impl<S: Source> Sessions<S> {
     fn scope_from(&self, name: Cow<'static, str>, opened: &'static Location<'static>) -> Scope<S> {
         let id = self.inner.next_scope.fetch_add(1, Ordering::Relaxed);
         let holder = Holder { id, name, opened, since: self.inner.source.now() };
-        let scope = Scope::new(Arc::clone(&self.inner), &holder);
+        let scope = Scope::new(Arc::clone(&self.inner), holder.clone());
         self.inner.scopes.with(|it| it.insert(id, holder));
         scope
     }
@@ -166,6 +183,9 @@ impl<S: Source> Sessions<S> {
         if self.inner.draining.load(Ordering::Acquire) {
             return Validity::Closed;
         }
+        if let Some(joint) = &self.inner.joint {
+            return joint.lost().map_or(Validity::Valid { took: Duration::ZERO }, |why| Validity::Invalid { why });
+        }
         let usage = self.inner.source.usage();
         if usage.in_use >= usage.max {
             return Validity::Exhausted(usage);
@@ -177,7 +197,7 @@ impl<S: Source> Sessions<S> {
                     let answer = self.inner.make_good(&mut lent, true).await;
                     match answer {
                         Ok(()) => self.inner.source.give_back(lent.lease),
-                        Err(_) => self.inner.give_up(lent.lease, "it did not answer a health check"),
+                        Err(_) => self.inner.discard(lent.lease, "it did not answer a health check"),
                     }
                     answer
                 }
@@ -195,7 +215,10 @@ impl<S: Source> Sessions<S> {
     /// Lends nothing from now on. Scopes that have a connection keep it until they end.
     pub fn close(&self) {
         self.inner.draining.store(true, Ordering::Release);
-        self.inner.source.close();
+        // A test's source is that of other tests as well.
+        if self.inner.joint.is_none() {
+            self.inner.source.close();
+        }
     }
 
     /// Closes, and waits until every scope has ended, at most this long.
@@ -210,7 +233,7 @@ impl<S: Source> Sessions<S> {
         let began = self.inner.source.now();
         loop {
             let waited = self.inner.source.now().saturating_sub(began);
-            let lent = self.inner.source.usage().in_use;
+            let lent = if self.inner.joint.is_some() { 0 } else { self.inner.source.usage().in_use };
             if self.open_scopes() == 0 && lent == 0 {
                 return Ok(());
             }
@@ -231,14 +254,25 @@ impl<S: Source> Sessions<S> {
         self.inner.scopes.with(|it| it.len())
     }
 
-    fn holders(&self, which: impl Fn(&Holder) -> bool) -> Vec<Holder> {
+    pub(crate) fn holders(&self, which: impl Fn(&Holder) -> bool) -> Vec<Holder> {
         self.inner.scopes.with(|it| it.values().filter(|it| which(it)).cloned().collect())
     }
 }
 
 impl<S: Source> Inner<S> {
-    /// Lends a connection to a scope: attempts with backoff under one deadline.
-    pub(crate) async fn lend(&self) -> Result<S::Lease, Error> {
+    /// Lends a scope what its session works on.
+    pub(crate) async fn lend(&self, scope: &Cell<S>) -> Result<Lease<S>, Error> {
+        let Some(joint) = &self.joint else {
+            return self.connection().await.map(Lease::Own);
+        };
+        if self.draining.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        Ok(Lease::Turns(joint.turns(scope.holder.clone())))
+    }
+
+    /// Lends a connection: attempts with backoff under one deadline.
+    pub(crate) async fn connection(&self) -> Result<S::Lease, Error> {
         let began = self.source.now();
         let deadline = began + self.policy.acquire_timeout;
         let mut attempts = 0;
@@ -253,7 +287,7 @@ impl<S: Source> Inner<S> {
                 Ok(mut lent) => match self.make_good(&mut lent, false).await {
                     Ok(()) => return Ok(lent.lease),
                     Err(failure) => {
-                        self.give_up(lent.lease, "it did not answer a probe");
+                        self.discard(lent.lease, "it did not answer a probe");
                         // A dead connection is no reason to wait: the next one may be good.
                         last = Some(failure);
                         if attempts >= self.attempts_max() {
@@ -300,8 +334,17 @@ impl<S: Source> Inner<S> {
         answer.unwrap_or_else(|| Err(Failure::new(Class::Dead, format!("no answer within {limit:?}"))))
     }
 
+    /// Gives a session's connection up; shared, it is given up for everybody.
+    pub(crate) fn give_up(&self, lease: Lease<S>, why: &str) {
+        match (lease, &self.joint) {
+            (Lease::Own(lease), _) => self.discard(lease, why),
+            (Lease::Turns(_), Some(joint)) => joint.lose(why),
+            (Lease::Turns(_), None) => unreachable!("turns are lent on a shared connection"),
+        }
+    }
+
     /// Closes a connection in which nobody believes any more.
-    pub(crate) fn give_up(&self, lease: S::Lease, why: &str) {
+    pub(crate) fn discard(&self, lease: S::Lease, why: &str) {
         self.source.discard(lease);
         self.source.suspect_all();
         self.counters.discarded.add();
@@ -314,15 +357,32 @@ impl<S: Source> Inner<S> {
         (0..removed).for_each(|_| self.counters.listeners_removed.add());
     }
 
+    /// Whether every scope gets the same connection.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.joint.is_some() || self.source.is_only()
+    }
+
+    /// Whether giving a session's connection up loses the database.
+    pub(crate) fn is_only(&self) -> bool {
+        self.joint.is_none() && self.source.is_only()
+    }
+
     pub(crate) fn reports_losses(&self) -> bool {
         self.policy.on_loss == OnLoss::Report
     }
 
     /// Takes back what a scope has when it ends, without waiting: what is clean goes back at once, the rest is cleaned by a
     /// task under `release_timeout`, or given up.
-    pub(crate) fn release(self: &Arc<Self>, session: &mut Session<S::Lease>) {
+    pub(crate) fn release(self: &Arc<Self>, session: &mut Session<Lease<S>>) {
         let state = session.state().clone();
-        let Some(lease) = session.take_lease() else { return };
+        let lease = match session.take_lease() {
+            Some(Lease::Own(lease)) => lease,
+            Some(mut turns) => {
+                let left = if matches!(state, State::Doubt { .. }) { Left::Doubt } else { Left::Transaction };
+                return turns.rest(left);
+            }
+            None => return,
+        };
         // What was begun read-only and ended by itself has left its setting behind.
         let clean = state == State::Ready || matches!(state, State::Failed { .. }) && !session.begun().read_only;
         let only = self.source.is_only();
@@ -347,20 +407,24 @@ impl<S: Source> Inner<S> {
             let limit = inner.policy.release_timeout;
             match inner.within(limit, clean(&mut *lease, inner.policy.attempts_max)).await {
                 Some(Ok(())) => inner.source.give_back(lease),
-                _ => inner.give_up(lease, "it could not be cleaned for its next borrower"),
+                _ => inner.discard(lease, "it could not be cleaned for its next borrower"),
             }
         }));
     }
 
     /// Asks a connection how the call ended that was cut off, and puts the session in order.
-    pub(crate) async fn settle(&self, session: &mut Session<S::Lease>) {
+    pub(crate) async fn settle(&self, session: &mut Session<Lease<S>>) {
         let State::Doubt { call, depth } = *session.state() else { return };
-        let only = self.source.is_only();
+        if self.joint.is_some() && depth == 0 {
+            // Its turn has ended: whoever came next put the connection in order, or will.
+            return session.transition(Happened::Settled { open: false, certain: true });
+        }
+        let only = self.is_only();
         let limit = self.policy.probe_timeout;
         let certain = session.ask();
         let open = match session.lease_mut() {
             Some(lease) if S::Connection::ORDERED => {
-                self.within(limit, settle(&mut **lease, call, depth, certain, self.policy.attempts_max)).await
+                self.within(limit, settle(lease, call, depth, certain, self.policy.attempts_max)).await
             }
             _ => None,
         };
@@ -375,7 +439,7 @@ impl<S: Source> Inner<S> {
     }
 
     /// Gives the session's connection up and says so to its state.
-    pub(crate) fn lose(&self, session: &mut Session<S::Lease>, why: String, only: bool) {
+    pub(crate) fn lose(&self, session: &mut Session<Lease<S>>, why: String, only: bool) {
         if let Some(lease) = session.take_lease() {
             self.give_up(lease, &why);
         }

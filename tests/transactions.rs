@@ -208,7 +208,7 @@ async fn in_memory_database_survives_its_scopes() {
     drop(scope);
     let scope = sessions.scope("second");
     put(&scope, 2, 2).await.expect("put");
-    assert!(own(sqlx::raw_sql("create temp table x (y)").execute(&scope).await).contains("in-memory"));
+    assert!(own(sqlx::raw_sql("create temp table x (y)").execute(&scope).await).contains("all scopes use"));
     let count: i64 = sqlx::query_scalar("select count(*) from kv").fetch_one(&scope).await.expect("count");
     assert_eq!(count, 1);
     let _ = Policy::for_tests();

@@ -80,9 +80,11 @@ use futures_util::FutureExt;
 use rustc_hash::FxHashMap;
 
 use crate::events::panic_text;
+use crate::health::Holder;
 use crate::scope::Scope;
 use crate::source::Source;
 use crate::sync::Shared;
+use crate::testing::Seat;
 #[cfg(doc)]
 use crate::{Error, Handle};
 use builder::{Origin, Recipe};
@@ -98,6 +100,8 @@ type Erased = Arc<dyn Any + Send + Sync>;
 pub struct Registry<S: Source> {
     blueprint: Arc<Blueprint<S>>,
     live: Arc<[Live]>,
+    /// The test that has joined it.
+    test: Arc<Shared<Option<Holder>>>,
     /// Tells this registry's services in a scope from those of another one.
     id: u64,
 }
@@ -161,7 +165,7 @@ impl<S: Source> Registry<S> {
     fn over(blueprint: Arc<Blueprint<S>>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let live = blueprint.recipes.iter().map(|_| Live::default()).collect();
-        Self { blueprint, live, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+        Self { blueprint, live, test: Arc::default(), id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// Another registry of the same services: it shares the instances, and nothing that is built. For a test that overrides
@@ -286,6 +290,11 @@ impl<S: Source> Registry<S> {
         self.blueprint.recipes.iter().enumerate().map(status).collect()
     }
 
+    /// The one place for a test, or who has it.
+    pub(crate) fn seat_for(&self, test: &Holder) -> Result<Seat, Holder> {
+        Seat::take(&self.test, test)
+    }
+
     fn step(&self, at: usize) -> Step {
         let recipe = &self.blueprint.recipes[at];
         Step { service: recipe.key.to_string(), lifecycle: recipe.lifecycle, registered: recipe.registered }
@@ -393,7 +402,8 @@ impl<S: Source> Drop for Override<S> {
 
 impl<S: Source> Clone for Registry<S> {
     fn clone(&self) -> Self {
-        Self { blueprint: Arc::clone(&self.blueprint), live: Arc::clone(&self.live), id: self.id }
+        let (blueprint, live) = (Arc::clone(&self.blueprint), Arc::clone(&self.live));
+        Self { blueprint, live, test: Arc::clone(&self.test), id: self.id }
     }
 }
 
