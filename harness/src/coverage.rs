@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use crate::chain::Run;
 use crate::history::{By, ByCommand, Class, History, Outcome, Reply, Span, What};
 use crate::model::Claims;
+use crate::model::wiring::Wiring;
 use crate::oracle::{Invariant, Verdict};
 use crate::plan::{BeginMode, Command, Conflict, Fault, Phase, Plan};
-use crate::system::{Capabilities, Capability};
+use crate::system::{Capabilities, Capability, needed};
 
 /// What many runs have exercised.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +35,7 @@ pub struct Coverage {
 }
 
 /// The situations that an exploration should sometimes meet.
-const SOMETIMES: [&str; 12] = [
+const SOMETIMES: [&str; 16] = [
     "cancel landed",
     "cancel during commit landed",
     "fault landed",
@@ -47,6 +48,10 @@ const SOMETIMES: [&str; 12] = [
     "commands of two actors overlapped",
     "transaction was dropped without an end",
     "stale handle was used",
+    "a service was had while something stood in",
+    "a service was had while the registry changed",
+    "a service was had from a registry of its own",
+    "everything happened inside a fixture",
 ];
 
 /// The rows of the fault × phase table.
@@ -74,8 +79,8 @@ pub fn is_simulated(row: &str) -> bool {
 }
 
 /// The columns of the fault × phase table.
-pub const OPERATIONS: [&str; 8] =
-    ["open", "begin", "nested begin", "statement", "in transaction", "commit", "rollback", "close"];
+pub const OPERATIONS: [&str; 9] =
+    ["open", "begin", "nested begin", "statement", "in transaction", "commit", "rollback", "close", "registry"];
 
 impl Coverage {
     /// Counts one run.
@@ -120,10 +125,14 @@ impl Coverage {
     }
 
     fn add_history(&mut self, plan: &Plan, history: &History) {
+        let mut met: Vec<&'static str> = Vec::new();
+        if plan.fixture {
+            *self.capabilities.entry(Capability::Fixture).or_default() += 1;
+            met.push("everything happened inside a fixture");
+        }
         if plan.storage.is_simulated() {
             *self.capabilities.entry(Capability::Simulation).or_default() += 1;
         }
-        let mut met: Vec<&'static str> = Vec::new();
         let mut depth_of = BTreeMap::new();
         let commands = history.commands();
         let claims = Claims::of(history, &commands, 0);
@@ -170,12 +179,13 @@ impl Coverage {
             }
             match command {
                 Command::Commit | Command::Rollback | Command::Drop => *depth = depth.saturating_sub(1),
-                Command::Close | Command::Open => *depth = 0,
+                Command::Close | Command::Open | Command::Replace | Command::Crash => *depth = 0,
                 Command::Stale(_) if span.outcome.is_some() => met.push("stale handle was used"),
                 _ => {}
             }
         }
         self.add_events(history, &commands, &mut met);
+        add_wiring(&Wiring::of(history, &commands), &mut met);
         let sessions = &claims.sessions;
         let overlap = |at: usize| {
             let one = &sessions[at];
@@ -227,9 +237,22 @@ impl Coverage {
     }
 }
 
+fn add_wiring(wiring: &Wiring, met: &mut Vec<&'static str>) {
+    let had = &wiring.resolutions;
+    if had.iter().any(|it| wiring.closure(it.build).into_iter().any(|it| wiring.substitute(it).is_some())) {
+        met.push("a service was had while something stood in");
+    }
+    if had.iter().any(|it| wiring.changes.iter().any(|change| change.from < it.at && change.until > it.from)) {
+        met.push("a service was had while the registry changed");
+    }
+    if had.iter().any(|it| it.registry.is_some()) {
+        met.push("a service was had from a registry of its own");
+    }
+}
+
 /// The capabilities that an invoked command exercises.
 fn exercised(command: &Command, depth: u32) -> Vec<Capability> {
-    let mut all: Vec<_> = crate::system::needed(command).into_iter().collect();
+    let mut all: Vec<_> = needed(command).into_iter().collect();
     if matches!(command, Command::Begin(_)) && depth > 0 {
         all.push(Capability::Nesting);
     }
@@ -249,7 +272,8 @@ fn operation(command: &Command, depth: u32) -> &'static str {
         Command::Begin(_) => "begin",
         Command::Commit => "commit",
         Command::Rollback | Command::Drop => "rollback",
-        Command::Close | Command::ClosePool => "close",
+        Command::Close | Command::ClosePool | Command::Replace | Command::Crash => "close",
+        command if needed(command) == Some(Capability::Registry) => "registry",
         _ if depth > 0 => "in transaction",
         _ => "statement",
     }
@@ -266,6 +290,7 @@ fn applies(invariant: Invariant, capabilities: Capabilities) -> bool {
         Invariant::TransactionAgreement => has(Capability::Identity) && has(Capability::Transactions),
         Invariant::RolledBackInvisible => has(Capability::Transactions),
         Invariant::ScopeAtomic => has(Capability::Transactions) && has(Capability::Cancellation),
+        Invariant::RegistryFresh => has(Capability::Registry),
         Invariant::CloseEnds => has(Capability::ClosePool),
         Invariant::Extension => has(Capability::Extension),
         Invariant::HealthAgrees | Invariant::ListenersBalanced => has(Capability::Reports),

@@ -2,7 +2,7 @@
 //!
 //! Owns the file (or the shared `:memory:` database), the driver hooks that label every connection and say what it
 //! did, the faults that are done to the database itself, and the harness's own connection, on which the final state
-//! is read. It knows nothing of systems and plans beyond their [`Storage`].
+//! is read. It knows nothing of systems, and of a plan only where it happens.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,9 +14,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection, Executor, Row, SqliteConnection};
 use tempfile::TempDir;
 
-use crate::history::{Class, ConnectionId, Failure, Recorder, What};
+use crate::history::{Class, ConnectionId, Failure, Mint, Recorder, What};
 use crate::hold::{Held, Hold};
-use crate::plan::{Fault, Key, Storage, Value};
+use crate::plan::{Fault, Key, Plan, Storage, Value};
 
 const SCHEMA: &str = "create table kv (k integer primary key, v integer not null)";
 
@@ -25,6 +25,7 @@ pub struct Database {
     connector: Connector,
     storage: Storage,
     connections: u8,
+    fixture: bool,
     own: tokio::sync::Mutex<SqliteConnection>,
     /// Removed with the plan; none for `:memory:`.
     _folder: Option<TempDir>,
@@ -77,7 +78,8 @@ impl Database {
     ///
     /// # Cancel safety
     /// Cancel safe: a half-made database is removed when the future is dropped.
-    pub async fn create(storage: Storage, connections: u8, recorder: Recorder) -> Result<Self, SetupError> {
+    pub async fn create(plan: &Plan, recorder: Recorder) -> Result<Self, SetupError> {
+        let Plan { storage, connections, fixture, .. } = *plan;
         let fail = |error: &dyn std::fmt::Display| SetupError(error.to_string());
         let (options, folder) = match storage {
             Storage::Memory => (SqliteConnectOptions::from_str("sqlite::memory:").map_err(|it| fail(&it))?, None),
@@ -104,7 +106,7 @@ impl Database {
             own.execute(SCHEMA).await.map_err(|it| fail(&it))?;
         }
         let connector = Connector { options, recorder, hold: Hold::default() };
-        Ok(Self { connector, storage, connections, own: tokio::sync::Mutex::new(own), _folder: folder })
+        Ok(Self { connector, storage, connections, fixture, own: tokio::sync::Mutex::new(own), _folder: folder })
     }
 
     /// How many connections the system may have open at once.
@@ -115,6 +117,16 @@ impl Database {
     /// Where it lives.
     pub fn storage(&self) -> Storage {
         self.storage
+    }
+
+    /// Whether the system is to run inside a test fixture of its own, which it ends when it is stopped.
+    pub fn fixture(&self) -> bool {
+        self.fixture
+    }
+
+    /// Numbers the services that the system's factories build.
+    pub fn mint(&self) -> Mint {
+        Mint::new(self.connector.recorder.clone())
     }
 
     /// How to connect: the plan's file or `:memory:`, without a busy time-out, since a gated run would sit in it.

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use crate::database::Database;
 use crate::history::{History, Outcome, Recorder, What};
-use crate::model::observers;
+use crate::model::{ends_session, observers};
 use crate::plan::{Actor, ActorId, Command, Fault, Gate, Phase, Plan, Turn};
 use crate::stillness::{LOOK, Stillness, tasks_alive, unless_endless, unless_still};
 use crate::system::port::Seat;
@@ -79,7 +79,8 @@ impl Default for Limits {
 /// Cancel safe: the actors, the system and the database go with the future.
 pub async fn execute<S: System>(plan: &Plan, limits: &Limits, recorder: &Recorder) -> History {
     recorder.set_planned(plan.actors.len());
-    let database = match Database::create(plan.storage, plan.connections, recorder.clone()).await {
+    recorder.set_fixture(plan.fixture);
+    let database = match Database::create(plan, recorder.clone()).await {
         Ok(database) => database,
         Err(error) => {
             recorder.record(What::HarnessFault(error.to_string()));
@@ -418,7 +419,8 @@ impl Performer<'_> {
         let Some((by, step)) = self.seat.step() else {
             return 0;
         };
-        let leaves = matches!(step.command, Command::Close | Command::Drop | Command::Stream(_) | Command::ClosePool);
+        let leaves = ends_session(&step.command)
+            || matches!(step.command, Command::Drop | Command::Stream(_) | Command::ClosePool);
         match recorder.outcome_of(by) {
             // What was sent goes on without its caller, and what it does then would be taken for the next command's.
             Some(Outcome::Cancelled(phase)) if phase != Phase::BeforeSend => SILENCE_CUT_OFF,

@@ -1,6 +1,7 @@
 //! Generation: draws plans from a profile.
 //!
-//! Owns the [`Profile`] and the weights of the alphabet; the [`Order`]s of schedules have a file of their own.
+//! Owns the [`Profile`] and the drawing; the kinds of commands with their weights, and the [`Order`]s of schedules, have
+//! files of their own.
 //! Model-guided: an actor is given only commands that may apply where it stands ([`Standing`]). Swarm: each plan draws
 //! which kinds of commands it knows at all, how large it is and how often it cancels, so that some plans are made of
 //! little else than what others lack (Groce et al., *Swarm testing*, ISSTA 2012).
@@ -8,6 +9,7 @@
 //! With proptest, [`plans`] is an ordinary hand-written strategy. It only generates: `check!` shrinks with
 //! [`crate::shrink`], since proptest's own shrinker would take any failure for the same one.
 
+mod kinds;
 mod schedule;
 
 use std::fmt;
@@ -17,11 +19,15 @@ use proptest::test_runner::TestRunner;
 use rand::{Rng, SeedableRng, rngs::Xoshiro256PlusPlus};
 use serde::Deserialize;
 
+pub use kinds::Kind;
+use kinds::{TABLE, WEIGHTS, needed_for};
 pub use schedule::Order;
 use schedule::schedule;
 
 use crate::model::{Standing, UNKNOWNS_MAX};
-use crate::plan::{Actor, BeginMode, Command, Conflict, Fault, Key, Phase, Plan, Residue, StaleUse, Step, Storage};
+use crate::plan::{
+    Actor, BeginMode, Command, Conflict, Fault, Key, Phase, Plan, Residue, Service, StaleUse, Step, Storage, Wanted,
+};
 use crate::system::{Capabilities, Capability, Extension};
 
 /// What plans are drawn from.
@@ -42,6 +48,8 @@ pub struct Profile {
     pub cancels: bool,
     /// Whether faults are done to the database.
     pub faults: bool,
+    /// Whether some plans happen inside a test fixture.
+    pub fixtures: bool,
     /// Kinds of commands that are never drawn.
     pub without: Vec<Kind>,
     /// Where the databases live.
@@ -60,6 +68,7 @@ impl Default for Profile {
             full_size: false,
             cancels: true,
             faults: true,
+            fixtures: true,
             without: Vec::new(),
             storage: vec![StorageName::Wal, StorageName::Journal, StorageName::Wal, StorageName::Memory],
             strategy: Order::Mixed,
@@ -89,80 +98,6 @@ impl From<StorageName> for Storage {
     }
 }
 
-/// A kind of command: what swarm switches on and off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "each kind is the command of its name")]
-pub enum Kind {
-    Open,
-    Close,
-    Begin,
-    BeginExplicit,
-    Nest,
-    Commit,
-    Rollback,
-    Drop,
-    Put,
-    Insert,
-    ConflictClause,
-    Get,
-    Delete,
-    Scan,
-    Stream,
-    Fail,
-    Slow,
-    RawBegin,
-    RawSetting,
-    RawTempTable,
-    Inspect,
-    Retain,
-    Stale,
-    ClosePool,
-    Extra,
-}
-
-/// Each kind with how often it is drawn, and how likely a plan knows it at all, in sixteenths.
-///
-/// Ends are drawn less often than what they end, since most defects need several commands in one session; explicit and
-/// nested begins are known more often than other kinds beyond the basic ones, since they are only met together.
-const WEIGHTS: [(Kind, u8, u32); 25] = [
-    (Kind::Open, 6, 16),
-    (Kind::Close, 2, 14),
-    (Kind::Begin, 6, 14),
-    (Kind::BeginExplicit, 5, 11),
-    (Kind::Nest, 5, 12),
-    (Kind::Commit, 4, 14),
-    (Kind::Rollback, 5, 14),
-    (Kind::Drop, 3, 8),
-    (Kind::Put, 6, 16),
-    (Kind::Insert, 2, 8),
-    (Kind::ConflictClause, 3, 6),
-    (Kind::Get, 3, 12),
-    (Kind::Delete, 2, 6),
-    (Kind::Scan, 2, 6),
-    (Kind::Stream, 2, 5),
-    (Kind::Fail, 2, 5),
-    (Kind::Slow, 1, 3),
-    (Kind::RawBegin, 2, 2),
-    (Kind::RawSetting, 2, 2),
-    (Kind::RawTempTable, 2, 2),
-    (Kind::Inspect, 1, 4),
-    (Kind::Retain, 3, 10),
-    (Kind::Stale, 4, 10),
-    (Kind::ClosePool, 1, 2),
-    (Kind::Extra, 8, 16),
-];
-
-/// The most entries of one plan's table of kinds: the sum of all weights.
-const TABLE: usize = {
-    let (mut sum, mut at) = (0, 0);
-    while at < WEIGHTS.len() {
-        sum += WEIGHTS[at].1 as usize;
-        at += 1;
-    }
-    sum
-};
-
 /// How often a step of a plan is cancelled or faulted, in sixteenths. Half of the plans have none of either, since a step
 /// that was cut off keeps what follows it from being tried.
 const RATES: [u32; 4] = [0, 0, 2, 3];
@@ -180,6 +115,8 @@ pub fn generate(
     let rate = |on: bool, draw: &mut Draw<'_, _>| if on { *draw.one(&RATES) } else { 0 };
     // Drawn first, since it decides which faults there are.
     let simulated = capabilities.has(Capability::Simulation).then(|| *draw.one(&Storage::SIMULATED));
+    let fixture = profile.fixtures && capabilities.has(Capability::Fixture) && draw.chance(4);
+    let fixture = fixture && simulated != Some(Storage::Sim);
     let mut drawing = Drawing {
         capabilities,
         faults: simulated.map_or(&Fault::ALL, Storage::faults),
@@ -188,7 +125,8 @@ pub fn generate(
         table,
         keys: u32::from(profile.keys.clamp(1, 200)),
         cancel_rate: rate(profile.cancels && capabilities.has(Capability::Cancellation), &mut draw),
-        fault_rate: rate(profile.faults && capabilities.has(Capability::Faults), &mut draw),
+        fault_rate: rate(profile.faults && !fixture && capabilities.has(Capability::Faults), &mut draw),
+        fixture,
         disturbances_left: UNKNOWNS_MAX,
         next_value: 1,
         pool_open: true,
@@ -205,7 +143,7 @@ pub fn generate(
     });
     let connections = draw.size(profile.connections, false);
     let schedule = schedule(&actors, profile.strategy, &mut draw);
-    Plan { storage, connections, actors, schedule }
+    Plan { storage, connections, fixture, actors, schedule }
 }
 
 /// The generator of the *n*-th plan of a seed. Platforms agree on it.
@@ -319,10 +257,10 @@ impl Table {
         for (kind, weight, chance) in WEIGHTS {
             let able = needed_for(kind).is_none_or(|it| capabilities.has(it));
             if able && !profile.without.contains(&kind) && draw.chance(chance) {
-                if matches!(kind, Kind::Open | Kind::ClosePool | Kind::Stale | Kind::Extra) {
+                if kind.outside() {
                     table.outside.add(kind, weight);
                 }
-                if !matches!(kind, Kind::Open | Kind::ClosePool) {
+                if kind.inside() {
                     table.inside.add(kind, weight);
                 }
             }
@@ -332,29 +270,6 @@ impl Table {
 
     fn has(&self, kind: Kind) -> bool {
         self.inside.kinds[..self.inside.len].contains(&kind)
-    }
-}
-
-fn needed_for(kind: Kind) -> Option<Capability> {
-    match kind {
-        Kind::Begin | Kind::Commit | Kind::Rollback | Kind::Drop => Some(Capability::Transactions),
-        Kind::BeginExplicit => Some(Capability::ExplicitBegin),
-        Kind::Nest => Some(Capability::Nesting),
-        Kind::ConflictClause => Some(Capability::ConflictClauses),
-        Kind::Stream => Some(Capability::Streams),
-        Kind::RawBegin | Kind::RawSetting | Kind::RawTempTable | Kind::Inspect => Some(Capability::RawSql),
-        Kind::Retain | Kind::Stale => Some(Capability::Retention),
-        Kind::ClosePool => Some(Capability::ClosePool),
-        Kind::Extra => Some(Capability::Extension),
-        Kind::Open
-        | Kind::Close
-        | Kind::Put
-        | Kind::Insert
-        | Kind::Get
-        | Kind::Delete
-        | Kind::Scan
-        | Kind::Fail
-        | Kind::Slow => None,
     }
 }
 
@@ -368,6 +283,7 @@ struct Drawing<'a> {
     keys: u32,
     cancel_rate: u32,
     fault_rate: u32,
+    fixture: bool,
     /// Each may leave an outcome unknown, and more of these than the oracle follows would show nothing.
     disturbances_left: u32,
     next_value: u32,
@@ -391,7 +307,7 @@ impl Drawing<'_> {
 
     fn step(&mut self, standing: Standing, left: u8, draw: &mut Draw<'_, impl Rng>) -> Step {
         // A transaction that nobody ends shows little: what was done in it may be there or not.
-        let end = if standing.depth >= left && draw.chance(12) { self.end(draw) } else { None };
+        let end = if standing.depth >= left && draw.chance(12) { self.end(standing, draw) } else { None };
         let command = end.unwrap_or_else(|| self.command(standing, draw));
         let mut step = Step::from(command);
         if self.disturbances_left == 0 {
@@ -415,11 +331,11 @@ impl Drawing<'_> {
     }
 
     /// One of the ends of a transaction that the plan knows.
-    fn end(&mut self, draw: &mut Draw<'_, impl Rng>) -> Option<Command> {
+    fn end(&mut self, standing: Standing, draw: &mut Draw<'_, impl Rng>) -> Option<Command> {
         let ends = [Kind::Commit, Kind::Rollback, Kind::Drop, Kind::Close];
         let known = || ends.into_iter().filter(|it| self.table.has(*it));
         let kind = known().nth(draw.below_len(known().count()))?;
-        Some(self.command_of(kind, draw))
+        Some(self.command_of(kind, standing, draw))
     }
 
     /// A kind that applies is soon hit; where the plan knows none, the actor opens, or writes.
@@ -431,11 +347,11 @@ impl Drawing<'_> {
             }
             let kind = table.kinds[draw.below_len(table.len)];
             if self.applies(kind, standing) {
-                return self.command_of(kind, draw);
+                return self.command_of(kind, standing, draw);
             }
         }
         let kind = if standing.session { Kind::Put } else { Kind::Open };
-        self.command_of(kind, draw)
+        self.command_of(kind, standing, draw)
     }
 
     fn applies(&self, kind: Kind, standing: Standing) -> bool {
@@ -444,6 +360,9 @@ impl Drawing<'_> {
             Kind::ClosePool => !standing.session && self.pool_open,
             Kind::Extra => true,
             Kind::Stale => standing.retained,
+            Kind::Restore => standing.overrides > 0,
+            Kind::Crash => standing.session || standing.overrides > 0,
+            Kind::Resolve | Kind::Override | Kind::Invalidate | Kind::WarmUp | Kind::Fork => true,
             _ if !standing.session => false,
             Kind::Begin => standing.depth == 0,
             Kind::Nest => (1..3).contains(&standing.depth),
@@ -454,7 +373,7 @@ impl Drawing<'_> {
         }
     }
 
-    fn command_of(&mut self, kind: Kind, draw: &mut Draw<'_, impl Rng>) -> Command {
+    fn command_of(&mut self, kind: Kind, standing: Standing, draw: &mut Draw<'_, impl Rng>) -> Command {
         match kind {
             Kind::Open => Command::Open,
             Kind::Close => Command::Close,
@@ -466,7 +385,11 @@ impl Drawing<'_> {
             Kind::Put => Command::Put(self.key(draw), self.value()),
             Kind::Insert => Command::Insert(self.key(draw), self.value(), Conflict::Abort),
             Kind::ConflictClause => {
-                let clause = *draw.one(&[Conflict::Ignore, Conflict::Replace, Conflict::Rollback, Conflict::Rollback]);
+                let mut clause =
+                    *draw.one(&[Conflict::Ignore, Conflict::Replace, Conflict::Rollback, Conflict::Rollback]);
+                if self.fixture && clause == Conflict::Rollback {
+                    clause = Conflict::Abort;
+                }
                 Command::Insert(self.key(draw), self.value(), clause)
             }
             Kind::Get => Command::Get(self.key(draw)),
@@ -486,6 +409,18 @@ impl Drawing<'_> {
                 self.pool_open = false;
                 Command::ClosePool
             }
+            Kind::Resolve => {
+                let wanted = *draw.one(&Wanted::ALL);
+                let had = standing.session || !wanted.needs_session();
+                Command::Resolve(if had { wanted } else { Wanted::One(Service::Mailer) })
+            }
+            Kind::Override => Command::Override(*draw.one(&Service::REPLACEABLE)),
+            Kind::Restore => Command::Restore,
+            Kind::Invalidate => Command::Invalidate(*draw.one(&Service::ALL)),
+            Kind::WarmUp => Command::WarmUp,
+            Kind::Fork => Command::Fork,
+            Kind::Replace => Command::Replace,
+            Kind::Crash => Command::Crash,
             Kind::Extra => {
                 let words = self.extension.map(|it| it.generate(&mut |bound| draw.below(bound)));
                 Command::Extra(words.unwrap_or_default().into())

@@ -2,7 +2,7 @@
 //!
 //! Owns the semantics of the alphabet. It is independent of every system: it never calls one and shares no state machine
 //! with one. It reads only invocations and replies ([`Claims`]); evidence from below belongs to the oracle, which
-//! compares the two.
+//! compares the two. What is asked of a registry is in [`wiring`].
 //!
 //! Isolation: a read may return any value that was committed at some moment between its invocation and its return; in a
 //! transaction its own writes come first. That is READ COMMITTED, as in the simulation. On SQLite the moment may be as
@@ -13,13 +13,14 @@
 //! are drawn up per assignment, so that a transaction of unknown outcome is applied whole or not at all.
 
 mod admissible;
+pub mod wiring;
 
 pub use admissible::{Inadmissible, Standing, admissible};
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{By, ByCommand, History, Outcome, Reply, Span, What};
-use crate::plan::{Actor, ActorId, Command, Ground, Key, Phase, Plan, Residue, StaleUse, Step, Value};
+use crate::plan::{Actor, ActorId, Command, Ground, Key, Phase, Plan, Residue, Service, StaleUse, Step, Value, Wanted};
 use crate::system::{Capabilities, Capability};
 
 /// The most unknown outcomes that are followed both ways: 2⁶ = 64 branches.
@@ -45,6 +46,10 @@ pub fn observers(plan: &Plan, capabilities: Capabilities) -> Vec<Actor> {
     (0..u32::from(plan.connections))
         .map(|at| {
             let mut steps = vec![open()];
+            if capabilities.has(Capability::Registry) {
+                // It is made from almost everything else.
+                steps.push(Command::Resolve(Wanted::One(Service::Report)).into());
+            }
             if capabilities.has(Capability::RawSql) {
                 steps.push(Command::Inspect.into());
             }
@@ -169,7 +174,7 @@ impl Claims {
                     if walk.place(by.actor).frames.iter().any(|it| !it.raw) {
                         walk.claims.in_transaction.insert(by);
                     }
-                    if step.command == Command::Close {
+                    if ends_session(&step.command) {
                         walk.end_session(by.actor, at);
                     }
                 }
@@ -185,6 +190,11 @@ impl Claims {
         walk.claims.unknowns = walk.bits;
         walk.claims
     }
+}
+
+/// Whether the session is no more from the moment when this is asked for.
+pub(crate) fn ends_session(command: &Command) -> bool {
+    matches!(command, Command::Close | Command::Replace | Command::Crash)
 }
 
 fn touched(command: &Command) -> Option<Key> {
@@ -253,13 +263,14 @@ impl Walk<'_> {
             self.doubt(by.actor, at);
         }
         match &span.step.command {
-            Command::Open if done => {
+            Command::Open | Command::Replace if done => {
+                self.drop_frames(by.actor, at);
                 let session = Session { actor: by.actor, opened: at, ended: self.history.events.len() };
                 self.claims.sessions.push(session);
                 let id = self.claims.sessions.len() - 1;
-                *self.place(by.actor) = Place { session: Some(id), ..Place::default() };
+                self.place(by.actor).session = Some(id);
             }
-            Command::Close => self.drop_frames(by.actor, at),
+            Command::Close | Command::Replace | Command::Crash => self.drop_frames(by.actor, at),
             Command::Begin(_) if done => {
                 let frame = Frame { begun: span.invoked, raw: false, uncertain: false, writes: Vec::new() };
                 self.place(by.actor).frames.push(frame);

@@ -82,6 +82,7 @@ use rustc_hash::FxHashMap;
 use crate::events::panic_text;
 use crate::health::Holder;
 use crate::scope::Scope;
+use crate::sessions::Sessions;
 use crate::source::Source;
 use crate::sync::Shared;
 use crate::testing::Seat;
@@ -169,10 +170,20 @@ impl<S: Source> Registry<S> {
     }
 
     /// Another registry of the same services: it shares the instances, and nothing that is built. For a test that overrides
-    /// what other tests must not see.
+    /// what other tests must not see. One that was made inside a [test](crate::testing::Fixture) stays with its sessions.
     #[must_use]
     pub fn fork(&self) -> Self {
-        Self::over(Arc::clone(&self.blueprint))
+        let fork = Self::over(Arc::clone(&self.blueprint));
+        let test = self.test.with(|it| it.clone());
+        if test.is_some()
+            && let Some(at) = self.blueprint.index.get(&Key::of::<Sessions<S>>(""))
+        {
+            let standing_in = self.live[*at].overrides.with(|it| it.clone());
+            fork.live[*at].overridden.store(standing_in.len() as u64, Ordering::Release);
+            fork.live[*at].overrides.with(|it| *it = standing_in);
+            fork.test.with(|it| *it = test);
+        }
+        fork
     }
 
     /// The services of this scope. Entered twice, it is the same.
@@ -254,7 +265,15 @@ impl<S: Source> Registry<S> {
     /// # Errors
     /// [`ResolveError::Unregistered`].
     pub fn invalidate<T: Send + Sync + 'static>(&self) -> Result<(), ResolveError> {
-        self.outdate_with_dependents(self.find(Key::of::<T>(""))?);
+        self.invalidate_named::<T>("")
+    }
+
+    /// As [`Registry::invalidate`], by name.
+    ///
+    /// # Errors
+    /// [`ResolveError::Unregistered`].
+    pub fn invalidate_named<T: Send + Sync + 'static>(&self, name: &'static str) -> Result<(), ResolveError> {
+        self.outdate_with_dependents(self.find(Key::of::<T>(name))?);
         Ok(())
     }
 

@@ -4,15 +4,17 @@
 //! excuses nothing: an error is an event like any other, and what it means is the oracle's business.
 
 mod by_command;
+mod mint;
 mod recorder;
 
 pub use by_command::ByCommand;
+pub use mint::Mint;
 pub use recorder::Recorder;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::plan::{ActorId, Fault, Ground, Key, Phase, Step, Value};
+use crate::plan::{ActorId, Build, Fault, Ground, Key, Phase, Service, Step, Value};
 
 /// Everything that happened while one plan ran.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct History {
     pub planned: usize,
     /// Where it happened, as far as that decides what may be concluded from it.
     pub ground: Ground,
+    /// Whether all of it happened inside a test fixture.
+    pub fixture: bool,
 }
 
 /// One entry of a history.
@@ -88,6 +92,15 @@ pub enum What {
     Disconnected(ConnectionId),
     /// Evidence: a connection was cut. Its transaction is over; that it is closed is another event.
     Lost(ConnectionId),
+    /// Evidence: a factory built this service from these.
+    Built {
+        /// Its number.
+        build: Build,
+        /// Which service it is.
+        service: Service,
+        /// What it was made from.
+        parts: Vec<Build>,
+    },
     /// Evidence: the fault named by the command took effect.
     FaultLanded(Fault),
     /// What the system says of itself after everybody has ended.
@@ -155,6 +168,8 @@ pub enum Reply {
         /// How many temporary tables there are.
         temp_tables: u32,
     },
+    /// The services that were had, or the one that stands in.
+    Services(Vec<Build>),
     /// The answer of an extension's command, in its own words.
     Extra(String),
 }
@@ -249,6 +264,10 @@ impl fmt::Display for Reply {
                 let setting = if *setting { "setting changed" } else { "setting default" };
                 write!(f, "{setting}, {temp_tables} temp tables")
             }
+            Self::Services(builds) => {
+                let builds: Vec<_> = builds.iter().map(Build::to_string).collect();
+                f.write_str(&builds.join(", "))
+            }
             Self::Extra(words) => f.write_str(words),
         }
     }
@@ -311,6 +330,7 @@ impl History {
                 What::Committed(connection) => format!("{connection} committed"),
                 What::RolledBack(connection) => format!("{connection} rolled back"),
                 What::Lost(connection) => format!("{connection} lost"),
+                What::Built { build, service, .. } => format!("{build} built, {service}"),
                 What::ThreadGivenUp => "thread given up".into(),
                 What::PlanOver => "plan over".into(),
                 What::Served(connection) => format!("{connection} served"),

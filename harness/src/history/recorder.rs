@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{By, ConnectionId, Event, History, Outcome, What};
-use crate::plan::{Fault, Ground};
+use crate::plan::{Build, Fault, Ground, Service};
 
 /// Appends to a history from the executor and from the threads of a database driver.
 #[derive(Clone, Default)]
@@ -35,6 +35,7 @@ struct Log {
     bound: BTreeMap<ConnectionId, By>,
     connections: u16,
     open: u16,
+    builds: u16,
 }
 
 /// As many events as few plans exceed.
@@ -173,6 +174,22 @@ impl Recorder {
     /// How many observed connections are open.
     pub fn connections_open(&self) -> u16 {
         self.log().open
+    }
+
+    /// A service was built: numbers it.
+    pub(super) fn built(&self, service: Service, parts: &[Build]) -> Build {
+        self.beat();
+        let mut log = self.log();
+        log.builds += 1;
+        let build = Build(log.builds);
+        let by = log.current;
+        log.history.events.push(Event { by, what: What::Built { build, service, parts: parts.to_vec() } });
+        build
+    }
+
+    /// Says whether it happens inside a test fixture.
+    pub(crate) fn set_fixture(&self, fixture: bool) {
+        self.log().history.fixture = fixture;
     }
 
     /// Says where it happens.

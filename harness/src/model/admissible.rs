@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::written;
-use crate::plan::{ActorId, Command, Fault, Key, Phase, Plan, Step};
+use crate::plan::{ActorId, Command, Conflict, Fault, Key, Phase, Plan, Step, Storage};
 use crate::system::{Capabilities, Capability, needed};
 
 /// A plan that makes no sense for a system.
@@ -37,6 +37,9 @@ pub fn admissible(plan: &Plan, capabilities: Capabilities) -> Result<(), Inadmis
             why: if simulated { "the system runs on real databases alone" } else { "the system is simulated" }.into(),
         });
     }
+    if let Some(why) = outside_of_fixture(plan, capabilities) {
+        return Err(Inadmissible { actor: ActorId::new(0), step: 0, text: "fixture = true".into(), why });
+    }
     for (at, actor) in plan.actors.iter().enumerate() {
         let mut standing = Standing::default();
         for (step_at, step) in actor.steps.iter().enumerate() {
@@ -59,6 +62,25 @@ pub fn admissible(plan: &Plan, capabilities: Capabilities) -> Result<(), Inadmis
     Ok(())
 }
 
+/// Why the plan cannot happen inside a fixture, if it is to: what may end the fixture's own transaction ends the test, as it
+/// should, and nothing could be seen after it.
+fn outside_of_fixture(plan: &Plan, capabilities: Capabilities) -> Option<String> {
+    let ends = |it: &Step| it.fault.is_some() || matches!(it.command, Command::Insert(_, _, Conflict::Rollback));
+    if !plan.fixture {
+        None
+    } else if !capabilities.has(Capability::Fixture) {
+        Some(format!("the system does not declare the capability `{}`", Capability::Fixture))
+    } else if plan.storage == Storage::Sim {
+        Some(format!(
+            "on the storage `{}` a call that was cut off cannot be asked, so the test ends with it",
+            plan.storage
+        ))
+    } else {
+        let (_, _, step) = plan.steps().find(|it| ends(it.2))?;
+        Some(format!("`{step}` may end the fixture's own transaction"))
+    }
+}
+
 /// Where an actor may stand if everything that can succeed does.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Standing {
@@ -68,6 +90,8 @@ pub struct Standing {
     pub depth: u8,
     /// It has retained a handle.
     pub retained: bool,
+    /// The most guards of overrides that it may have.
+    pub overrides: u8,
 }
 
 impl Standing {
@@ -103,12 +127,22 @@ impl Standing {
                 return Err("the actor holds a session of the pool".into());
             }
             Command::ClosePool | Command::Extra(_) => {}
+            Command::Resolve(wanted) if wanted.needs_session() && !self.session => {
+                return Err(format!("`{wanted}` is had in a session: `open` comes first"));
+            }
+            Command::Resolve(_) | Command::Invalidate(_) | Command::WarmUp | Command::Fork => {}
+            Command::Override(_) => self.overrides = self.overrides.saturating_add(1),
+            Command::Restore => {
+                self.overrides = self.overrides.checked_sub(1).ok_or("nothing was overridden before")?;
+            }
+            Command::Crash => *self = Self { retained: self.retained, ..Self::default() },
             Command::Stale(_) if !self.retained => {
                 return Err("no handle was retained before".into());
             }
             Command::Stale(_) => {}
             _ if !self.session => return Err("the actor has no session: `open` comes first".into()),
             Command::Close => (self.session, self.depth) = (false, 0),
+            Command::Replace => self.depth = 0,
             Command::Begin(_) if self.depth > 0 && !capabilities.has(Capability::Nesting) => {
                 return lacks(Capability::Nesting);
             }

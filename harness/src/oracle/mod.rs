@@ -2,7 +2,7 @@
 //!
 //! Owns the [`Invariant`]s' ids and order, the [`Verdict`], and the branching over unknown outcomes. Each invariant is
 //! one function in a file of its family, whose header lists what it does not check:
-//! [`values`], [`identity`], [`ends`], [`reports`].
+//! [`values`], [`identity`], [`wiring`], [`ends`], [`reports`].
 //!
 //! One defect may break several invariants. The earliest violation in the history counts; on a tie, the first in
 //! [`Invariant::ALL`].
@@ -12,6 +12,7 @@ pub mod identity;
 pub mod reports;
 pub mod values;
 mod view;
+pub mod wiring;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +23,7 @@ pub use view::{Facts, View};
 
 /// What must hold for every system, whatever it is.
 ///
-/// These are the invariants that apply to a system without a registry; the ids are stable.
+/// The ids are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Invariant {
     /// A handle whose session has ended is never served.
@@ -41,6 +42,8 @@ pub enum Invariant {
     NoResidue,
     /// The system's idea of being in a transaction equals the database's.
     TransactionAgreement,
+    /// What a registry hands out is up to date, its scope's own, built once, and stood in for only while it should be.
+    RegistryFresh,
     /// The use of a stale handle fails with an error that says so.
     StaleIsNamed,
     /// Each listener is told of every session once at its beginning and once at its end, and goes with it.
@@ -65,7 +68,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// Every invariant, in the order in which ties are decided.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::NoStaleUse,
         Self::NoCrossScope,
         Self::CommittedDurable,
@@ -74,6 +77,7 @@ impl Invariant {
         Self::NoDuplicateEffect,
         Self::NoResidue,
         Self::TransactionAgreement,
+        Self::RegistryFresh,
         Self::StaleIsNamed,
         Self::ListenersBalanced,
         Self::HealthAgrees,
@@ -96,6 +100,7 @@ impl Invariant {
             Self::NoDuplicateEffect => identity::no_duplicate_effect,
             Self::NoResidue => identity::no_residue,
             Self::TransactionAgreement => identity::transaction_agreement,
+            Self::RegistryFresh => wiring::registry_fresh,
             Self::StaleIsNamed => ends::stale_is_named,
             Self::ListenersBalanced => reports::listeners_balanced,
             Self::HealthAgrees => reports::health_agrees,
@@ -122,6 +127,7 @@ impl fmt::Display for Invariant {
             Self::NoDuplicateEffect => "no-duplicate-effect",
             Self::NoResidue => "no-residue",
             Self::TransactionAgreement => "transaction-agreement",
+            Self::RegistryFresh => "registry-fresh",
             Self::StaleIsNamed => "stale-is-named",
             Self::ListenersBalanced => "listeners-balanced",
             Self::HealthAgrees => "health-agrees",

@@ -29,6 +29,10 @@ pub fn listeners_balanced(view: &View<'_>) -> Checked {
 /// Reported health and counters match what happened.
 pub fn health_agrees(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
+    if view.facts.history.fixture {
+        // Its connection is lent to the test, which goes on.
+        return checked;
+    }
     for (at, report) in reports(view) {
         checked.evaluated += 1;
         let mut found = |expected: &str, observed: String| {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{By, ByCommand, ConnectionId, History, Outcome, Span, What};
+use crate::model::wiring::Wiring;
 use crate::model::{Claims, Session, effect_of};
 use crate::plan::{Command, Ground, Key, Phase, Value};
 
@@ -15,7 +16,9 @@ pub struct Facts<'a> {
     pub history: &'a History,
     /// Each command, from its invocation to its end.
     pub spans: ByCommand<Span<'a>>,
-    /// The rows at the end.
+    /// What was asked of registries.
+    pub wiring: Wiring,
+    /// The rows at the end; inside a fixture they say nothing of what was done.
     pub final_state: Option<&'a BTreeMap<Key, Value>>,
     /// The event of a `close-pool` that was done.
     pub pool_closed: Option<usize>,
@@ -50,9 +53,10 @@ impl<'a> Facts<'a> {
         let spans = history.commands();
         let mut evidence: ByCommand<Evidence> = spans.emptied();
         let final_state = history.events.iter().rev().find_map(|event| match &event.what {
-            What::FinalState(rows) => Some(rows),
+            What::FinalState(rows) if !history.fixture => Some(rows),
             _ => None,
         });
+        let wiring = Wiring::of(history, &spans);
         let anonymous = history.ground == Ground::Sqlite && is_anonymous(history, &spans);
         if !anonymous {
             collect(history, &mut evidence);
@@ -61,7 +65,7 @@ impl<'a> Facts<'a> {
         let pool_closed = closes.filter_map(|it| it.returned).min();
         let may_straggle = |(by, span): (By, &Span<'_>)| may_straggle(span, evidence.get(by));
         let stragglers = anonymous || history.ground == Ground::Sqlite && spans.iter().any(may_straggle);
-        Self { history, spans, final_state, pool_closed, evidence, stragglers }
+        Self { history, spans, wiring, final_state, pool_closed, evidence, stragglers }
     }
 
     /// What the replies claim under one assignment of the unknown outcomes.

@@ -112,6 +112,8 @@ struct Raw {
     #[serde(default)]
     storage: Option<Spanned<String>>,
     connections: Option<Spanned<u8>>,
+    #[serde(default)]
+    fixture: bool,
     schedule: Option<Spanned<String>>,
     actors: Spanned<toml::map::Map<String, toml::Value>>,
     #[serde(default)]
@@ -164,7 +166,7 @@ impl PlanFile {
             }
         };
         Ok(Self {
-            plan: Plan { storage, connections, actors, schedule },
+            plan: Plan { storage, connections, fixture: raw.fixture, actors, schedule },
             system: raw.system,
             expect: raw.expect.as_ref().map(|it| source.within(it)).transpose()?,
             origin: raw.origin,
@@ -188,6 +190,9 @@ impl fmt::Display for PlanFile {
         }
         let plan = &self.plan;
         writeln!(f, "storage = \"{}\"\nconnections = {}", plan.storage, plan.connections)?;
+        if plan.fixture {
+            writeln!(f, "fixture = true")?;
+        }
         writeln!(f, "schedule = \"{}\"", plan.schedule)?;
         if !self.recorded.is_empty() {
             writeln!(f, "recorded = [")?;

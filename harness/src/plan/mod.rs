@@ -3,12 +3,15 @@
 //! Owns the alphabet ([`Command`]), what is done to a command ([`Phase`] of a cancel, [`Fault`]) and the
 //! [`Schedule`]. Everything that runs, shrinks or reports takes a plan and nothing else: there are no handles,
 //! clocks or generator state in here. How a plan is written down is in [`mod@file`] (TOML outside) and
-//! [`text`] (one-line steps inside); which plans make sense is [`crate::model::admissible`].
+//! [`text`] (one-line steps inside); which plans make sense is [`crate::model::admissible`]. The services that commands ask
+//! a registry for are in [`service`].
 
 pub mod file;
+pub mod service;
 pub mod text;
 
 pub use file::{Expectation, PlanError, PlanFile, VERSION};
+pub use service::{Build, Service, Wanted};
 
 use std::fmt;
 
@@ -25,6 +28,8 @@ pub struct Plan {
     pub storage: Storage,
     /// How many connections the system may have open at once.
     pub connections: u8,
+    /// Whether all of it happens inside a test fixture, which undoes it at the end.
+    pub fixture: bool,
     /// The logical tasks, in the order of their names.
     pub actors: Vec<Actor>,
     /// The order in which actors pass their gates.
@@ -159,6 +164,22 @@ pub enum Command {
     Stale(StaleUse),
     /// Closes the whole pool.
     ClosePool,
+    /// Asks the registry for a service.
+    Resolve(Wanted),
+    /// Lets something else stand in for a service, for as long as the actor keeps the guard.
+    Override(Service),
+    /// Gives up the guard that was got last.
+    Restore,
+    /// Lets a service, and all that is made from it, be built anew.
+    Invalidate(Service),
+    /// Builds what lives for ever.
+    WarmUp,
+    /// Goes on with a registry of the actor's own, as a test does that others must not notice.
+    Fork,
+    /// Replaces the session by a fresh one, as a fixture does; what is open in it is rolled back.
+    Replace,
+    /// The unit of work panics: its session, its guards and its own registry go by being unwound.
+    Crash,
     /// A command of the system's [extension](crate::system::Extension), in its own words.
     Extra(Box<str>),
 }

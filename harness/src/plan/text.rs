@@ -8,7 +8,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{
-    ActorId, BeginMode, Command, Conflict, Fault, Gate, Key, Phase, Residue, Schedule, StaleUse, Step, Storage, Turn,
+    ActorId, BeginMode, Command, Conflict, Fault, Gate, Key, Phase, Residue, Schedule, Service, StaleUse, Step,
+    Storage, Turn, Wanted,
 };
 
 /// A step or a schedule that does not parse.
@@ -25,7 +26,8 @@ pub struct TextError {
 
 const COMMANDS: &str = "a command: open, close, begin [immediate|exclusive], commit, rollback, drop, put KEY VALUE, \
     insert KEY VALUE [or ignore|replace|rollback], get KEY, delete KEY, scan, stream ROWS, fail, slow, \
-    raw begin|setting|temp-table, inspect, retain, stale get KEY, stale put KEY VALUE, close-pool, extra …";
+    raw begin|setting|temp-table, inspect, retain, stale get KEY, stale put KEY VALUE, close-pool, resolve SERVICE, \
+    override SERVICE, restore, invalidate SERVICE, warm-up, fork, replace, crash, extra …";
 
 const FAULTS: &str = "a fault: locked, interrupt or refuse-commit; where connections can be lost also lost-idle, \
     lost-before, lost-after, refuse-connect, slow-reply, freeze or no-runtime";
@@ -68,6 +70,14 @@ impl fmt::Display for Command {
             Self::Stale(StaleUse::Get(key)) => write!(f, "stale get {key}"),
             Self::Stale(StaleUse::Put(key, value)) => write!(f, "stale put {key} {value}"),
             Self::ClosePool => f.write_str("close-pool"),
+            Self::Resolve(wanted) => write!(f, "resolve {wanted}"),
+            Self::Override(service) => write!(f, "override {service}"),
+            Self::Restore => f.write_str("restore"),
+            Self::Invalidate(service) => write!(f, "invalidate {service}"),
+            Self::WarmUp => f.write_str("warm-up"),
+            Self::Fork => f.write_str("fork"),
+            Self::Replace => f.write_str("replace"),
+            Self::Crash => f.write_str("crash"),
             Self::Extra(words) => write!(f, "extra {words}"),
         }
     }
@@ -251,6 +261,26 @@ fn command(words: &mut Words<'_>) -> Result<Command, TextError> {
             })
         }
         "close-pool" => Command::ClosePool,
+        "resolve" => {
+            let expected = "settings, mailer, pager, rows, report or channels";
+            let (at, word) = words.need(expected)?;
+            Command::Resolve(one_of(&Wanted::ALL, at, word, expected)?)
+        }
+        "override" => {
+            let expected = "settings, mailer or report";
+            let (at, word) = words.need(expected)?;
+            Command::Override(one_of(&Service::REPLACEABLE, at, word, expected)?)
+        }
+        "restore" => Command::Restore,
+        "invalidate" => {
+            let expected = "settings, mailer, pager, rows or report";
+            let (at, word) = words.need(expected)?;
+            Command::Invalidate(one_of(&Service::ALL, at, word, expected)?)
+        }
+        "warm-up" => Command::WarmUp,
+        "fork" => Command::Fork,
+        "replace" => Command::Replace,
+        "crash" => Command::Crash,
         "extra" => Command::Extra(words.rest_before_suffix()?.into()),
         _ => return Err(unexpected(at, verb, COMMANDS)),
     })

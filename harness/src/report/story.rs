@@ -176,14 +176,15 @@ impl<'a> Story<'a> {
         match what {
             What::Invoked(step) => {
                 self.flying.insert(by);
-                if step.command == Command::Close {
+                if crate::model::ends_session(&step.command) {
                     self.sessions.remove(&by.actor);
                 }
             }
             What::Returned(outcome) => {
                 if let Some(Span { step, .. }) = self.spans.get(by) {
                     row.answers.extend(not_landed(self.report.history, by, step, outcome));
-                    if step.command == Command::Open && matches!(outcome, Outcome::Done(_)) {
+                    let opens = matches!(step.command, Command::Open | Command::Replace);
+                    if opens && matches!(outcome, Outcome::Done(_)) {
                         self.sessions.insert(by.actor);
                     }
                 }
@@ -277,7 +278,7 @@ pub(super) fn quiet(report: &Report<'_>) -> BTreeSet<ActorId> {
     let loud: BTreeSet<_> = events()
         .filter(|(_, what)| match what {
             What::Returned(Outcome::Done(Reply::Residue { setting, temp_tables })) => *setting || *temp_tables > 0,
-            What::Returned(Outcome::Done(_)) | What::Invoked(_) | What::Ended => false,
+            What::Returned(Outcome::Done(_)) | What::Invoked(_) | What::Ended | What::Built { .. } => false,
             what => deed(what).is_none(),
         })
         .map(|it| it.0)
@@ -299,6 +300,13 @@ pub(super) fn answer(what: &What) -> Option<Word> {
         What::Blocked => Word::new(Style::Plain, "blocked"),
         What::Panicked(text) => Word::with_tail(Style::Red, "→ panicked", text),
         What::Hung => Word::new(Style::Red, "→ hung"),
+        What::Built { build, service, parts } if parts.is_empty() => {
+            Word::new(Style::Dim, format!("builds {build}, `{service}`"))
+        }
+        What::Built { build, service, parts } => {
+            let parts: Vec<_> = parts.iter().map(ToString::to_string).collect();
+            Word::new(Style::Dim, format!("builds {build}, `{service}`, from {}", parts.join(", ")))
+        }
         What::FaultLanded(fault) => Word::new(Style::Plain, format!("{fault} landed")),
         _ => return None,
     })

@@ -13,6 +13,7 @@ pub(super) struct Size {
     actors: usize,
     switches: usize,
     gates: usize,
+    fixture: bool,
     storage: u8,
     connections: u8,
     weight: u32,
@@ -34,6 +35,7 @@ impl Size {
             actors: plan.actors.len(),
             switches: plan.schedule.switches(),
             gates: plan.schedule.0.iter().filter(|it| it.until == Gate::Reply).count(),
+            fixture: plan.fixture,
             storage: match plan.storage {
                 Storage::Wal | Storage::Sim => 0,
                 Storage::Journal | Storage::SimOrdered => 1,
@@ -79,6 +81,9 @@ fn weight(command: &Command) -> u32 {
         Command::Raw(Residue::Setting) => 3000,
         Command::Raw(Residue::TempTable) => 3001,
         Command::Raw(Residue::Transaction) => 3002,
+        Command::Resolve(_) | Command::Restore => 2,
+        Command::Override(_) | Command::Invalidate(_) | Command::WarmUp => 4,
+        Command::Replace | Command::Fork | Command::Crash => 2500,
         Command::ClosePool | Command::Extra(_) => 5000,
     }
 }

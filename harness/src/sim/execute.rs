@@ -62,6 +62,7 @@ pub(super) fn direct<S: Simulated>(plan: &Plan, director: Director<'_>) -> Histo
     let recorder = Recorder::default();
     recorder.set_planned(plan.actors.len());
     recorder.set_ground(Ground::Simulation);
+    recorder.set_fixture(plan.fixture);
     let world = World::new(recorder.clone());
     let system = S::start(&world, plan);
     let mut stage = Stage {
@@ -73,6 +74,10 @@ pub(super) fn direct<S: Simulated>(plan: &Plan, director: Director<'_>) -> Histo
         running: (0, Origin::default()),
     };
 
+    if let Some(Err(failure)) = stage.finish_one(system.begin(plan)) {
+        recorder.record(What::HarnessFault(format!("the system did not begin: {}", failure.message)));
+        return recorder.finish();
+    }
     let mut hung = stage.perform(&plan.actors, 0, director);
     if !hung {
         stage.rest();

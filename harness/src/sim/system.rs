@@ -28,6 +28,18 @@ pub trait Simulated: Sized + 'static {
     /// Starts in this world.
     fn start(world: &World, plan: &Plan) -> Self;
 
+    /// Begins what the plan happens in, a fixture for one.
+    ///
+    /// # Errors
+    /// An error here ends the plan as `Inconclusive`: nothing was tried.
+    ///
+    /// # Cancel safety
+    /// The future is dropped when it does not end.
+    fn begin(&self, plan: &Plan) -> impl Future<Output = Result<(), Failure>> {
+        let _ = plan;
+        std::future::ready(Ok(()))
+    }
+
     /// Runs one actor until its port has no more commands.
     ///
     /// # Cancel safety
@@ -123,7 +135,7 @@ impl Simulated for Unstale {
     fn capabilities() -> Capabilities {
         Capabilities::sqlite()
             .without(Capability::RawSql)
-            .with(Capability::Retention)
+            .and(Capabilities::services())
             .with(Capability::Reports)
             .and(Capabilities::simulation())
     }
@@ -134,13 +146,21 @@ impl Simulated for Unstale {
             Storage::Sim => {
                 let sessions = sessions::<Network>(world, plan);
                 let listening = told.listen(&sessions);
-                Self { over: Over::Network(Application::new(sessions)), told, _listening: listening }
+                Self { over: Over::Network(Application::new(sessions, world.mint())), told, _listening: listening }
             }
             _ => {
                 let sessions = sessions::<Ordered>(world, plan);
                 let listening = told.listen(&sessions);
-                Self { over: Over::Ordered(Application::new(sessions)), told, _listening: listening }
+                Self { over: Over::Ordered(Application::new(sessions, world.mint())), told, _listening: listening }
             }
+        }
+    }
+
+    async fn begin(&self, plan: &Plan) -> Result<(), Failure> {
+        match &self.over {
+            _ if !plan.fixture => Ok(()),
+            Over::Network(application) => application.begin_test().await,
+            Over::Ordered(application) => application.begin_test().await,
         }
     }
 
@@ -153,15 +173,15 @@ impl Simulated for Unstale {
 
     async fn report(&self) -> Report {
         match &self.over {
-            Over::Network(application) => report(&application.sessions, &self.told).await,
-            Over::Ordered(application) => report(&application.sessions, &self.told).await,
+            Over::Network(application) => report(application.sessions(), &self.told).await,
+            Over::Ordered(application) => report(application.sessions(), &self.told).await,
         }
     }
 
     async fn stop(&self) {
         match &self.over {
-            Over::Network(application) => application.sessions.close(),
-            Over::Ordered(application) => application.sessions.close(),
+            Over::Network(application) => application.stop().await,
+            Over::Ordered(application) => application.stop().await,
         }
     }
 }

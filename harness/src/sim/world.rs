@@ -14,7 +14,7 @@ use unstale::source::Failure;
 
 use super::request::{Request, Said};
 use super::server::{Origin, Server};
-use crate::history::{By, ConnectionId, Recorder};
+use crate::history::{By, ConnectionId, Mint, Recorder};
 use crate::plan::{Fault, Key, Value};
 use crate::system::port::Wire;
 
@@ -55,6 +55,11 @@ enum Alarm {
 impl World {
     pub(super) fn new(recorder: Recorder) -> Self {
         Self { shared: Arc::default(), recorder }
+    }
+
+    /// Numbers the services that a system's factories build.
+    pub(super) fn mint(&self) -> Mint {
+        Mint::new(self.recorder.clone())
     }
 
     pub(super) fn recorder(&self) -> &Recorder {

@@ -125,6 +125,10 @@ pub enum Capability {
     Polls,
     /// It runs over the simulated database.
     Simulation,
+    /// A registry of services: resolve, override, invalidate.
+    Registry,
+    /// A test fixture, inside which a whole plan can happen.
+    Fixture,
     /// It says how healthy it is, and how many listen to it.
     Reports,
     /// It has an extension.
@@ -133,7 +137,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Transactions,
         Self::Nesting,
         Self::ExplicitBegin,
@@ -148,6 +152,8 @@ impl Capability {
         Self::ConnectionLoss,
         Self::Polls,
         Self::Simulation,
+        Self::Registry,
+        Self::Fixture,
         Self::Reports,
         Self::Extension,
     ];
@@ -170,6 +176,8 @@ impl fmt::Display for Capability {
             Self::ConnectionLoss => "connection-loss",
             Self::Polls => "polls",
             Self::Simulation => "simulation",
+            Self::Registry => "registry",
+            Self::Fixture => "fixture",
             Self::Reports => "reports",
             Self::Extension => "extension",
         })
@@ -189,13 +197,19 @@ impl Capabilities {
         Self(capabilities.into_iter().fold(0, |set, it| set | 1 << it as u32))
     }
 
-    /// Everything that a plain SQLite pool can do: all but retention, reports, extensions, and what only the simulation
-    /// has.
+    /// Everything that a plain SQLite pool can do: all but what needs services around it, reports, extensions, and what only
+    /// the simulation has.
     pub fn sqlite() -> Self {
-        [Capability::Retention, Capability::Reports, Capability::Extension]
-            .into_iter()
+        Self::services()
+            .iter()
+            .chain([Capability::Reports, Capability::Extension])
             .chain(Self::simulation().iter())
             .fold(Self::of(Capability::ALL), Self::without)
+    }
+
+    /// What an application has around its pool: services that hold handles, a registry of them, a test fixture.
+    pub fn services() -> Self {
+        Self::of([Capability::Retention, Capability::Registry, Capability::Fixture])
     }
 
     /// What every system over the simulated database can be subjected to.
@@ -249,6 +263,10 @@ pub fn needed(command: &Command) -> Option<Capability> {
         Command::Raw(_) | Command::Inspect => Some(Capability::RawSql),
         Command::Retain | Command::Stale(StaleUse::Get(_) | StaleUse::Put(..)) => Some(Capability::Retention),
         Command::ClosePool => Some(Capability::ClosePool),
+        Command::Resolve(_) | Command::Override(_) | Command::Restore | Command::Invalidate(_) | Command::WarmUp => {
+            Some(Capability::Registry)
+        }
+        Command::Fork | Command::Replace | Command::Crash => Some(Capability::Registry),
         Command::Extra(_) => Some(Capability::Extension),
     }
 }

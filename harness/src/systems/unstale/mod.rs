@@ -1,24 +1,31 @@
 //! `unstale`: the library under test, on SQLite.
 //!
-//! The actor is generic over the source, so that what runs on a real database also runs on a simulated one. It asks the
-//! library and keeps no state machine of its own. As in an application, what it runs statements on is a service that the
-//! registry resolves in its scope, and what it keeps for too long is that service.
+//! The actor is generic over the source, so that what runs on a real database also runs on a simulated one. As in an
+//! application, what it runs statements on is a service that the registry resolves in its scope, and what it keeps for too
+//! long is that service. The application itself is in [`Application`]'s file.
+
+mod application;
+
+pub use application::Application;
+pub(crate) use application::panic_with;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use unstale::registry::{Dep, Registry, ResolveError};
+use unstale::registry::Dep;
 use unstale::source::Source;
 use unstale::{
-    Begin, Error, Event, Handle, Listening, Locking, Policy, Scope, Sessions, SqliteOptions, SqliteSource, Validity,
+    Begin, Error, Event, Handle, Listening, Locking, Policy, Sessions, SqliteOptions, SqliteSource, Validity,
 };
+
+use application::{Rows, Unit};
 
 use crate::database::Database;
 use crate::history::{Class, Failure, Reply, Report};
 use crate::plan::{BeginMode, Command, StaleUse, Storage};
 use crate::system::port::Ended;
-use crate::system::{Capabilities, Capability, Port, System};
+use crate::system::{Capabilities, Capability, Port, System, needed};
 use crate::workload::{get, put, statement};
 
 /// A source on which the core workload's statements can be run through a handle.
@@ -36,55 +43,29 @@ pub trait Served: Source + Sized {
     fn stale(handle: &Handle<Self>, usage: StaleUse) -> impl Future<Output = Result<Reply, Failure>>;
 }
 
-/// An application over the library: sessions, and services that use them.
-pub struct Application<S: Source> {
-    /// Where its scopes come from.
-    pub sessions: Sessions<S>,
-    registry: Registry<S>,
-}
-
-/// Its one repository.
-struct Rows<S: Source> {
-    db: Handle<S>,
-}
-
-impl<S: Served> Application<S> {
-    /// An application over these sessions.
-    pub fn new(sessions: Sessions<S>) -> Self {
-        let mut services = Registry::builder();
-        services.scoped(|db: Handle<S>| Rows { db });
-        Self { sessions, registry: services.build().expect("one service needs no other") }
-    }
-
-    async fn rows(&self, scope: &Scope<S>) -> Result<Dep<Rows<S>>, Failure> {
-        self.registry.enter(scope).resolve().await.map_err(unresolved)
-    }
-}
-
-/// One actor: a scope, and a service of it that it may keep for too long.
+/// One actor: a unit of work with a scope, and a service of it that it may keep for too long.
 ///
 /// # Cancel safety
 /// Dropped, it drops its scope.
 pub async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
-    let sessions = &application.sessions;
-    let mut scope: Option<Scope<S>> = None;
+    let mut unit = Unit::new(application);
     let mut retained: Option<Dep<Rows<S>>> = None;
     while let Some(command) = port.next().await {
-        match (&command, &scope) {
+        match (&command, &unit.scope) {
             (Command::Open, None) => {
-                scope = port.run(async { sessions.open("actor").await.map_err(failure) }).await;
+                let opened = port.run(unit.open()).await;
+                unit.scope = opened;
             }
             (Command::ClosePool, None) => {
-                sessions.close();
-                port.run(std::future::ready(Ok::<_, Failure>(()))).await;
+                port.run(async { unit.sessions().await.map(|it| it.close()) }).await;
             }
             (Command::Close, Some(_)) => {
-                if let Some(scope) = scope.take() {
+                if let Some(scope) = unit.scope.take() {
                     port.run(async { scope.end().await.map_err(failure) }).await;
                 }
             }
             (Command::Retain, Some(open)) => {
-                if let Some(kept) = port.run(application.rows(open)).await {
+                if let Some(kept) = port.run(unit.rows(open)).await {
                     retained = Some(kept);
                 }
             }
@@ -92,6 +73,9 @@ pub async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
                 if let Some(rows) = &retained {
                     port.ask(S::stale(&rows.db, *usage), Reply::clone).await;
                 }
+            }
+            (command, _) if needed(command) == Some(Capability::Registry) => {
+                registry_command(&mut unit, command, &mut port).await;
             }
             (Command::Begin(mode), Some(scope)) => {
                 let begin = Begin { locking: locking(*mode), ..Begin::default() };
@@ -103,7 +87,7 @@ pub async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
             (Command::Rollback | Command::Drop, Some(scope)) => {
                 port.run(async { scope.rollback().await.map_err(failure) }).await;
             }
-            (command, Some(scope)) => match application.rows(scope).await {
+            (command, Some(scope)) => match unit.rows(scope).await {
                 Ok(rows) => S::statement(&rows.db, command, &mut port).await,
                 Err(failure) => {
                     port.run(std::future::ready(Err::<(), _>(failure))).await;
@@ -111,13 +95,54 @@ pub async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
             },
             (_, None) => {}
         }
-        if let (Command::Commit | Command::Rollback | Command::Drop, Some(scope)) = (&command, &scope)
+        if let (Command::Commit | Command::Rollback | Command::Drop, Some(scope)) = (&command, &unit.scope)
             && port.last() == Ended::Cancelled
         {
             // An end that was cut off was not answered; a careful caller rolls back. What that answers is no news: whether a
             // commit happened is unknown to the model as well.
             let _ = scope.rollback().await;
         }
+    }
+}
+
+async fn registry_command<S: Served>(unit: &mut Unit<'_, S>, command: &Command, port: &mut Port) {
+    let done = |()| Ok::<_, Failure>(());
+    match command {
+        Command::Resolve(wanted) if wanted.needs_session() && unit.scope.is_none() => {}
+        Command::Resolve(wanted) => {
+            port.ask(unit.resolve(*wanted), |builds| Reply::Services(builds.clone())).await;
+        }
+        Command::Override(service) => {
+            port.ask(async { unit.stand_in(*service) }, |build| Reply::Services(vec![*build])).await;
+        }
+        Command::Restore => {
+            port.run(async { done(unit.restore()) }).await;
+        }
+        Command::Invalidate(service) => {
+            port.run(async { unit.invalidate(*service) }).await;
+        }
+        Command::WarmUp => {
+            port.run(unit.warm_up()).await;
+        }
+        Command::Fork => {
+            port.run(async { done(unit.fork()) }).await;
+        }
+        Command::Replace if unit.scope.is_some() => {
+            let old = unit.scope.take();
+            let replaced = async {
+                if let Some(old) = old {
+                    old.end().await.map_err(failure)?;
+                }
+                unit.open().await
+            };
+            let opened = port.run(replaced).await;
+            unit.scope = opened;
+        }
+        Command::Crash => {
+            let held = unit.take_all();
+            port.run(async { done(panic_with(held)) }).await;
+        }
+        _ => {}
     }
 }
 
@@ -171,7 +196,7 @@ impl System for Unstale {
     const NAME: &'static str = "unstale";
 
     fn capabilities() -> Capabilities {
-        Capabilities::sqlite().with(Capability::Retention).with(Capability::Reports)
+        Capabilities::sqlite().and(Capabilities::services()).with(Capability::Reports)
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {
@@ -190,7 +215,11 @@ impl System for Unstale {
         let sessions = sessions.map_err(|it| Failure::new(Class::Mistake, it))?;
         let told: Arc<Told> = Arc::default();
         let listening = told.listen(&sessions);
-        Ok(Self { application: Application::new(sessions), told, _listening: listening })
+        let application = Application::new(sessions, database.mint());
+        if database.fixture() {
+            application.begin_test().await?;
+        }
+        Ok(Self { application, told, _listening: listening })
     }
 
     async fn actor(&self, port: Port) {
@@ -198,11 +227,11 @@ impl System for Unstale {
     }
 
     async fn report(&self) -> Report {
-        report(&self.application.sessions, &self.told).await
+        report(self.application.sessions(), &self.told).await
     }
 
     async fn stop(&self) {
-        self.application.sessions.close();
+        self.application.stop().await;
     }
 }
 
@@ -245,12 +274,6 @@ pub fn failure(error: Error) -> Failure {
         },
         error => Failure::new(class(&error), &error),
     }
-}
-
-/// What it means that a service cannot be had.
-fn unresolved(error: ResolveError) -> Failure {
-    let class = if matches!(error, ResolveError::Stale(_)) { Class::Stale } else { Class::Mistake };
-    Failure::new(class, error)
 }
 
 /// What the library's own errors mean; the database's are classed by their codes.

@@ -1,0 +1,144 @@
+//! The kinds of commands: what swarm switches on and off, how often each is drawn, and what a system needs for it.
+
+use serde::Deserialize;
+
+use crate::system::Capability;
+
+/// A kind of command: what swarm switches on and off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "each kind is the command of its name")]
+pub enum Kind {
+    Open,
+    Close,
+    Begin,
+    BeginExplicit,
+    Nest,
+    Commit,
+    Rollback,
+    Drop,
+    Put,
+    Insert,
+    ConflictClause,
+    Get,
+    Delete,
+    Scan,
+    Stream,
+    Fail,
+    Slow,
+    RawBegin,
+    RawSetting,
+    RawTempTable,
+    Inspect,
+    Retain,
+    Stale,
+    ClosePool,
+    Resolve,
+    Override,
+    Restore,
+    Invalidate,
+    WarmUp,
+    Fork,
+    Replace,
+    Crash,
+    Extra,
+}
+
+/// Each kind with how often it is drawn, and how likely a plan knows it at all, in sixteenths.
+///
+/// Ends are drawn less often than what they end, since most defects need several commands in one session; explicit and
+/// nested begins are known more often than other kinds beyond the basic ones, since they are only met together.
+pub(super) const WEIGHTS: [(Kind, u8, u32); 33] = [
+    (Kind::Open, 6, 16),
+    (Kind::Close, 2, 14),
+    (Kind::Begin, 6, 14),
+    (Kind::BeginExplicit, 5, 11),
+    (Kind::Nest, 5, 12),
+    (Kind::Commit, 4, 14),
+    (Kind::Rollback, 5, 14),
+    (Kind::Drop, 3, 8),
+    (Kind::Put, 6, 16),
+    (Kind::Insert, 2, 8),
+    (Kind::ConflictClause, 3, 6),
+    (Kind::Get, 3, 12),
+    (Kind::Delete, 2, 6),
+    (Kind::Scan, 2, 6),
+    (Kind::Stream, 2, 5),
+    (Kind::Fail, 2, 5),
+    (Kind::Slow, 1, 3),
+    (Kind::RawBegin, 2, 2),
+    (Kind::RawSetting, 2, 2),
+    (Kind::RawTempTable, 2, 2),
+    (Kind::Inspect, 1, 4),
+    (Kind::Retain, 3, 10),
+    (Kind::Stale, 4, 10),
+    (Kind::ClosePool, 1, 2),
+    (Kind::Resolve, 6, 13),
+    (Kind::Override, 3, 9),
+    (Kind::Restore, 2, 11),
+    (Kind::Invalidate, 3, 9),
+    (Kind::WarmUp, 1, 4),
+    (Kind::Fork, 1, 5),
+    (Kind::Replace, 2, 6),
+    (Kind::Crash, 1, 6),
+    (Kind::Extra, 8, 16),
+];
+
+/// The most entries of one plan's table of kinds: the sum of all weights.
+pub(super) const TABLE: usize = {
+    let (mut sum, mut at) = (0, 0);
+    while at < WEIGHTS.len() {
+        sum += WEIGHTS[at].1 as usize;
+        at += 1;
+    }
+    sum
+};
+
+/// What a system must be able to do for commands of this kind.
+pub(super) fn needed_for(kind: Kind) -> Option<Capability> {
+    match kind {
+        Kind::Begin | Kind::Commit | Kind::Rollback | Kind::Drop => Some(Capability::Transactions),
+        Kind::BeginExplicit => Some(Capability::ExplicitBegin),
+        Kind::Nest => Some(Capability::Nesting),
+        Kind::ConflictClause => Some(Capability::ConflictClauses),
+        Kind::Stream => Some(Capability::Streams),
+        Kind::RawBegin | Kind::RawSetting | Kind::RawTempTable | Kind::Inspect => Some(Capability::RawSql),
+        Kind::Retain | Kind::Stale => Some(Capability::Retention),
+        Kind::ClosePool => Some(Capability::ClosePool),
+        Kind::Resolve
+        | Kind::Override
+        | Kind::Restore
+        | Kind::Invalidate
+        | Kind::WarmUp
+        | Kind::Fork
+        | Kind::Replace
+        | Kind::Crash => Some(Capability::Registry),
+        Kind::Extra => Some(Capability::Extension),
+        Kind::Open
+        | Kind::Close
+        | Kind::Put
+        | Kind::Insert
+        | Kind::Get
+        | Kind::Delete
+        | Kind::Scan
+        | Kind::Fail
+        | Kind::Slow => None,
+    }
+}
+
+impl Kind {
+    /// Whether it may apply to an actor without a session.
+    pub(super) fn outside(self) -> bool {
+        self.in_registry() || matches!(self, Self::Open | Self::ClosePool | Self::Stale | Self::Crash | Self::Extra)
+    }
+
+    /// Whether it may apply to an actor with a session.
+    pub(super) fn inside(self) -> bool {
+        !matches!(self, Self::Open | Self::ClosePool)
+    }
+
+    /// Whether it is a registry's business alone.
+    fn in_registry(self) -> bool {
+        matches!(self, Self::Resolve | Self::Override | Self::Restore | Self::Invalidate | Self::WarmUp | Self::Fork)
+    }
+}

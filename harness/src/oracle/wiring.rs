@@ -1,0 +1,160 @@
+//! The invariant of what a registry hands out: `registry-fresh`.
+//!
+//! It rests on what factories say as they build, and on what was had: see [`crate::model::wiring`].
+//!
+//! Not checked: anything in a history in which a change of the registry was cut off or failed; services that were built and
+//! never had by a command of the plan; in which order what stands in is asked when there are several at once; that a warm-up
+//! builds everything.
+
+use std::collections::BTreeMap;
+
+use super::{Checked, Invariant, View};
+use crate::history::Outcome;
+use crate::model::wiring::{Built, Change, Registry, Resolution, Wiring};
+use crate::plan::{Build, Service};
+
+/// A resolved service is up to date and its scope's own; a singleton is built once; what stands in does so until its guard is
+/// given up, and for nobody else.
+pub fn registry_fresh(view: &View<'_>) -> Checked {
+    let mut checked = Checked::default();
+    let wiring = &view.facts.wiring;
+    if wiring.uncertain {
+        return checked;
+    }
+    let mut sharing = Sharing::default();
+    for had in &wiring.resolutions {
+        checked.evaluated += 1;
+        let wrong = wrong_substitute(wiring, had)
+            .or_else(|| out_of_date(view, wiring, had))
+            .or_else(|| sharing.wrong(view, wiring, had));
+        if let Some((expected, observed)) = wrong {
+            checked.found(view, Invariant::RegistryFresh, had.at, expected, observed);
+        }
+    }
+    built_twice(view, wiring, &mut checked);
+    checked
+}
+
+/// What had to be, and what was.
+type Wrong = (String, String);
+
+/// What stands in is had, by those who share the registry, and only then.
+fn wrong_substitute(wiring: &Wiring, had: &Resolution) -> Option<Wrong> {
+    let Resolution { registry, service, build, from, at, .. } = *had;
+    let mine = || wiring.substitutes.iter().filter(|it| it.registry == registry && it.service == service);
+    if let Some(due) = mine().find(|it| it.throughout(from, at))
+        && !mine().any(|it| it.build == build && it.sometime(from, at))
+    {
+        return Some((format!("{}, which stands in for `{service}`", due.build), build.to_string()));
+    }
+    wiring.closure(build).into_iter().find_map(|part| {
+        let substitute = wiring.substitute(part)?;
+        let service = substitute.service;
+        let observed = if part == build { format!("{part}") } else { format!("{build}, made from {part}") };
+        if substitute.registry != registry {
+            Some((format!("a `{service}` of its own registry, not {part}, which stands in in another"), observed))
+        } else if !substitute.sometime(0, at) || substitute.until.is_some_and(|it| it.1 < from) {
+            Some((format!("not {part}: its time as `{service}` is over"), observed))
+        } else {
+            None
+        }
+    })
+}
+
+/// What was had, and all that it was made from, is younger than every change that it should show.
+fn out_of_date(view: &View<'_>, wiring: &Wiring, had: &Resolution) -> Option<Wrong> {
+    let ordinary = |it: &Build| wiring.substitute(*it).is_none();
+    wiring.closure(had.build).into_iter().filter(ordinary).find_map(|part| {
+        let built = wiring.builds.get(&part)?;
+        let Built { service, at, .. } = *built;
+        let shows = |it: &&Change| {
+            it.registry == had.registry && service.depends_on(it.service) && (it.itself || it.service != service)
+        };
+        let missed = wiring.changes.iter().filter(shows).find(|it| at < it.from && it.until < had.from);
+        if let Some(missed) = missed {
+            let expected = format!("a `{service}` that was built after `{}` had changed", missed.service);
+            return Some((expected, format!("{part}, which is older")));
+        }
+        made_from_the_original(view, wiring, built, part)
+    })
+}
+
+/// The first moment at which this may have been under way.
+fn began(view: &View<'_>, built: &Built) -> usize {
+    built.by.and_then(|it| view.facts.spans.get(it)).map_or(0, |it| it.invoked)
+}
+
+/// While something stood in for a part, the whole was made from the original.
+fn made_from_the_original(view: &View<'_>, wiring: &Wiring, built: &Built, whole: Build) -> Option<Wrong> {
+    let began = began(view, built);
+    built.parts.iter().find_map(|part| {
+        let service = wiring.builds.get(part)?.service;
+        let stood_in = |it: &&crate::model::wiring::Substitute| {
+            it.registry == built.registry && it.service == service && it.throughout(began, built.at)
+        };
+        let due = wiring.substitutes.iter().find(stood_in).filter(|_| wiring.substitute(*part).is_none())?;
+        Some((format!("{whole} made from {}, which stands in for `{service}`", due.build), format!("made from {part}")))
+    })
+}
+
+/// Who has had which build so far.
+#[derive(Default)]
+struct Sharing {
+    /// The session that a scoped service belongs to, and the registry of every service.
+    owners: BTreeMap<Build, (Option<usize>, Registry)>,
+    /// The last build that was had, by its place.
+    last: BTreeMap<(Option<usize>, Registry, Service), Resolution>,
+}
+
+impl Sharing {
+    /// Whoever shares a place has the same, and nobody else has it.
+    fn wrong(&mut self, view: &View<'_>, wiring: &Wiring, had: &Resolution) -> Option<Wrong> {
+        let Resolution { registry, service, build, at, .. } = *had;
+        let session = view.session(had.by).map(|it| it.0);
+        for part in wiring.closure(build).into_iter().filter(|it| wiring.substitute(*it).is_none()) {
+            let of = wiring.builds.get(&part)?.service;
+            let mine = (session.filter(|_| of.is_scoped()), registry);
+            let owner = *self.owners.entry(part).or_insert(mine);
+            if owner != mine {
+                let whose = if owner.1 == registry { "another session" } else { "another registry" };
+                return Some((format!("a `{of}` of its own"), format!("{part}, which belongs to {whose}")));
+            }
+        }
+        if wiring.substitute(build).is_some() {
+            return None;
+        }
+        let place = (session.filter(|_| service.is_scoped()), registry, service);
+        let before = self.last.insert(place, *had)?;
+        let since = began(view, wiring.builds.get(&before.build)?);
+        if before.build == build || wiring.changed(registry, service, since, at) {
+            return None;
+        }
+        Some((format!("{}, as before: nothing has changed", before.build), build.to_string()))
+    }
+}
+
+/// Of what everybody shares there is one, unless there was reason to build another.
+fn built_twice(view: &View<'_>, wiring: &Wiring, checked: &mut Checked) {
+    let mut last: BTreeMap<(Registry, Service), &Built> = BTreeMap::new();
+    for (build, built) in wiring.builds.iter().filter(|it| !it.1.service.is_scoped()) {
+        if wiring.substitute(*build).is_some() {
+            continue;
+        }
+        let Built { service, registry, at, .. } = *built;
+        let Some(before) = last.insert((registry, service), built) else { continue };
+        let before = began(view, before);
+        checked.evaluated += 1;
+        if !wiring.changed(registry, service, before, at) && !was_interrupted(view, before, at) {
+            let expected = format!("one `{service}`: nothing has changed since it was built");
+            checked.found(view, Invariant::RegistryFresh, at, expected, format!("it was built again, as {build}"));
+        }
+    }
+}
+
+/// Whether a command that was under way between these events was not done: what it was building may have gone with it.
+fn was_interrupted(view: &View<'_>, from: usize, until: usize) -> bool {
+    view.facts.spans.values().any(|it| {
+        let not_done = !matches!(it.outcome, Some(Outcome::Done(_)));
+        not_done && it.invoked < until && it.returned.is_none_or(|it| it > from)
+    })
+}

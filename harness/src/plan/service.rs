@@ -1,0 +1,111 @@
+//! The services of the alphabet: a small application, large enough for what goes wrong between a registry and its services.
+//!
+//! Owns who needs whom, and who lives for how long. How a system registers and builds them is its own; that each was built
+//! from what it should have been is the oracle's to judge.
+
+use std::fmt;
+
+/// One service of the alphabet's application.
+///
+/// | service | lives | asked for by | needs |
+/// | --- | --- | --- | --- |
+/// | `settings` | for ever | type | |
+/// | `mailer` | for ever | name, tag `channels` | `settings` |
+/// | `pager` | for ever | name, tag `channels` | |
+/// | `rows` | with a session | type | the session |
+/// | `report` | with a session | type | `rows`, `mailer` |
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the table above says what each is")]
+pub enum Service {
+    Settings,
+    Mailer,
+    Pager,
+    Rows,
+    Report,
+}
+
+impl Service {
+    /// Every service, each after those that it needs.
+    pub const ALL: [Self; 5] = [Self::Settings, Self::Mailer, Self::Pager, Self::Rows, Self::Report];
+
+    /// Those in the group `channels`, in the order of registration.
+    pub const CHANNELS: [Self; 2] = [Self::Mailer, Self::Pager];
+
+    /// Those that something can stand in for: what a session is behind is nobody's to replace.
+    pub const REPLACEABLE: [Self; 3] = [Self::Settings, Self::Mailer, Self::Report];
+
+    /// Whether each session has one of its own.
+    pub fn is_scoped(self) -> bool {
+        matches!(self, Self::Rows | Self::Report)
+    }
+
+    /// Whether it is made from `other`, directly or through others, or is it.
+    pub fn depends_on(self, other: Self) -> bool {
+        self == other
+            || match self {
+                Self::Settings | Self::Pager | Self::Rows => false,
+                Self::Mailer => other == Self::Settings,
+                Self::Report => matches!(other, Self::Rows | Self::Mailer | Self::Settings),
+            }
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Settings => "settings",
+            Self::Mailer => "mailer",
+            Self::Pager => "pager",
+            Self::Rows => "rows",
+            Self::Report => "report",
+        })
+    }
+}
+
+/// What is asked of a registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wanted {
+    /// One service.
+    One(Service),
+    /// Everything with the tag `channels`.
+    Channels,
+}
+
+impl Wanted {
+    /// Everything that can be asked for.
+    pub const ALL: [Self; 6] = [
+        Self::One(Service::Settings),
+        Self::One(Service::Mailer),
+        Self::One(Service::Pager),
+        Self::One(Service::Rows),
+        Self::One(Service::Report),
+        Self::Channels,
+    ];
+
+    /// Whether it can be had within a session alone.
+    pub fn needs_session(self) -> bool {
+        match self {
+            Self::One(service) => service.is_scoped(),
+            Self::Channels => true,
+        }
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(service) => service.fmt(f),
+            Self::Channels => f.write_str("channels"),
+        }
+    }
+}
+
+/// One service as it was built once; printed `b1`, `b2` … in the order of building.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Build(pub u16);
+
+impl fmt::Display for Build {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b{}", self.0)
+    }
+}
