@@ -111,12 +111,17 @@ pub fn generate(
 ) -> Plan {
     let mut draw = Draw { random };
     let actors = draw.size(profile.actors, profile.full_size);
-    let table = Table::draw(profile, capabilities, &mut draw);
+    let about_services = capabilities.has(Capability::Registry) && draw.chance(8);
+    let table = Table::draw(profile, capabilities, about_services, &mut draw);
     let rate = |on: bool, draw: &mut Draw<'_, _>| if on { *draw.one(&RATES) } else { 0 };
     // Drawn first, since it decides which faults there are.
     let simulated = capabilities.has(Capability::Simulation).then(|| *draw.one(&Storage::SIMULATED));
     let fixture = profile.fixtures && capabilities.has(Capability::Fixture) && draw.chance(4);
     let fixture = fixture && simulated != Some(Storage::Sim);
+    let mut wanted = [Wanted::One(Service::Report); 2];
+    if capabilities.has(Capability::Registry) {
+        wanted.fill_with(|| *draw.one(&Wanted::ALL));
+    }
     let mut drawing = Drawing {
         capabilities,
         faults: simulated.map_or(&Fault::ALL, Storage::faults),
@@ -127,6 +132,7 @@ pub fn generate(
         cancel_rate: rate(profile.cancels && capabilities.has(Capability::Cancellation), &mut draw),
         fault_rate: rate(profile.faults && !fixture && capabilities.has(Capability::Faults), &mut draw),
         fixture,
+        wanted,
         disturbances_left: UNKNOWNS_MAX,
         next_value: 1,
         pool_open: true,
@@ -252,10 +258,19 @@ impl Weighted {
 }
 
 impl Table {
-    fn draw(profile: &Profile, capabilities: Capabilities, draw: &mut Draw<'_, impl Rng>) -> Self {
+    /// With many kinds of statements between them, changes of a registry and what should show them seldom meet: so some plans
+    /// know few others.
+    fn draw(
+        profile: &Profile,
+        capabilities: Capabilities,
+        about_services: bool,
+        draw: &mut Draw<'_, impl Rng>,
+    ) -> Self {
         let mut table = Self { outside: Weighted::EMPTY, inside: Weighted::EMPTY };
         for (kind, weight, chance) in WEIGHTS {
             let able = needed_for(kind).is_none_or(|it| capabilities.has(it));
+            let aside = about_services && !kind.is_about_services();
+            let chance = if aside { chance / 4 } else { chance };
             if able && !profile.without.contains(&kind) && draw.chance(chance) {
                 if kind.outside() {
                     table.outside.add(kind, weight);
@@ -284,6 +299,8 @@ struct Drawing<'a> {
     cancel_rate: u32,
     fault_rate: u32,
     fixture: bool,
+    /// The services that the plan asks for: of few, each is met more than once.
+    wanted: [Wanted; 2],
     /// Each may leave an outcome unknown, and more of these than the oracle follows would show nothing.
     disturbances_left: u32,
     next_value: u32,
@@ -410,13 +427,13 @@ impl Drawing<'_> {
                 Command::ClosePool
             }
             Kind::Resolve => {
-                let wanted = *draw.one(&Wanted::ALL);
+                let wanted = *draw.one(&self.wanted);
                 let had = standing.session || !wanted.needs_session();
                 Command::Resolve(if had { wanted } else { Wanted::One(Service::Mailer) })
             }
-            Kind::Override => Command::Override(*draw.one(&Service::REPLACEABLE)),
+            Kind::Override => Command::Override(self.part_of_wanted(&Service::REPLACEABLE, draw)),
             Kind::Restore => Command::Restore,
-            Kind::Invalidate => Command::Invalidate(*draw.one(&Service::ALL)),
+            Kind::Invalidate => Command::Invalidate(self.part_of_wanted(&Service::ALL, draw)),
             Kind::WarmUp => Command::WarmUp,
             Kind::Fork => Command::Fork,
             Kind::Replace => Command::Replace,
@@ -426,6 +443,14 @@ impl Drawing<'_> {
                 Command::Extra(words.unwrap_or_default().into())
             }
         }
+    }
+
+    /// One of these services that something wanted is made from, or any if nothing is.
+    fn part_of_wanted(&self, services: &[Service], draw: &mut Draw<'_, impl Rng>) -> Service {
+        let concerns = |it: &&Service| self.wanted.iter().any(|wanted| wanted.depends_on(**it));
+        let count = services.iter().filter(concerns).count();
+        let one = services.iter().filter(concerns).nth(draw.below_len(count));
+        *one.unwrap_or_else(|| draw.one(services))
     }
 
     fn key(&mut self, draw: &mut Draw<'_, impl Rng>) -> Key {

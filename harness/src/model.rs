@@ -192,6 +192,11 @@ impl Claims {
     }
 }
 
+/// Whether there is a session once this is done.
+pub(crate) fn opens_session(command: &Command) -> bool {
+    matches!(command, Command::Open | Command::Replace)
+}
+
 /// Whether the session is no more from the moment when this is asked for.
 pub(crate) fn ends_session(command: &Command) -> bool {
     matches!(command, Command::Close | Command::Replace | Command::Crash)
@@ -263,7 +268,7 @@ impl Walk<'_> {
             self.doubt(by.actor, at);
         }
         match &span.step.command {
-            Command::Open | Command::Replace if done => {
+            command if done && opens_session(command) => {
                 self.drop_frames(by.actor, at);
                 let session = Session { actor: by.actor, opened: at, ended: self.history.events.len() };
                 self.claims.sessions.push(session);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use unstale_harness::history::{By, Class, ConnectionId, Event, Failure, History, Outcome, Reply, Report, What};
 use unstale_harness::oracle::{Invariant, Oracle, Verdict};
-use unstale_harness::plan::{ActorId, Key, Phase, Step, Value};
+use unstale_harness::plan::{ActorId, Build, Key, Phase, Service, Step, Value};
 
 /// Writes histories down.
 #[derive(Default)]
@@ -56,6 +56,17 @@ impl Script {
 
     fn failed(&mut self, actor: usize, text: &str, class: Class) -> &mut Self {
         self.command(actor, text, &[], Outcome::Failed(Failure::new(class, "an error")))
+    }
+
+    /// Builds a service from these, if it has to, and has one.
+    fn resolve(&mut self, actor: usize, text: &str, built: Option<(u16, Service, &[u16])>, had: u16) -> &mut Self {
+        let built = built.map(|(build, service, parts)| What::Built {
+            build: Build(build),
+            service,
+            parts: parts.iter().copied().map(Build).collect(),
+        });
+        let evidence: Vec<_> = built.into_iter().collect();
+        self.command(actor, text, &evidence, Outcome::Done(Reply::Services(vec![Build(had)])))
     }
 
     /// The end of every history: two actors were planned, the third and later ones observe.
@@ -129,6 +140,12 @@ fn case(invariant: Invariant) -> Option<(History, History)> {
             s.done(0, "open", &[]).done(0, "begin", &[]);
             s.done(0, "put k1 1", if broken { &evidence } else { &evidence[..2] }).done(0, "commit", &[]);
             s.finish(&[(1, 1)])
+        }),
+        Invariant::RegistryFresh => build(&|s, broken| {
+            s.resolve(0, "resolve settings", Some((1, Service::Settings, &[])), 1).done(0, "invalidate settings", &[]);
+            let new = (!broken).then_some((2, Service::Settings, &[][..]));
+            s.resolve(0, "resolve settings", new, if broken { 1 } else { 2 });
+            s.finish(&[])
         }),
         Invariant::ListenersBalanced => build(&|s, broken| {
             let listeners = u32::from(broken);
@@ -232,6 +249,7 @@ blindness! {
     write_that_took_effect_twice => NoDuplicateEffect,
     setting_of_the_last_borrower => NoResidue,
     write_that_committed_by_itself => TransactionAgreement,
+    service_that_is_older_than_its_invalidation => RegistryFresh,
     stale_use_with_a_wrong_error => StaleIsNamed,
     listener_that_stays => ListenersBalanced,
     health_that_is_claimed => HealthAgrees,
@@ -242,3 +260,118 @@ blindness! {
     panic_of_the_system => NoPanic,
     command_that_never_ends => NoHang,
 }
+
+/// What the oracle condemns, and whether it does.
+fn condemned(history: &History) -> Option<Invariant> {
+    match Oracle::default().judge(history).verdict {
+        Verdict::Violation(it) => Some(it.invariant),
+        Verdict::Pass => None,
+        Verdict::Inconclusive(why) => panic!("inconclusive: {why}"),
+    }
+}
+
+#[track_caller]
+fn only_broken(invariant: Invariant, write: impl Fn(&mut Script, bool) -> History) {
+    assert_eq!(condemned(&write(&mut Script::default(), true)), Some(invariant), "broken");
+    assert_eq!(condemned(&write(&mut Script::default(), false)), None, "sound");
+}
+
+const SETTINGS: Option<(u16, Service, &[u16])> = Some((1, Service::Settings, &[]));
+
+#[test]
+fn original_while_something_stands_in() {
+    only_broken(Invariant::RegistryFresh, |s, broken| {
+        s.resolve(0, "resolve settings", SETTINGS, 1);
+        s.resolve(0, "override settings", Some((2, Service::Settings, &[])), 2);
+        s.resolve(1, "resolve settings", None, if broken { 1 } else { 2 });
+        s.finish(&[])
+    });
+}
+
+#[test]
+fn stand_in_after_its_guard() {
+    for end in ["restore", "crash"] {
+        only_broken(Invariant::RegistryFresh, |s, broken| {
+            s.resolve(0, "override settings", SETTINGS, 1).done(0, end, &[]);
+            let original = (!broken).then_some((2, Service::Settings, &[][..]));
+            s.resolve(0, "resolve settings", original, if broken { 1 } else { 2 });
+            s.finish(&[])
+        });
+    }
+}
+
+#[test]
+fn stand_in_of_another_registry() {
+    only_broken(Invariant::RegistryFresh, |s, broken| {
+        if broken {
+            s.done(0, "fork", &[]);
+        }
+        s.resolve(0, "override settings", SETTINGS, 1);
+        s.resolve(1, "resolve settings", None, 1);
+        s.finish(&[])
+    });
+}
+
+#[test]
+fn whole_that_is_made_from_the_original_while_something_stands_in() {
+    only_broken(Invariant::RegistryFresh, |s, broken| {
+        s.resolve(0, "resolve settings", SETTINGS, 1);
+        s.resolve(0, "override settings", Some((2, Service::Settings, &[])), 2);
+        s.resolve(1, "resolve mailer", Some((3, Service::Mailer, &[if broken { 1 } else { 2 }])), 3);
+        s.finish(&[])
+    });
+}
+
+#[test]
+fn whole_that_is_older_than_the_change_of_a_part_of_a_part() {
+    only_broken(Invariant::RegistryFresh, |s, broken| {
+        s.done(0, "open", &[]).resolve(0, "resolve settings", SETTINGS, 1);
+        s.resolve(0, "resolve mailer", Some((2, Service::Mailer, &[1])), 2);
+        s.resolve(0, "resolve report", Some((3, Service::Report, &[2])), 3);
+        s.done(1, if broken { "invalidate settings" } else { "invalidate pager" }, &[]);
+        s.resolve(0, "resolve report", None, 3);
+        s.finish(&[])
+    });
+}
+
+#[test]
+fn scoped_service_of_another_session() {
+    only_broken(Invariant::RegistryFresh, |s, broken| {
+        s.done(0, "open", &[]).resolve(0, "resolve rows", Some((1, Service::Rows, &[])), 1);
+        s.done(0, if broken { "replace" } else { "begin" }, &[]).resolve(0, "resolve rows", None, 1);
+        s.finish(&[])
+    });
+}
+
+#[test]
+fn two_of_one_service_in_one_session() {
+    only_broken(Invariant::RegistryFresh, |s, broken| {
+        s.done(0, "open", &[]).resolve(0, "resolve rows", Some((1, Service::Rows, &[])), 1);
+        s.done(0, if broken { "begin" } else { "invalidate rows" }, &[]);
+        s.resolve(0, "resolve rows", Some((2, Service::Rows, &[])), 2);
+        s.finish(&[])
+    });
+}
+
+#[test]
+fn singleton_that_is_built_twice() {
+    only_broken(Invariant::RegistryFresh, |s, broken| {
+        s.resolve(0, "resolve pager", Some((1, Service::Pager, &[])), 1);
+        if !broken {
+            s.done(1, "invalidate pager", &[]);
+        }
+        s.command(1, "warm-up", &[What::Built { build: Build(2), service: Service::Pager, parts: Vec::new() }], DONE);
+        s.finish(&[])
+    });
+}
+
+#[test]
+fn row_that_outlives_its_fixture() {
+    only_broken(Invariant::NoResidue, |s, broken| {
+        s.done(0, "open", &[]).done(0, "put k1 1", &[]);
+        let history = s.finish(if broken { &[(1, 1)] } else { &[] });
+        History { fixture: true, ..history }
+    });
+}
+
+const DONE: Outcome = Outcome::Done(Reply::Done);

@@ -12,7 +12,7 @@ use unstale_harness::system::{Capabilities, Capability};
 /// On SQLite and in the simulation.
 fn everything() -> [Capabilities; 2] {
     let simulated = Capabilities::of(Capability::ALL).without(Capability::Extension);
-    [Capabilities::sqlite().with(Capability::Retention).with(Capability::Reports), simulated]
+    [Capabilities::sqlite().and(Capabilities::services()).with(Capability::Reports), simulated]
 }
 
 #[test]
@@ -58,6 +58,12 @@ fn unknown_step_names_line_column_and_commands() {
 }
 
 #[test]
+fn unknown_service_names_those_there_are() {
+    assert_error("version = 1\n[actors]\na = [\"resolve clock\"]", "p.toml:3:15: expected settings, mailer");
+    assert_error("version = 1\n[actors]\na = [\"override rows\"]", "p.toml:3:16: expected settings, mailer or report");
+}
+
+#[test]
 fn newer_version_is_recognized_before_anything_else() {
     assert_error("version = 2\nnew_thing = 7\n[actors]\na = []", "p.toml:1:11: expected version 1, found 2");
     assert_error("[actors]\na = []", "p.toml:1:1: expected `version = 1`");
@@ -89,6 +95,23 @@ fn plan_that_makes_no_sense_is_refused() {
     let plan = PlanFile::parse(text, Path::new("p.toml")).expect("it parses").plan;
     let why = admissible(&plan, everything()[0]).expect_err("it has no session").to_string();
     assert_eq!(why, "actor `a`, command 1, `put k1 1`: the actor has no session: `open` comes first");
+}
+
+#[test]
+fn what_may_end_a_fixtures_transaction_is_refused_in_one() {
+    let [real, simulated] = everything();
+    let plan = |storage: &str, step: &str| {
+        let text =
+            format!("version = 1\nstorage = \"{storage}\"\nfixture = true\n[actors]\na = [\"open\", \"{step}\"]");
+        PlanFile::parse(&text, Path::new("p.toml")).expect("it parses").plan
+    };
+    assert_eq!(admissible(&plan("wal", "commit cancel@sent"), real).map_err(|it| it.step), Err(1), "no transaction");
+    assert_eq!(admissible(&plan("wal", "put k1 1 cancel@sent"), real), Ok(()));
+    let why = |plan, capabilities| admissible(&plan, capabilities).expect_err("refused").to_string();
+    assert!(why(plan("wal", "put k1 1 with interrupt"), real).contains("may end the fixture's own transaction"));
+    assert!(why(plan("wal", "insert k1 1 or rollback"), real).contains("may end the fixture's own transaction"));
+    assert!(why(plan("sim", "scan"), simulated).contains("cannot be asked"));
+    assert!(why(plan("wal", "scan"), real.without(Capability::Fixture)).contains("capability `fixture`"));
 }
 
 #[test]

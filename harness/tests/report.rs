@@ -22,7 +22,11 @@ impl Tale {
         let actors: Vec<_> = actors.iter().map(|it| actor(it)).collect();
         let schedule = Schedule::serial(&actors);
         let history = History { planned: actors.len(), ..History::default() };
-        Self { plan: Plan { storage: Storage::Wal, connections, actors, schedule }, observers: Vec::new(), history }
+        Self {
+            plan: Plan { storage: Storage::Wal, connections, fixture: false, actors, schedule },
+            observers: Vec::new(),
+            history,
+        }
     }
 
     /// Appends an event of a command, named as in `a1`; the index of the event.

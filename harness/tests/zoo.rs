@@ -50,5 +50,14 @@ exhibits! {
     leak_on_cancel => "zoo-leak-on-cancel", 5 seeds;
     leak_on_error => "zoo-leak-on-error", 5 seeds;
     listener_stays => "zoo-listener-stays", 5 seeds;
+    captive_session => "zoo-captive-session", 5 seeds;
+    kept_repository => "zoo-kept-repository", 1 seeds;
+    cleanup_cascades => "zoo-cleanup-cascades", 2 seeds;
+    faked_commit => "zoo-faked-commit", 5 seeds;
+    override_stays => "zoo-override-stays", 5 seeds;
+    override_shared => "zoo-override-shared", 5 seeds;
+    misses_transitive => "zoo-misses-transitive", 1 seeds;
+    cached_by_task => "zoo-cached-by-task", 2 seeds;
+    built_twice => "zoo-built-twice", 5 seeds;
     blind_retry => "zoo-blind-retry", 5 seeds;
 }

@@ -74,13 +74,13 @@ pub(super) const WEIGHTS: [(Kind, u8, u32); 33] = [
     (Kind::Stale, 4, 10),
     (Kind::ClosePool, 1, 2),
     (Kind::Resolve, 6, 13),
-    (Kind::Override, 3, 9),
+    (Kind::Override, 3, 11),
     (Kind::Restore, 2, 11),
-    (Kind::Invalidate, 3, 9),
+    (Kind::Invalidate, 4, 11),
     (Kind::WarmUp, 1, 4),
     (Kind::Fork, 1, 5),
-    (Kind::Replace, 2, 6),
-    (Kind::Crash, 1, 6),
+    (Kind::Replace, 3, 8),
+    (Kind::Crash, 2, 9),
     (Kind::Extra, 8, 16),
 ];
 
@@ -135,6 +135,11 @@ impl Kind {
     /// Whether it may apply to an actor with a session.
     pub(super) fn inside(self) -> bool {
         !matches!(self, Self::Open | Self::ClosePool)
+    }
+
+    /// Whether services can go wrong by it, or it is where they live.
+    pub(super) fn is_about_services(self) -> bool {
+        self.in_registry() || matches!(self, Self::Open | Self::Close | Self::Replace | Self::Crash)
     }
 
     /// Whether it is a registry's business alone.

@@ -9,6 +9,7 @@
 use super::view::is_done;
 use super::{Checked, Invariant, View};
 use crate::history::{By, Class, Outcome, Span, What};
+use crate::model::opens_session;
 use crate::plan::Command;
 
 /// A handle whose session has ended is never served.
@@ -125,7 +126,7 @@ pub fn close_ends(view: &View<'_>) -> Checked {
     let Some(closed) = view.facts.pool_closed else {
         return checked;
     };
-    for span in view.facts.spans.values().filter(|it| it.step.command == Command::Open && it.invoked > closed) {
+    for span in view.facts.spans.values().filter(|it| opens_session(&it.step.command) && it.invoked > closed) {
         checked.evaluated += 1;
         if is_done(span) {
             let at = span.returned.unwrap_or(span.invoked);

@@ -89,9 +89,10 @@ pub fn no_duplicate_effect(view: &View<'_>) -> Checked {
     checked
 }
 
-/// Nothing of one borrower is left on a connection for the next.
+/// Nothing of one borrower is left on a connection for the next, and nothing of a test in the database.
 pub fn no_residue(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
+    left_by_test(view, &mut checked);
     for (by, span) in view.facts.spans.iter() {
         let (Some(at), Some((_, session))) = (span.returned, view.session(by)) else {
             continue;
@@ -118,6 +119,19 @@ pub fn no_residue(view: &View<'_>) -> Checked {
         }
     }
     checked
+}
+
+/// Whatever a test did is gone with its fixture.
+fn left_by_test(view: &View<'_>, checked: &mut Checked) {
+    let rows = view.facts.history.events.iter().enumerate().filter(|_| view.facts.history.fixture);
+    for (at, event) in rows {
+        let What::FinalState(rows) = &event.what else { continue };
+        checked.evaluated += 1;
+        if let Some((key, value)) = rows.first_key_value() {
+            let expected = "no row: the fixture has ended".to_owned();
+            checked.found(view, Invariant::NoResidue, at, expected, format!("{key} = {value}"));
+        }
+    }
 }
 
 /// The system's idea of being in a transaction equals the database's.

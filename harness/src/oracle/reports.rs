@@ -7,6 +7,7 @@
 use super::view::is_done;
 use super::{Checked, Invariant, View};
 use crate::history::{Outcome, Report, Span, What};
+use crate::model::opens_session;
 use crate::plan::Command;
 
 /// Each listener is told of every session once at its beginning and once at its end, and goes with it.
@@ -101,7 +102,7 @@ fn most_at_once(view: &View<'_>) -> usize {
         let session = sessions.iter().find(|it| Some(it.opened) == span.returned);
         session.map(|it| it.ended).or(span.returned).unwrap_or(usize::MAX)
     };
-    let opens = || view.facts.spans.values().filter(|it| it.step.command == Command::Open);
+    let opens = || view.facts.spans.values().filter(|it| opens_session(&it.step.command));
     let live = |at: usize| opens().filter(|it| it.invoked <= at && at < end(it)).count();
     opens().map(|it| live(it.invoked)).max().unwrap_or(0).max(1)
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{By, ByCommand, ConnectionId, History, Outcome, Span, What};
 use crate::model::wiring::Wiring;
-use crate::model::{Claims, Session, effect_of};
+use crate::model::{Claims, Session, effect_of, opens_session};
 use crate::plan::{Command, Ground, Key, Phase, Value};
 
 /// What is the same in every branch.
@@ -94,7 +94,7 @@ fn is_anonymous(history: &History, spans: &ByCommand<Span<'_>>) -> bool {
         let Some(by) = event.by.filter(|_| event.what == What::Blocked) else {
             return false;
         };
-        let waits_for_pool = |it: &Span<'_>| matches!(it.step.command, Command::Open | Command::ClosePool);
+        let waits_for_pool = |it: &Span<'_>| opens_session(&it.step.command) || it.step.command == Command::ClosePool;
         let known = |it: &crate::history::Event| it.by == Some(by) && matches!(it.what, What::Served(_));
         !spans.get(by).is_some_and(waits_for_pool) && !history.events[..at].iter().any(known)
     })

@@ -39,14 +39,18 @@ impl Service {
         matches!(self, Self::Rows | Self::Report)
     }
 
+    /// The services that it is made from.
+    pub fn needs(self) -> &'static [Self] {
+        match self {
+            Self::Settings | Self::Pager | Self::Rows => &[],
+            Self::Mailer => &[Self::Settings],
+            Self::Report => &[Self::Rows, Self::Mailer],
+        }
+    }
+
     /// Whether it is made from `other`, directly or through others, or is it.
     pub fn depends_on(self, other: Self) -> bool {
-        self == other
-            || match self {
-                Self::Settings | Self::Pager | Self::Rows => false,
-                Self::Mailer => other == Self::Settings,
-                Self::Report => matches!(other, Self::Rows | Self::Mailer | Self::Settings),
-            }
+        self == other || self.needs().iter().any(|it| it.depends_on(other))
     }
 }
 
@@ -81,6 +85,14 @@ impl Wanted {
         Self::One(Service::Report),
         Self::Channels,
     ];
+
+    /// Whether it is made from this service, or is it.
+    pub fn depends_on(self, service: Service) -> bool {
+        match self {
+            Self::One(wanted) => wanted.depends_on(service),
+            Self::Channels => Service::CHANNELS.iter().any(|it| it.depends_on(service)),
+        }
+    }
 
     /// Whether it can be had within a session alone.
     pub fn needs_session(self) -> bool {

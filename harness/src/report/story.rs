@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use super::Report;
 use super::text::{Style, Word};
 use crate::history::{By, ByCommand, ConnectionId, Event, History, Outcome, Reply, Span, What};
-use crate::plan::{ActorId, Command, Step};
+use crate::model::{ends_session, opens_session};
+use crate::plan::{ActorId, Step};
 
 /// What stands in one row.
 #[derive(Debug, Default)]
@@ -176,15 +177,14 @@ impl<'a> Story<'a> {
         match what {
             What::Invoked(step) => {
                 self.flying.insert(by);
-                if crate::model::ends_session(&step.command) {
+                if ends_session(&step.command) {
                     self.sessions.remove(&by.actor);
                 }
             }
             What::Returned(outcome) => {
                 if let Some(Span { step, .. }) = self.spans.get(by) {
                     row.answers.extend(not_landed(self.report.history, by, step, outcome));
-                    let opens = matches!(step.command, Command::Open | Command::Replace);
-                    if opens && matches!(outcome, Outcome::Done(_)) {
+                    if opens_session(&step.command) && matches!(outcome, Outcome::Done(_)) {
                         self.sessions.insert(by.actor);
                     }
                 }

@@ -6,7 +6,7 @@
 use crate::model::written;
 use crate::plan::{
     ACTORS_MAX, Actor, ActorId, BeginMode, CONNECTIONS_MAX, Command, Conflict, Gate, Key, Phase, Plan, Residue,
-    Schedule, StaleUse, Step, Storage, Turn,
+    Schedule, Service, StaleUse, Step, Storage, Turn, Wanted,
 };
 use crate::system::Extension;
 
@@ -14,7 +14,7 @@ use crate::system::Extension;
 pub(super) type Move = fn(&Plan, Option<&'static dyn Extension>) -> Vec<Plan>;
 
 /// Every move, in the order in which they are tried.
-pub(super) const ALL: [Move; 13] = [
+pub(super) const ALL: [Move; 14] = [
     // First of all, since `:memory:` makes everybody wait for a transaction that nobody ends.
     surroundings,
     fewer_actors,
@@ -25,6 +25,7 @@ pub(super) const ALL: [Move; 13] = [
     undisturbed,
     merged,
     apart,
+    replacing,
     moved,
     schedules,
     plainer,
@@ -173,6 +174,20 @@ pub(super) fn apart(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan>
         .collect()
 }
 
+/// A session that is opened where the one before is closed replaces it.
+fn replacing(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
+    let follows = |actor: ActorId, at: usize| plan.actors[actor.index()].steps.get(at + 1).map(|it| &it.command);
+    let closes = plan.steps().filter(|(_, _, step)| step.command == Command::Close);
+    let closes = closes.filter(|(actor, at, _)| follows(*actor, *at) == Some(&Command::Open));
+    closes
+        .map(|(actor, at, _)| {
+            let mut plan = without(plan, &[(actor, at)]);
+            plan.actors[actor.index()].steps[at].command = Command::Replace;
+            plan
+        })
+        .collect()
+}
+
 /// One command, done by another actor.
 pub(super) fn moved(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
     let mut candidates = Vec::new();
@@ -276,10 +291,22 @@ fn plainer_than(command: &Command) -> Vec<Command> {
         Command::Slow => vec![Command::Get(Key(1))],
         Command::Fail => vec![Command::Get(Key(1))],
         Command::Raw(Residue::TempTable) => vec![Command::Raw(Residue::Setting)],
+        Command::Resolve(wanted) => before(&Wanted::ALL, &wanted).map(Command::Resolve).collect(),
+        Command::Override(service) => before(&Service::REPLACEABLE, &service).map(Command::Override).collect(),
+        Command::Invalidate(service) => before(&Service::ALL, &service).map(Command::Invalidate).collect(),
+        Command::WarmUp => vec![Command::Resolve(Wanted::One(Service::Mailer))],
+        Command::Crash => vec![Command::Close, Command::Restore],
+        Command::Replace => vec![Command::Close],
         Command::Stale(StaleUse::Put(key, _)) => vec![Command::Stale(StaleUse::Get(key))],
         Command::Stale(StaleUse::Get(key)) => keys(key).map(|it| Command::Stale(StaleUse::Get(it))).collect(),
         _ => Vec::new(),
     }
+}
+
+/// Those that stand before this one.
+fn before<T: Copy + PartialEq>(all: &'static [T], one: &T) -> impl Iterator<Item = T> {
+    let place = all.iter().position(|it| it == one).unwrap_or(0);
+    all[..place].iter().copied()
 }
 
 /// The same plan with its values counted from 1.
@@ -326,6 +353,9 @@ fn surroundings(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
     let plainest = if plan.storage.is_simulated() { Storage::Sim } else { Storage::Wal };
     if plan.storage != plainest {
         candidates.push(Plan { storage: plainest, ..plan.clone() });
+    }
+    if plan.fixture {
+        candidates.push(Plan { fixture: false, ..plan.clone() });
     }
     candidates
 }

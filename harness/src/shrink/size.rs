@@ -3,7 +3,7 @@
 //! Owns that order. It is total and has no endless descent, so whatever moves there are, shrinking ends.
 
 use crate::model::written;
-use crate::plan::{ActorId, BeginMode, Command, Conflict, Gate, Phase, Plan, Residue, StaleUse, Step, Storage};
+use crate::plan::{ActorId, BeginMode, Command, Conflict, Gate, Phase, Plan, Residue, StaleUse, Step, Storage, Wanted};
 
 /// What is compared, the most important first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,8 +81,10 @@ fn weight(command: &Command) -> u32 {
         Command::Raw(Residue::Setting) => 3000,
         Command::Raw(Residue::TempTable) => 3001,
         Command::Raw(Residue::Transaction) => 3002,
-        Command::Resolve(_) | Command::Restore => 2,
-        Command::Override(_) | Command::Invalidate(_) | Command::WarmUp => 4,
+        Command::Restore => 2,
+        Command::Resolve(wanted) => 2 + (0..).zip(Wanted::ALL).find(|it| it.1 == wanted).map_or(0, |it| it.0),
+        Command::Override(service) | Command::Invalidate(service) => 10 + service as u32,
+        Command::WarmUp => 20,
         Command::Replace | Command::Fork | Command::Crash => 2500,
         Command::ClosePool | Command::Extra(_) => 5000,
     }

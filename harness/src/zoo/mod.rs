@@ -1,6 +1,6 @@
 //! The zoo: deliberately broken systems, each with one defect met in real software. The harness must catch every one.
 //!
-//! Owns the list of exhibits. Each is the correct system [`guarded`](crate::systems::guarded) with one switch of
+//! Owns the list of exhibits, and the two [wirings](WIRINGS) of the application that all this began with. Each is the correct system [`guarded`](crate::systems::guarded) with one switch of
 //! [`Flaw`] thrown; what needs a connection that can be lost is its [counterpart](crate::sim::guarded) in the simulation. Nothing in the generator or the oracle knows of them; they keep both honest.
 
 use crate::chain::{Of, Subject};
@@ -60,6 +60,28 @@ macro_rules! zoo {
         )* BLIND_RETRY];
     };
 }
+
+/// Before the repair: one session, registered as an instance.
+struct StaticWiring;
+
+impl Flaw for StaticWiring {
+    const NAME: &'static str = "wiring-static-session";
+    const STATIC_SESSION: bool = true;
+}
+
+/// After the repair: sessions come from a scoped factory, and the services over them are still singletons.
+struct CaptiveWiring;
+
+impl Flaw for CaptiveWiring {
+    const NAME: &'static str = "wiring-captive-services";
+    const CAPTIVE_SESSION: bool = true;
+}
+
+/// An application's two wirings, with everything that an application can do: before and after a repair that left the cause.
+pub static WIRINGS: [(&dyn Subject, &str); 2] = [
+    (&Of::<Guarded<StaticWiring>>::new(), "an application whose session is registered as a static instance"),
+    (&Of::<Guarded<CaptiveWiring>>::new(), "the same with scoped sessions under singleton services"),
+];
 
 const BLIND_RETRY: Exhibit = Exhibit {
     subject: &SimulatedSystem::<Hasty>::new(),
@@ -196,5 +218,86 @@ zoo! {
         origin: "event emitters that are subscribed to per request",
         breaks: ListenersBalanced,
         smallest_known: 1,
+    }
+    CaptiveSession {
+        name: "zoo-captive-session",
+        switch: CAPTIVE_SESSION,
+        can: [Transactions, Registry],
+        defect: "a singleton works on the session of the scope in which it was first used",
+        origin: "singletons whose factory takes something scoped: ASP.NET Core's captive dependencies, and what was left of the seed",
+        breaks: NoCrossScope,
+        smallest_known: 1,
+    }
+    KeptRepository {
+        name: "zoo-kept-repository",
+        switch: KEEPS_REPOSITORY,
+        can: [Transactions, Registry],
+        defect: "a repository is cached across the replacement of its session",
+        origin: "test fixtures that replace the session in a registry and not what was built over it (the seed)",
+        breaks: RegistryFresh,
+        smallest_known: 4,
+    }
+    CleanupCascades {
+        name: "zoo-cleanup-cascades",
+        switch: CLEANUP_CASCADES,
+        can: [Transactions, Registry],
+        defect: "clean-up stops at its first error, and an override is never taken back",
+        origin: "tear-down functions whose steps follow each other without each being tried (the seed's `conftest.py`)",
+        breaks: RegistryFresh,
+        smallest_known: 4,
+    }
+    FakedCommit {
+        name: "zoo-faked-commit",
+        switch: FAKES_COMMIT,
+        can: [Transactions, Fixture],
+        defect: "inside a test a commit does nothing, and a later rollback undoes what was committed",
+        origin: "fixtures that replace `commit` by `flush`",
+        breaks: CommittedDurable,
+        smallest_known: 5,
+    }
+    OverrideStays {
+        name: "zoo-override-stays",
+        switch: KEEPS_OVERRIDES,
+        can: [Transactions, Registry],
+        defect: "what stands in for a service still does after the test has panicked",
+        origin: "overrides that are taken back by the last line of a test",
+        breaks: RegistryFresh,
+        smallest_known: 2,
+    }
+    OverrideShared {
+        name: "zoo-override-shared",
+        switch: SHARES_OVERRIDES,
+        can: [Transactions, Registry],
+        defect: "what stands in for a service in one test does so in the others that run beside it",
+        origin: "overrides in a global container, such as FastAPI's `dependency_overrides`",
+        breaks: RegistryFresh,
+        smallest_known: 3,
+    }
+    MissesTransitive {
+        name: "zoo-misses-transitive",
+        switch: MISSES_TRANSITIVE,
+        can: [Transactions, Registry],
+        defect: "what is made from an invalidated service through another one is not built anew",
+        origin: "caches that are cleared by the name of the service alone",
+        breaks: RegistryFresh,
+        smallest_known: 4,
+    }
+    CachedByTask {
+        name: "zoo-cached-by-task",
+        switch: CACHE_BY_TASK,
+        can: [Transactions, Registry],
+        defect: "what belongs to a scope is kept by the task, and the task's next scope gets it",
+        origin: "scoped services in thread-locals or task-locals, such as SQLAlchemy's `scoped_session` without `remove()`",
+        breaks: RegistryFresh,
+        smallest_known: 4,
+    }
+    BuiltTwice {
+        name: "zoo-built-twice",
+        switch: BUILDS_TWICE,
+        can: [Transactions, Registry],
+        defect: "two who ask for a singleton at the same time both build one",
+        origin: "caches that look, build, and put without holding anything in between",
+        breaks: RegistryFresh,
+        smallest_known: 2,
     }
 }

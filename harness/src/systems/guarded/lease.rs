@@ -1,6 +1,7 @@
 //! A session of `guarded`: a connection lent to one actor, its transaction, and the release gate.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use sqlx::{Connection, Executor};
 use tokio::sync::OwnedSemaphorePermit;
@@ -11,6 +12,9 @@ use crate::plan::{BeginMode, Command, StaleUse};
 use crate::system::Port;
 use crate::system::port::Ended;
 use crate::workload::{begin_statement, statement};
+
+/// For [`Flaw::FAKES_COMMIT`]: without savepoints there is only the whole test to roll back.
+const FORGET_TEST: &str = "rollback; begin immediate";
 
 /// A connection lent to one session.
 pub(super) struct Lease<F: Flaw> {
@@ -26,7 +30,7 @@ pub(super) struct Lease<F: Flaw> {
     raw: bool,
     /// A commit was answered and not sent; for [`Flaw::COMMITS_LATER`].
     owes_commit: bool,
-    _permit: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// The release gate: a connection goes back only if nothing can be left on it.
@@ -36,10 +40,13 @@ impl<F: Flaw> Drop for Lease<F> {
         let Some(connection) = self.connection.take() else {
             return;
         };
+        if self.pool.test.borrow().is_some() {
+            return self.clean_up_in_test(connection);
+        }
         let open = self.depth > 0 && !F::KEEPS_TRANSACTION || self.owes_commit;
         let doubtful = (self.lost || self.raw || open) && !F::ALWAYS_HEALTHY || F::ALWAYS_SICK;
         if doubtful || self.pool.closed.get() {
-            if let Some(connection) = Rc::into_inner(connection) {
+            if let Some(connection) = Arc::into_inner(connection) {
                 tokio::spawn(connection.into_inner().close());
             }
         } else {
@@ -53,7 +60,7 @@ impl<F: Flaw> Lease<F> {
         pool.sessions.set(pool.sessions.get() + 1);
         pool.opened.set(pool.opened.get() + 1);
         if F::SHARES {
-            pool.put_back(Rc::clone(&connection));
+            pool.put_back(Arc::clone(&connection));
         }
         Self {
             connection: Some(connection),
@@ -63,12 +70,31 @@ impl<F: Flaw> Lease<F> {
             lost: false,
             raw: false,
             owes_commit: false,
-            _permit: permit,
+            permit,
         }
     }
 
     pub(super) fn connection(&self) -> Option<Kept> {
         self.connection.clone()
+    }
+
+    /// Whether a transaction is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.depth > 0
+    }
+
+    /// The next session of the test gets its turn when nothing is left of this one.
+    fn clean_up_in_test(&mut self, connection: Kept) {
+        let permit = self.permit.take();
+        if self.depth == 0 && !self.lost {
+            return;
+        }
+        let undo = if F::FAKES_COMMIT { FORGET_TEST } else { "rollback to s0; release s0" };
+        tokio::spawn(async move {
+            // Where nothing is open there is nothing to undo.
+            let _ = connection.lock().await.execute(undo).await;
+            drop(permit);
+        });
     }
 
     pub(super) async fn serve(&mut self, command: &Command, port: &mut Port) {
@@ -79,6 +105,10 @@ impl<F: Flaw> Lease<F> {
             }
             Command::Rollback | Command::Drop => {
                 port.run(self.rollback()).await;
+            }
+            Command::Raw(_) if self.in_test() => {
+                let refusal = Failure::new(Class::Mistake, "it would stay on the test's connection");
+                port.run(std::future::ready(Err::<(), _>(refusal))).await;
             }
             command => match self.refusal().await {
                 Some(refusal) => {
@@ -107,7 +137,7 @@ impl<F: Flaw> Lease<F> {
             port.run(self.begin(*mode)).await;
         } else {
             self.raw |= matches!(command, Command::Raw(_));
-            let connection = self.kept();
+            let connection = self.served_by();
             let mut connection = connection.lock().await;
             if std::mem::take(&mut self.owes_commit) {
                 // Whatever it answers, the caller was told that it is done.
@@ -122,7 +152,7 @@ impl<F: Flaw> Lease<F> {
     async fn refusal(&mut self) -> Option<Failure> {
         if F::RECOVERS_INSIDE && self.lost && self.depth > 0 {
             let fresh = self.pool.connector.connect().await.ok()?;
-            let lost = self.connection.replace(Rc::new(tokio::sync::Mutex::new(fresh)));
+            let lost = self.connection.replace(Arc::new(tokio::sync::Mutex::new(fresh)));
             lost.map(discard)?.await;
             self.lost = false;
         }
@@ -134,6 +164,8 @@ impl<F: Flaw> Lease<F> {
 
     async fn begin(&mut self, mode: BeginMode) -> Result<(), Failure> {
         let sql = match (self.depth, begin_statement(mode)) {
+            (0, _) if self.in_test() && F::FAKES_COMMIT => "select 1".to_owned(),
+            (0, _) if self.in_test() => "savepoint s0".to_owned(),
             (0, statement) => statement.unwrap_or("begin").to_owned(),
             (depth, None) => format!("savepoint s{depth}"),
             (_, Some(_)) => {
@@ -159,7 +191,8 @@ impl<F: Flaw> Lease<F> {
             return Ok(());
         }
         let sql = match self.depth {
-            1 => "commit".to_owned(),
+            1 if self.in_test() && F::FAKES_COMMIT => "select 1".to_owned(),
+            1 if !self.in_test() => "commit".to_owned(),
             depth => format!("release s{}", depth - 1),
         };
         let result = self.execute(sql).await;
@@ -192,7 +225,12 @@ impl<F: Flaw> Lease<F> {
             return result;
         }
         let failed = std::mem::take(&mut self.aborted);
-        match self.execute("rollback".to_owned()).await {
+        let undo = match self.in_test() {
+            true if F::FAKES_COMMIT => FORGET_TEST,
+            true => "rollback to s0; release s0",
+            false => "rollback",
+        };
+        match self.execute(undo.to_owned()).await {
             Err(failure) if (failed || F::RECOVERS_INSIDE) && failure.class == Class::NoTransaction => Ok(()),
             result => {
                 // A rollback that failed leaves the transaction open: nobody may have the connection after this.
@@ -210,6 +248,19 @@ impl<F: Flaw> Lease<F> {
         self.lost = false;
         result?;
         Ok(())
+    }
+
+    /// Whether it takes turns on a test's connection.
+    fn in_test(&self) -> bool {
+        self.pool.test.borrow().is_some()
+    }
+
+    /// The connection for statements.
+    fn served_by(&self) -> Kept {
+        if F::CAPTIVE_SESSION {
+            return Arc::clone(self.pool.captive.borrow_mut().get_or_insert_with(|| self.kept()));
+        }
+        self.kept()
     }
 
     fn kept(&self) -> Kept {

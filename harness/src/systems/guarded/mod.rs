@@ -4,10 +4,14 @@
 //! until the rollback; a connection that was touched by a cancel, by raw SQL or by an open transaction is closed
 //! instead of being lent again. It is the harness's control: whatever alarms here is the harness's own defect.
 //!
+//! Inside a fixture everybody takes turns on one connection, whole sessions at a time.
+//!
 //! It is also the base of [`crate::zoo`]: each switch of [`Flaw`] takes one piece of that care away. So every exhibit
-//! differs in one point from a system that is known to be correct. This file owns the pool, `lease` the session.
+//! differs in one point from a system that is known to be correct. This file owns the pool, `lease` the session, `wiring` the
+//! registry.
 
 mod lease;
+mod wiring;
 
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
@@ -20,9 +24,11 @@ use tokio::sync::{Mutex, Semaphore};
 use crate::database::{Connector, Database};
 use crate::history::{Class, Failure, Reply, Report};
 use crate::plan::{Command, StaleUse};
-use crate::system::{Capabilities, Capability, Port, System};
+use crate::system::{Capabilities, Capability, Port, System, needed};
+use crate::systems::unstale::panic_with;
 use crate::workload::{get, put};
 use lease::Lease;
+use wiring::{Cache, Guard, Registry};
 
 /// What a pool may get wrong: each switch is one defect, and by default nothing is.
 pub trait Flaw: 'static {
@@ -56,10 +62,28 @@ pub trait Flaw: 'static {
     const LEAKS_ON_ERROR: bool = false;
     /// The listener of a session stays when the session ends.
     const KEEPS_LISTENERS: bool = false;
+    /// What everybody shares works on the connection of the session in which it was first used.
+    const CAPTIVE_SESSION: bool = false;
+    /// What was resolved in a session is kept when the session is replaced.
+    const KEEPS_REPOSITORY: bool = false;
+    /// What belongs to a session is kept by who asked for it.
+    const CACHE_BY_TASK: bool = false;
+    /// What stands in for a service stays when the unit of work panics.
+    const KEEPS_OVERRIDES: bool = false;
+    /// After a transaction that has to be rolled back, the rest of the clean-up is left out.
+    const CLEANUP_CASCADES: bool = false;
+    /// What stands in for a service in a registry of one's own does so in every registry.
+    const SHARES_OVERRIDES: bool = false;
+    /// Only what is made from a service directly is built anew when it changes.
+    const MISSES_TRANSITIVE: bool = false;
+    /// Two who ask at once both build.
+    const BUILDS_TWICE: bool = false;
+    /// Inside a fixture a commit does nothing.
+    const FAKES_COMMIT: bool = false;
 
     /// What the system can do: no more than it needs to be wrong.
     fn capabilities() -> Capabilities {
-        Capabilities::sqlite().with(Capability::Retention).with(Capability::Reports)
+        Capabilities::sqlite().and(Capabilities::services()).with(Capability::Reports)
     }
 }
 
@@ -73,23 +97,48 @@ impl Flaw for Flawless {
 /// A pool of raw connections behind a gate.
 pub struct Guarded<F: Flaw = Flawless> {
     pool: Rc<Pool<F>>,
+    registry: Rc<Registry<F>>,
     /// For [`Flaw::STATIC_SESSION`].
     first: RefCell<Option<Session<F>>>,
+    /// For [`Flaw::KEEPS_OVERRIDES`].
+    never_given_up: RefCell<Vec<Guard<F>>>,
 }
 
 type Session<F> = Rc<Mutex<Lease<F>>>;
 
 /// A connection; only a flaw makes two users of it.
-type Kept = Rc<Mutex<SqliteConnection>>;
+type Kept = Arc<Mutex<SqliteConnection>>;
 
 struct Pool<F> {
     idle: RefCell<Vec<Kept>>,
+    /// The one connection of a fixture, on which its transaction is open.
+    test: RefCell<Option<Kept>>,
+    /// For [`Flaw::CAPTIVE_SESSION`].
+    captive: RefCell<Option<Kept>>,
     permits: Arc<Semaphore>,
     closed: Cell<bool>,
     connector: Connector,
     sessions: Cell<u32>,
     opened: Cell<u32>,
     flaw: PhantomData<F>,
+}
+
+/// One actor: a unit of work.
+struct Unit<F: Flaw> {
+    session: Option<Session<F>>,
+    /// What was resolved in the session.
+    cache: Cache,
+    registry: Rc<Registry<F>>,
+    guards: Vec<Guard<F>>,
+}
+
+impl<F: Flaw> Unit<F> {
+    /// What was resolved in a session goes with it.
+    fn session_changed(&mut self, kept: bool) {
+        if !kept && !F::CACHE_BY_TASK {
+            self.cache = Cache::default();
+        }
+    }
 }
 
 /// What an actor keeps for later.
@@ -106,29 +155,46 @@ impl<F: Flaw> System for Guarded<F> {
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {
+        let connector = database.connector();
+        let test = if database.fixture() {
+            let mut connection = connector.connect().await?;
+            connection.execute("begin immediate").await?;
+            Some(Arc::new(Mutex::new(connection)))
+        } else {
+            None
+        };
+        let sessions_max = if test.is_some() { 1 } else { database.connections() };
         let pool = Pool {
             idle: RefCell::default(),
-            permits: Arc::new(Semaphore::new(usize::from(database.connections()))),
+            test: RefCell::new(test),
+            captive: RefCell::default(),
+            permits: Arc::new(Semaphore::new(usize::from(sessions_max))),
             closed: Cell::new(false),
-            connector: database.connector(),
+            connector,
             sessions: Cell::new(0),
             opened: Cell::new(0),
             flaw: PhantomData,
         };
-        Ok(Self { pool: Rc::new(pool), first: RefCell::default() })
+        let registry = Registry::new(database.mint());
+        let (first, never_given_up) = Default::default();
+        Ok(Self { pool: Rc::new(pool), registry, first, never_given_up })
     }
 
     async fn actor(&self, mut port: Port) {
-        let mut session: Option<Session<F>> = None;
+        let mut unit =
+            Unit { session: None, cache: Cache::default(), registry: Rc::clone(&self.registry), guards: Vec::new() };
         let mut retained = Retained { session: Weak::new(), connection: None };
         while let Some(command) = port.next().await {
-            match (&command, &session) {
-                (Command::Open, None) => session = port.run(self.session()).await,
+            match (&command, &unit.session) {
+                (Command::Open, None) => {
+                    unit.session_changed(false);
+                    unit.session = port.run(self.session()).await;
+                }
                 (Command::ClosePool, None) => {
                     port.run(self.pool.close()).await;
                 }
                 (Command::Close, Some(_)) => {
-                    let lease = session.take();
+                    let lease = unit.session.take();
                     port.run(async move {
                         drop(lease);
                         Ok::<_, Failure>(())
@@ -145,6 +211,9 @@ impl<F: Flaw> System for Guarded<F> {
                     let by_place = now.as_ref().filter(|_| F::HANDLE_BY_PLACE).map(Rc::downgrade);
                     let handle = by_place.unwrap_or_else(|| retained.session.clone());
                     port.ask(use_retained(handle, retained.connection.clone(), *usage), Reply::clone).await;
+                }
+                (command, _) if needed(command) == Some(Capability::Registry) => {
+                    self.registry_command(&mut unit, command, &mut port).await;
                 }
                 (_, Some(lease)) => lease.lock().await.serve(&command, &mut port).await,
                 (_, None) => {}
@@ -168,12 +237,71 @@ impl<F: Flaw> System for Guarded<F> {
 
     async fn stop(&self) {
         drop(self.first.take());
+        drop(self.pool.captive.take());
         // Closing cannot fail: it waits for nothing but the connections on the shelf.
         let _ = self.pool.close().await;
+        // A test's transaction goes with its connection.
+        let test = self.pool.test.take();
+        if let Some(test) = test {
+            discard(test).await;
+        }
     }
 }
 
 impl<F: Flaw> Guarded<F> {
+    async fn registry_command(&self, unit: &mut Unit<F>, command: &Command, port: &mut Port) {
+        let done = |()| Ok::<_, Failure>(());
+        match command {
+            Command::Resolve(wanted) if wanted.needs_session() && unit.session.is_none() => {}
+            Command::Resolve(wanted) => {
+                let builds = unit.registry.resolve(*wanted, &unit.cache);
+                port.ask(builds, |it| Reply::Services(it.clone())).await;
+            }
+            Command::Override(service) => {
+                let stand_in = async {
+                    let (build, guard) = unit.registry.stand_in(*service);
+                    unit.guards.push(guard);
+                    Ok::<_, Failure>(build)
+                };
+                port.ask(stand_in, |build| Reply::Services(vec![*build])).await;
+            }
+            Command::Restore => {
+                port.run(async { done(drop(unit.guards.pop())) }).await;
+            }
+            Command::Invalidate(service) => {
+                port.run(async { done(unit.registry.outdate(*service, true)) }).await;
+            }
+            Command::WarmUp => {
+                port.run(unit.registry.warm_up()).await;
+            }
+            Command::Fork => {
+                let fork = async {
+                    unit.registry = unit.registry.fork();
+                    unit.cache = Cache::default();
+                    done(())
+                };
+                port.run(fork).await;
+            }
+            Command::Replace if unit.session.is_some() => {
+                drop(unit.session.take());
+                unit.session_changed(F::KEEPS_REPOSITORY);
+                unit.session = port.run(self.session()).await;
+            }
+            Command::Crash => {
+                let session = unit.session.take();
+                let in_transaction = session.as_ref().is_some_and(|it| it.try_lock().is_ok_and(|it| it.is_open()));
+                if F::KEEPS_OVERRIDES || F::CLEANUP_CASCADES && in_transaction {
+                    self.never_given_up.borrow_mut().append(&mut unit.guards);
+                }
+                let held = (session, std::mem::take(&mut unit.guards));
+                unit.registry = Rc::clone(&self.registry);
+                unit.session_changed(false);
+                port.run(async { done(panic_with(held)) }).await;
+            }
+            _ => {}
+        }
+    }
+
     async fn session(&self) -> Result<Session<F>, Failure> {
         if let Some(first) = self.first.borrow().as_ref() {
             return Ok(Rc::clone(first));
@@ -208,23 +336,29 @@ impl<F: Flaw> Pool<F> {
     async fn connection(&self) -> Result<Kept, Failure> {
         let kept = match self.take() {
             Some(kept) => kept,
-            None => Rc::new(Mutex::new(self.connector.connect().await?)),
+            None => Arc::new(Mutex::new(self.connector.connect().await?)),
         };
         kept.lock().await.execute("select count(*) from kv").await?;
         if F::CHECK_THEN_USE {
-            self.idle.borrow_mut().retain(|it| !Rc::ptr_eq(it, &kept));
+            self.idle.borrow_mut().retain(|it| !Arc::ptr_eq(it, &kept));
         }
         Ok(kept)
     }
 
     fn take(&self) -> Option<Kept> {
+        if let Some(test) = &*self.test.borrow() {
+            return Some(Arc::clone(test));
+        }
         let mut idle = self.idle.borrow_mut();
         if F::SHARES || F::CHECK_THEN_USE { idle.last().cloned() } else { idle.pop() }
     }
 
     fn put_back(&self, connection: Kept) {
+        if self.test.borrow().is_some() {
+            return;
+        }
         let mut idle = self.idle.borrow_mut();
-        if !idle.iter().any(|it| Rc::ptr_eq(it, &connection)) {
+        if !idle.iter().any(|it| Arc::ptr_eq(it, &connection)) {
             idle.push(connection);
         }
     }
@@ -233,17 +367,16 @@ impl<F: Flaw> Pool<F> {
         self.closed.set(true);
         self.permits.close();
         loop {
-            let Some(connection) = self.idle.borrow_mut().pop() else {
-                return Ok(());
-            };
+            let Some(connection) = self.idle.borrow_mut().pop() else { break };
             discard(connection).await;
         }
+        Ok(())
     }
 }
 
 /// Closes a connection, unless a flaw has left it with somebody else.
 async fn discard(connection: Kept) {
-    if let Some(connection) = Rc::into_inner(connection) {
+    if let Some(connection) = Arc::into_inner(connection) {
         // What cannot be closed in order is closed by being dropped.
         let _ = connection.into_inner().close().await;
     }

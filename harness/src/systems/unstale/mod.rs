@@ -7,7 +7,7 @@
 mod application;
 
 pub use application::Application;
-pub(crate) use application::panic_with;
+pub(crate) use application::{others_go_on, panic_with};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
