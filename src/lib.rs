@@ -100,6 +100,7 @@ mod sessions;
 pub mod source;
 mod statement;
 mod sync;
+pub mod table;
 
 pub use error::{Ended, Error, Stale};
 pub use events::{Event, ListenerError, Listening};
@@ -109,3 +110,4 @@ pub use repository::{Repository, RepositoryError};
 pub use scope::{Handle, Scope};
 pub use sessions::{DrainError, Sessions};
 pub use source::{AdoptedPool, Begin, Class, Isolation, Locking, OpenError, SqliteOptions, SqliteSource};
+pub use table::{Page, Record, Select, Table};
