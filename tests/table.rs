@@ -22,9 +22,10 @@ unstale::table! {
     }
 }
 
+/// Read backwards, the index has equal budgets in the wrong order.
 const SCHEMA: &str = r#"create table "the ""order""" (
     id integer primary key, name text not null, open integer not null, budget integer not null, score integer, "where" text
-)"#;
+); create index by_budget on "the ""order""" (budget)"#;
 
 type Campaigns = Table<Campaign, SqliteSource>;
 type Rows = Select<Campaign, sqlx::Sqlite>;
@@ -38,7 +39,7 @@ fn campaign(id: i64, name: &str, budget: i64, score: Option<i64>) -> Campaign {
 async fn empty() -> (Scope<SqliteSource>, Campaigns) {
     let options = SqliteOptions::from_url("sqlite::memory:").expect("a URL");
     let scope = options.open(policy()).await.expect("a database").scope("request 17");
-    sqlx::query(SCHEMA).execute(&scope).await.expect("ddl");
+    sqlx::raw_sql(SCHEMA).execute(&scope).await.expect("ddl");
     let campaigns = Table::new(scope.handle("Campaigns"));
     (scope, campaigns)
 }
@@ -305,6 +306,15 @@ fn pages_hold_what_a_list_in_memory_would() {
         Ok(())
     });
     same.expect("what the model says");
+}
+
+#[test]
+fn selection_shows_its_sql_and_no_values() {
+    let rows: Rows = Campaign::all().filter(|it| it.name.eq("secret").or(it.score.is_null()));
+    let text = format!("{:?}", rows.sort(|it| it.budget.descending()));
+    let (_, condition) = text.split_once(" where ").expect("a condition");
+    let expected = r#"(t."name" = ? or t."score" is null) order by t."budget" desc, t."id""#;
+    assert_eq!(condition.replace(r#""the ""order""""#, "t"), expected);
 }
 
 #[tokio::test]

@@ -3,18 +3,19 @@
 //! Owns the typed columns, the comparisons they offer, and their SQL. Names come from [`Record`] and are quoted; whatever a
 //! caller gives is bound.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use sqlx::{Database, QueryBuilder};
 
 use super::record::{Bind, Record};
-use super::statements::{Qualified, push_list};
+use super::statements::{self, Qualified, push_list};
 
 /// A column of the record `R`, for values of type `T`.
 pub struct Column<R, T> {
     name: &'static str,
-    is_null: fn(&T) -> bool,
+    null: fn(&T) -> bool,
     record: PhantomData<fn() -> R>,
 }
 
@@ -92,8 +93,8 @@ impl<R: Record, DB: Database> Select<R, DB> {
 /// is neither less nor more than anything.
 impl<R: Record, T: Send + Sync + 'static> Column<R, T> {
     #[doc(hidden)]
-    pub const fn new(name: &'static str, is_null: fn(&T) -> bool) -> Self {
-        Self { name, is_null, record: PhantomData }
+    pub const fn new(name: &'static str, null: fn(&T) -> bool) -> Self {
+        Self { name, null, record: PhantomData }
     }
 
     /// Equal to this.
@@ -102,7 +103,7 @@ impl<R: Record, T: Send + Sync + 'static> Column<R, T> {
         T: Bind<DB>,
     {
         let value = value.into_value();
-        if (self.is_null)(&value) { self.test(" is null") } else { self.compare(" = ", value) }
+        if (self.null)(&value) { self.test(" is null") } else { self.compare(" = ", value) }
     }
 
     /// Different from this.
@@ -111,7 +112,7 @@ impl<R: Record, T: Send + Sync + 'static> Column<R, T> {
         T: Bind<DB>,
     {
         let value = value.into_value();
-        if (self.is_null)(&value) {
+        if (self.null)(&value) {
             return self.test(" is not null");
         }
         // Spelled so by SQLite since 3.39 and by PostgreSQL. With `<>`, rows with NULL would be left out.
@@ -157,7 +158,7 @@ impl<R: Record, T: Send + Sync + 'static> Column<R, T> {
         T: Bind<DB>,
     {
         let values = values.into_iter().map(ValueOf::into_value);
-        let (nulls, values): (Vec<T>, Vec<T>) = values.partition(self.is_null);
+        let (nulls, values): (Vec<T>, Vec<T>) = values.partition(self.null);
         let listed = match values.is_empty() {
             // An empty list would be a mistake in the syntax of most databases.
             true => Filter::new(|query| {
@@ -215,11 +216,12 @@ impl<R: Record, T: Send + Sync + 'static> Column<R, Option<T>> {
     }
 }
 
-impl<R: Record, T: Text + Send + Sync + 'static> Column<R, T> {
+impl<R: Record, T: Send + Sync + 'static> Column<R, T> {
     /// Matches this pattern: `%` stands for any text, `_` for any character, and `\` before one of the three for itself.
     /// Whether capital letters matter is the database's choice; those of ASCII do not with SQLite.
     pub fn like<DB: Database>(self, pattern: impl Into<String>) -> Filter<R, DB>
     where
+        T: Text,
         String: Bind<DB>,
     {
         let pattern: String = pattern.into();
@@ -233,6 +235,7 @@ impl<R: Record, T: Text + Send + Sync + 'static> Column<R, T> {
     /// Contains this text, whatever characters it is made of.
     pub fn contains<DB: Database>(self, text: &str) -> Filter<R, DB>
     where
+        T: Text,
         String: Bind<DB>,
     {
         let literal = text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
@@ -339,6 +342,22 @@ impl<R> Clone for Order<R> {
 }
 
 impl<R> Copy for Order<R> {}
+
+/// Its SQL; what is bound to it is not shown.
+impl<R, DB: Database> fmt::Debug for Filter<R, DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut query = QueryBuilder::new("");
+        (self.push)(&mut query);
+        f.write_str(&query.into_string())
+    }
+}
+
+/// Its SQL; what is bound to it is not shown.
+impl<R: Record, DB: Database> fmt::Debug for Select<R, DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&statements::list(self).into_string())
+    }
+}
 
 impl<R, DB: Database> Clone for Select<R, DB> {
     fn clone(&self) -> Self {
