@@ -23,8 +23,9 @@ use crate::source::{Source, SqlxConnection};
 
 /// The rows of one table, as values of a [`Record`]: what a repository of one table is made of.
 ///
-/// Its errors name the table. It is a factory's product as it stands: `services.scoped(Table::<Campaign, _>::new)`.
-/// [`table!`](crate::table!) has an example.
+/// [`table!`](crate::table!) has an example. Errors name the table. It is a service as it stands:
+/// `services.scoped(Table::<Campaign, _>::new)`. A value whose own `Encode` fails is a panic before anything is run, as with
+/// sqlx's [`QueryBuilder`].
 pub struct Table<R, S: Source> {
     repository: Repository<S>,
     record: PhantomData<fn() -> R>,

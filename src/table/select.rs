@@ -35,9 +35,12 @@ pub trait Text {}
 
 /// A condition on the rows of the record `R`.
 pub struct Filter<R, DB: Database> {
-    push: Arc<dyn Fn(&mut QueryBuilder<DB>) + Send + Sync>,
+    push: Push<DB>,
     record: PhantomData<fn() -> R>,
 }
+
+/// Writes a condition, as often as its statement is tried.
+type Push<DB> = Arc<dyn Fn(&mut QueryBuilder<DB>) + Send + Sync>;
 
 /// A column to sort by, and the direction.
 pub struct Order<R> {
