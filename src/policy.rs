@@ -188,6 +188,7 @@ mod tests {
             policy.validate().expect_err("contradiction").to_string()
         };
         assert!(of(|it| it.sessions_max = 0).contains("sessions_max is 0"));
+        assert!(of(|it| it.page_rows_max = 0).contains("page_rows_max is 0"));
         assert!(of(|it| it.acquire_timeout = Duration::ZERO).contains("acquire_timeout is 0"));
         assert!(of(|it| it.backoff_first = Duration::from_mins(1)).contains("longer than backoff_max"));
         assert!(of(|it| it.lifetime_jitter = 1.0).contains("lifetime_jitter"));

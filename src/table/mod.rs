@@ -66,7 +66,7 @@ where
     /// Inserts a row.
     ///
     /// # Errors
-    /// As [`Repository::call`]; there is a row with this key.
+    /// As [`Repository::call`]; that there is a row with this key is a [`Class::Mistake`](crate::Class::Mistake).
     ///
     /// # Cancel safety
     /// Safe for the session; whether it was done is unknown.
