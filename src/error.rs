@@ -170,6 +170,19 @@ pub enum Error {
         why: String,
     },
 
+    /// Pages are numbered from 1 and hold from 1 row to `page_rows_max`. Nothing was read.
+    #[error(
+        "page {number} of {size} rows was not read: pages are numbered from 1 and hold 1 to {max} rows (`page_rows_max`)"
+    )]
+    NoSuchPage {
+        /// The page that was asked for.
+        number: u32,
+        /// How many rows it was to hold.
+        size: u32,
+        /// The most.
+        max: u32,
+    },
+
     /// The sessions were closed or are being drained. Nothing was done.
     #[error("the sessions are closed")]
     Closed,
@@ -307,6 +320,7 @@ impl Error {
             | Self::SavepointOptions
             | Self::TransactionControl { .. }
             | Self::WouldLeaveResidue { .. }
+            | Self::NoSuchPage { .. }
             | Self::Closed => Class::Mistake,
         }
     }

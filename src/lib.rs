@@ -76,6 +76,9 @@
 //!
 //! A [`Repository`] gives operations a name, tries again what provably was not done, and says what can be done about the rest.
 //!
+//! A [`Table`] is one with operations ready made for the rows that [`table!`] declares: insert, find, update, delete, count, and
+//! lists with typed filters, order and pages. What it does not have is written with `query!` beside it.
+//!
 //! # Where connections come from
 //!
 //! [`SqliteSource`] pools raw sqlx connections; [`AdoptedPool`] lends those of an existing `SqlitePool`. A [`source::Source`]
@@ -84,7 +87,7 @@
 //!
 //! # What is not here
 //!
-//! Ready-made queries for a table. What a trigger or a SQL function leaves on a connection is not seen.
+//! Joins, relations and migrations: those are sqlx's and the application's. What a trigger or a SQL function leaves on a connection is not seen.
 
 mod call;
 mod error;
@@ -101,6 +104,7 @@ mod sessions;
 pub mod source;
 mod statement;
 mod sync;
+pub mod table;
 pub mod testing;
 
 pub use error::{Ended, Error, Stale, TurnTimedOut};
@@ -111,3 +115,4 @@ pub use repository::{Repository, RepositoryError};
 pub use scope::{Handle, Scope};
 pub use sessions::{DrainError, Sessions};
 pub use source::{AdoptedPool, Begin, Class, Isolation, Locking, OpenError, SqliteOptions, SqliteSource};
+pub use table::{Page, Record, Select, Table};

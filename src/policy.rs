@@ -51,6 +51,8 @@ pub struct Policy {
     pub savepoints_max: u32,
     /// How many times [`Sessions::run`](crate::Sessions::run) tries a whole transaction.
     pub transaction_attempts_max: u32,
+    /// The most rows on one page of a [`Table`](crate::Table). More: [`Error::NoSuchPage`](crate::Error::NoSuchPage).
+    pub page_rows_max: u32,
     /// A scope that lives longer than this is named in the leak report.
     pub leak_after: Duration,
     /// A listener that takes longer than this is removed.
@@ -89,6 +91,7 @@ impl Default for Policy {
             lifetime_jitter: 0.1,
             savepoints_max: 16,
             transaction_attempts_max: 5,
+            page_rows_max: 1000,
             leak_after: Duration::from_mins(1),
             listener_limit: Duration::from_millis(100),
             on_loss: OnLoss::Recover,
@@ -117,10 +120,11 @@ impl Policy {
             ("sessions_max", self.sessions_max),
             ("attempts_max", self.attempts_max),
             ("transaction_attempts_max", self.transaction_attempts_max),
+            ("page_rows_max", self.page_rows_max),
         ];
         for (name, value) in counts {
             if value == 0 {
-                return Err(PolicyError(format!("{name} is 0, so nothing would ever be tried; set it to at least 1")));
+                return Err(PolicyError(format!("{name} is 0, which allows nothing; set it to at least 1")));
             }
         }
         let limits = [
@@ -184,6 +188,7 @@ mod tests {
             policy.validate().expect_err("contradiction").to_string()
         };
         assert!(of(|it| it.sessions_max = 0).contains("sessions_max is 0"));
+        assert!(of(|it| it.page_rows_max = 0).contains("page_rows_max is 0"));
         assert!(of(|it| it.acquire_timeout = Duration::ZERO).contains("acquire_timeout is 0"));
         assert!(of(|it| it.backoff_first = Duration::from_mins(1)).contains("longer than backoff_max"));
         assert!(of(|it| it.lifetime_jitter = 1.0).contains("lifetime_jitter"));

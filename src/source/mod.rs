@@ -287,6 +287,9 @@ pub trait SqlxConnection: Connection {
     /// The connection itself. The library runs statements on it and lends it to nobody.
     fn sqlx(&mut self) -> &mut <Self::Database as sqlx::Database>::Connection;
 
+    /// How many rows a statement changed.
+    fn rows_affected(done: &<Self::Database as sqlx::Database>::QueryResult) -> u64;
+
     /// What an error of this database means.
     fn class(error: &sqlx::Error) -> Class;
 }

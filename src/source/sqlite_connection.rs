@@ -1,5 +1,6 @@
 //! What the library says to a SQLite connection, and what its errors mean.
 
+use sqlx::sqlite::SqliteQueryResult;
 use sqlx::{Executor, SqlSafeStr, Sqlite, SqliteConnection};
 
 use super::{Begin, Class, Connection, Control, Failure, Locking, SqlxConnection};
@@ -54,6 +55,10 @@ impl SqlxConnection for SqliteConnection {
 
     fn sqlx(&mut self) -> &mut SqliteConnection {
         self
+    }
+
+    fn rows_affected(done: &SqliteQueryResult) -> u64 {
+        done.rows_affected()
     }
 
     /// By SQLite's result codes (<https://sqlite.org/rescode.html>).

@@ -250,7 +250,7 @@ impl<F: Flaw> System for Guarded<F> {
 
 impl<F: Flaw> Guarded<F> {
     async fn registry_command(&self, unit: &mut Unit<F>, command: &Command, port: &mut Port) {
-        let done = |()| Ok::<_, Failure>(());
+        let done = || Ok::<_, Failure>(());
         match command {
             Command::Resolve(wanted) if wanted.needs_session() && unit.session.is_none() => {}
             Command::Resolve(wanted) => {
@@ -266,10 +266,18 @@ impl<F: Flaw> Guarded<F> {
                 port.ask(stand_in, |build| Reply::Services(vec![*build])).await;
             }
             Command::Restore => {
-                port.run(async { done(drop(unit.guards.pop())) }).await;
+                port.run(async {
+                    drop(unit.guards.pop());
+                    done()
+                })
+                .await;
             }
             Command::Invalidate(service) => {
-                port.run(async { done(unit.registry.outdate(*service, true)) }).await;
+                port.run(async {
+                    unit.registry.outdate(*service, true);
+                    done()
+                })
+                .await;
             }
             Command::WarmUp => {
                 port.run(unit.registry.warm_up()).await;
@@ -278,7 +286,7 @@ impl<F: Flaw> Guarded<F> {
                 let fork = async {
                     unit.registry = unit.registry.fork();
                     unit.cache = Cache::default();
-                    done(())
+                    done()
                 };
                 port.run(fork).await;
             }
@@ -296,7 +304,11 @@ impl<F: Flaw> Guarded<F> {
                 let held = (session, std::mem::take(&mut unit.guards));
                 unit.registry = Rc::clone(&self.registry);
                 unit.session_changed(false);
-                port.run(async { done(panic_with(held)) }).await;
+                port.run(async {
+                    panic_with(held);
+                    done()
+                })
+                .await;
             }
             _ => {}
         }

@@ -106,7 +106,7 @@ pub async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
 }
 
 async fn registry_command<S: Served>(unit: &mut Unit<'_, S>, command: &Command, port: &mut Port) {
-    let done = |()| Ok::<_, Failure>(());
+    let done = || Ok::<_, Failure>(());
     match command {
         Command::Resolve(wanted) if wanted.needs_session() && unit.scope.is_none() => {}
         Command::Resolve(wanted) => {
@@ -116,7 +116,11 @@ async fn registry_command<S: Served>(unit: &mut Unit<'_, S>, command: &Command, 
             port.ask(async { unit.stand_in(*service) }, |build| Reply::Services(vec![*build])).await;
         }
         Command::Restore => {
-            port.run(async { done(unit.restore()) }).await;
+            port.run(async {
+                unit.restore();
+                done()
+            })
+            .await;
         }
         Command::Invalidate(service) => {
             port.run(async { unit.invalidate(*service) }).await;
@@ -125,7 +129,11 @@ async fn registry_command<S: Served>(unit: &mut Unit<'_, S>, command: &Command, 
             port.run(unit.warm_up()).await;
         }
         Command::Fork => {
-            port.run(async { done(unit.fork()) }).await;
+            port.run(async {
+                unit.fork();
+                done()
+            })
+            .await;
         }
         Command::Replace if unit.scope.is_some() => {
             let old = unit.scope.take();
@@ -140,7 +148,11 @@ async fn registry_command<S: Served>(unit: &mut Unit<'_, S>, command: &Command, 
         }
         Command::Crash => {
             let held = unit.take_all();
-            port.run(async { done(panic_with(held)) }).await;
+            port.run(async {
+                panic_with(held);
+                done()
+            })
+            .await;
         }
         _ => {}
     }
