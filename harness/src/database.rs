@@ -13,6 +13,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Executor, Row, SqliteConnection};
 use tempfile::TempDir;
+use unstale::SqliteOptions;
 
 use crate::history::{Class, ConnectionId, Failure, Mint, Recorder, What};
 use crate::hold::{Held, Hold};
@@ -132,6 +133,35 @@ impl Database {
     /// How to connect: the plan's file or `:memory:`, without a busy time-out, since a gated run would sit in it.
     pub fn connect_options(&self) -> SqliteConnectOptions {
         self.connector.options.clone()
+    }
+
+    /// Options for `unstale`, whose connections are observed from the moment they open.
+    pub fn sqlite_options(&self) -> SqliteOptions {
+        let options = match self.storage {
+            Storage::Memory => SqliteOptions::memory(self.connect_options()),
+            _ => SqliteOptions::file(self.connect_options()),
+        };
+        let connector = self.connector();
+        options.on_open(move |connection| {
+            let connector = connector.clone();
+            Box::pin(async move { connector.observe(connection).await })
+        })
+    }
+
+    /// Runs these statements before the plan, on the harness's own connection: for a system that has tables of its own. A
+    /// table or view `kv` must be there afterwards, since the final state is read from it.
+    ///
+    /// # Errors
+    /// Whatever sqlx answers.
+    ///
+    /// # Cancel safety
+    /// What was done stays done.
+    pub async fn prepare(&self, statements: &[&'static str]) -> Result<(), sqlx::Error> {
+        let mut own = self.own.lock().await;
+        for statement in statements {
+            own.execute(*statement).await?;
+        }
+        Ok(())
     }
 
     /// Options for a pool, of the plan's size, whose connections are observed from the moment they open.

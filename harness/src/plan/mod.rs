@@ -184,6 +184,17 @@ pub enum Command {
     Extra(Box<str>),
 }
 
+impl Command {
+    /// What it does to one row, for a plain `put` or `get`: the same that can be done through a retained handle.
+    pub fn usage(&self) -> Option<StaleUse> {
+        match *self {
+            Self::Put(key, value) => Some(StaleUse::Put(key, value)),
+            Self::Get(key) => Some(StaleUse::Get(key)),
+            _ => None,
+        }
+    }
+}
+
 /// How a transaction is begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BeginMode {

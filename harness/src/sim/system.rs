@@ -15,7 +15,7 @@ use crate::execute::Limits;
 use crate::history::{Event, Failure, History, Reply, Report, What};
 use crate::plan::{Command, Plan, StaleUse, Storage};
 use crate::system::{Capabilities, Capability, Extension, Port};
-use crate::systems::unstale::{Application, Served, Told, actor, failure, policy, report};
+use crate::systems::unstale::{Application, Served, Told, actor, policy, report};
 
 /// A system over a simulated source. As [`System`](crate::system::System), in a world instead of on a database.
 pub trait Simulated: Sized + 'static {
@@ -196,11 +196,11 @@ fn sessions<O: Order>(world: &World, plan: &Plan) -> Sessions<SimSource<O>> {
 impl<O: Order> Served for SimSource<O> {
     async fn statement(handle: &Handle<Self>, command: &Command, port: &mut Port) {
         if let Some(statement) = Statement::of(command) {
-            port.ask(async { handle.serve(statement).await.map_err(failure) }, Reply::clone).await;
+            port.ask(handle.serve(statement), Reply::clone).await;
         }
     }
 
     async fn stale(handle: &Handle<Self>, usage: StaleUse) -> Result<Reply, Failure> {
-        handle.serve(Statement::from(usage)).await.map_err(failure)
+        Ok(handle.serve(Statement::from(usage)).await?)
     }
 }

@@ -13,8 +13,7 @@ use unstale::source::Source;
 use unstale::testing::Fixture;
 use unstale::{Handle, Scope, Sessions};
 
-use super::failure;
-use crate::history::{Class, Failure, Mint};
+use crate::history::{Failure, Mint};
 use crate::plan::{Build, Service, Wanted};
 
 const CHANNELS: &str = "channels";
@@ -93,8 +92,8 @@ impl<S: Source> Application<S> {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn begin_test(&self) -> Result<(), Failure> {
-        let test = Fixture::begin(&self.sessions).await.map_err(|it| Failure::new(Class::Mistake, it))?;
-        test.join(&self.registry).map_err(|it| Failure::new(Class::Mistake, it))?;
+        let test = Fixture::begin(&self.sessions).await?;
+        test.join(&self.registry)?;
         *self.fixture.borrow_mut() = Some(test);
         Ok(())
     }
@@ -135,15 +134,15 @@ impl<'a, S: Source> Unit<'a, S> {
 
     /// The sessions that the registry has now: inside a test, the test's.
     pub(super) async fn sessions(&self) -> Result<Dep<Sessions<S>>, Failure> {
-        self.registry.resolve().await.map_err(unresolved)
+        Ok(self.registry.resolve().await?)
     }
 
     pub(super) async fn open(&self) -> Result<Scope<S>, Failure> {
-        self.sessions().await?.open("actor").await.map_err(failure)
+        Ok(self.sessions().await?.open("actor").await?)
     }
 
     pub(super) async fn rows(&self, scope: &Scope<S>) -> Result<Dep<Rows<S>>, Failure> {
-        self.registry.enter(scope).resolve().await.map_err(unresolved)
+        Ok(self.registry.enter(scope).resolve().await?)
     }
 
     pub(super) async fn resolve(&self, wanted: Wanted) -> Result<Vec<Build>, Failure> {
@@ -151,7 +150,7 @@ impl<'a, S: Source> Unit<'a, S> {
             Some(scope) => self.resolve_in(scope, wanted).await,
             None => self.resolve_outside(wanted).await,
         };
-        builds.map_err(unresolved)
+        Ok(builds?)
     }
 
     async fn resolve_in(&self, scope: &Scope<S>, wanted: Wanted) -> Result<Vec<Build>, ResolveError> {
@@ -189,7 +188,7 @@ impl<'a, S: Source> Unit<'a, S> {
             Service::Mailer | Service::Pager => registry.override_named(name(service), Channel(build)),
             Service::Rows | Service::Report => registry.override_with(Report(build)),
         };
-        self.guards.push(guard.map_err(unresolved)?);
+        self.guards.push(guard?);
         Ok(build)
     }
 
@@ -205,11 +204,11 @@ impl<'a, S: Source> Unit<'a, S> {
             Service::Rows => registry.invalidate::<Rows<S>>(),
             Service::Report => registry.invalidate::<Report>(),
         };
-        done.map_err(unresolved)
+        Ok(done?)
     }
 
     pub(super) async fn warm_up(&self) -> Result<(), Failure> {
-        self.registry.warm_up().await.map_err(unresolved)
+        Ok(self.registry.warm_up().await?)
     }
 
     pub(super) fn fork(&mut self) {
@@ -248,10 +247,4 @@ pub(crate) async fn others_go_on() {
         Poll::Pending
     })
     .await;
-}
-
-/// What it means that a service cannot be had.
-fn unresolved(error: ResolveError) -> Failure {
-    let class = if matches!(error, ResolveError::Stale(_)) { Class::Stale } else { Class::Mistake };
-    Failure::new(class, error)
 }

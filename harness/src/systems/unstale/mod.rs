@@ -5,9 +5,11 @@
 //! long is that service. The application itself is in [`Application`]'s file.
 
 mod application;
+mod failure;
 
 pub use application::Application;
 pub(crate) use application::{others_go_on, panic_with};
+pub(crate) use failure::class;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,15 +17,13 @@ use std::time::Duration;
 
 use unstale::registry::Dep;
 use unstale::source::Source;
-use unstale::{
-    Begin, Error, Event, Handle, Listening, Locking, Policy, Sessions, SqliteOptions, SqliteSource, Validity,
-};
+use unstale::{Begin, Event, Handle, Listening, Locking, Policy, Scope, Sessions, SqliteSource, Validity};
 
 use application::{Rows, Unit};
 
 use crate::database::Database;
-use crate::history::{Class, Failure, Reply, Report};
-use crate::plan::{BeginMode, Command, StaleUse, Storage};
+use crate::history::{Failure, Reply, Report};
+use crate::plan::{BeginMode, Command, StaleUse};
 use crate::system::port::Ended;
 use crate::system::{Capabilities, Capability, Port, System, needed};
 use crate::workload::{get, put, statement};
@@ -61,7 +61,7 @@ pub async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
             }
             (Command::Close, Some(_)) => {
                 if let Some(scope) = unit.scope.take() {
-                    port.run(async { scope.end().await.map_err(failure) }).await;
+                    port.run(scope.end()).await;
                 }
             }
             (Command::Retain, Some(open)) => {
@@ -77,15 +77,8 @@ pub async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
             (command, _) if needed(command) == Some(Capability::Registry) => {
                 registry_command(&mut unit, command, &mut port).await;
             }
-            (Command::Begin(mode), Some(scope)) => {
-                let begin = Begin { locking: locking(*mode), ..Begin::default() };
-                port.run(async { scope.begin_with(begin).await.map_err(failure) }).await;
-            }
-            (Command::Commit, Some(scope)) => {
-                port.run(async { scope.commit().await.map_err(failure) }).await;
-            }
-            (Command::Rollback | Command::Drop, Some(scope)) => {
-                port.run(async { scope.rollback().await.map_err(failure) }).await;
+            (Command::Begin(_) | Command::Commit | Command::Rollback | Command::Drop, Some(scope)) => {
+                transaction(scope, &command, &mut port).await;
             }
             (command, Some(scope)) => match unit.rows(scope).await {
                 Ok(rows) => S::statement(&rows.db, command, &mut port).await,
@@ -95,13 +88,28 @@ pub async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
             },
             (_, None) => {}
         }
-        if let (Command::Commit | Command::Rollback | Command::Drop, Some(scope)) = (&command, &unit.scope)
-            && port.last() == Ended::Cancelled
-        {
-            // An end that was cut off was not answered; a careful caller rolls back. What that answers is no news: whether a
-            // commit happened is unknown to the model as well.
-            let _ = scope.rollback().await;
+    }
+}
+
+/// Begins or ends a transaction of a scope, as a careful caller does. Other commands are left alone.
+///
+/// # Cancel safety
+/// Cancels of the plan land inside; the scope is as the library leaves it.
+pub async fn transaction<S: Source>(scope: &Scope<S>, command: &Command, port: &mut Port) {
+    match command {
+        Command::Begin(mode) => {
+            let begin = Begin { locking: locking(*mode), ..Begin::default() };
+            port.run(scope.begin_with(begin)).await;
+            return;
         }
+        Command::Commit => port.run(scope.commit()).await,
+        Command::Rollback | Command::Drop => port.run(scope.rollback()).await,
+        _ => return,
+    };
+    if port.last() == Ended::Cancelled {
+        // An end that was cut off was not answered; a careful caller rolls back. What that answers is no news: whether a
+        // commit happened is unknown to the model as well.
+        let _ = scope.rollback().await;
     }
 }
 
@@ -139,7 +147,7 @@ async fn registry_command<S: Served>(unit: &mut Unit<'_, S>, command: &Command, 
             let old = unit.scope.take();
             let replaced = async {
                 if let Some(old) = old {
-                    old.end().await.map_err(failure)?;
+                    old.end().await?;
                 }
                 unit.open().await
             };
@@ -212,19 +220,8 @@ impl System for Unstale {
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {
-        let connect = database.connect_options();
-        let options = match database.storage() {
-            Storage::Memory => SqliteOptions::memory(connect),
-            _ => SqliteOptions::file(connect),
-        };
-        let connector = database.connector();
-        let options = options.on_open(move |connection| {
-            let connector = connector.clone();
-            Box::pin(async move { connector.observe(connection).await })
-        });
-        let source = SqliteSource::new(options, &policy(database.connections()));
-        let sessions = Sessions::new(source, policy(database.connections()));
-        let sessions = sessions.map_err(|it| Failure::new(Class::Mistake, it))?;
+        let source = SqliteSource::new(database.sqlite_options(), &policy(database.connections()));
+        let sessions = Sessions::new(source, policy(database.connections()))?;
         let told: Arc<Told> = Arc::default();
         let listening = told.listen(&sessions);
         let application = Application::new(sessions, database.mint());
@@ -274,40 +271,5 @@ fn locking(mode: BeginMode) -> Locking {
         BeginMode::Plain => Locking::Deferred,
         BeginMode::Immediate => Locking::Immediate,
         BeginMode::Exclusive => Locking::Exclusive,
-    }
-}
-
-/// What an error of the library means to the harness.
-pub fn failure(error: Error) -> Failure {
-    match error {
-        Error::Database { class, source } => match source.downcast::<sqlx::Error>() {
-            Ok(error) => (*error).into(),
-            Err(source) => Failure::new(of_class(class), source),
-        },
-        error => Failure::new(class(&error), &error),
-    }
-}
-
-/// What the library's own errors mean; the database's are classed by their codes.
-pub fn class(error: &Error) -> Class {
-    match error {
-        Error::Stale(_) => Class::Stale,
-        Error::Exhausted { .. } | Error::Unavailable { .. } => Class::Exhausted,
-        Error::TransactionLost { .. } | Error::NoTransaction { .. } | Error::RolledBack { .. } => Class::NoTransaction,
-        Error::SessionBusy { .. } => Class::Busy,
-        Error::SessionLost { .. } | Error::Closed => Class::Closed,
-        Error::CommitUnknown { .. } | Error::NoAnswer { .. } | Error::DatabaseLost { .. } => Class::Dead,
-        Error::Database { class, .. } => of_class(*class),
-        _ => Class::Mistake,
-    }
-}
-
-fn of_class(class: unstale::Class) -> Class {
-    match class {
-        unstale::Class::Dead | unstale::Class::Unknown => Class::Dead,
-        unstale::Class::NotUpYet => Class::Exhausted,
-        unstale::Class::TransactionLost => Class::NoTransaction,
-        unstale::Class::StatementLost => Class::Busy,
-        _ => Class::Mistake,
     }
 }
