@@ -79,6 +79,10 @@
 //! A [`Table`] is one with operations ready made for the rows that [`table!`] declares: insert, find, update, delete, count, and
 //! lists with typed filters, order and pages. What it does not have is written with `query!` beside it.
 //!
+//! # Tests
+//!
+//! A [`Fixture`](testing::Fixture) lets everything that a test does join one transaction, which is gone after it.
+//!
 //! # Where connections come from
 //!
 //! [`SqliteSource`] pools raw sqlx connections; [`AdoptedPool`] lends those of an existing `SqlitePool`. A [`source::Source`]
