@@ -55,7 +55,7 @@ fn unknown_system_lists_those_that_exist() {
     let said = text(&output.stderr);
     assert!(
         said.contains(
-            "no system is called `nothing`; there are: unstale, unstale-sim, sqlx-pool, guarded, guarded-sim, zoo-"
+            "no system is called `nothing`; there are: unstale, unstale-sim, sqlx-pool, guarded, guarded-sim, wiring-"
         ),
         "{said}"
     );
