@@ -233,10 +233,15 @@ async fn a_registry_takes_part_in_one_test_at_a_time() {
     let sessions = TEMPLATE.database(policy()).await.expect("a database");
     let registry = registry(sessions);
     let (one, two) = (TEMPLATE.fixture().await.expect("a test"), TEMPLATE.fixture().await.expect("a test"));
+    let before = registry.fork();
     one.join(&registry).expect("joined");
     let error = two.join(&registry).expect_err("in use").to_string();
     assert!(error.contains("tests/fixture.rs") && error.contains("fork()"), "{error}");
-    two.join(&registry.fork()).expect("a fork is another one");
+    two.join(&before).expect("a fork is another one");
+    assert!(
+        matches!(two.join(&registry.fork()), Err(FixtureError::RegistryInUse { .. })),
+        "made inside the first test"
+    );
     one.end().await.expect("isolated");
     two.join(&registry).expect("free again");
     two.end().await.expect("isolated");

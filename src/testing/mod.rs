@@ -142,7 +142,7 @@ pub enum FixtureError {
     #[error("the registry has no `Sessions` to replace: register the application's with `instance(sessions)`: {0}")]
     NoSessions(#[source] ResolveError),
     /// Another test has joined the registry.
-    #[error("the registry is in use by test {test}: give each test a `fork()` of it")]
+    #[error("the registry is in use by test {test}: let every test join a `fork()` of it, and none the original")]
     RegistryInUse {
         /// The other test.
         test: Holder,
@@ -213,7 +213,7 @@ impl<S: Source> Fixture<S> {
     }
 
     /// Replaces the `Sessions` of this registry by the test's, and lets what was built over them be built anew; until the
-    /// test ends, by a panic too. A registry takes part in one test at a time.
+    /// test ends, by a panic too. A registry takes part in one test at a time, and a fork that is made meanwhile in the same.
     ///
     /// # Errors
     /// [`FixtureError::NoSessions`], [`FixtureError::RegistryInUse`].
