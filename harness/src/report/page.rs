@@ -101,7 +101,9 @@ impl<'a> Page<'a> {
         let plan = self.report.plan;
         let plural = if plan.connections == 1 { "" } else { "s" };
         let mut line = Line::default();
-        line.push_at(MARGIN, Style::Dim, &format!("{}, {} connection{plural}", plan.storage, plan.connections));
+        let fixture = if plan.fixture { ", inside a fixture" } else { "" };
+        let about = format!("{}, {} connection{plural}{fixture}", plan.storage, plan.connections);
+        line.push_at(MARGIN, Style::Dim, &about);
         self.lines.extend([line, Line::default()]);
         let mut line = Line::default();
         for (at, column) in self.columns.iter().enumerate().take(plan.actors.len()) {
