@@ -49,13 +49,32 @@ impl<S: Source> Handle<S> {
         self.queue(operation).await?.enter(call, operation).await
     }
 
-    /// Waits for the session: calls of one scope are served in the order in which they came.
+    /// Waits for the session: calls of one scope are served in the order in which they came. What was left in it is put in
+    /// order first.
     pub(crate) async fn queue(&self, operation: &'static str) -> Result<Queued<'_, S>, Error> {
+        let levels = &self.cell.levels;
+        let mut queued = self.wait(operation).await?;
+        while let Some(depth) = levels.left() {
+            if queued.session().depth() <= depth {
+                levels.undone(depth);
+                // It may have been this handle's.
+                self.refuse_stale(operation)?;
+            } else if queued.failed().is_some() {
+                queued.session().transition(Happened::Acknowledged);
+            } else {
+                queued.enter(Call::Rollback, operation).await?.roll_back().await?;
+                queued = self.wait(operation).await?;
+            }
+        }
+        Ok(queued)
+    }
+
+    async fn wait(&self, operation: &'static str) -> Result<Queued<'_, S>, Error> {
         let cell = &*self.cell;
         self.refuse_stale(operation)?;
-        let session = match cell.session.try_lock() {
-            Ok(session) => session,
-            Err(_) => self.wait_in_line(operation).await?,
+        let session = match self.try_session() {
+            Some(session) => session,
+            None => self.wait_in_line(operation, self.session()).await?,
         };
         let task = cell.inner.source.task();
         cell.queue.holder.with(|it| *it = Some(Holder { operation, task, paused: false }));
@@ -64,6 +83,25 @@ impl<S: Source> Handle<S> {
         self.refuse_stale(operation)?;
         cell.inner.settle(queued.session()).await;
         Ok(queued)
+    }
+
+    fn try_session(&self) -> Option<MutexGuard<'_, Session<Lease<S>>>> {
+        let _open = self.level().gate().try_lock().ok()?;
+        self.cell.session.try_lock().ok()
+    }
+
+    async fn session(&self) -> MutexGuard<'_, Session<Lease<S>>> {
+        let _open = self.level().gate().lock().await;
+        self.cell.session.lock().await
+    }
+
+    /// Keeps other calls of this level waiting.
+    pub(crate) async fn close_gate(&self, operation: &'static str) -> Result<MutexGuard<'_, ()>, Error> {
+        self.refuse_stale(operation)?;
+        match self.level().gate().try_lock() {
+            Ok(gate) => Ok(gate),
+            Err(_) => self.wait_in_line(operation, self.level().gate().lock()).await,
+        }
     }
 
     fn refuse_stale(&self, operation: &'static str) -> Result<(), Error> {
@@ -75,19 +113,23 @@ impl<S: Source> Handle<S> {
         result
     }
 
-    async fn wait_in_line(&self, operation: &'static str) -> Result<MutexGuard<'_, Session<Lease<S>>>, Error> {
+    async fn wait_in_line<T>(&self, operation: &'static str, turn: impl Future<Output = T>) -> Result<T, Error> {
         let cell = &*self.cell;
         let me = cell.inner.source.task();
-        let busy = |own_task: bool| {
-            let holder = cell.queue.holder.with(|it| it.map_or("a call that just ended", |it| it.operation));
-            Error::SessionBusy { operation, holder, own_task }
+        let busy = || {
+            let call = cell.queue.holder.with(|it| *it);
+            let own_stream = call.filter(|it| it.paused && it.task == me).map(|it| (it.operation, true));
+            let (holder, own_task) = own_stream
+                .or_else(|| self.level().waits_for(me))
+                .unwrap_or_else(|| (call.map_or("a call that just ended", |it| it.operation), false));
+            (own_task, Error::SessionBusy { operation, holder, own_task })
         };
-        // It would wait for a reader that waits for it.
-        if cell.queue.holder.with(|it| it.is_some_and(|it| it.paused && it.task == me)) {
-            return Err(busy(true));
+        // It would wait for a reader, or for an operation, that waits for it.
+        if let (true, error) = busy() {
+            return Err(error);
         }
         let limit = cell.inner.policy.queue_timeout;
-        cell.inner.within(limit, cell.session.lock()).await.ok_or_else(|| busy(false))
+        cell.inner.within(limit, turn).await.ok_or_else(|| busy().1)
     }
 }
 
@@ -145,6 +187,34 @@ impl<'a, S: Source> Queued<'a, S> {
             Loss::Session(why) => Error::SessionLost { operation, scope, why: why.clone() },
             Loss::Database(why) => Error::DatabaseLost { why: why.clone() },
         }
+    }
+
+    /// Commits the innermost level.
+    pub(crate) async fn commit(mut self, operation: &'static str) -> Result<(), Error> {
+        if let Some(why) = self.failed() {
+            self.session().transition(Happened::Acknowledged);
+            return Err(self.lost(operation, &why));
+        }
+        let limit = self.cell().inner.policy.end_timeout;
+        let mut call = self.enter(Call::Commit, operation).await?;
+        let depth = call.depth();
+        let control = if depth == 1 { Control::Commit } else { Control::Release(depth - 1) };
+        match call.control(control, limit).await {
+            Ok(()) => {
+                let reset = call.reset().await;
+                call.finish(reset).await
+            }
+            Err(failure) => call.finish_commit(failure).await,
+        }
+    }
+
+    /// Rolls the innermost level back.
+    pub(crate) async fn rollback(mut self, operation: &'static str) -> Result<(), Error> {
+        if let Some(why) = self.failed() {
+            self.session().transition(Happened::Acknowledged);
+            return self.rolled_back(operation, &why);
+        }
+        self.enter(Call::Rollback, operation).await?.roll_back().await
     }
 
     /// What the rollback of a transaction that is over already comes to.
@@ -311,7 +381,9 @@ impl<'a, S: Source> Entered<'a, S> {
             Ok(false) if depth == 1 => Ok(()),
             Ok(false) => {
                 let why = failure.to_string();
-                self.queued.session().transition(Happened::TransactionOver(why.clone()));
+                let session = self.queued.session();
+                session.transition(Happened::TransactionOver(why.clone()));
+                session.transition(Happened::Acknowledged);
                 return Err(self.queued.lost(self.operation, &Loss::Transaction(why)));
             }
             Ok(true) => self.undo(depth).await,

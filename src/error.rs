@@ -20,14 +20,15 @@ pub enum Error {
     Stale(#[from] Box<Stale>),
 
     /// Another call of the same scope has the session, and this one waited for `queue_timeout`, or would wait for an
-    /// open row stream of its own task for ever. The call was not made: read the stream to its end, or drop it.
-    #[error("{operation}: the session is busy with `{holder}`{}; the call was not made", if *own_task { " of the same task: read it to its end or drop it first" } else { "" })]
+    /// open row stream, or an atomic operation, of its own task for ever. The call was not made: read the stream to its end, or
+    /// drop it; inside the operation use the handle that it was given.
+    #[error("{operation}: the session is busy with `{holder}`{}; the call was not made", if *own_task { " of the same task: read it to its end or drop it first; inside an atomic operation use its handle" } else { "" })]
     SessionBusy {
         /// The call that was refused.
         operation: &'static str,
         /// The call that has the session.
         holder: &'static str,
-        /// Whether that is a row stream which this very task holds open.
+        /// Whether that is a row stream, or an atomic operation, of this very task.
         own_task: bool,
     },
 
@@ -219,6 +220,11 @@ pub struct Stale {
 pub enum Ended {
     /// The scope.
     Scope,
+    /// The operation that was given the handle.
+    Operation {
+        /// Its name.
+        operation: &'static str,
+    },
     /// The session to which the handle was pinned.
     Session {
         /// The generation that it was pinned to.
@@ -272,6 +278,9 @@ impl fmt::Display for Stale {
         write!(f, "{operation}: the handle of `{owner}`, obtained at {obtained}, is stale: ")?;
         match ended {
             Ended::Scope => write!(f, "scope `{scope}` #{id} has ended; ask the current scope for a handle"),
+            Ended::Operation { operation: of } => {
+                write!(f, "it was for `{of}` alone, which has ended; ask scope `{scope}` #{id} for a handle")
+            }
             Ended::Session { pinned, current } => write!(
                 f,
                 "it is pinned to session {pinned} of scope `{scope}` #{id}, which is at session {current}; \

@@ -99,6 +99,7 @@ mod events;
 mod executor;
 mod health;
 mod lease;
+mod level;
 mod policy;
 pub mod registry;
 mod repository;

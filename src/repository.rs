@@ -1,13 +1,15 @@
 //! The repository base: named operations, and errors that say what can be done.
 //!
-//! Owns the classification of what went wrong in an operation, and trying again what provably was not done. The session, and
-//! what a lost one means, are the [scope](crate::Scope)'s. Transactions are begun and ended by whoever owns the unit of work,
-//! not here.
+//! Owns the classification of what went wrong in an operation, and trying again what provably was not done, or was undone. The
+//! session, and what a lost one means, are the [scope](crate::Scope)'s; how several statements become one is
+//! [`crate::level`]'s.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use crate::error::Error;
+use crate::level::Failed;
 use crate::scope::Handle;
 use crate::source::{Class, Source, SqlxConnection, Usage};
 
@@ -92,27 +94,92 @@ where
     where
         W: Future<Output = sqlx::Result<T>>,
     {
-        let mut attempts = 1;
-        let mut refused_first = None;
+        let mut attempts = Attempts::default();
         loop {
             let before = self.db.statements_done();
             let source = match work(&self.db).await {
                 Ok(value) => return Ok(value),
                 Err(source) => source,
             };
-            let inner = &self.db.cell.inner;
             let class = class::<S>(&source);
             let untouched = self.db.statements_done() == before;
-            let now = inner.source.now();
-            let in_time = now.saturating_sub(*refused_first.get_or_insert(now)) < inner.policy.retry_for;
-            if class != Class::StatementLost || waits_for_itself(&source) || !untouched || !in_time {
-                return Err(self.failed(operation, class, attempts, source));
-            }
-            let wait = inner.policy.backoff(attempts, inner.source.random());
-            tracing::debug!(repository = self.name, operation, attempts, ?wait, error = %source, "an operation is tried again");
-            inner.source.sleep(wait).await;
-            attempts += 1;
+            let safe = class == Class::StatementLost && untouched;
+            self.try_again(operation, &mut attempts, safe, source).await?;
         }
+    }
+
+    /// Runs an operation of several statements of which all are kept or none: in a transaction of its own, inside one in a
+    /// savepoint. It is committed if `work` answers `Ok` and rolled back if not.
+    ///
+    /// `work` gets a handle for its statements, also for other repositories over it. The handle is stale after the operation,
+    /// and meanwhile other calls of the scope wait, for `queue_timeout` at most.
+    ///
+    /// It is tried again as in [`call`](Repository::call): what was done before the refusal is undone first. If the transaction
+    /// is its own, it is tried again also when the database asks for the whole transaction anew, or the session was lost in it
+    /// before the commit.
+    ///
+    /// ```
+    /// # use unstale::{Handle, Repository, RepositoryError, SqliteSource};
+    /// # struct Accounts(Repository<SqliteSource>);
+    /// # impl Accounts {
+    /// async fn transfer(&self, from: i64, to: i64, amount: i64) -> Result<(), RepositoryError> {
+    ///     self.0
+    ///         .atomic("transfer", |db| async move {
+    ///             let change = "update account set balance = balance + ? where id = ?";
+    ///             sqlx::query(change).bind(-amount).bind(from).execute(&db).await?;
+    ///             sqlx::query(change).bind(amount).bind(to).execute(&db).await?;
+    ///             Ok(())
+    ///         })
+    ///         .await
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The last attempt's. [`Error::SessionBusy`] at once for a call inside `work` that does not use its handle.
+    ///
+    /// # Cancel safety
+    /// Safe: what was done is rolled back before anything else runs on the scope. Cut off in its commit, whether that happened is
+    /// unknown.
+    pub async fn atomic<T, W>(
+        &self,
+        operation: &'static str,
+        work: impl Fn(Handle<S>) -> W,
+    ) -> Result<T, RepositoryError>
+    where
+        W: Future<Output = sqlx::Result<T>>,
+    {
+        let mut attempts = Attempts::default();
+        loop {
+            let Failed { error, undone } = match self.db.attempt(operation, &work, Error::into_sqlx).await {
+                Ok(value) => return Ok(value),
+                Err(failed) => failed,
+            };
+            let safe = undone.allows_another(class::<S>(&error));
+            self.try_again(operation, &mut attempts, safe, error).await?;
+        }
+    }
+
+    /// Waits before the next attempt, if there may be one.
+    async fn try_again(
+        &self,
+        operation: &'static str,
+        attempts: &mut Attempts,
+        safe: bool,
+        error: sqlx::Error,
+    ) -> Result<(), RepositoryError> {
+        attempts.failed += 1;
+        let inner = &self.db.cell.inner;
+        let now = inner.source.now();
+        let in_time = now.saturating_sub(*attempts.since.get_or_insert(now)) < inner.policy.retry_for;
+        if !safe || waits_for_itself(&error) || !in_time {
+            return Err(self.failed(operation, class::<S>(&error), attempts.failed, error));
+        }
+        let wait = inner.policy.backoff(attempts.failed, inner.source.random());
+        let attempts = attempts.failed;
+        tracing::debug!(repository = self.name, operation, attempts, ?wait, %error, "an operation is tried again");
+        inner.source.sleep(wait).await;
+        Ok(())
     }
 
     fn failed(&self, operation: &'static str, class: Class, attempts: u32, source: sqlx::Error) -> RepositoryError {
@@ -129,6 +196,14 @@ where
         tracing::warn!(%error, "an operation failed");
         error
     }
+}
+
+/// The attempts of one operation.
+#[derive(Default)]
+struct Attempts {
+    failed: u32,
+    /// When the first failed.
+    since: Option<Duration>,
 }
 
 /// What an error means: the library's own by what it is, the database's by its code.
@@ -154,7 +229,9 @@ impl RepositoryError {
     pub fn hint(&self) -> &'static str {
         match Error::of(&self.source) {
             Some(Error::Stale(_)) => "ask the current scope for this repository",
-            Some(Error::SessionBusy { own_task: true, .. }) => "read the open row stream to its end, or drop it first",
+            Some(Error::SessionBusy { own_task: true, .. }) => {
+                "read the open row stream to its end, or drop it first; inside an atomic operation use its handle"
+            }
             Some(Error::SessionLost { .. }) => "`renew()` the scope if the loss can be accepted",
             Some(Error::DatabaseLost { .. }) => "open and fill a new database",
             Some(Error::Exhausted { .. }) => "end scopes sooner, or raise `sessions_max`",

@@ -18,6 +18,7 @@ use crate::error::{Ended, Error, Stale};
 use crate::events::Event;
 use crate::health::Holder;
 use crate::lease::Lease;
+use crate::level::{Level, Levels};
 use crate::session::{Call, Happened, Loss, Session, State};
 use crate::sessions::Inner;
 use crate::source::{Begin, Class, Control, Serve, Source};
@@ -40,6 +41,8 @@ pub struct Handle<S: Source> {
     obtained: &'static Location<'static>,
     /// The only generation that it may use, if it is pinned.
     pinned: Option<u64>,
+    /// The level in which its calls run, if that is not the scope itself.
+    pub(crate) level: Option<Arc<Level>>,
 }
 
 /// What a scope and its handles share.
@@ -48,6 +51,7 @@ pub(crate) struct Cell<S: Source> {
     pub(crate) holder: Holder,
     pub(crate) session: Mutex<Session<Lease<S>>>,
     pub(crate) queue: Queue,
+    pub(crate) levels: Levels,
     /// The generation, readable without the session.
     pub(crate) generation: AtomicU64,
     ended: AtomicBool,
@@ -65,12 +69,13 @@ impl<S: Source> Scope<S> {
             holder,
             session: Mutex::new(Session::new()),
             queue: Queue::default(),
+            levels: Levels::default(),
             generation: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             statements_done: AtomicU64::new(0),
             attached: Shared::default(),
         };
-        Self { handle: Handle { cell: Arc::new(cell), owner, obtained, pinned: None } }
+        Self { handle: Handle { cell: Arc::new(cell), owner, obtained, pinned: None, level: None } }
     }
 
     /// A handle for `owner`, who is named when it is used after its time.
@@ -110,7 +115,7 @@ impl<S: Source> Scope<S> {
     /// # Cancel safety
     /// As [`Scope::begin`].
     pub async fn begin_with(&self, begin: Begin) -> Result<(), Error> {
-        self.handle.begin(begin).await
+        self.handle.begin(begin).await.map(drop)
     }
 
     /// Commits the transaction, or releases the innermost savepoint. Either way it is over.
@@ -123,7 +128,7 @@ impl<S: Source> Scope<S> {
     /// Safe for the session, but whether the commit happened is unknown to the caller. The scope finds out with its next
     /// call where the database can say; until [`rollback`](Scope::rollback) was called, it refuses everything else.
     pub async fn commit(&self) -> Result<(), Error> {
-        self.handle.commit().await
+        self.handle.queue("commit").await?.commit("commit").await
     }
 
     /// Rolls the transaction back, or undoes everything since the innermost savepoint.
@@ -135,7 +140,7 @@ impl<S: Source> Scope<S> {
     /// Safe for the session: what was cut off is rolled back, if only with the next call. For the caller the transaction is
     /// there until a rollback was answered: call it again.
     pub async fn rollback(&self) -> Result<(), Error> {
-        self.handle.rollback().await
+        self.handle.queue("rollback").await?.rollback("rollback").await
     }
 
     /// Accepts that the session was lost: the next call runs on a fresh one.
@@ -276,7 +281,20 @@ impl<S: Source> Handle<S> {
 
     /// A handle to the same scope for somebody else.
     pub(crate) fn for_owner(&self, owner: impl Into<Cow<'static, str>>, obtained: &'static Location<'static>) -> Self {
-        Self { cell: Arc::clone(&self.cell), owner: owner.into(), obtained, pinned: None }
+        Self { cell: Arc::clone(&self.cell), owner: owner.into(), obtained, pinned: None, level: self.level.clone() }
+    }
+
+    /// A handle for calls inside this level.
+    pub(crate) fn inside(&self, level: &Arc<Level>) -> Self {
+        Self { level: Some(Arc::clone(level)), ..self.clone() }
+    }
+
+    pub(crate) fn unpinned(&self) -> Self {
+        Self { pinned: None, ..self.clone() }
+    }
+
+    pub(crate) fn level(&self) -> &Level {
+        self.level.as_deref().unwrap_or(&self.cell.levels.root)
     }
 
     /// The generation of the scope's session.
@@ -312,9 +330,11 @@ impl<S: Source> Handle<S> {
 
     /// Refuses a call whose handle has outlived what it is bound to.
     pub(crate) fn check(&self, operation: &'static str, current: u64) -> Result<(), Error> {
-        let ended = match self.pinned {
+        let operation_ended = self.level.as_ref().and_then(|it| it.ended());
+        let ended = match (operation_ended, self.pinned) {
             _ if self.cell.has_ended() => Ended::Scope,
-            Some(pinned) if current > pinned => Ended::Session { pinned, current },
+            (Some(operation), _) => Ended::Operation { operation },
+            (None, Some(pinned)) if current > pinned => Ended::Session { pinned, current },
             _ => return Ok(()),
         };
         Err(Error::Stale(Box::new(Stale {
@@ -327,7 +347,8 @@ impl<S: Source> Handle<S> {
         })))
     }
 
-    async fn begin(&self, begin: Begin) -> Result<(), Error> {
+    /// Begins a transaction, or sets a savepoint; the depth before it.
+    pub(crate) async fn begin(&self, begin: Begin) -> Result<u32, Error> {
         let most = self.cell.inner.policy.attempts_max;
         for attempt in 1.. {
             let mut call = self.enter(Call::Begin(begin), "begin").await?;
@@ -348,54 +369,22 @@ impl<S: Source> Handle<S> {
                     let dead = matches!(failure.class, Class::Dead | Class::Unknown);
                     let refused = call.finish::<()>(Err(failure)).await;
                     if !dead {
-                        return refused;
+                        return refused.map(|()| depth);
                     }
                 }
-                result => return call.finish(result).await,
+                result => return call.finish(result).await.map(|()| depth),
             }
         }
         unreachable!("the last attempt returns")
     }
 
-    async fn commit(&self) -> Result<(), Error> {
-        let mut queued = self.queue("commit").await?;
-        if let Some(why) = queued.failed() {
-            queued.session().transition(Happened::Acknowledged);
-            return Err(queued.lost("commit", &why));
-        }
-        let mut call = queued.enter(Call::Commit, "commit").await?;
-        let depth = call.depth();
-        let control = if depth == 1 { Control::Commit } else { Control::Release(depth - 1) };
-        match call.control(control, self.cell.inner.policy.end_timeout).await {
-            Ok(()) => {
-                let reset = call.reset().await;
-                call.finish(reset).await
-            }
-            Err(failure) => call.finish_commit(failure).await,
-        }
-    }
-
-    async fn rollback(&self) -> Result<(), Error> {
-        let mut queued = self.queue("rollback").await?;
-        if let Some(why) = queued.failed() {
-            queued.session().transition(Happened::Acknowledged);
-            return queued.rolled_back("rollback", &why);
-        }
-        let call = queued.enter(Call::Rollback, "rollback").await?;
-        call.roll_back().await
-    }
-
     async fn roll_back_all(&self) -> Result<(), Error> {
         loop {
             let mut queued = self.queue("end").await?;
-            if let Some(why) = queued.failed() {
-                queued.session().transition(Happened::Acknowledged);
-                queued.rolled_back("end", &why)?;
-            } else if queued.session().depth() == 0 {
+            if queued.session().depth() == 0 {
                 return Ok(());
-            } else {
-                queued.enter(Call::Rollback, "end").await?.roll_back().await?;
             }
+            queued.rollback("end").await?;
         }
     }
 
@@ -408,7 +397,8 @@ impl<S: Source> Handle<S> {
 
 impl<S: Source> Clone for Handle<S> {
     fn clone(&self) -> Self {
-        Self { cell: Arc::clone(&self.cell), owner: self.owner.clone(), obtained: self.obtained, pinned: self.pinned }
+        let Self { cell, owner, obtained, pinned, level } = self;
+        Self { cell: Arc::clone(cell), owner: owner.clone(), obtained, pinned: *pinned, level: level.clone() }
     }
 }
 

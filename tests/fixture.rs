@@ -3,12 +3,11 @@
 mod support;
 
 use std::panic::AssertUnwindSafe;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use sqlx::Row;
-use support::{Fresh, own, policy, put};
+use support::{Fresh, cut_off, own, policy, put};
 use unstale::registry::{Dep, Registry};
 use unstale::testing::{Fixture, FixtureError, Template};
 use unstale::{Error, Scope, Sessions, SqliteSource};
@@ -51,6 +50,23 @@ async fn what_was_committed_survives_a_call_that_is_cut_off_after_it() {
     assert!(cut_off(1, put(&other, 2, 2)).await.is_none(), "it has to wait");
     assert!(rows(&scope).await.contains(&1));
     drop((scope, other));
+    test.end().await.expect("isolated");
+}
+
+#[tokio::test]
+async fn operation_that_is_left_lets_others_have_their_turn() {
+    let test = TEMPLATE.fixture().await.expect("a test");
+    let (scope, other) = (test.sessions().scope("request"), test.sessions().scope("other"));
+    let repository = unstale::Repository::new("Rows", scope.handle("Rows"));
+    let work = repository.atomic("waits", |db| async move {
+        put(&db, 1, 1).await?;
+        std::future::pending::<sqlx::Result<()>>().await
+    });
+    tokio::time::timeout(Duration::from_millis(20), work).await.expect_err("it waits for ever");
+    put(&other, 2, 2).await.expect("its turn came");
+    repository.atomic("put", |db| async move { put(&db, 3, 3).await }).await.expect("put");
+    assert_eq!(rows(&other).await, [2, 3]);
+    drop((repository, scope, other));
     test.end().await.expect("isolated");
 }
 
@@ -291,20 +307,6 @@ async fn a_template_with_wrong_sql_says_what_is_wrong() {
     static WRONG: Template = Template::new("create table");
     let error = WRONG.fixture().await.expect_err("wrong").to_string();
     assert!(error.contains("incomplete input"), "{error}");
-}
-
-/// Polls a future this often and drops it; whether it was done.
-async fn cut_off<T>(polls: u32, future: impl Future<Output = T>) -> Option<T> {
-    let mut future = std::pin::pin!(future);
-    let mut left = polls;
-    std::future::poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        future.as_mut().poll(context).map(Some)
-    })
-    .await
 }
 
 #[tokio::test]

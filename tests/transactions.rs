@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Fresh, memory, own, put};
+use support::{Fresh, deferred_child, memory, own, put};
 use unstale::{Begin, Error, Locking, Policy};
 
 #[tokio::test]
@@ -105,10 +105,7 @@ async fn failed_statement_leaves_the_transaction_open() {
 async fn commit_that_the_database_refuses_is_rolled_back_and_says_so() {
     let fresh = Fresh::new().await;
     let scope = fresh.sessions.scope("request");
-    sqlx::raw_sql("create table child (k integer references kv (k) deferrable initially deferred)")
-        .execute(&scope)
-        .await
-        .expect("ddl");
+    deferred_child(&scope).await;
     scope.begin().await.expect("begin");
     put(&scope, 1, 1).await.expect("put");
     sqlx::query("insert into child values (7)").execute(&scope).await.expect("deferred");

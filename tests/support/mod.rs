@@ -2,6 +2,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "every test file takes what it needs")]
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use sqlx::{Connection, Row, SqliteConnection};
@@ -79,4 +82,24 @@ pub async fn put<'c>(executor: impl sqlx::Executor<'c, Database = sqlx::Sqlite>,
 pub fn own<T: std::fmt::Debug>(result: sqlx::Result<T>) -> String {
     let error = result.expect_err("an error");
     unstale::Error::of(&error).map_or_else(|| format!("not ours: {error}"), ToString::to_string)
+}
+
+/// Polls a future this often and drops it; whether it was done.
+pub async fn cut_off<T>(polls: u32, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut left = polls;
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        future.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+/// A table whose rows need a parent when they are committed, not before.
+pub async fn deferred_child(scope: &unstale::Scope<SqliteSource>) {
+    let ddl = "create table child (k integer references kv (k) deferrable initially deferred)";
+    sqlx::query(ddl).execute(scope).await.expect("ddl");
 }
