@@ -18,6 +18,7 @@ mod hold;
 pub mod model;
 pub mod oracle;
 pub mod plan;
+pub mod postgres;
 pub mod report;
 pub mod scenario;
 pub mod shrink;

@@ -1,0 +1,1 @@
+//! A TCP proxy in front of a PostgreSQL server.
