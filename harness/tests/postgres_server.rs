@@ -112,10 +112,9 @@ async fn what_was_committed_survives_every_restart() {
     let mut connection = PgConnection::connect_with(&server.tcp()).await.unwrap();
     sqlx::query("create table t (n int)").execute(&mut connection).await.unwrap();
     for (number, how) in [Shutdown::Fast, Shutdown::Immediate, Shutdown::Kill].into_iter().enumerate() {
-        sqlx::raw_sql("insert into t values (1); begin; insert into t values (1)")
-            .execute(&mut connection)
-            .await
-            .unwrap();
+        for statement in ["insert into t values (1)", "begin", "insert into t values (1)"] {
+            sqlx::query(statement).execute(&mut connection).await.unwrap();
+        }
         let before = server.processes().unwrap();
         server.restart(how).unwrap();
         let after = server.processes().unwrap();
