@@ -1,0 +1,152 @@
+//! What can go wrong with a private server, and what to do about it.
+//!
+//! Owns the texts. No password is ever part of one: what a server wrote to its log is, and there it is blacked out first.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A private server could not be had, or was not touched because it is not ours.
+///
+/// It can be cloned, since the failure of the one server of a process is told to everybody who asks for it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// There is no PostgreSQL on this machine, as far as can be seen.
+    #[error(
+        "no PostgreSQL server found in {}: install it (Debian: `apt-get install postgresql`, Fedora: `dnf install \
+         postgresql-server`, Homebrew: `brew install postgresql`), or set UNSTALE_PG_BIN to the folder that has `initdb`",
+        listed(looked)
+    )]
+    NoBinaries {
+        /// Where.
+        looked: Vec<PathBuf>,
+    },
+
+    /// `UNSTALE_PG_BIN` names a folder without a server. Nothing else is looked for then.
+    #[error("UNSTALE_PG_BIN is `{}`, and {why}: correct it, or unset it to have the usual places searched", folder.display())]
+    WrongFolder {
+        /// What the variable says.
+        folder: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+
+    /// Only servers were found that are too old.
+    #[error("PostgreSQL {found} in `{}` is too old: install version {} or later", folder.display(), super::binaries::VERSION_MIN)]
+    TooOld {
+        /// Its version, as it says itself.
+        found: String,
+        /// Where it is.
+        folder: PathBuf,
+    },
+
+    /// PostgreSQL refuses to run as root, and there is nobody else to run it.
+    #[error(
+        "PostgreSQL does not run as root, and /etc/passwd has neither `postgres` nor `nobody`: run this as another user"
+    )]
+    NoAccount,
+
+    /// PostgreSQL refuses to run as root, and this process may not become somebody else.
+    #[error(
+        "PostgreSQL does not run as root, and becoming `{account}` was refused ({source}): run this as another user"
+    )]
+    NoSwitch {
+        /// Who was to run it.
+        account: String,
+        /// What the system answered.
+        source: Arc<io::Error>,
+    },
+
+    /// A new cluster could not be made.
+    #[error("a PostgreSQL cluster could not be made; `{program}` said:\n{output}")]
+    NotMade {
+        /// Which program failed.
+        program: &'static str,
+        /// The last lines of what it printed.
+        output: String,
+    },
+
+    /// Somebody else listens on every port that was tried.
+    #[error(
+        "the port is taken by somebody else (tried {}): free it, or start again to have others tried",
+        listed(ports)
+    )]
+    PortTaken {
+        /// All that were tried.
+        ports: Vec<u16>,
+    },
+
+    /// The server ended before it was ready.
+    #[error("the PostgreSQL server died at start; the end of its log:\n{log}")]
+    Died {
+        /// The last lines of its log.
+        log: String,
+    },
+
+    /// A bounded wait was over. What was waited for has been killed.
+    #[error("{what} took longer than {seconds} s and was killed; the end of the log:\n{log}")]
+    TooSlow {
+        /// What was waited for.
+        what: &'static str,
+        /// The bound.
+        seconds: u64,
+        /// The last lines of the log.
+        log: String,
+    },
+
+    /// The server is down, so there is nothing to do it to.
+    #[error("the private server is not running: start it again first")]
+    NotRunning,
+
+    /// The server is up already.
+    #[error("the private server is running already: stop it first")]
+    Running,
+
+    /// A process was not touched, since nothing proves that it belongs to the private server.
+    #[error("process {pid} was not signalled, because {why}: only processes of the private server can be harmed")]
+    NotOurs {
+        /// The process that was named.
+        pid: i32,
+        /// What is missing.
+        why: String,
+    },
+
+    /// The operating system refused something.
+    #[error("cannot {what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What the system answered.
+        source: Arc<io::Error>,
+    },
+}
+
+impl ServerError {
+    /// For `map_err`: what was tried when this happened.
+    pub(super) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { what: what.into(), source: Arc::new(source) }
+    }
+}
+
+/// A list for a message.
+fn listed<T: Listed>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(Listed::text).collect();
+    items.join(", ")
+}
+
+trait Listed {
+    fn text(&self) -> String;
+}
+
+impl Listed for PathBuf {
+    fn text(&self) -> String {
+        format!("`{}`", Path::display(self))
+    }
+}
+
+impl Listed for u16 {
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
