@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     if let Ok(what) = std::env::var(CHILD) {
         return child(&what);
     }
+    let no_proc = (!Path::new("/proc/self/stat").exists()).then(|| "needs /proc, to see what is left".to_owned());
     let not_root = (!is_root()).then(|| "needs root, to give rights up".to_owned());
     let no_setpriv = which("setpriv").is_none().then(|| "needs `setpriv` of util-linux".to_owned());
     trials::run([
@@ -39,13 +40,13 @@ fn main() -> ExitCode {
         trial!(stopped_server_can_only_be_started),
         trial!(port_that_is_taken_is_passed_over_at_first_and_told_later),
         trial!(server_that_dies_at_start_shows_its_log),
-        trial!(dropped_server_leaves_nothing),
-        trial!(killed_process_leaves_nothing),
-        trial!(panic_leaves_nothing),
-        trial!(process_killed_while_it_makes_a_cluster_leaves_nothing),
+        trial!(dropped_server_leaves_nothing).ignored_because(no_proc.clone()),
+        trial!(killed_process_leaves_nothing).ignored_because(no_proc.clone()),
+        trial!(panic_leaves_nothing).ignored_because(no_proc.clone()),
+        trial!(process_killed_while_it_makes_a_cluster_leaves_nothing).ignored_because(no_proc.clone()),
         trial!(wrong_folder_for_binaries_is_told_to_everybody_who_asks),
         trial!(test_that_panics_fails_and_the_others_run),
-        trial!(ordinary_user_needs_no_switch).ignored_because(not_root.clone()),
+        trial!(ordinary_user_needs_no_switch).ignored_because(not_root.clone().or(no_proc)),
         trial!(refused_switch_of_user_is_one_clear_error).ignored_because(not_root.or(no_setpriv)),
     ])
 }
@@ -155,7 +156,8 @@ async fn killed_backend_takes_the_others_along_and_the_server_recovers() {
         }
     }
     ask(&mut killed, "select ''").await.unwrap_err();
-    let log = server.log_tail().join("\n");
+    // All of it, since everybody who was not let in is in it as well.
+    let log = fs::read_to_string(server.data_directory().with_file_name("log")).unwrap();
     assert!(log.contains("was terminated by signal 9"), "{log}");
 }
 
@@ -332,7 +334,10 @@ async fn ordinary_user_needs_no_switch() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let copy = folder.path().join("test");
-    fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    // By another process: a program that this one has open for writing cannot be run, and a test that starts something just
+    // then has it open too for a moment.
+    let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&copy).status().unwrap();
+    assert!(copied.success());
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
     const NOBODY: u32 = 65534;
     let mut command = Command::new(copy);
