@@ -30,8 +30,8 @@ mod trouble;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -145,8 +145,8 @@ pub struct Proxy {
     /// None while it is being dropped.
     orders: Option<UnboundedSender<Order>>,
     thread: Option<JoinHandle<()>>,
-    /// Disconnected when the thread is about to end.
-    ended: Receiver<()>,
+    /// Disconnected when the thread is about to end. Behind a lock only so that a proxy can be shared.
+    ended: Mutex<Receiver<()>>,
 }
 
 /// What the proxy's thread and others use.
@@ -183,7 +183,7 @@ impl Proxy {
         };
         let thread = std::thread::Builder::new().name("proxy".into()).spawn(work)?;
         let address = answer(&is_ready)?;
-        Ok(Self { shared, address, orders: Some(orders), thread: Some(thread), ended })
+        Ok(Self { shared, address, orders: Some(orders), thread: Some(thread), ended: Mutex::new(ended) })
     }
 
     /// Where clients connect.
@@ -284,7 +284,8 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.orders = None;
         // It ends at once, unless a watch does not come back or is itself what drops the proxy; then it is left to itself.
-        let ended = self.ended.recv_timeout(ANSWER_MAX) == Err(RecvTimeoutError::Disconnected);
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let ended = ended.recv_timeout(ANSWER_MAX) == Err(RecvTimeoutError::Disconnected);
         if let Some(thread) = self.thread.take().filter(|_| ended) {
             let _ = thread.join();
         }
