@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
@@ -352,21 +353,27 @@ async fn reply_waits_for_the_end_of_a_hold() {
     let world = World::new();
     let mut connection = world.connect().await;
     sqlx::query("select 1").execute(&mut connection).await.unwrap();
-    let mut early = 0;
-    for _ in 0..200 {
+    let mut early = [0, 0];
+    for round in 0..200 {
         let mut doing = Box::pin(sqlx::query("select 1").execute(&mut connection));
-        let ready = {
-            let _held = world.proxy.hold();
-            let first = futures_util::poll!(&mut doing);
-            std::thread::sleep(Duration::from_millis(1));
-            first.is_ready() || futures_util::poll!(&mut doing).is_ready()
-        };
-        early += u32::from(ready);
-        if !ready {
-            doing.await.unwrap();
+        assert!((&mut doing).now_or_never().is_none());
+        let held = (round % 2 == 0).then(|| world.proxy.hold());
+        // Time enough for the server, and a look by the runtime at what has come.
+        std::thread::sleep(Duration::from_millis(2));
+        tokio::task::yield_now().await;
+        match (&mut doing).now_or_never() {
+            Some(outcome) => {
+                early[round % 2] += 1;
+                outcome.unwrap();
+            }
+            None => {
+                drop(held);
+                doing.await.unwrap();
+            }
         }
     }
-    assert_eq!(early, 0);
+    // On a busy machine a hold may be over in time, or a reply late without one.
+    assert!(early[0] < 10 && early[1] > 50, "{early:?}");
 }
 
 async fn round_trip_through_it_is_affordable() {
