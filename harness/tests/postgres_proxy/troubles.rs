@@ -247,6 +247,12 @@ fn idle_trouble_strikes_at_once_and_only_who_has_nothing_under_way() {
     expect(&mut busy.server, &query("select 1"));
     busy.server.write_all(&reply()).unwrap();
     expect(&mut busy.client, &reply());
+    world.log.wait_for("2 delivered");
+    world.log.take();
+    // Who was busy then does not meet it later, when something else is armed.
+    world.proxy.arm(Trouble::Latency(1), Moment::Idle, Scope::All).unwrap();
+    assert_eq!(world.log.take(), ["landed latency-1@idle on 2"]);
+    busy.round_trip();
 }
 
 #[test]
@@ -290,6 +296,8 @@ fn refused_until_healed() {
         let error = TcpStream::connect(world.proxy.address()).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
     }
+    let taken = std::net::TcpListener::bind(world.proxy.address()).unwrap_err();
+    assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse, "nobody else gets the port meanwhile");
     before.round_trip();
     world.proxy.heal().unwrap();
     world.greeted(2).round_trip();
@@ -401,4 +409,16 @@ fn server_that_is_not_there_resets_its_clients() {
     client.write_all(&startup()).unwrap();
     assert_eq!(rest(&mut client), (vec![], Ending::Reset));
     world.log.wait_for("1 closed by Server");
+}
+
+#[test]
+fn proxies_come_and_go_quickly() {
+    let world = World::new();
+    let begun = Instant::now();
+    for _ in 0..50 {
+        drop(unstale_harness::postgres::proxy::Proxy::start(world.upstream.address, world.log.clone()).unwrap());
+    }
+    let each = begun.elapsed() / 50;
+    println!("{each:?} for one proxy");
+    assert!(each < Duration::from_millis(50), "{each:?}");
 }

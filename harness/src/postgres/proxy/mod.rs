@@ -223,6 +223,9 @@ impl Proxy {
     /// Lets the harness do something to the server when the moment comes; it gets the pid of the backend. Meanwhile the bytes
     /// of that connection stand still, at most 30 s. It runs on a thread of its own, and may block and use the proxy.
     ///
+    /// While a server is down its clients are reset here, since they have connected to the proxy already. Where they should be
+    /// refused, as they would be without it, the call begins with [`Trouble::Refuse`] and heals at its end.
+    ///
     /// # Errors
     /// Before a request there is nothing to bind it to: the harness can do it itself.
     pub fn arm_call(
