@@ -275,7 +275,10 @@ async fn lost_reply_is_of_work_that_was_done() {
     world.log.wait_for("1 closed by fault");
     let told =
         ["1 executes COMMIT", "1 completed COMMIT", "1 ready I", "landed reset@before-reply", "1 closed by fault"];
-    assert_eq!(world.log.take(), told);
+    let mut lines = world.log.take();
+    // That of the insert: its client has the reply a little before it is told.
+    lines.retain(|it| it != "1 delivered");
+    assert_eq!(lines, told);
     let found: Vec<i32> = sqlx::query_scalar("select id from lost").fetch_all(&mut direct).await.unwrap();
     assert_eq!(found, [1]);
 }

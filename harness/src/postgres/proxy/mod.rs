@@ -99,7 +99,7 @@ pub enum Seen<'a> {
         /// Its transaction: `I` for none, `T` for an open one, `E` for one that failed.
         status: u8,
     },
-    /// The reply was passed on to the client, to its last byte.
+    /// The reply was passed on to the client, to its last byte; so the client may have acted on it already.
     Delivered,
     /// A request to cancel what this backend does was passed on. It came over a connection of its own; this one is the one
     /// that it is about.
