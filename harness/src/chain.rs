@@ -3,14 +3,13 @@
 //! Properties, scenarios, replay, the command, the shrinker and the benches all go through [`Chain::run`]. The thread and
 //! the runtime that a plan runs on are [`crate::worker`]'s.
 
-use std::fmt;
 use std::marker::PhantomData;
 
 use crate::execute::Limits;
 use crate::history::{History, Outcome, What};
 use crate::model::{Inadmissible, admissible};
 use crate::oracle::{Invariant, Judgement, Oracle, Verdict, Violation};
-use crate::plan::Plan;
+use crate::plan::{Backend, Plan};
 use crate::system::{Capabilities, Extension, System};
 use crate::worker::watched;
 
@@ -24,7 +23,7 @@ pub trait Subject: Send + Sync {
 
     /// What it runs on.
     fn backend(&self) -> Backend {
-        Backend::Sqlite
+        self.capabilities().backend()
     }
 
     /// Its further commands.
@@ -32,24 +31,6 @@ pub trait Subject: Send + Sync {
 
     /// Runs a plan to its end, or until its thread has to be given up.
     fn execute(&self, plan: &Plan, limits: &Limits) -> History;
-}
-
-/// What plans run on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backend {
-    /// A fresh SQLite database for each plan.
-    Sqlite,
-    /// A simulated database in virtual time.
-    Sim,
-}
-
-impl fmt::Display for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Sqlite => "sqlite",
-            Self::Sim => "sim",
-        })
-    }
 }
 
 /// The subject that a system's type makes.

@@ -10,7 +10,7 @@ use crate::history::{By, ByCommand, Class, History, Outcome, Reply, Span, What};
 use crate::model::Claims;
 use crate::model::wiring::Wiring;
 use crate::oracle::{Invariant, Verdict};
-use crate::plan::{BeginMode, Command, Conflict, Fault, Phase, Plan};
+use crate::plan::{Backend, BeginMode, Command, Conflict, Fault, Phase, Plan};
 use crate::system::{Capabilities, Capability, needed};
 
 /// What many runs have exercised.
@@ -31,7 +31,7 @@ pub struct Coverage {
     /// In how many plans each situation arose.
     pub sometimes: BTreeMap<&'static str, u64>,
     /// How often each cancel or fault landed in each kind of operation.
-    pub landed: BTreeMap<(&'static str, &'static str), u64>,
+    pub landed: BTreeMap<(String, &'static str), u64>,
 }
 
 /// The situations that an exploration should sometimes meet.
@@ -54,29 +54,23 @@ const SOMETIMES: [&str; 16] = [
     "everything happened inside a fixture",
 ];
 
-/// The rows of the fault × phase table.
-pub const DISTURBANCES: [&str; 14] = [
-    "cancel@before-send",
-    "cancel@sent",
-    "cancel@before-reply",
-    "cancel@poll",
-    "locked",
-    "interrupt",
-    "refuse-commit",
-    "lost-idle",
-    "lost-before",
-    "lost-after",
-    "refuse-connect",
-    "slow-reply",
-    "freeze",
-    "no-runtime",
-];
-
-/// Whether only the simulation can fill this row.
-pub fn is_simulated(row: &str) -> bool {
-    let elsewhere = |it: &Fault| Fault::ALL.contains(it);
-    row == DISTURBANCES[3] || Fault::EVERY.iter().any(|it| !elsewhere(it) && it.to_string() == row)
+/// The rows of the fault × phase table on this backend, in their order.
+pub fn disturbances(backend: Backend) -> Vec<String> {
+    let mut rows: Vec<String> = Phase::ALL.iter().map(|it| format!("cancel@{it}")).collect();
+    let faults: Vec<Fault> = match backend {
+        Backend::Sqlite => Fault::SQLITE.to_vec(),
+        Backend::Postgres => Fault::postgres().iter().chain(Fault::server_wide()).copied().collect(),
+        Backend::Sim => {
+            rows.push(AT_A_POLL.to_owned());
+            Fault::SIMULATED.to_vec()
+        }
+    };
+    rows.extend(faults.iter().map(Fault::to_string));
+    rows
 }
+
+/// The row of cancels at polls, whatever their number.
+const AT_A_POLL: &str = "cancel@poll";
 
 /// The columns of the fault × phase table.
 pub const OPERATIONS: [&str; 9] =
@@ -130,8 +124,10 @@ impl Coverage {
             *self.capabilities.entry(Capability::Fixture).or_default() += 1;
             met.push("everything happened inside a fixture");
         }
-        if plan.storage.is_simulated() {
-            *self.capabilities.entry(Capability::Simulation).or_default() += 1;
+        match plan.storage.backend() {
+            Backend::Sqlite => {}
+            Backend::Postgres => *self.capabilities.entry(Capability::Postgres).or_default() += 1,
+            Backend::Sim => *self.capabilities.entry(Capability::Simulation).or_default() += 1,
         }
         let mut depth_of = BTreeMap::new();
         let commands = history.commands();
@@ -153,7 +149,10 @@ impl Coverage {
                     if matches!(phase, Phase::Poll(_)) {
                         *self.capabilities.entry(Capability::Polls).or_default() += 1;
                     }
-                    let row = DISTURBANCES[Phase::ALL.iter().position(|it| it == phase).unwrap_or(3)];
+                    let row = match phase {
+                        Phase::Poll(_) => AT_A_POLL.to_owned(),
+                        phase => format!("cancel@{phase}"),
+                    };
                     *self.landed.entry((row, operation)).or_default() += 1;
                     met.push("cancel landed");
                     if *command == Command::Commit && *phase != Phase::BeforeSend {
@@ -212,7 +211,7 @@ impl Coverage {
                     if fault.costs_connection() {
                         *self.capabilities.entry(Capability::ConnectionLoss).or_default() += 1;
                     }
-                    let row = DISTURBANCES[4 + Fault::EVERY.iter().position(|it| it == fault).unwrap_or(0)];
+                    let row = fault.to_string();
                     let command = commands.get(by).map(|it| operation(&it.step.command, 0));
                     *self.landed.entry((row, command.unwrap_or("statement"))).or_default() += 1;
                 }

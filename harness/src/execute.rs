@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use crate::database::Database;
 use crate::history::{History, Outcome, Recorder, What};
 use crate::model::{ends_session, observers};
-use crate::plan::{Actor, ActorId, Command, Fault, Gate, Phase, Plan, Turn};
+use crate::plan::{Actor, ActorId, Backend, Command, Fault, Gate, Phase, Plan, Turn};
 use crate::stillness::{LOOK, Stillness, tasks_alive, unless_endless, unless_still};
 use crate::system::port::Seat;
 use crate::system::{Capability, System};
@@ -73,12 +73,24 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The bounds on this backend: behind a wire everything takes longer, and some things wait for a server's time-out.
+    fn on(self, backend: Backend) -> Self {
+        match backend {
+            Backend::Sqlite | Backend::Sim => self,
+            Backend::Postgres => Self { hang: self.hang * 10, settle: self.settle * 10, ..self },
+        }
+    }
+}
+
 /// Runs the plan on a fresh database. Whoever watches from another thread sees in the recorder how far it has come.
 ///
 /// # Cancel safety
 /// Cancel safe: the actors, the system and the database go with the future.
 pub async fn execute<S: System>(plan: &Plan, limits: &Limits, recorder: &Recorder) -> History {
+    let limits = &limits.on(plan.storage.backend());
     recorder.set_planned(plan.actors.len());
+    recorder.set_ground(plan.storage.ground());
     recorder.set_fixture(plan.fixture);
     let database = match Database::create(plan, recorder.clone()).await {
         Ok(database) => database,
@@ -134,7 +146,9 @@ pub async fn execute<S: System>(plan: &Plan, limits: &Limits, recorder: &Recorde
         Some(Err(error)) => recorder.record(What::HarnessFault(error.to_string())),
         None => recorder.record(What::HarnessFault("the rows stay locked after the system has stopped".into())),
     }
-    recorder.finish()
+    let history = recorder.finish();
+    database.remove().await;
+    history
 }
 
 /// Every actor begins its first command before any ends it; from then on they run in turn, one command each.
@@ -197,7 +211,7 @@ impl<'a, S: System> Stage<'a, S> {
     fn performer(&self, at: usize, actor: &Actor) -> Performer<'a> {
         let system = self.system;
         let id = ActorId::new(at);
-        let seat = Seat::new(id, actor.steps.clone());
+        let seat = Seat::new(id, actor.steps.clone(), self.database.wire(id));
         let port = seat.port(self.recorder.clone());
         Performer {
             seat,

@@ -26,7 +26,8 @@ use schedule::schedule;
 
 use crate::model::{Standing, UNKNOWNS_MAX};
 use crate::plan::{
-    Actor, BeginMode, Command, Conflict, Fault, Key, Phase, Plan, Residue, Service, StaleUse, Step, Storage, Wanted,
+    Actor, Backend, BeginMode, Command, Conflict, Fault, Key, Phase, Plan, Residue, Service, StaleUse, Step, Storage,
+    Wanted,
 };
 use crate::system::{Capabilities, Capability, Extension};
 
@@ -115,16 +116,21 @@ pub fn generate(
     let table = Table::draw(profile, capabilities, about_services, &mut draw);
     let rate = |on: bool, draw: &mut Draw<'_, _>| if on { *draw.one(&RATES) } else { 0 };
     // Drawn first, since it decides which faults there are.
-    let simulated = capabilities.has(Capability::Simulation).then(|| *draw.one(&Storage::SIMULATED));
+    let elsewhere = match capabilities.backend() {
+        Backend::Sqlite => None,
+        Backend::Postgres => Some(Storage::Postgres),
+        Backend::Sim => Some(*draw.one(&Storage::SIMULATED)),
+    };
     let fixture = profile.fixtures && capabilities.has(Capability::Fixture) && draw.chance(4);
-    let fixture = fixture && simulated != Some(Storage::Sim);
+    let fixture = fixture && elsewhere.is_none_or(Storage::is_ordered);
     let mut wanted = [Wanted::One(Service::Report); 2];
     if capabilities.has(Capability::Registry) {
         wanted.fill_with(|| *draw.one(&Wanted::ALL));
     }
     let mut drawing = Drawing {
         capabilities,
-        faults: simulated.map_or(&Fault::ALL, Storage::faults),
+        faults: elsewhere.map_or(&Fault::SQLITE, Storage::faults),
+        server_wide: elsewhere == Some(Storage::Postgres) && draw.chance(1),
         extension,
         nests: table.has(Kind::Nest),
         table,
@@ -144,7 +150,7 @@ pub fn generate(
             drawing.actor(steps, &mut draw)
         })
         .collect();
-    let storage = simulated.unwrap_or_else(|| {
+    let storage = elsewhere.unwrap_or_else(|| {
         profile.storage.get(draw.below_len(profile.storage.len())).map_or(Storage::Wal, |it| (*it).into())
     });
     let connections = draw.size(profile.connections, false);
@@ -292,6 +298,8 @@ impl Table {
 struct Drawing<'a> {
     capabilities: Capabilities,
     faults: &'static [Fault],
+    /// Whether it has a server of its own.
+    server_wide: bool,
     extension: Option<&'a dyn Extension>,
     nests: bool,
     table: Table,
@@ -331,7 +339,9 @@ impl Drawing<'_> {
             return step;
         }
         if draw.chance(self.fault_rate) && !matches!(step.command, Command::Close | Command::ClosePool) {
-            let fault = *draw.one(self.faults);
+            // A plan that restarts a server does it more than once, since it has paid for one of its own.
+            let wide = self.server_wide && draw.chance(8);
+            let fault = *draw.one(if wide { Fault::server_wide() } else { self.faults });
             let able = !fault.costs_connection() || self.capabilities.has(Capability::ConnectionLoss);
             step.fault = able.then_some(fault);
         }
@@ -418,6 +428,7 @@ impl Drawing<'_> {
             Kind::RawBegin => Command::Raw(Residue::Transaction),
             Kind::RawSetting => Command::Raw(Residue::Setting),
             Kind::RawTempTable => Command::Raw(Residue::TempTable),
+            Kind::RawLock => Command::Raw(Residue::Lock),
             Kind::Inspect => Command::Inspect,
             Kind::Retain => Command::Retain,
             Kind::Stale if draw.chance(8) => Command::Stale(StaleUse::Get(self.key(draw))),

@@ -5,7 +5,7 @@
 //! compares the two. What is asked of a registry is in [`wiring`].
 //!
 //! Isolation: a read may return any value that was committed at some moment between its invocation and its return; in a
-//! transaction its own writes come first. That is READ COMMITTED, as in the simulation. On SQLite the moment may be as
+//! transaction its own writes come first. That is READ COMMITTED, as on PostgreSQL and in the simulation. On SQLite the moment may be as
 //! early as the transaction's begin, for its snapshots. What is *not* modelled: that the reads of one transaction come
 //! from one snapshot.
 //!
@@ -421,7 +421,7 @@ impl Walk<'_> {
         }
         let from = match ground {
             // Each statement sees what is committed when it runs.
-            Ground::Simulation => span.invoked,
+            Ground::ReadCommitted => span.invoked,
             Ground::Sqlite => place.frames.first().map_or(span.invoked, |it| it.begun),
         };
         let own = |key: Key| {

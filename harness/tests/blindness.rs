@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use unstale_harness::history::{By, Class, ConnectionId, Event, Failure, History, Outcome, Reply, Report, What};
+use unstale_harness::history::{
+    By, Class, ConnectionId, Event, Failure, History, Leftovers, Outcome, Reply, Report, What,
+};
 use unstale_harness::oracle::{Invariant, Oracle, Verdict};
 use unstale_harness::plan::{ActorId, Build, Key, Phase, Service, Step, Value};
 
@@ -131,7 +133,7 @@ fn case(invariant: Invariant) -> Option<(History, History)> {
             s.finish(&[(1, 1)])
         }),
         Invariant::NoResidue => build(&|s, broken| {
-            let seen = Reply::Residue { setting: broken, temp_tables: 0 };
+            let seen = Reply::Residue(Leftovers { setting: broken, ..Leftovers::default() });
             s.done(0, "open", &[]).command(0, "inspect", &[], Outcome::Done(seen));
             s.finish(&[])
         }),

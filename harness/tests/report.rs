@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use unstale_harness::history::{By, Class, ConnectionId, Event, Failure, History, Outcome, Reply, What};
+use unstale_harness::history::{By, Class, ConnectionId, Event, Failure, History, Leftovers, Outcome, Reply, What};
 use unstale_harness::oracle::{Invariant, Violation};
 use unstale_harness::plan::{Actor, ActorId, Fault, Key, Phase, Plan, Schedule, Step, Storage, Value};
 use unstale_harness::report::{Report, html};
@@ -66,7 +66,7 @@ impl Tale {
             for at in 0..observers {
                 let name = format!("{}{step}", ActorId::new(self.plan.actors.len() + at));
                 let reply = match step {
-                    2 => Reply::Residue { setting: false, temp_tables: 0 },
+                    2 => Reply::Residue(Leftovers::default()),
                     3 => Reply::Changed(true),
                     4 => Reply::Value(Some(Value::MAX)),
                     _ => Reply::Done,
@@ -196,7 +196,7 @@ fn hung_observer_is_told_in_full() {
     tale.run("b1", &[What::Connected(C2)], done());
     tale.invoke("c1");
     tale.add("c1", What::Blocked);
-    let reply = Reply::Residue { setting: false, temp_tables: 0 };
+    let reply = Reply::Residue(Leftovers::default());
     tale.run("b2", &[What::Served(C2)], Outcome::Done(reply));
     let at = tale.add("c1", What::Hung);
     tale.add_for_nobody(What::StopHung);

@@ -92,6 +92,8 @@ impl Default for Explore {
 pub enum Backend {
     /// Embedded SQLite, a fresh database for each plan.
     Sqlite,
+    /// A private PostgreSQL server, a fresh schema for each plan.
+    Postgres,
     /// The simulated database, in virtual time.
     Sim,
 }

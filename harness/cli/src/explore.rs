@@ -64,7 +64,7 @@ fn sections(subject: &dyn Subject, explored: &Explored) -> Vec<(String, String)>
         let text = output::plain_report(&found.plan, &found.run.history, Some(&found.violation));
         (finding.fingerprint.clone(), text)
     };
-    let coverage = (format!("coverage of {}", subject.name()), output::coverage(&explored.coverage));
+    let coverage = (format!("coverage of {}", subject.name()), output::coverage(&explored.coverage, subject.backend()));
     explored.findings.iter().map(section).chain([coverage]).collect()
 }
 
@@ -177,7 +177,7 @@ fn print(subject: &dyn Subject, explored: &Explored, status: Status) {
     if explored.threads_given_up > 0 {
         println!("\n{}", output::given_up(explored.threads_given_up));
     }
-    println!("\n{}", output::coverage(&explored.coverage));
+    println!("\n{}", output::coverage(&explored.coverage, subject.backend()));
     let coverage = &explored.coverage;
     let seconds = explored.took.as_secs_f64();
     println!("{} plans, {} commands in {seconds:.1} s{}", coverage.plans, coverage.commands, stopped(explored));
@@ -226,7 +226,7 @@ struct Json {
     threads_given_up: u64,
     gaps: Vec<String>,
     sometimes: BTreeMap<&'static str, u64>,
-    fault_phase: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
+    fault_phase: BTreeMap<String, BTreeMap<&'static str, u64>>,
 }
 
 #[derive(Serialize)]
@@ -245,7 +245,7 @@ struct JsonViolation {
 fn json(subject: &dyn Subject, explored: &Explored, status: Status) -> Json {
     let mut fault_phase: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
     for ((row, column), count) in &explored.coverage.landed {
-        fault_phase.entry(*row).or_default().insert(*column, *count);
+        fault_phase.entry(row.clone()).or_default().insert(*column, *count);
     }
     Json {
         verdict: match status {

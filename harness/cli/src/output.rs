@@ -5,13 +5,12 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use serde::Serialize;
-use unstale_harness::coverage::{Coverage, DISTURBANCES, OPERATIONS, is_simulated};
+use unstale_harness::coverage::{Coverage, OPERATIONS, disturbances};
 use unstale_harness::history::History;
 use unstale_harness::oracle::Violation;
-use unstale_harness::plan::Plan;
+use unstale_harness::plan::{Backend, Plan};
 use unstale_harness::report::{Report, html};
 use unstale_harness::shrink::{Certificate, Shrinking};
-use unstale_harness::system::Capability;
 
 use crate::CommandError;
 
@@ -64,7 +63,7 @@ pub(crate) fn given_up(threads: u64) -> String {
 }
 
 /// The coverage table.
-pub(crate) fn coverage(coverage: &Coverage) -> String {
+pub(crate) fn coverage(coverage: &Coverage, backend: Backend) -> String {
     let mut text = String::new();
     let mut line = |it: std::fmt::Arguments<'_>| {
         text.write_fmt(it).expect("writing to a string cannot fail");
@@ -80,15 +79,13 @@ pub(crate) fn coverage(coverage: &Coverage) -> String {
         line(format_args!("  {situation:<40} {count:>8}{never}"));
     }
     let heads: String = OPERATIONS.iter().map(|it| format!(" {it:>14}")).collect();
-    line(format_args!("landed {:<14}{heads}", ""));
-    // Connections are lost in the simulation alone: rows of it say something only there.
-    let lost = coverage.capabilities.contains_key(&Capability::Simulation);
-    for row in DISTURBANCES.iter().copied().filter(|it| lost || !is_simulated(it)) {
+    line(format_args!("landed {:<18}{heads}", ""));
+    for row in disturbances(backend) {
         let cells = OPERATIONS.iter().map(|column| {
-            let count = coverage.landed.get(&(row, *column)).copied().unwrap_or(0);
+            let count = coverage.landed.get(&(row.clone(), *column)).copied().unwrap_or(0);
             if count == 0 { format!(" {:>14}", "·") } else { format!(" {count:>14}") }
         });
-        line(format_args!("  {row:<19}{}", cells.collect::<String>()));
+        line(format_args!("  {row:<23}{}", cells.collect::<String>()));
     }
     text
 }

@@ -1,9 +1,12 @@
 //! The systems that the command knows by name.
 
 use serde::Serialize;
-use unstale_harness::chain::{self, Of, Subject};
+use unstale_harness::chain::{Of, Subject};
+use unstale_harness::plan;
 use unstale_harness::sim::{self, SimulatedSystem};
-use unstale_harness::systems::{guarded::Guarded, sqlx_pool::SqlxPool, unstale::Unstale};
+use unstale_harness::systems::guarded::Guarded;
+use unstale_harness::systems::sqlx_pool::{SqlxPgPool, SqlxPgPoolTrusting, SqlxPool};
+use unstale_harness::systems::unstale::Unstale;
 use unstale_harness::zoo;
 
 use crate::args::{Backend, Systems};
@@ -12,6 +15,8 @@ use crate::{CommandError, Status, output};
 /// Every system, those of the zoo last.
 pub fn all() -> Vec<(&'static dyn Subject, &'static str)> {
     static SQLX_POOL: Of<SqlxPool> = Of::new();
+    static SQLX_POOL_PG: Of<SqlxPgPool> = Of::new();
+    static SQLX_POOL_TRUSTING_PG: Of<SqlxPgPoolTrusting> = Of::new();
     static GUARDED: Of<Guarded> = Of::new();
     static UNSTALE: Of<Unstale> = Of::new();
     static UNSTALE_SIM: SimulatedSystem<sim::system::Unstale> = SimulatedSystem::new();
@@ -20,6 +25,8 @@ pub fn all() -> Vec<(&'static dyn Subject, &'static str)> {
         (&UNSTALE, "the library `unstale` over SQLite"),
         (&UNSTALE_SIM, "the library `unstale` over the simulated database, in virtual time"),
         (&SQLX_POOL, "sqlx's own SqlitePool and Transaction, unmodified"),
+        (&SQLX_POOL_PG, "sqlx's own PgPool and Transaction, unmodified"),
+        (&SQLX_POOL_TRUSTING_PG, "the same without `test_before_acquire`"),
         (&GUARDED, "a correct system, as small as can be; it must raise no alarm"),
         (&GUARDED_SIM, "a correct system straight over the simulated database; it must raise no alarm"),
     ];
@@ -54,16 +61,19 @@ pub(crate) fn wanted(name: Option<&str>, backend: Option<Backend>) -> Result<Vec
     if fits(&subject) {
         return Ok(vec![subject]);
     }
-    match named(&format!("{name}-sim")).ok().filter(fits) {
-        Some(simulated) => Ok(vec![simulated]),
+    // The same system on another database has the name of both.
+    let elsewhere = ["sim", "pg"].into_iter().filter_map(|it| named(&format!("{name}-{it}")).ok()).find(fits);
+    match elsewhere {
+        Some(subject) => Ok(vec![subject]),
         None => Err(CommandError::Usage(format!("{name} runs on {} alone: leave `--backend` out", subject.backend()))),
     }
 }
 
-impl From<Backend> for chain::Backend {
+impl From<Backend> for plan::Backend {
     fn from(backend: Backend) -> Self {
         match backend {
             Backend::Sqlite => Self::Sqlite,
+            Backend::Postgres => Self::Postgres,
             Backend::Sim => Self::Sim,
         }
     }

@@ -29,6 +29,7 @@ pub enum Kind {
     RawBegin,
     RawSetting,
     RawTempTable,
+    RawLock,
     Inspect,
     Retain,
     Stale,
@@ -48,7 +49,7 @@ pub enum Kind {
 ///
 /// Ends are drawn less often than what they end, since most defects need several commands in one session; explicit and
 /// nested begins are known more often than other kinds beyond the basic ones, since they are only met together.
-pub(super) const WEIGHTS: [(Kind, u8, u32); 33] = [
+pub(super) const WEIGHTS: [(Kind, u8, u32); 34] = [
     (Kind::Open, 6, 16),
     (Kind::Close, 2, 14),
     (Kind::Begin, 6, 14),
@@ -69,6 +70,7 @@ pub(super) const WEIGHTS: [(Kind, u8, u32); 33] = [
     (Kind::RawBegin, 2, 2),
     (Kind::RawSetting, 2, 2),
     (Kind::RawTempTable, 2, 2),
+    (Kind::RawLock, 2, 2),
     (Kind::Inspect, 1, 4),
     (Kind::Retain, 3, 10),
     (Kind::Stale, 4, 10),
@@ -103,6 +105,7 @@ pub(super) fn needed_for(kind: Kind) -> Option<Capability> {
         Kind::ConflictClause => Some(Capability::ConflictClauses),
         Kind::Stream => Some(Capability::Streams),
         Kind::RawBegin | Kind::RawSetting | Kind::RawTempTable | Kind::Inspect => Some(Capability::RawSql),
+        Kind::RawLock => Some(Capability::ConnectionLocks),
         Kind::Retain | Kind::Stale => Some(Capability::Retention),
         Kind::ClosePool => Some(Capability::ClosePool),
         Kind::Resolve

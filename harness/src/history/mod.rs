@@ -90,6 +90,8 @@ pub enum What {
     Connected(ConnectionId),
     /// Evidence: a connection was closed.
     Disconnected(ConnectionId),
+    /// Evidence: this connection answered what an earlier command had left to it, after that command had ended.
+    Late(ConnectionId),
     /// Evidence: a connection was cut. Its transaction is over; that it is closed is another event.
     Lost(ConnectionId),
     /// Evidence: a factory built this service from these.
@@ -162,16 +164,30 @@ pub enum Reply {
     /// The first rows of a stream that was dropped.
     FirstRows(Vec<(Key, Value)>),
     /// What a session saw of residue.
-    Residue {
-        /// The setting differs from its default.
-        setting: bool,
-        /// How many temporary tables there are.
-        temp_tables: u32,
-    },
+    Residue(Leftovers),
     /// The services that were had, or the one that stands in.
     Services(Vec<Build>),
     /// The answer of an extension's command, in its own words.
     Extra(String),
+}
+
+/// What a session sees of what an earlier one may have left on its connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    /// The setting differs from its default.
+    pub setting: bool,
+    /// How many temporary tables there are.
+    pub temp_tables: u32,
+    /// How many locks belong to the connection.
+    pub locks: u32,
+}
+
+impl fmt::Display for Leftovers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let setting = if self.setting { "setting changed" } else { "setting default" };
+        write!(f, "{setting}, {} temp tables", self.temp_tables)?;
+        if self.locks > 0 { write!(f, ", {} locks", self.locks) } else { Ok(()) }
+    }
 }
 
 /// An error of the system, with the class that says what it means.
@@ -260,10 +276,7 @@ impl fmt::Display for Reply {
                 rows(f, some)?;
                 f.write_str(" then dropped")
             }
-            Self::Residue { setting, temp_tables } => {
-                let setting = if *setting { "setting changed" } else { "setting default" };
-                write!(f, "{setting}, {temp_tables} temp tables")
-            }
+            Self::Residue(seen) => seen.fmt(f),
             Self::Services(builds) => {
                 let builds: Vec<_> = builds.iter().map(Build::to_string).collect();
                 f.write_str(&builds.join(", "))
@@ -330,6 +343,7 @@ impl History {
                 What::Committed(connection) => format!("{connection} committed"),
                 What::RolledBack(connection) => format!("{connection} rolled back"),
                 What::Lost(connection) => format!("{connection} lost"),
+                What::Late(connection) => format!("{connection} answered late"),
                 What::Built { build, service, .. } => format!("{build} built, {service}"),
                 What::ThreadGivenUp => "thread given up".into(),
                 What::PlanOver => "plan over".into(),

@@ -64,6 +64,21 @@ impl Recorder {
         self.log().history.events.push(Event { by, what });
     }
 
+    /// Appends evidence that belongs to this command, unless the same was appended for it before.
+    pub(crate) fn record_once(&self, by: By, what: What) {
+        let mut log = self.log();
+        let since = log.history.events.iter().rev().take_while(|it| !matches!(it.what, What::PlanOver));
+        let mut own = since.filter(|it| it.by == Some(by));
+        if !own.any(|it| it.what == what) {
+            log.history.events.push(Event { by: Some(by), what });
+        }
+    }
+
+    /// The running command.
+    pub(crate) fn current(&self) -> Option<By> {
+        self.log().current
+    }
+
     /// Appends an event that belongs to this command.
     pub fn record_for(&self, by: By, what: What) {
         self.beat();

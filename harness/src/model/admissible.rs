@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::written;
-use crate::plan::{ActorId, Command, Conflict, Fault, Key, Phase, Plan, Step, Storage};
+use crate::plan::{ActorId, Command, Conflict, Fault, Key, Phase, Plan, Step};
 use crate::system::{Capabilities, Capability, needed};
 
 /// A plan that makes no sense for a system.
@@ -28,13 +28,12 @@ pub struct Inadmissible {
 /// The first command that cannot.
 pub fn admissible(plan: &Plan, capabilities: Capabilities) -> Result<(), Inadmissible> {
     let mut values = BTreeSet::new();
-    let simulated = plan.storage.is_simulated();
-    if simulated != capabilities.has(Capability::Simulation) {
+    if plan.storage.backend() != capabilities.backend() {
         return Err(Inadmissible {
             actor: ActorId::new(0),
             step: 0,
             text: format!("storage = \"{}\"", plan.storage),
-            why: if simulated { "the system runs on real databases alone" } else { "the system is simulated" }.into(),
+            why: format!("the system runs on {} alone", capabilities.backend()),
         });
     }
     if let Some(why) = outside_of_fixture(plan, capabilities) {
@@ -45,7 +44,7 @@ pub fn admissible(plan: &Plan, capabilities: Capabilities) -> Result<(), Inadmis
         for (step_at, step) in actor.steps.iter().enumerate() {
             let checked = standing.take(step, capabilities).and_then(|()| {
                 let fresh = written(&step.command).is_none_or(|(_, value)| values.insert(value));
-                match step.fault.filter(|it| !plan.storage.faults().contains(it)) {
+                match step.fault.filter(|it| !plan.storage.allows(*it)) {
                     Some(fault) => Err(format!("`{fault}` cannot be done to the storage `{}`", plan.storage)),
                     None if !fresh => Err("each value may be written only once in a plan".to_owned()),
                     None => Ok(()),
@@ -70,7 +69,7 @@ fn outside_of_fixture(plan: &Plan, capabilities: Capabilities) -> Option<String>
         None
     } else if !capabilities.has(Capability::Fixture) {
         Some(format!("the system does not declare the capability `{}`", Capability::Fixture))
-    } else if plan.storage == Storage::Sim {
+    } else if !plan.storage.is_ordered() {
         Some(format!(
             "on the storage `{}` a call that was cut off cannot be asked, so the test ends with it",
             plan.storage

@@ -4,14 +4,14 @@
 //! They rest on evidence from below the system: the database's hooks say which connection served, wrote, committed.
 //!
 //! Not checked: anything in a history in which a command waited before its connection was known; anything on connections that the hooks do not see; which connection served a command that failed or was
-//! cancelled, and on which one anybody ran in a history where a cancelled command left no trace; residue other than transactions, one setting and temporary tables; duplicate effects of a statement while
+//! cancelled, and on which one anybody ran in a history where a cancelled command left no trace; residue other than transactions, one setting, temporary tables, locks and replies that are still under way; duplicate effects of a statement while
 //! a cancelled write may still be under way; a read-only transaction that stays open.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::values::{Wrong, judge};
 use super::{Checked, Invariant, View};
-use crate::history::{By, Class, ConnectionId, Outcome, Reply, What};
+use crate::history::{By, Class, ConnectionId, Leftovers, Outcome, Reply, What};
 use crate::plan::{Command, Residue};
 
 /// Two live sessions are never on one connection, and never see each other's uncommitted work.
@@ -93,21 +93,16 @@ pub fn no_duplicate_effect(view: &View<'_>) -> Checked {
 pub fn no_residue(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     left_by_test(view, &mut checked);
+    waited_for_somebody_else(view, &mut checked);
     for (by, span) in view.facts.spans.iter() {
         let (Some(at), Some((_, session))) = (span.returned, view.session(by)) else {
             continue;
         };
-        if let (Command::Inspect, Some(Outcome::Done(Reply::Residue { setting, temp_tables }))) =
-            (&span.step.command, span.outcome)
-        {
+        if let (Command::Inspect, Some(Outcome::Done(Reply::Residue(seen)))) = (&span.step.command, span.outcome) {
             checked.evaluated += 1;
             let own = own_residue(view, by, session.opened);
-            if *setting && !own.contains("setting") {
-                let expected = "the setting at its default: this session never changed it".to_owned();
-                checked.found(view, Invariant::NoResidue, at, expected, "the setting is changed".to_owned());
-            } else if *temp_tables > 0 && !own.contains("temp-table") {
-                let expected = "no temporary table: this session never made one".to_owned();
-                checked.found(view, Invariant::NoResidue, at, expected, format!("{temp_tables} temporary tables"));
+            if let Some((expected, observed)) = of_somebody_else(*seen, &own) {
+                checked.found(view, Invariant::NoResidue, at, expected.to_owned(), observed);
             }
         }
         if view.is_untouched(by, session) {
@@ -119,6 +114,39 @@ pub fn no_residue(view: &View<'_>) -> Checked {
         }
     }
     checked
+}
+
+/// What was seen and cannot be the session's own.
+fn of_somebody_else(seen: Leftovers, own: &[Residue]) -> Option<(&'static str, String)> {
+    let foreign = |residue: Residue| !own.contains(&residue);
+    if seen.setting && foreign(Residue::Setting) {
+        Some(("the setting at its default: this session never changed it", "the setting is changed".to_owned()))
+    } else if seen.temp_tables > 0 && foreign(Residue::TempTable) {
+        let observed = format!("{} temporary tables", seen.temp_tables);
+        Some(("no temporary table: this session never made one", observed))
+    } else if seen.locks > 0 && foreign(Residue::Lock) {
+        Some(("no lock on the connection: this session never took one", format!("{} locks", seen.locks)))
+    } else {
+        None
+    }
+}
+
+/// A connection that is lent while it still works for somebody else makes its next borrower wait for that.
+fn waited_for_somebody_else(view: &View<'_>, checked: &mut Checked) {
+    let events = &view.facts.history.events;
+    for (late, event) in events.iter().enumerate() {
+        let (What::Late(connection), Some(owner)) = (&event.what, event.by) else { continue };
+        checked.evaluated += 1;
+        let next = events[late..].iter().find_map(|it| it.by.filter(|_| it.what == What::Served(*connection)));
+        let waiting = next.filter(|it| view.facts.spans.get(*it).is_some_and(|span| span.invoked < late));
+        let Some(next) = waiting else { continue };
+        if view.session(next).map(|it| it.0) != view.session(owner).map(|it| it.0) {
+            let step = view.facts.spans.get(owner).map_or_else(String::new, |it| it.step.to_string());
+            let expected = format!("{} waits for nobody: the connection it was lent has nothing under way", next.actor);
+            let observed = format!("{connection} was still at `{step}` of {}", owner.actor);
+            checked.found(view, Invariant::NoResidue, late, expected, observed);
+        }
+    }
 }
 
 /// Whatever a test did is gone with its fixture.
@@ -201,10 +229,10 @@ fn raw_transaction(view: &View<'_>, by: By, opened: usize) -> bool {
 }
 
 /// What the session itself has left on its connection before this command.
-fn own_residue(view: &View<'_>, by: By, opened: usize) -> BTreeSet<String> {
+fn own_residue(view: &View<'_>, by: By, opened: usize) -> Vec<Residue> {
     before(view, by, opened)
         .filter_map(|(_, it)| match it.step.command {
-            Command::Raw(residue) => Some(residue.to_string()),
+            Command::Raw(residue) => Some(residue),
             _ => None,
         })
         .collect()

@@ -6,12 +6,18 @@
 //! [`text`] (one-line steps inside); which plans make sense is [`crate::model::admissible`]. The services that commands ask
 //! a registry for are in [`service`].
 
+mod fault;
 pub mod file;
 pub mod service;
+mod storage;
 pub mod text;
+pub mod trouble;
 
+pub use fault::{Fault, Harm};
 pub use file::{Expectation, PlanError, PlanFile, VERSION};
 pub use service::{Build, Service, Wanted};
+pub use storage::{Backend, Ground, Storage};
+pub use trouble::{Moment, Trouble};
 
 use std::fmt;
 
@@ -40,6 +46,11 @@ impl Plan {
     /// The number of commands of all actors.
     pub fn commands(&self) -> usize {
         self.actors.iter().map(|actor| actor.steps.len()).sum()
+    }
+
+    /// Whether it needs a PostgreSQL server of its own, since it does something to the whole of one.
+    pub fn owns_server(&self) -> bool {
+        self.steps().any(|(_, _, step)| step.fault.is_some_and(Fault::is_server_wide))
     }
 
     /// Everybody's commands, by actor and index.
@@ -228,6 +239,13 @@ pub enum Residue {
     Setting,
     /// A temporary table.
     TempTable,
+    /// A lock that belongs to the connection, where the database has such.
+    Lock,
+}
+
+impl Residue {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Transaction, Self::Setting, Self::TempTable, Self::Lock];
 }
 
 /// What is done with a retained handle.
@@ -255,124 +273,6 @@ pub enum Phase {
 impl Phase {
     /// Every phase that has a name, in the order in which an operation passes them.
     pub const ALL: [Self; 3] = [Self::BeforeSend, Self::Sent, Self::BeforeReply];
-}
-
-/// Something done to the database while one command runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fault {
-    /// Another connection, outside the system, holds the write lock for the time of the command.
-    Locked,
-    /// The statement is interrupted while it executes.
-    Interrupt,
-    /// The database turns the command's commit into a rollback.
-    RefuseCommit,
-    /// Every connection on which nothing is under way is lost before the command begins. Only where connections can be
-    /// [lost](crate::system::Capability::ConnectionLoss), as the next ones.
-    LostIdle,
-    /// The connection is lost before a request arrives: nothing was done.
-    LostBefore,
-    /// The connection is lost after a request was done and before its reply.
-    LostAfter,
-    /// No connection can be opened for a while.
-    RefuseConnect,
-    /// A reply takes longer than a caller waits for a probe.
-    SlowReply,
-    /// The connection's other end stands still for longer than anybody waits, and then goes on with what it was sent.
-    Freeze,
-    /// The runtime has ended: a task cannot be spawned.
-    NoRuntime,
-}
-
-impl Fault {
-    /// Every fault that can be done to a real database here.
-    pub const ALL: [Self; 3] = [Self::Locked, Self::Interrupt, Self::RefuseCommit];
-
-    /// Every fault that can be done to a simulated one.
-    pub const SIMULATED: [Self; 9] = [
-        Self::Interrupt,
-        Self::RefuseCommit,
-        Self::NoRuntime,
-        Self::LostIdle,
-        Self::LostBefore,
-        Self::LostAfter,
-        Self::RefuseConnect,
-        Self::SlowReply,
-        Self::Freeze,
-    ];
-
-    /// Every fault there is, in the order of their places in tables.
-    pub const EVERY: [Self; 10] = [
-        Self::Locked,
-        Self::Interrupt,
-        Self::RefuseCommit,
-        Self::LostIdle,
-        Self::LostBefore,
-        Self::LostAfter,
-        Self::RefuseConnect,
-        Self::SlowReply,
-        Self::Freeze,
-        Self::NoRuntime,
-    ];
-
-    /// Whether it may cost a connection, directly or because somebody stops waiting for it.
-    pub fn costs_connection(self) -> bool {
-        matches!(
-            self,
-            Self::LostIdle | Self::LostBefore | Self::LostAfter | Self::RefuseConnect | Self::SlowReply | Self::Freeze
-        )
-    }
-}
-
-/// Where the database of a plan lives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Storage {
-    /// A file with a write-ahead log.
-    #[default]
-    Wal,
-    /// A file with a rollback journal in memory.
-    Journal,
-    /// `:memory:`, shared between the connections of one pool as sqlx does it.
-    Memory,
-    /// Simulated, behind a network: what a cut-off call did cannot be asked, its connection is given up.
-    Sim,
-    /// Simulated, and each connection does one call after the other, as SQLite's do.
-    SimOrdered,
-    /// As [`Storage::SimOrdered`], and the database is its one connection.
-    SimOnly,
-}
-
-impl Storage {
-    /// Every storage on which real connections run.
-    pub const ALL: [Self; 3] = [Self::Wal, Self::Journal, Self::Memory];
-
-    /// Every simulated one.
-    pub const SIMULATED: [Self; 3] = [Self::Sim, Self::SimOrdered, Self::SimOnly];
-
-    /// Whether it is simulated.
-    pub fn is_simulated(self) -> bool {
-        Self::SIMULATED.contains(&self)
-    }
-
-    /// The faults that can be done to it. A database that is its one connection would go with it, and all that was
-    /// committed: there no connection can be lost.
-    pub fn faults(self) -> &'static [Fault] {
-        match self {
-            Self::Wal | Self::Journal | Self::Memory => &Fault::ALL,
-            Self::Sim | Self::SimOrdered => &Fault::SIMULATED,
-            Self::SimOnly => &[Fault::Interrupt, Fault::RefuseCommit, Fault::NoRuntime],
-        }
-    }
-}
-
-/// What a history happened on, as far as that decides what may be concluded from it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ground {
-    /// SQLite: a transaction may read from a snapshot as old as its begin, and what the driver's threads do may be recorded
-    /// under another command than the one that asked for it.
-    #[default]
-    Sqlite,
-    /// The simulation: READ COMMITTED, and all evidence is recorded under the command that caused it.
-    Simulation,
 }
 
 /// The order in which actors pass their gates.

@@ -7,9 +7,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::fault::NoFault;
 use super::{
-    ActorId, BeginMode, Command, Conflict, Fault, Gate, Key, Phase, Residue, Schedule, Service, StaleUse, Step,
-    Storage, Turn, Wanted,
+    ActorId, BeginMode, Command, Conflict, Gate, Key, Phase, Residue, Schedule, Service, StaleUse, Step, Storage, Turn,
+    Wanted,
 };
 
 /// A step or a schedule that does not parse.
@@ -26,11 +27,8 @@ pub struct TextError {
 
 const COMMANDS: &str = "a command: open, close, begin [immediate|exclusive], commit, rollback, drop, put KEY VALUE, \
     insert KEY VALUE [or ignore|replace|rollback], get KEY, delete KEY, scan, stream ROWS, fail, slow, \
-    raw begin|setting|temp-table, inspect, retain, stale get KEY, stale put KEY VALUE, close-pool, resolve SERVICE, \
+    raw begin|setting|temp-table|lock, inspect, retain, stale get KEY, stale put KEY VALUE, close-pool, resolve SERVICE, \
     override SERVICE, restore, invalidate SERVICE, warm-up, fork, replace, crash, extra …";
-
-const FAULTS: &str = "a fault: locked, interrupt or refuse-commit; where connections can be lost also lost-idle, \
-    lost-before, lost-after, refuse-connect, slow-reply, freeze or no-runtime";
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,6 +98,7 @@ impl fmt::Display for Residue {
             Self::Transaction => "begin",
             Self::Setting => "setting",
             Self::TempTable => "temp-table",
+            Self::Lock => "lock",
         })
     }
 }
@@ -115,29 +114,13 @@ impl fmt::Display for Phase {
     }
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Locked => "locked",
-            Self::Interrupt => "interrupt",
-            Self::RefuseCommit => "refuse-commit",
-            Self::LostIdle => "lost-idle",
-            Self::LostBefore => "lost-before",
-            Self::LostAfter => "lost-after",
-            Self::RefuseConnect => "refuse-connect",
-            Self::SlowReply => "slow-reply",
-            Self::Freeze => "freeze",
-            Self::NoRuntime => "no-runtime",
-        })
-    }
-}
-
 impl fmt::Display for Storage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Wal => "wal",
             Self::Journal => "journal",
             Self::Memory => "memory",
+            Self::Postgres => "postgres",
             Self::Sim => "sim",
             Self::SimOrdered => "sim-ordered",
             Self::SimOnly => "sim-only",
@@ -149,9 +132,9 @@ impl FromStr for Storage {
     type Err = TextError;
 
     fn from_str(text: &str) -> Result<Self, TextError> {
-        Self::ALL.into_iter().chain(Self::SIMULATED).find(|it| it.to_string() == text).ok_or_else(|| TextError {
+        Self::ALL.into_iter().find(|it| it.to_string() == text).ok_or_else(|| TextError {
             at: 0,
-            expected: "a storage: wal, journal, memory, sim, sim-ordered or sim-only".into(),
+            expected: "a storage: wal, journal, memory, postgres, sim, sim-ordered or sim-only".into(),
             found: format!("`{text}`"),
         })
     }
@@ -201,8 +184,8 @@ impl FromStr for Step {
         let mut step = Self::from(command);
         while let Some((at, word)) = words.next() {
             if word == "with" && step.fault.is_none() && step.cancel.is_none() {
-                let (at, name) = words.need(FAULTS)?;
-                step.fault = Some(one_of(&Fault::EVERY, at, name, FAULTS)?);
+                let (at, name) = words.need(super::fault::WORDS)?;
+                step.fault = Some(name.parse().map_err(|NoFault(expected)| unexpected(at, name, &expected))?);
             } else if let Some(phase) = word.strip_prefix("cancel@").filter(|_| step.cancel.is_none()) {
                 let expected = "a phase: before-send, sent, before-reply or poll:NUMBER";
                 step.cancel = Some(match phase.strip_prefix("poll:").map(str::parse) {
@@ -245,10 +228,9 @@ fn command(words: &mut Words<'_>) -> Result<Command, TextError> {
         "fail" => Command::Fail,
         "slow" => Command::Slow,
         "raw" => {
-            let expected = "begin, setting or temp-table";
+            let expected = "begin, setting, temp-table or lock";
             let (at, word) = words.need(expected)?;
-            let all = [Residue::Transaction, Residue::Setting, Residue::TempTable];
-            Command::Raw(one_of(&all, at, word, expected)?)
+            Command::Raw(one_of(&Residue::ALL, at, word, expected)?)
         }
         "inspect" => Command::Inspect,
         "retain" => Command::Retain,

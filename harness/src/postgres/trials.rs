@@ -39,6 +39,7 @@ const LEFT_BEHIND_MAX: Duration = Duration::from_secs(1);
 pub struct Trial {
     name: &'static str,
     threads: usize,
+    ignored: Option<String>,
     begin: Begin,
 }
 
@@ -51,7 +52,14 @@ impl Trial {
         threads: usize,
         test: impl FnOnce() -> F + Send + 'static,
     ) -> Self {
-        Self { name, threads, begin: Box::new(move || Box::pin(test())) }
+        Self { name, threads, ignored: None, begin: Box::new(move || Box::pin(test())) }
+    }
+
+    /// Ignored if there is a reason: for what one test needs beside a server.
+    #[must_use]
+    pub fn ignored_because(mut self, reason: Option<String>) -> Self {
+        self.ignored = reason;
+        self
     }
 }
 
@@ -75,8 +83,11 @@ macro_rules! trial {
 pub fn run(trials: impl IntoIterator<Item = Trial>) -> ExitCode {
     let required = requires(&env::var("UNSTALE_REQUIRE").unwrap_or_default(), "postgres");
     let presence = presence(Binaries::find(), required);
-    let trials = trials.into_iter().map(|Trial { name, threads, begin }| {
-        let presence = presence.clone();
+    let trials = trials.into_iter().map(|Trial { name, threads, ignored, begin }| {
+        let presence = match (&presence, ignored) {
+            (Presence::There, Some(reason)) => Presence::Absent(reason),
+            (presence, _) => presence.clone(),
+        };
         libtest_mimic::Trial::ignorable_test(name, move || match presence {
             Presence::There => finish(threads, begin),
             Presence::Absent(reason) => Ok(Completion::ignored_with(reason)),

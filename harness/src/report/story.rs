@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::Report;
 use super::text::{Style, Word};
-use crate::history::{By, ByCommand, ConnectionId, Event, History, Outcome, Reply, Span, What};
+use crate::history::{By, ByCommand, ConnectionId, Event, History, Leftovers, Outcome, Reply, Span, What};
 use crate::model::{ends_session, opens_session};
 use crate::plan::{ActorId, Step};
 
@@ -277,7 +277,7 @@ pub(super) fn quiet(report: &Report<'_>) -> BTreeSet<ActorId> {
     let events = || report.history.events.iter().filter_map(|it| Some((it.by?.actor, &it.what)));
     let loud: BTreeSet<_> = events()
         .filter(|(_, what)| match what {
-            What::Returned(Outcome::Done(Reply::Residue { setting, temp_tables })) => *setting || *temp_tables > 0,
+            What::Returned(Outcome::Done(Reply::Residue(seen))) => *seen != Leftovers::default(),
             What::Returned(Outcome::Done(_)) | What::Invoked(_) | What::Ended | What::Built { .. } => false,
             what => deed(what).is_none(),
         })

@@ -5,8 +5,8 @@
 
 use crate::model::written;
 use crate::plan::{
-    ACTORS_MAX, Actor, ActorId, BeginMode, CONNECTIONS_MAX, Command, Conflict, Gate, Key, Phase, Plan, Residue,
-    Schedule, Service, StaleUse, Step, Storage, Turn, Wanted,
+    ACTORS_MAX, Actor, ActorId, Backend, BeginMode, CONNECTIONS_MAX, Command, Conflict, Gate, Key, Phase, Plan,
+    Residue, Schedule, Service, StaleUse, Step, Storage, Turn, Wanted,
 };
 use crate::system::Extension;
 
@@ -290,7 +290,7 @@ fn plainer_than(command: &Command) -> Vec<Command> {
         }
         Command::Slow => vec![Command::Get(Key(1))],
         Command::Fail => vec![Command::Get(Key(1))],
-        Command::Raw(Residue::TempTable) => vec![Command::Raw(Residue::Setting)],
+        Command::Raw(Residue::TempTable | Residue::Lock) => vec![Command::Raw(Residue::Setting)],
         Command::Resolve(wanted) => before(&Wanted::ALL, &wanted).map(Command::Resolve).collect(),
         Command::Override(service) => before(&Service::REPLACEABLE, &service).map(Command::Override).collect(),
         Command::Invalidate(service) => before(&Service::ALL, &service).map(Command::Invalidate).collect(),
@@ -350,7 +350,11 @@ pub(super) fn few(plan: &Plan) -> Vec<Plan> {
 fn surroundings(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
     let mut candidates: Vec<Plan> =
         (1..plan.connections).map(|connections| Plan { connections, ..plan.clone() }).collect();
-    let plainest = if plan.storage.is_simulated() { Storage::Sim } else { Storage::Wal };
+    let plainest = match plan.storage.backend() {
+        Backend::Sqlite => Storage::Wal,
+        Backend::Postgres => Storage::Postgres,
+        Backend::Sim => Storage::Sim,
+    };
     if plan.storage != plainest {
         candidates.push(Plan { storage: plainest, ..plan.clone() });
     }

@@ -37,7 +37,7 @@ impl Size {
             gates: plan.schedule.0.iter().filter(|it| it.until == Gate::Reply).count(),
             fixture: plan.fixture,
             storage: match plan.storage {
-                Storage::Wal | Storage::Sim => 0,
+                Storage::Wal | Storage::Postgres | Storage::Sim => 0,
                 Storage::Journal | Storage::SimOrdered => 1,
                 Storage::Memory | Storage::SimOnly => 2,
             },
@@ -81,6 +81,7 @@ fn weight(command: &Command) -> u32 {
         Command::Raw(Residue::Setting) => 3000,
         Command::Raw(Residue::TempTable) => 3001,
         Command::Raw(Residue::Transaction) => 3002,
+        Command::Raw(Residue::Lock) => 3003,
         Command::Restore => 2,
         Command::Resolve(wanted) => 2 + (0..).zip(Wanted::ALL).find(|it| it.1 == wanted).map_or(0, |it| it.0),
         Command::Override(service) | Command::Invalidate(service) => 10 + service as u32,

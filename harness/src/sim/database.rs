@@ -10,7 +10,7 @@ use unstale::source::Control;
 use unstale::{Begin, Class};
 
 use super::request::{Refused, Request, Said, Statement};
-use crate::history::{ConnectionId, Reply, What};
+use crate::history::{ConnectionId, Leftovers, Reply, What};
 use crate::plan::{Conflict, Key, Residue, Value};
 
 /// The database, with a transaction for each connection at most.
@@ -26,8 +26,7 @@ pub(super) struct Database {
 #[derive(Debug, Default)]
 struct Session {
     transaction: Option<Transaction>,
-    setting: bool,
-    temp_table: bool,
+    leftovers: Leftovers,
 }
 
 #[derive(Debug, Default)]
@@ -205,7 +204,7 @@ impl Database {
             Statement::Raw(residue) => self.leave(id, residue).map(|()| Reply::Done),
             Statement::Inspect => {
                 let session = self.session(id);
-                Ok(Reply::Residue { setting: session.setting, temp_tables: u32::from(session.temp_table) })
+                Ok(Reply::Residue(session.leftovers))
             }
         }
     }
@@ -213,8 +212,9 @@ impl Database {
     fn leave(&mut self, id: ConnectionId, residue: Residue) -> Result<(), Refused> {
         match residue {
             Residue::Transaction => return self.begin(id, Begin::default()),
-            Residue::Setting => self.session(id).setting = true,
-            Residue::TempTable => self.session(id).temp_table = true,
+            Residue::Setting => self.session(id).leftovers.setting = true,
+            Residue::TempTable => self.session(id).leftovers.temp_tables = 1,
+            Residue::Lock => self.session(id).leftovers.locks += 1,
         }
         Ok(())
     }

@@ -61,7 +61,7 @@ pub(super) type Director<'a> = &'a mut dyn FnMut(&mut dyn Iterator<Item = Stance
 pub(super) fn direct<S: Simulated>(plan: &Plan, director: Director<'_>) -> History {
     let recorder = Recorder::default();
     recorder.set_planned(plan.actors.len());
-    recorder.set_ground(Ground::Simulation);
+    recorder.set_ground(Ground::ReadCommitted);
     recorder.set_fixture(plan.fixture);
     let world = World::new(recorder.clone());
     let system = S::start(&world, plan);
@@ -176,7 +176,7 @@ impl<'a, S: Simulated> Stage<'a, S> {
 
     fn performer(&self, at: usize, actor: &Actor) -> Performer<'a> {
         let system = self.system;
-        let seat = Seat::wired(ActorId::new(at), actor.steps.clone(), self.world.add_wire());
+        let seat = Seat::new(ActorId::new(at), actor.steps.clone(), Some(self.world.add_wire()));
         let port = seat.port(self.world.recorder().clone());
         let flag: Arc<Flag> = Arc::default();
         Performer {

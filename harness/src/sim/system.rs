@@ -10,7 +10,7 @@ use super::execute::execute;
 use super::request::Statement;
 use super::source::{Network, Order, Ordered, SimSource};
 use super::world::World;
-use crate::chain::{Backend, Subject};
+use crate::chain::Subject;
 use crate::execute::Limits;
 use crate::history::{Event, Failure, History, Reply, Report, What};
 use crate::plan::{Command, Plan, StaleUse, Storage};
@@ -86,10 +86,6 @@ impl<S: Simulated> Subject for SimulatedSystem<S> {
 
     fn extension(&self) -> Option<&'static dyn Extension> {
         None
-    }
-
-    fn backend(&self) -> Backend {
-        Backend::Sim
     }
 
     /// The limits do not apply: nothing takes time here.

@@ -14,7 +14,7 @@ use std::fmt;
 use crate::database::Database;
 use crate::history::{Failure, History, Report};
 use crate::oracle::Violation;
-use crate::plan::{Command, StaleUse};
+use crate::plan::{Backend, Command, StaleUse};
 
 /// Something that lends sessions: a pool, a library, an application.
 pub trait System: Sized + 'static {
@@ -125,6 +125,10 @@ pub enum Capability {
     Polls,
     /// It runs over the simulated database.
     Simulation,
+    /// It runs on PostgreSQL.
+    Postgres,
+    /// Locks that belong to a connection, taken by raw SQL.
+    ConnectionLocks,
     /// A registry of services: resolve, override, invalidate.
     Registry,
     /// A test fixture, inside which a whole plan can happen.
@@ -137,7 +141,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Transactions,
         Self::Nesting,
         Self::ExplicitBegin,
@@ -152,6 +156,8 @@ impl Capability {
         Self::ConnectionLoss,
         Self::Polls,
         Self::Simulation,
+        Self::Postgres,
+        Self::ConnectionLocks,
         Self::Registry,
         Self::Fixture,
         Self::Reports,
@@ -176,6 +182,8 @@ impl fmt::Display for Capability {
             Self::ConnectionLoss => "connection-loss",
             Self::Polls => "polls",
             Self::Simulation => "simulation",
+            Self::Postgres => "postgres",
+            Self::ConnectionLocks => "connection-locks",
             Self::Registry => "registry",
             Self::Fixture => "fixture",
             Self::Reports => "reports",
@@ -202,9 +210,18 @@ impl Capabilities {
     pub fn sqlite() -> Self {
         Self::services()
             .iter()
-            .chain([Capability::Reports, Capability::Extension])
+            .chain([Capability::Reports, Capability::Extension, Capability::Postgres, Capability::ConnectionLocks])
             .chain(Self::simulation().iter())
             .fold(Self::of(Capability::ALL), Self::without)
+    }
+
+    /// Everything that a plain PostgreSQL pool can do.
+    pub fn postgres() -> Self {
+        Self::sqlite().without(Capability::ConflictClauses).and(Self::of([
+            Capability::Postgres,
+            Capability::ConnectionLocks,
+            Capability::ConnectionLoss,
+        ]))
     }
 
     /// What an application has around its pool: services that hold handles, a registry of them, a test fixture.
@@ -215,6 +232,17 @@ impl Capabilities {
     /// What every system over the simulated database can be subjected to.
     pub fn simulation() -> Self {
         Self::of([Capability::ConnectionLoss, Capability::Polls, Capability::Simulation])
+    }
+
+    /// What a system that can do this runs on.
+    pub fn backend(self) -> Backend {
+        if self.has(Capability::Simulation) {
+            Backend::Sim
+        } else if self.has(Capability::Postgres) {
+            Backend::Postgres
+        } else {
+            Backend::Sqlite
+        }
     }
 
     /// Everything that is in one of the two.
@@ -260,6 +288,7 @@ pub fn needed(command: &Command) -> Option<Capability> {
         }
         Command::Begin(_) => Some(Capability::ExplicitBegin),
         Command::Stream(_) => Some(Capability::Streams),
+        Command::Raw(crate::plan::Residue::Lock) => Some(Capability::ConnectionLocks),
         Command::Raw(_) | Command::Inspect => Some(Capability::RawSql),
         Command::Retain | Command::Stale(StaleUse::Get(_) | StaleUse::Put(..)) => Some(Capability::Retention),
         Command::ClosePool => Some(Capability::ClosePool),

@@ -7,9 +7,9 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::Poll;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, Waker};
 
 use crate::history::{By, Failure, Outcome, Recorder, Reply, What};
 use crate::plan::{ActorId, Command, Phase, Step};
@@ -48,21 +48,35 @@ pub(crate) struct Seat {
 pub(crate) struct Wire {
     sent: AtomicU32,
     answered: AtomicU32,
+    /// The actor whose cancel waits for one of these; another thread may be the one that sees it.
+    waiting: Mutex<Option<Waker>>,
 }
 
 impl Wire {
     /// A request is under way.
     pub(crate) fn sent(&self) {
-        self.sent.fetch_add(1, Ordering::Relaxed);
+        self.sent.fetch_add(1, Ordering::SeqCst);
+        self.wake();
     }
 
     /// Its reply is there and has not been looked at.
     pub(crate) fn answered(&self) {
-        self.answered.fetch_add(1, Ordering::Relaxed);
+        self.answered.fetch_add(1, Ordering::SeqCst);
+        self.wake();
+    }
+
+    fn wake_when_moved(&self, waker: &Waker) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            waker.wake();
+        }
     }
 
     fn counts(&self) -> (u32, u32) {
-        (self.sent.load(Ordering::Relaxed), self.answered.load(Ordering::Relaxed))
+        (self.sent.load(Ordering::SeqCst), self.answered.load(Ordering::SeqCst))
     }
 }
 
@@ -168,6 +182,12 @@ impl Port {
             if polls > 0 && cancel == Some(Phase::BeforeReply) && is_answered() {
                 return Poll::Ready(Err(Phase::BeforeReply));
             }
+            if polls > 0 && cancel == Some(Phase::Sent) && is_sent() {
+                return Poll::Ready(Err(Phase::Sent));
+            }
+            if let (Some(wire), Some(_)) = (wire, cancel) {
+                wire.wake_when_moved(context.waker());
+            }
             polls = polls.saturating_add(1);
             match future.as_mut().poll(context) {
                 Poll::Ready(value) => Poll::Ready(Ok(value)),
@@ -188,13 +208,9 @@ impl Port {
 }
 
 impl Seat {
-    pub(crate) fn new(actor: ActorId, steps: Vec<Step>) -> Rc<Self> {
-        Rc::new(Self { actor, steps, state: RefCell::default(), wire: None })
-    }
-
-    /// A seat whose actor's requests can be seen.
-    pub(crate) fn wired(actor: ActorId, steps: Vec<Step>, wire: Arc<Wire>) -> Rc<Self> {
-        Rc::new(Self { actor, steps, state: RefCell::default(), wire: Some(wire) })
+    /// With the actor's wire, where its requests can be seen.
+    pub(crate) fn new(actor: ActorId, steps: Vec<Step>, wire: Option<Arc<Wire>>) -> Rc<Self> {
+        Rc::new(Self { actor, steps, state: RefCell::default(), wire })
     }
 
     pub(crate) fn port(self: &Rc<Self>, recorder: Recorder) -> Port {

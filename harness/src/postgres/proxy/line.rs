@@ -15,8 +15,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::arming::{Act, Call, Claim};
-use super::trouble::{Moment, Trouble};
 use super::{Landed, Seen, Shared, Side};
+use crate::plan::trouble::{Moment, Trouble};
 
 /// The longest that the bytes of a connection wait for what the harness does to the server meanwhile.
 const CALL_MAX: Duration = Duration::from_secs(30);

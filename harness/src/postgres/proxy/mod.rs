@@ -9,7 +9,7 @@
 //! | file | owns |
 //! | --- | --- |
 //! | `frames`, `requests`, `replies` | reading the protocol; pure |
-//! | `trouble`, `arming` | what can happen when; what is armed for whom |
+//! | `arming` | what is armed for whom; what can happen when is a word of the plan (`plan::trouble`) |
 //! | `hold` | replies that stand still |
 //! | `opening`, `pipe` | one connection: its first message, and the rest |
 //! | `line` | what the tasks share, and what happens at a moment |
@@ -26,7 +26,6 @@ mod pipe;
 mod replies;
 mod requests;
 mod serve;
-mod trouble;
 
 use std::io;
 use std::net::SocketAddr;
@@ -37,10 +36,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+pub use crate::plan::trouble::{Moment, Trouble, TroubleError};
 pub use arming::{Arming, Scope};
 pub use hold::Held;
 pub use ledger::{Connection, Counters};
-pub use trouble::{Moment, Trouble, TroubleError};
 
 use arming::{Act, Armings};
 use hold::Hold;

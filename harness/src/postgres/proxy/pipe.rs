@@ -16,8 +16,8 @@ use super::arming::{Act, Claim};
 use super::line::{End, Line, Lines};
 use super::replies::{Replies, Said};
 use super::requests::{Request, Requests};
-use super::trouble::{Moment, Trouble};
 use super::{Seen, Side};
+use crate::plan::trouble::{Moment, Trouble};
 
 /// What is read at once.
 const BUFFER: usize = 16 << 10;

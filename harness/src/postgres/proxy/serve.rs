@@ -21,8 +21,8 @@ use super::arming::Act;
 use super::line::{End, Lines};
 use super::opening::{Opening, opening};
 use super::pipe::Pipe;
-use super::trouble::{Moment, Trouble};
 use super::{Seen, Shared, Side};
+use crate::plan::trouble::{Moment, Trouble};
 
 /// Connections at once; more wait in the listening socket.
 const CONNECTIONS_MAX: usize = 1024;

@@ -9,23 +9,22 @@ mod binaries;
 mod error;
 mod log;
 mod place;
+mod postmaster;
 mod processes;
 mod settings;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
-use rustix::process::{Pid, kill_process};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-use self::place::{Place, USER, ended_within};
-use self::processes::Process;
+use self::place::{Place, USER};
+use self::postmaster::{KILL_MAX, LOOK, Postmaster};
 
 pub use self::binaries::{Binaries, VERSION_MIN};
 pub use self::error::ServerError;
@@ -44,12 +43,6 @@ const START_MAX: Duration = Duration::from_secs(60);
 /// How long a server may take to stop.
 const STOP_MAX: Duration = Duration::from_secs(20);
 
-/// How long killed processes may take to be gone.
-const KILL_MAX: Duration = Duration::from_secs(10);
-
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(2);
-
 /// A private server with its cluster. Both are gone once it is dropped, or the process has ended in any way.
 ///
 /// Its superuser and its database are called `unstale`. It asks everybody for a password.
@@ -59,7 +52,7 @@ pub struct Server {
     folder: PathBuf,
     port: u16,
     /// None while it is down.
-    postmaster: Mutex<Option<Child>>,
+    postmaster: Mutex<Option<Postmaster>>,
 }
 
 /// A way to end a server.
@@ -171,12 +164,12 @@ impl Server {
     /// # Errors
     /// [`ServerError::NotRunning`], [`ServerError::NotOurs`] (nothing was done), or [`ServerError::TooSlow`] (it was killed).
     pub fn stop(&self, how: Shutdown) -> Result<(), ServerError> {
-        let mut postmaster = self.lock();
-        let child = postmaster.as_mut().ok_or(ServerError::NotRunning)?;
-        let pid = self.certify(child)?;
-        let ended = self.end(child, pid, how);
-        if child.try_wait().is_ok_and(|it| it.is_some()) {
-            *postmaster = None;
+        let mut running = self.lock();
+        let postmaster = running.as_mut().ok_or(ServerError::NotRunning)?;
+        postmaster.certify()?;
+        let ended = self.end(postmaster, how);
+        if postmaster.has_ended()? {
+            *running = None;
         }
         ended
     }
@@ -186,9 +179,9 @@ impl Server {
     /// # Errors
     /// [`ServerError::Running`], [`ServerError::PortTaken`], [`ServerError::Died`], [`ServerError::TooSlow`].
     pub fn start_again(&self) -> Result<(), ServerError> {
-        let mut postmaster = self.lock();
-        if let Some(child) = postmaster.as_mut()
-            && child.try_wait().is_ok_and(|it| it.is_none())
+        let mut running = self.lock();
+        if let Some(postmaster) = running.as_mut()
+            && !postmaster.has_ended()?
         {
             return Err(ServerError::Running);
         }
@@ -197,10 +190,10 @@ impl Server {
         let mut command = self.place.command(&self.place.binaries().program("postgres"));
         command.arg("-D").arg(self.data_directory()).arg("-p").arg(self.port.to_string());
         command.stdout(log()?).stderr(log()?);
-        let mut child = self.place.spawn(&mut command)?;
-        let ready = self.await_ready(&mut child, begin);
-        *postmaster = ready.is_ok().then_some(child);
-        ready
+        let mut postmaster = Postmaster::new(self.place.spawn(&mut command)?, self.data_directory());
+        self.await_ready(&mut postmaster, begin)?;
+        *running = Some(postmaster);
+        Ok(())
     }
 
     /// Signals one process of this server, usually the backend of a session.
@@ -208,25 +201,15 @@ impl Server {
     /// # Errors
     /// [`ServerError::NotOurs`] unless it is a child of the server that we started; [`ServerError::NotRunning`].
     pub fn signal_backend(&self, pid: i32, signal: Signal) -> Result<(), ServerError> {
-        let not_ours = |why: String| ServerError::NotOurs { pid, why };
-        let mut postmaster = self.lock();
-        let child = postmaster.as_mut().ok_or(ServerError::NotRunning)?;
-        let parent = self.certify(child)?;
-        let found = if pid > 0 { processes::one(pid) } else { Ok(None) };
-        match found.map_err(ServerError::io("look at the table of processes"))? {
-            None => return Err(not_ours("there is no such process".into())),
-            Some(Process { ended: true, .. }) => return Err(not_ours("it has ended".into())),
-            Some(Process { parent: other, .. }) if other != parent => {
-                return Err(not_ours(format!("its parent is process {other}, and the private server is {parent}")));
-            }
-            Some(_) => {}
-        }
+        let mut running = self.lock();
+        let postmaster = running.as_mut().ok_or(ServerError::NotRunning)?;
+        postmaster.certify()?;
         let signal = match signal {
             Signal::Kill => rustix::process::Signal::KILL,
             Signal::Stop => rustix::process::Signal::STOP,
             Signal::Continue => rustix::process::Signal::CONT,
         };
-        send(pid, signal)
+        postmaster.signal_child(pid, signal)
     }
 
     /// The pids of all its processes that have not ended, whoever their parent is by now: what a killed server left behind
@@ -239,8 +222,9 @@ impl Server {
         let title = format!("postgres: {}: ", self.name);
         let data = format!(" -D {}", self.data_directory().display());
         // A child that was made just now still has its parent's command line.
-        let belongs = |it: &Process| !it.ended && (it.title.starts_with(&title) || it.title.contains(&data));
-        Ok(all.iter().filter(|it| belongs(it)).map(|it| it.pid).collect())
+        let belongs =
+            |it: &&processes::Process| !it.ended && (it.title.starts_with(&title) || it.title.contains(&data));
+        Ok(all.iter().filter(belongs).map(|it| it.pid).collect())
     }
 
     /// The last lines of its log.
@@ -263,90 +247,49 @@ impl Server {
         self.folder.join("log")
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Child>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Postmaster>> {
         // What a panic interrupted left either a process or none; both are looked at before anything is done.
         self.postmaster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The pid of our server, proved: the process that we started still runs, and says in the cluster that it has it.
-    fn certify(&self, child: &mut Child) -> Result<i32, ServerError> {
-        if child.try_wait().map_err(ServerError::io("look at the server"))?.is_some() {
-            return Err(ServerError::NotRunning);
+    fn end(&self, postmaster: &mut Postmaster, how: Shutdown) -> Result<(), ServerError> {
+        match how {
+            Shutdown::Fast => postmaster.signal(rustix::process::Signal::INT)?,
+            Shutdown::Immediate => postmaster.signal(rustix::process::Signal::QUIT)?,
+            Shutdown::Kill => {
+                postmaster.kill()?;
+                return self.await_none();
+            }
         }
-        let pid = pid_of(child);
-        let says = PidFile::read(&self.data_directory());
-        match says {
-            Some(file) if file.pid == pid && file.data == self.data_directory() => Ok(pid),
-            Some(file) => Err(ServerError::NotOurs {
-                pid,
-                why: format!("postmaster.pid names process {} in `{}`", file.pid, file.data.display()),
-            }),
-            None => Err(ServerError::NotOurs { pid, why: "there is no postmaster.pid in the cluster".into() }),
+        postmaster.wake_children()?;
+        if postmaster.ended_within(STOP_MAX)? {
+            return self.await_none();
         }
+        let log = self.log_tail().join("\n");
+        postmaster.kill()?;
+        Err(ServerError::TooSlow { what: "stopping the server", seconds: STOP_MAX.as_secs(), log })
     }
 
-    fn await_ready(&self, child: &mut Child, log_begin: u64) -> Result<(), ServerError> {
+    fn await_ready(&self, postmaster: &mut Postmaster, log_begin: u64) -> Result<(), ServerError> {
         let begin = Instant::now();
         let tail = || log::tail(&self.log(), log_begin, self.place.password());
-        loop {
-            if child.try_wait().map_err(ServerError::io("wait for the server"))?.is_some() {
+        while !postmaster.is_ready() {
+            if postmaster.has_ended()? {
                 let log = tail();
-                return Err(match log.contains("Address already in use") {
-                    true => ServerError::PortTaken { ports: vec![self.port] },
-                    false => ServerError::Died { log },
+                return Err(if log.contains("Address already in use") {
+                    ServerError::PortTaken { ports: vec![self.port] }
+                } else {
+                    ServerError::Died { log }
                 });
-            }
-            let pid = pid_of(child);
-            if PidFile::read(&self.data_directory()).is_some_and(|it| it.pid == pid && it.ready) {
-                return Ok(());
             }
             if begin.elapsed() >= START_MAX {
                 let log = tail();
-                self.kill_all(child, pid)?;
+                postmaster.kill()?;
                 return Err(ServerError::TooSlow { what: "starting the server", seconds: START_MAX.as_secs(), log });
             }
             thread::sleep(LOOK);
         }
-    }
-
-    fn end(&self, child: &mut Child, pid: i32, how: Shutdown) -> Result<(), ServerError> {
-        let signal = match how {
-            Shutdown::Fast => rustix::process::Signal::INT,
-            Shutdown::Immediate => rustix::process::Signal::QUIT,
-            Shutdown::Kill => return self.kill_all(child, pid),
-        };
-        send(pid, signal)?;
-        for session in self.children(pid)? {
-            // It may have ended meanwhile.
-            let _ = send(session, rustix::process::Signal::CONT);
-        }
-        if ended_within(child, STOP_MAX).map_err(ServerError::io("wait for the server"))? {
-            return self.await_none();
-        }
-        let log = self.log_tail().join("\n");
-        self.kill_all(child, pid)?;
-        Err(ServerError::TooSlow { what: "stopping the server", seconds: STOP_MAX.as_secs(), log })
-    }
-
-    /// Kills the server that is this child of ours, with all its children.
-    fn kill_all(&self, child: &mut Child, pid: i32) -> Result<(), ServerError> {
-        // 1. Stopped, it makes no further children, and their pids are not given to others: it would have to reap them first.
-        send(pid, rustix::process::Signal::STOP)?;
-        // 2. A child may have been made just before; so until none is left.
-        let begin = Instant::now();
-        loop {
-            let children = self.children(pid)?;
-            if children.is_empty() || begin.elapsed() >= KILL_MAX {
-                break;
-            }
-            for child in children {
-                let _ = send(child, rustix::process::Signal::KILL);
-            }
-            thread::sleep(LOOK);
-        }
-        // 3. Itself.
-        child.kill().and_then(|()| child.wait()).map_err(ServerError::io("kill the server"))?;
-        self.await_none()
+        Ok(())
     }
 
     /// Waits until no process is left.
@@ -361,20 +304,14 @@ impl Server {
         }
         Ok(())
     }
-
-    /// The pids of a server's children that have not ended.
-    fn children(&self, parent: i32) -> Result<Vec<i32>, ServerError> {
-        let all = processes::all().map_err(ServerError::io("look at the table of processes"))?;
-        Ok(all.iter().filter(|it| it.parent == parent && !it.ended).map(|it| it.pid).collect())
-    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.place.clean(&self.folder, &self.name);
-        if let Some(mut child) = self.lock().take() {
+        if let Some(mut postmaster) = self.lock().take() {
             // It has ended, and is only waited for so that its entry goes; one that has not is left to the watcher.
-            let _ = ended_within(&mut child, LOOK);
+            let _ = postmaster.ended_within(LOOK);
         }
     }
 }
@@ -384,33 +321,6 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("folder", &self.folder).field("port", &self.port).finish_non_exhaustive()
     }
-}
-
-/// What a server says of itself in its cluster: line 1 is its pid, 2 its folder, 8 its state.
-/// (<https://github.com/postgres/postgres/blob/REL_15_STABLE/src/include/utils/pidfile.h>)
-struct PidFile {
-    pid: i32,
-    data: PathBuf,
-    ready: bool,
-}
-
-impl PidFile {
-    fn read(data: &Path) -> Option<Self> {
-        let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
-        let line = |number: usize| text.lines().nth(number - 1);
-        let ready = line(8).is_some_and(|it| it.trim_end() == "ready");
-        Some(Self { pid: line(1)?.parse().ok()?, data: line(2)?.into(), ready })
-    }
-}
-
-fn pid_of(child: &Child) -> i32 {
-    i32::try_from(child.id()).expect("a pid of Unix is an i32")
-}
-
-fn send(pid: i32, signal: rustix::process::Signal) -> Result<(), ServerError> {
-    let pid = Some(pid).filter(|it| *it > 0).and_then(Pid::from_raw);
-    let sent = pid.map_or(Err(rustix::io::Errno::SRCH), |it| kill_process(it, signal));
-    sent.map_err(|error| ServerError::io("signal a process of the server")(error.into()))
 }
 
 /// Ports that nobody had just now. The server says whether that is still so.

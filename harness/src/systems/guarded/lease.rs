@@ -163,7 +163,7 @@ impl<F: Flaw> Lease<F> {
     }
 
     async fn begin(&mut self, mode: BeginMode) -> Result<(), Failure> {
-        let sql = match (self.depth, begin_statement(mode)) {
+        let sql = match (self.depth, begin_statement::<sqlx::Sqlite>(mode)) {
             (0, _) if self.in_test() && F::FAKES_COMMIT => "select 1".to_owned(),
             (0, _) if self.in_test() => "savepoint s0".to_owned(),
             (0, statement) => statement.unwrap_or("begin").to_owned(),

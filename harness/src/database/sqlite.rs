@@ -1,8 +1,7 @@
 //! A fresh SQLite database per plan, watched from below the system.
 //!
-//! Owns the file (or the shared `:memory:` database), the driver hooks that label every connection and say what it
-//! did, the faults that are done to the database itself, and the harness's own connection, on which the final state
-//! is read. It knows nothing of systems, and of a plan only where it happens.
+//! Owns the file (or the shared `:memory:` database), the driver hooks that label every connection and say what it did, the
+//! faults that are done to the database itself, and the harness's own connection.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,22 +10,22 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, Executor, Row, SqliteConnection};
+use sqlx::{Connection, Executor, SqliteConnection};
 use tempfile::TempDir;
 use unstale::SqliteOptions;
 
-use crate::history::{Class, ConnectionId, Failure, Mint, Recorder, What};
+use super::SetupError;
+use crate::history::{ConnectionId, Recorder, What};
 use crate::hold::{Held, Hold};
-use crate::plan::{Fault, Key, Plan, Storage, Value};
+use crate::plan::{Fault, Key, Storage, Value};
+use crate::workload::{ALL_ROWS, Dialect};
 
 const SCHEMA: &str = "create table kv (k integer primary key, v integer not null)";
 
-/// The database that one plan runs on.
-pub struct Database {
-    connector: Connector,
+/// The SQLite database that one plan runs on.
+pub(super) struct Sqlite {
+    pub(super) connector: Connector,
     storage: Storage,
-    connections: u8,
-    fixture: bool,
     own: tokio::sync::Mutex<SqliteConnection>,
     /// Removed with the plan; none for `:memory:`.
     _folder: Option<TempDir>,
@@ -66,12 +65,7 @@ impl Connector {
     }
 }
 
-/// The harness could not do its own part; this is never the system's fault.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot set up the plan's database: {0}")]
-pub struct SetupError(String);
-
-impl Database {
+impl Sqlite {
     /// Makes a fresh database with the core workload's table.
     ///
     /// # Errors
@@ -79,19 +73,14 @@ impl Database {
     ///
     /// # Cancel safety
     /// Cancel safe: a half-made database is removed when the future is dropped.
-    pub async fn create(plan: &Plan, recorder: Recorder) -> Result<Self, SetupError> {
-        let Plan { storage, connections, fixture, .. } = *plan;
-        let fail = |error: &dyn std::fmt::Display| SetupError(error.to_string());
+    pub(super) async fn create(storage: Storage, recorder: Recorder) -> Result<Self, SetupError> {
         let (options, folder) = match storage {
-            Storage::Memory => (SqliteConnectOptions::from_str("sqlite::memory:").map_err(|it| fail(&it))?, None),
-            Storage::Sim | Storage::SimOrdered | Storage::SimOnly => {
-                return Err(SetupError("a simulated storage has no real database".into()));
-            }
-            Storage::Wal | Storage::Journal => {
-                let folder = fresh_folder().map_err(|it| fail(&it))?;
+            Storage::Memory => (SqliteConnectOptions::from_str("sqlite::memory:").map_err(SetupError::of)?, None),
+            _ => {
+                let folder = fresh_folder().map_err(SetupError::of)?;
                 let path = folder.path().join("db");
                 let template = template(storage).await?;
-                std::fs::write(&path, template).map_err(|it| fail(&it))?;
+                std::fs::write(&path, template).map_err(SetupError::of)?;
                 let options = SqliteConnectOptions::new().filename(path);
                 // A rollback journal has to be asked for by each connection; the write-ahead log is in the file.
                 let options = match storage {
@@ -102,61 +91,34 @@ impl Database {
             }
         };
         let options = options.busy_timeout(Duration::ZERO).synchronous(SqliteSynchronous::Off);
-        let mut own = SqliteConnection::connect_with(&options).await.map_err(|it| fail(&it))?;
+        let mut own = SqliteConnection::connect_with(&options).await.map_err(SetupError::of)?;
         if storage == Storage::Memory {
-            own.execute(SCHEMA).await.map_err(|it| fail(&it))?;
+            own.execute(SCHEMA).await.map_err(SetupError::of)?;
         }
         let connector = Connector { options, recorder, hold: Hold::default() };
-        Ok(Self { connector, storage, connections, fixture, own: tokio::sync::Mutex::new(own), _folder: folder })
-    }
-
-    /// How many connections the system may have open at once.
-    pub fn connections(&self) -> u8 {
-        self.connections
-    }
-
-    /// Where it lives.
-    pub fn storage(&self) -> Storage {
-        self.storage
-    }
-
-    /// Whether the system is to run inside a test fixture of its own, which it ends when it is stopped.
-    pub fn fixture(&self) -> bool {
-        self.fixture
-    }
-
-    /// Numbers the services that the system's factories build.
-    pub fn mint(&self) -> Mint {
-        Mint::new(self.connector.recorder.clone())
+        Ok(Self { connector, storage, own: tokio::sync::Mutex::new(own), _folder: folder })
     }
 
     /// How to connect: the plan's file or `:memory:`, without a busy time-out, since a gated run would sit in it.
-    pub fn connect_options(&self) -> SqliteConnectOptions {
+    pub(super) fn connect_options(&self) -> SqliteConnectOptions {
         self.connector.options.clone()
     }
 
     /// Options for `unstale`, whose connections are observed from the moment they open.
-    pub fn sqlite_options(&self) -> SqliteOptions {
+    pub(super) fn options(&self) -> SqliteOptions {
         let options = match self.storage {
             Storage::Memory => SqliteOptions::memory(self.connect_options()),
             _ => SqliteOptions::file(self.connect_options()),
         };
-        let connector = self.connector();
+        let connector = self.connector.clone();
         options.on_open(move |connection| {
             let connector = connector.clone();
             Box::pin(async move { connector.observe(connection).await })
         })
     }
 
-    /// Runs these statements before the plan, on the harness's own connection: for a system that has tables of its own. A
-    /// table or view `kv` must be there afterwards, since the final state is read from it.
-    ///
-    /// # Errors
-    /// Whatever sqlx answers.
-    ///
-    /// # Cancel safety
-    /// What was done stays done.
-    pub async fn prepare(&self, statements: &[&'static str]) -> Result<(), sqlx::Error> {
+    /// Runs these statements on the harness's own connection.
+    pub(super) async fn prepare(&self, statements: &[&'static str]) -> Result<(), sqlx::Error> {
         let mut own = self.own.lock().await;
         for statement in statements {
             own.execute(*statement).await?;
@@ -164,50 +126,33 @@ impl Database {
         Ok(())
     }
 
-    /// Options for a pool, of the plan's size, whose connections are observed from the moment they open.
-    ///
-    /// A system that needs an `after_connect` of its own calls [`Connector::observe`] in it.
-    pub fn pool_options(&self) -> SqlitePoolOptions {
-        let connector = self.connector();
-        SqlitePoolOptions::new().max_connections(u32::from(self.connections)).after_connect(move |connection, _| {
+    /// Options for a pool of this size, whose connections are observed from the moment they open.
+    pub(super) fn pool_options(&self, connections: u8) -> SqlitePoolOptions {
+        let connector = self.connector.clone();
+        SqlitePoolOptions::new().max_connections(u32::from(connections)).after_connect(move |connection, _| {
             let connector = connector.clone();
             Box::pin(async move { connector.observe(connection).await })
         })
     }
 
-    /// Opens observed connections, for systems that do their own pooling.
-    pub fn connector(&self) -> Connector {
-        self.connector.clone()
-    }
-
     /// No statement of an observed connection goes on until this is dropped.
-    pub(crate) fn hold(&self) -> Held<'_> {
+    pub(super) fn hold(&self) -> Held<'_> {
         self.connector.hold.close()
     }
 
-    /// All rows, read on the harness's own connection.
-    ///
-    /// # Errors
-    /// [`SetupError`]: the harness's own read failed, so nothing can be said of the final state.
-    ///
-    /// In a shared cache it waits for ever if a transaction stays open that changed the rows.
-    ///
-    /// # Cancel safety
-    /// Cancel safe: it only reads.
-    pub async fn final_state(&self) -> Result<BTreeMap<Key, Value>, SetupError> {
+    /// All rows, read on the harness's own connection. In a shared cache it waits for ever if a transaction stays open that
+    /// changed the rows.
+    pub(super) async fn final_state(&self) -> Result<BTreeMap<Key, Value>, SetupError> {
         let mut own = self.own.lock().await;
-        let rows = own.fetch_all("select k, v from kv").await.map_err(|it| SetupError(it.to_string()))?;
-        Ok(rows.iter().map(row).collect())
+        let rows = own.fetch_all(ALL_ROWS).await.map_err(SetupError::of)?;
+        Ok(rows.iter().map(<sqlx::Sqlite as Dialect>::pair).collect())
     }
 
     /// Starts a fault that is done to the database from outside; the driver's faults are armed in the recorder.
     ///
     /// A shared cache has no busy time-out: whoever meets a lock there waits for it, the harness too, so `:memory:` is
     /// never locked and the fault is recorded as not landed.
-    ///
-    /// # Cancel safety
-    /// Not cancel safe: the lock may be left behind; the whole plan is given up then.
-    pub(crate) async fn start_fault(&self, fault: Fault) {
+    pub(super) async fn start_fault(&self, fault: Fault) {
         if fault == Fault::Locked && self.storage != Storage::Memory {
             let mut own = self.own.lock().await;
             if own.execute("begin exclusive").await.is_ok() {
@@ -217,11 +162,7 @@ impl Database {
         self.connector.recorder.arm(Some(fault));
     }
 
-    /// Ends every fault.
-    ///
-    /// # Cancel safety
-    /// Not cancel safe, as [`Database::start_fault`].
-    pub(crate) async fn end_fault(&self, fault: Fault) {
+    pub(super) async fn end_fault(&self, fault: Fault) {
         self.connector.recorder.arm(None);
         if fault == Fault::Locked && self.storage != Storage::Memory {
             let mut own = self.own.lock().await;
@@ -229,13 +170,6 @@ impl Database {
             let _ = own.execute("rollback").await;
         }
     }
-}
-
-/// One row of the core workload's table.
-pub(crate) fn row(row: &sqlx::sqlite::SqliteRow) -> (Key, Value) {
-    let key: i64 = row.get(0);
-    let value: i64 = row.get(1);
-    (Key(u8::try_from(key).unwrap_or(u8::MAX)), Value::try_from(value).unwrap_or(Value::MAX))
 }
 
 /// Tells the recorder when the hooks are dropped: the driver drops them when it closes the connection.
@@ -317,36 +251,6 @@ async fn template(storage: Storage) -> Result<&'static [u8], SetupError> {
         connection.close().await?;
         Ok::<_, sqlx::Error>(std::fs::read(&path)?)
     };
-    let bytes = made.await.map_err(|it| SetupError(it.to_string()))?;
+    let bytes = made.await.map_err(SetupError::of)?;
     Ok(cell.get_or_init(|| bytes))
-}
-
-/// What an error of sqlx on SQLite means. The codes are SQLite's result codes (<https://sqlite.org/rescode.html>).
-impl From<sqlx::Error> for Failure {
-    fn from(error: sqlx::Error) -> Self {
-        if let Some(own) = unstale::Error::of(&error) {
-            return Self::new(crate::systems::unstale::class(own), own);
-        }
-        let class = match &error {
-            sqlx::Error::PoolClosed => Class::Closed,
-            sqlx::Error::PoolTimedOut => Class::Exhausted,
-            sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
-                Class::Dead
-            }
-            sqlx::Error::InvalidSavePointStatement | sqlx::Error::BeginFailed => Class::NoTransaction,
-            sqlx::Error::Database(database) => {
-                let code: i32 = database.code().and_then(|it| it.parse().ok()).unwrap_or(1);
-                match code & 0xff {
-                    5 | 6 => Class::Busy,
-                    9 => Class::Interrupted,
-                    10 | 11 | 13 | 14 | 21 | 26 => Class::Dead,
-                    1 if database.message().contains("transaction") => Class::NoTransaction,
-                    1 if database.message().contains("no such savepoint") => Class::NoTransaction,
-                    _ => Class::Mistake,
-                }
-            }
-            _ => Class::Mistake,
-        };
-        Self::new(class, error)
-    }
 }

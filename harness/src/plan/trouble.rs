@@ -1,6 +1,6 @@
 //! What can be done to the network, and when: words of the plan's alphabet.
 //!
-//! Owns the values, which of them go together, and how they are printed and parsed. Pure: they are done by the proxy.
+//! Owns the values, which of them go together, and how they are printed and parsed. Pure: the proxy does them.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,0 +1,56 @@
+//! What an error of sqlx means to the harness.
+
+use sqlx::postgres::PgDatabaseError;
+
+use crate::history::{Class, Failure};
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        if let Some(own) = unstale::Error::of(&error) {
+            return Self::new(crate::systems::unstale::class(own), own);
+        }
+        let class = match &error {
+            sqlx::Error::PoolClosed => Class::Closed,
+            sqlx::Error::PoolTimedOut => Class::Exhausted,
+            sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
+                Class::Dead
+            }
+            sqlx::Error::InvalidSavePointStatement | sqlx::Error::BeginFailed => Class::NoTransaction,
+            sqlx::Error::Database(database) => match database.try_downcast_ref::<PgDatabaseError>() {
+                Some(error) => postgres(error.code()),
+                None => sqlite(database.code().and_then(|it| it.parse().ok()).unwrap_or(1), database.message()),
+            },
+            _ => Class::Mistake,
+        };
+        Self::new(class, error)
+    }
+}
+
+/// By SQLite's result codes (<https://sqlite.org/rescode.html>).
+fn sqlite(code: i32, message: &str) -> Class {
+    match code & 0xff {
+        5 | 6 => Class::Busy,
+        9 => Class::Interrupted,
+        10 | 11 | 13 | 14 | 21 | 26 => Class::Dead,
+        1 if message.contains("transaction") || message.contains("no such savepoint") => Class::NoTransaction,
+        _ => Class::Mistake,
+    }
+}
+
+/// By PostgreSQL's SQLSTATE (appendix A of its manual).
+fn postgres(code: &str) -> Class {
+    match code {
+        // serialization_failure, deadlock_detected, lock_not_available.
+        "40001" | "40P01" | "55P03" => Class::Busy,
+        "57014" => Class::Interrupted,
+        // The states of transactions, and a savepoint that is not there.
+        "25000" | "25001" | "25P01" | "25P02" | "3B001" => Class::NoTransaction,
+        // idle_in_transaction_session_timeout; admin_shutdown, crash_shutdown, database_dropped, idle_session_timeout;
+        // statement_completion_unknown.
+        "25P03" | "57P01" | "57P02" | "57P04" | "57P05" | "40003" => Class::Dead,
+        // cannot_connect_now, too_many_connections: nothing ran.
+        "57P03" | "53300" => Class::Exhausted,
+        code if code.starts_with("08") => Class::Dead,
+        _ => Class::Mistake,
+    }
+}

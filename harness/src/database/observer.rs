@@ -1,0 +1,221 @@
+//! What the wire to PostgreSQL says, as evidence in a plan's history.
+//!
+//! Owns whose request it is that a connection works on: the command that was running when the request was sent, whoever
+//! runs when it is answered. A connection of the proxy's is one backend for its whole life, so it is the identity; the
+//! backend's pid is kept beside its label. It is called on the proxy's thread, in the order in which things happened.
+//!
+//! What it does not see: what a statement changed without saying so in its tag (a trigger, a function), and what a server
+//! did whose answer was lost before the proxy.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::history::{By, ConnectionId, Recorder, What};
+use crate::plan::{ActorId, Fault};
+use crate::postgres::monitor::Watcher;
+use crate::postgres::proxy::{Landed, Seen, Side, Watch};
+use crate::system::port::Wire;
+
+/// Longer than any login takes: one that was not answered by then hangs.
+const LOGIN_MAX: Duration = Duration::from_secs(1);
+
+/// Watches the proxy of one plan.
+pub(super) struct Observer {
+    recorder: Recorder,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Those that log in, each since when.
+    logging_in: BTreeMap<u32, Instant>,
+    connections: BTreeMap<u32, Connection>,
+    wires: BTreeMap<ActorId, Arc<Wire>>,
+    /// The fault that waits for its moment, and the command that it belongs to.
+    armed: Option<(Option<By>, Fault)>,
+}
+
+/// One connection, from the moment when its backend is known.
+struct Connection {
+    id: ConnectionId,
+    pid: u32,
+    /// The command whose request is under way.
+    by: Option<By>,
+    /// How many requests are.
+    outstanding: u32,
+    /// Whether the last of them executes anything.
+    executes: bool,
+    /// Whether a transaction was open when it was last ready.
+    in_transaction: bool,
+    /// Whether the transaction that is open changed a row.
+    wrote: bool,
+}
+
+/// How a request that changed rows, or ended a transaction, came out.
+enum Tag {
+    Changed,
+    Commit,
+    Rollback,
+    Other,
+}
+
+impl Observer {
+    pub(super) fn new(recorder: Recorder) -> Arc<Self> {
+        Arc::new(Self { recorder, state: Mutex::default() })
+    }
+
+    /// What this actor's requests come to.
+    pub(super) fn wire(&self, actor: ActorId) -> Arc<Wire> {
+        Arc::clone(self.state().wires.entry(actor).or_default())
+    }
+
+    /// This fault belongs to the running command.
+    pub(super) fn arm(&self, fault: Fault) {
+        self.state().armed = Some((self.recorder.current(), fault));
+    }
+
+    /// It is over.
+    pub(super) fn disarm(&self) {
+        self.state().armed = None;
+    }
+
+    /// It has taken effect.
+    pub(super) fn landed_now(&self) {
+        self.recorder.beat();
+        if let Some((Some(by), fault)) = self.state().armed {
+            self.recorder.record_once(by, What::FaultLanded(fault));
+        }
+    }
+
+    /// Something is under way that the wire does not show.
+    pub(super) fn moved(&self) {
+        self.recorder.beat();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here is left half done by a panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watcher for Observer {
+    fn working(&self) -> Vec<i32> {
+        let state = self.state();
+        let working = state.connections.values().filter(|it| it.outstanding > 0);
+        working.filter_map(|it| i32::try_from(it.pid).ok()).collect()
+    }
+
+    fn is_logging_in(&self) -> bool {
+        self.state().logging_in.values().any(|it| it.elapsed() < LOGIN_MAX)
+    }
+
+    fn beat(&self) {
+        self.recorder.beat();
+    }
+}
+
+impl Watch for Observer {
+    fn seen(&self, connection: u32, what: Seen<'_>) {
+        self.recorder.beat();
+        let mut state = self.state();
+        if let Seen::Opened = what {
+            state.logging_in.insert(connection, Instant::now());
+            return;
+        }
+        state.logging_in.remove(&connection);
+        if let Seen::Backend { pid } = what {
+            let id = self.recorder.connected();
+            let fresh =
+                Connection { id, pid, by: None, outstanding: 0, executes: false, in_transaction: false, wrote: false };
+            state.connections.insert(connection, fresh);
+            return;
+        }
+        let State { connections, wires, .. } = &mut *state;
+        let Some(known) = connections.get_mut(&connection) else { return };
+        match what {
+            // Drivers prepare a new statement in a request of its own, by which nothing is done.
+            Seen::Request { executes, .. } => {
+                known.by = self.recorder.current();
+                known.outstanding += 1;
+                known.executes = executes;
+                if let Some(by) = known.by.filter(|_| executes) {
+                    self.recorder.record_once(by, What::Served(known.id));
+                    wires.entry(by.actor).or_default().sent();
+                }
+            }
+            Seen::Completed { tag } => known.completed(tag, &self.recorder),
+            Seen::Ready { status } => {
+                known.ready(status, &self.recorder);
+                if let Some(by) = known.by.filter(|_| known.executes) {
+                    wires.entry(by.actor).or_default().answered();
+                }
+            }
+            Seen::Closed { by } => {
+                if by != Side::Client {
+                    self.recorder.record_as(known.by, What::Lost(known.id));
+                }
+                self.recorder.disconnected(known.id);
+                connections.remove(&connection);
+            }
+            _ => {}
+        }
+    }
+
+    fn landed(&self, landed: Landed) {
+        // What is done to the server says itself whether it could be done.
+        if landed.trouble.is_some() {
+            self.landed_now();
+        }
+    }
+}
+
+impl Connection {
+    fn completed(&mut self, tag: &str, recorder: &Recorder) {
+        let say = |what| recorder.record_as(self.by, what);
+        match kind(tag) {
+            Tag::Changed => {
+                say(What::Wrote(self.id));
+                self.wrote = true;
+            }
+            // As SQLite's hooks, it tells of commits that changed something.
+            Tag::Commit if self.wrote => {
+                say(What::Committed(self.id));
+                self.wrote = false;
+            }
+            Tag::Rollback => {
+                say(What::RolledBack(self.id));
+                self.wrote = false;
+            }
+            Tag::Commit | Tag::Other => {}
+        }
+    }
+
+    fn ready(&mut self, status: u8, recorder: &Recorder) {
+        let in_transaction = status != b'I';
+        if !in_transaction && self.wrote {
+            // Outside a transaction the end of the request is the commit.
+            recorder.record_as(self.by, What::Committed(self.id));
+            self.wrote = false;
+        }
+        self.in_transaction = in_transaction;
+        self.outstanding = self.outstanding.saturating_sub(1);
+        if let Some(by) = self.by
+            && recorder.outcome_of(by).is_some()
+        {
+            recorder.record_as(Some(by), What::Late(self.id));
+        }
+    }
+}
+
+/// What a command's tag says. Its last word is the number of rows.
+fn kind(tag: &str) -> Tag {
+    let mut words = tag.split(' ');
+    match words.next() {
+        Some("INSERT" | "UPDATE" | "DELETE" | "MERGE") if words.next_back().is_some_and(|it| it != "0") => Tag::Changed,
+        Some("COMMIT") => Tag::Commit,
+        // The end of a savepoint is none of a transaction.
+        Some("ROLLBACK") => Tag::Rollback,
+        _ => Tag::Other,
+    }
+}

@@ -1,0 +1,122 @@
+//! A fresh schema per plan on a PostgreSQL server, behind a proxy that sees what goes over the wire.
+//!
+//! Owns the schema, the plan's proxy and the harness's own connection, which goes straight to the server. What the wire
+//! says is the observer's; what is done to the server and the network is in `faults`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::SetupError;
+use super::faults::Faults;
+use super::observer::Observer;
+use crate::history::Recorder;
+use crate::plan::{ActorId, Fault, Key, Value};
+use crate::postgres::fleet::Berth;
+use crate::postgres::monitor;
+use crate::postgres::proxy::{Held, Proxy};
+use crate::system::port::Wire;
+use crate::workload::{ALL_ROWS, Dialect};
+
+/// The PostgreSQL database that one plan runs on.
+pub(super) struct Postgres {
+    schema: String,
+    straight: PgConnectOptions,
+    through_proxy: PgConnectOptions,
+    observer: Arc<Observer>,
+    faults: Faults,
+    own: Mutex<PgConnection>,
+    _watched: monitor::Watched,
+}
+
+impl Postgres {
+    /// Makes a fresh schema with the core workload's table; on a server of its own if the plan does something to the whole
+    /// of one.
+    ///
+    /// # Errors
+    /// [`SetupError`] if there is no server to be had.
+    ///
+    /// # Cancel safety
+    /// Cancel safe, but a schema may be left on the server.
+    pub(super) async fn create(own_server: bool, recorder: Recorder) -> Result<Self, SetupError> {
+        static SCHEMAS: AtomicU64 = AtomicU64::new(1);
+        let server = Arc::new(Berth::take(own_server).map_err(SetupError::of)?);
+        let schema = format!("unstale_{}_{}", std::process::id(), SCHEMAS.fetch_add(1, Ordering::Relaxed));
+        let straight = server.tcp().options([("search_path", &schema)]).application_name("unstale-harness");
+        let mut own = straight.connect().await.map_err(SetupError::of)?;
+        let made = format!("create schema {schema}; create table kv (k bigint primary key, v bigint not null)");
+        own.execute(AssertSqlSafe(made)).await.map_err(SetupError::of)?;
+        let observer = Observer::new(recorder);
+        let proxy = Proxy::start(server.address(), Arc::clone(&observer) as _).map_err(SetupError::of)?;
+        let through_proxy = straight
+            .clone()
+            .application_name(&schema)
+            .host("127.0.0.1")
+            .port(proxy.address().port())
+            .ssl_mode(PgSslMode::Disable);
+        let _watched = monitor::watch(&server, Arc::clone(&observer) as _);
+        let faults = Faults::new(server, proxy, Arc::clone(&observer));
+        Ok(Self { schema, straight, through_proxy, observer, faults, own: Mutex::new(own), _watched })
+    }
+
+    /// How to connect through the proxy.
+    pub(super) fn connect_options(&self) -> PgConnectOptions {
+        self.through_proxy.clone()
+    }
+
+    pub(super) async fn prepare(&self, statements: &[&'static str]) -> Result<(), sqlx::Error> {
+        let mut own = self.own().await?;
+        for statement in statements {
+            own.execute(*statement).await?;
+        }
+        Ok(())
+    }
+
+    /// All rows, read on the harness's own connection.
+    pub(super) async fn final_state(&self) -> Result<BTreeMap<Key, Value>, SetupError> {
+        let mut own = self.own().await.map_err(SetupError::of)?;
+        let rows = own.fetch_all(ALL_ROWS).await.map_err(SetupError::of)?;
+        Ok(rows.iter().map(<sqlx::Postgres as Dialect>::pair).collect())
+    }
+
+    /// No reply reaches a client until this is dropped.
+    pub(super) fn hold(&self) -> Held<'_> {
+        self.faults.proxy().hold()
+    }
+
+    pub(super) fn wire(&self, actor: ActorId) -> Arc<Wire> {
+        self.observer.wire(actor)
+    }
+
+    pub(super) fn start_fault(&self, fault: Fault) {
+        self.faults.start(fault);
+    }
+
+    pub(super) fn end_fault(&self, fault: Fault) {
+        self.faults.end(fault);
+    }
+
+    /// Ends what is still connected to the schema, and drops it. What cannot be removed stays until the server goes: the next
+    /// plan has a schema of its own.
+    pub(super) async fn remove(self) {
+        if let Ok(mut own) = self.own().await {
+            let end = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1";
+            let _ = sqlx::query(end).bind(&self.schema).execute(&mut *own).await;
+            let _ = own.execute(AssertSqlSafe(format!("drop schema {} cascade", self.schema))).await;
+        }
+        let _ = self.own.into_inner().close().await;
+    }
+
+    /// The harness's own connection; another one if the server was restarted meanwhile.
+    async fn own(&self) -> Result<MutexGuard<'_, PgConnection>, sqlx::Error> {
+        let mut own = self.own.lock().await;
+        if self.faults.owns_server() && own.ping().await.is_err() {
+            *own = self.straight.connect().await?;
+        }
+        Ok(own)
+    }
+}

@@ -1,0 +1,120 @@
+//! Where the database of a plan lives, and what may be concluded from what happened there.
+
+use super::Fault;
+
+/// Where the database of a plan lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Storage {
+    /// A file with a write-ahead log.
+    #[default]
+    Wal,
+    /// A file with a rollback journal in memory.
+    Journal,
+    /// `:memory:`, shared between the connections of one pool as sqlx does it.
+    Memory,
+    /// A schema of its own on a PostgreSQL server.
+    Postgres,
+    /// Simulated, behind a network: what a cut-off call did cannot be asked, its connection is given up.
+    Sim,
+    /// Simulated, and each connection does one call after the other, as SQLite's do.
+    SimOrdered,
+    /// As [`Storage::SimOrdered`], and the database is its one connection.
+    SimOnly,
+}
+
+/// What a storage is one of: a system runs on one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Backend {
+    /// A fresh SQLite database for each plan.
+    Sqlite,
+    /// A fresh schema on a PostgreSQL server for each plan.
+    Postgres,
+    /// A simulated database in virtual time.
+    Sim,
+}
+
+/// What a history happened on, as far as that decides what may be concluded from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ground {
+    /// SQLite: a transaction may read from a snapshot as old as its begin, and what the driver's threads do may be recorded
+    /// under another command than the one that asked for it.
+    #[default]
+    Sqlite,
+    /// READ COMMITTED, and all evidence is recorded under the command that caused it: the simulation, and PostgreSQL, where
+    /// each request is known by the moment in which it was sent.
+    ReadCommitted,
+}
+
+impl Storage {
+    /// Every storage.
+    pub const ALL: [Self; 7] =
+        [Self::Wal, Self::Journal, Self::Memory, Self::Postgres, Self::Sim, Self::SimOrdered, Self::SimOnly];
+
+    /// Every simulated one.
+    pub const SIMULATED: [Self; 3] = [Self::Sim, Self::SimOrdered, Self::SimOnly];
+
+    /// What it is one of.
+    pub fn backend(self) -> Backend {
+        match self {
+            Self::Wal | Self::Journal | Self::Memory => Backend::Sqlite,
+            Self::Postgres => Backend::Postgres,
+            Self::Sim | Self::SimOrdered | Self::SimOnly => Backend::Sim,
+        }
+    }
+
+    /// Whether it is simulated.
+    pub fn is_simulated(self) -> bool {
+        self.backend() == Backend::Sim
+    }
+
+    /// What may be concluded from what happens there.
+    pub fn ground(self) -> Ground {
+        match self.backend() {
+            Backend::Sqlite => Ground::Sqlite,
+            Backend::Postgres | Backend::Sim => Ground::ReadCommitted,
+        }
+    }
+
+    /// Whether calls that were cut off can be asked about there; if not, a test that joins everything on one connection
+    /// ends with the first.
+    pub fn is_ordered(self) -> bool {
+        !matches!(self, Self::Sim | Self::Postgres)
+    }
+
+    /// Whether this fault can be done to it. A database that is its one connection would go with it, and all that was
+    /// committed: there no connection can be lost.
+    pub fn allows(self, fault: Fault) -> bool {
+        self.faults().contains(&fault)
+            || match (self, fault) {
+                // Of those with a number there are more than are drawn.
+                (Self::Postgres, Fault::Network(trouble, at)) => trouble.check(at).is_ok(),
+                (Self::Postgres, fault) => fault.is_server_wide(),
+                _ => false,
+            }
+    }
+
+    /// The faults that are drawn for it; those that need a server of their own are drawn for few plans, and not in here.
+    pub fn faults(self) -> &'static [Fault] {
+        match self {
+            Self::Wal | Self::Journal | Self::Memory => &Fault::SQLITE,
+            Self::Postgres => Fault::postgres(),
+            Self::Sim | Self::SimOrdered => &Fault::SIMULATED,
+            Self::SimOnly => &[Fault::Interrupt, Fault::RefuseCommit, Fault::NoRuntime],
+        }
+    }
+}
+
+impl Backend {
+    /// Every backend.
+    pub const ALL: [Self; 3] = [Self::Sqlite, Self::Postgres, Self::Sim];
+}
+
+impl std::fmt::Display for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+            Self::Sim => "sim",
+        })
+    }
+}

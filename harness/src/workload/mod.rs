@@ -1,0 +1,157 @@
+//! The core workload: what each single statement of the alphabet is, as SQL.
+//!
+//! Systems call [`statement`] with the connection (or transaction) that serves the actor; opening, closing and
+//! transactions are their own. It goes through sqlx's public API and returns nothing: the port has the outcome. How a
+//! database says it is its [`Dialect`]'s.
+
+mod dialect;
+
+pub use dialect::{Dialect, Words};
+
+use futures_util::TryStreamExt;
+use sqlx::Executor;
+
+use crate::history::{Leftovers, Reply};
+use crate::plan::{BeginMode, Command, Conflict, Key, Residue, Value};
+use crate::system::Port;
+
+/// Runs a single-statement command on this connection, or on what stands for one. A command that is not a statement is left alone, and the port
+/// records it as skipped.
+///
+/// # Cancel safety
+/// Cancels of the plan land inside; the connection is as sqlx leaves it.
+pub async fn statement<'c, DB: Dialect>(
+    connection: impl Executor<'c, Database = DB>,
+    command: &Command,
+    port: &mut Port,
+) {
+    match *command {
+        Command::Put(key, value) => {
+            port.ask(put(connection, key, value), |changed| Reply::Changed(*changed)).await;
+        }
+        Command::Insert(key, value, conflict) => {
+            port.ask(insert(connection, key, value, conflict), |changed| Reply::Changed(*changed)).await;
+        }
+        Command::Get(key) => {
+            port.ask(get(connection, key), |value| Reply::Value(*value)).await;
+        }
+        Command::Delete(key) => {
+            port.ask(delete(connection, key), |changed| Reply::Changed(*changed)).await;
+        }
+        Command::Scan => {
+            port.ask(scan(connection), |rows| Reply::Rows(rows.clone())).await;
+        }
+        Command::Stream(limit) => {
+            port.ask(stream(connection, limit), |rows| Reply::FirstRows(rows.clone())).await;
+        }
+        Command::Fail => {
+            port.run(connection.execute("insert into kv (k, v) values (1, null)")).await;
+        }
+        Command::Slow => {
+            port.run(connection.execute(DB::WORDS.slow)).await;
+        }
+        Command::Raw(residue) => {
+            let sql = match residue {
+                Residue::Transaction => "begin",
+                Residue::Setting => DB::WORDS.set,
+                Residue::TempTable => "create temp table if not exists leftover (x int)",
+                Residue::Lock => DB::WORDS.lock,
+            };
+            port.run(connection.execute(sql)).await;
+        }
+        Command::Inspect => {
+            port.ask(inspect(connection), |seen| Reply::Residue(*seen)).await;
+        }
+        _ => {}
+    }
+}
+
+/// The statement that begins a transaction, for those that are not the system's own.
+pub fn begin_statement<DB: Dialect>(mode: BeginMode) -> Option<&'static str> {
+    match mode {
+        BeginMode::Plain => None,
+        BeginMode::Immediate => Some(DB::WORDS.begin_immediate),
+        BeginMode::Exclusive => Some(DB::WORDS.begin_exclusive),
+    }
+}
+
+/// Writes the value, whether or not the key is there.
+///
+/// # Errors
+/// Whatever sqlx answers.
+///
+/// # Cancel safety
+/// As sqlx's `execute`: the statement may have been done.
+pub async fn put<'c, DB: Dialect>(
+    connection: impl Executor<'c, Database = DB>,
+    key: Key,
+    value: Value,
+) -> Result<bool, sqlx::Error> {
+    write(DB::WORDS.put, connection, key, value).await
+}
+
+/// Reads one key.
+///
+/// # Errors
+/// Whatever sqlx answers.
+///
+/// # Cancel safety
+/// Cancel safe: it only reads.
+pub async fn get<'c, DB: Dialect>(
+    connection: impl Executor<'c, Database = DB>,
+    key: Key,
+) -> Result<Option<Value>, sqlx::Error> {
+    let row = DB::query(DB::WORDS.get, &[i64::from(key.0)]).fetch_optional(connection).await?;
+    Ok(row.map(|it| DB::pair(&it).1))
+}
+
+async fn insert<'c, DB: Dialect>(
+    connection: impl Executor<'c, Database = DB>,
+    key: Key,
+    value: Value,
+    conflict: Conflict,
+) -> Result<bool, sqlx::Error> {
+    write(DB::insert(conflict), connection, key, value).await
+}
+
+async fn write<'c, DB: Dialect>(
+    sql: &'static str,
+    connection: impl Executor<'c, Database = DB>,
+    key: Key,
+    value: Value,
+) -> Result<bool, sqlx::Error> {
+    let done = DB::query(sql, &[i64::from(key.0), i64::from(value)]).execute(connection).await?;
+    Ok(DB::rows_affected(&done) > 0)
+}
+
+async fn delete<'c, DB: Dialect>(connection: impl Executor<'c, Database = DB>, key: Key) -> Result<bool, sqlx::Error> {
+    let done = DB::query(DB::WORDS.delete, &[i64::from(key.0)]).execute(connection).await?;
+    Ok(DB::rows_affected(&done) > 0)
+}
+
+async fn scan<'c, DB: Dialect>(connection: impl Executor<'c, Database = DB>) -> Result<Vec<(Key, Value)>, sqlx::Error> {
+    let rows = connection.fetch_all(ALL_ROWS).await?;
+    Ok(rows.iter().map(DB::pair).collect())
+}
+
+async fn stream<'c, DB: Dialect>(
+    connection: impl Executor<'c, Database = DB>,
+    limit: u8,
+) -> Result<Vec<(Key, Value)>, sqlx::Error> {
+    let mut stream = connection.fetch(ALL_ROWS);
+    let mut rows = Vec::new();
+    while rows.len() < usize::from(limit) {
+        match stream.try_next().await? {
+            Some(it) => rows.push(DB::pair(&it)),
+            None => break,
+        }
+    }
+    Ok(rows)
+}
+
+async fn inspect<'c, DB: Dialect>(connection: impl Executor<'c, Database = DB>) -> Result<Leftovers, sqlx::Error> {
+    Ok(DB::leftovers(&connection.fetch_one(DB::WORDS.inspect).await?))
+}
+
+/// Every row, in the order of its key.
+pub(crate) const ALL_ROWS: &str = "select k, v from kv order by k";
