@@ -115,7 +115,7 @@ impl Database {
         evidence: &mut Vec<What>,
     ) -> Result<(), Refused> {
         match control {
-            Control::Begin(begun) => return self.begin(id, begun),
+            Control::Begin(begun) | Control::CleanBegin(begun) => return self.begin(id, begun),
             Control::Commit if refuse_commit => {
                 self.roll_back(id, evidence);
                 return Err(Refused { class: Class::Mistake, text: "the commit was refused and rolled back" });
@@ -135,7 +135,8 @@ impl Database {
                     return Err(NO_TRANSACTION);
                 }
             }
-            Control::Reset => {}
+            // No connection here has anything on it but its transaction.
+            Control::Reset | Control::Clean => {}
             Control::Savepoint(depth) => {
                 let transaction = self.transaction(id)?;
                 transaction.savepoints.push((depth, transaction.writes.len()));
