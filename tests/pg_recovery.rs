@@ -204,6 +204,7 @@ async fn frozen_idle_connection_costs_its_probe_and_no_place() {
             }
             let served_by = pid(&scope).await.expect("an answer");
             assert_ne!(served_by, frozen, "{k}");
+            scope.end().await.expect("end");
         }
         let took = began.elapsed();
         assert!(took >= policy.probe_timeout && took < policy.probe_timeout * 2, "{took:?}");
