@@ -32,7 +32,11 @@ impl Struck {
             expect(&mut ends.server, &query("select 1"));
         }
         if moment > Moment::Sent {
-            ends.server.write_all(&reply()).unwrap();
+            // In two pieces: the first may not be passed on before it is known what becomes of the whole.
+            for piece in reply().chunks(15) {
+                let _ = ends.server.write_all(piece);
+                std::thread::sleep(Duration::from_millis(5));
+            }
         }
         world.log.wait_for(&format!("landed {trouble}@{moment} on 1"));
         Self { ends, world, begun }
