@@ -77,7 +77,8 @@ where
         {
             return Err(Error::WouldLeaveResidue { keyword });
         }
-        let mut call = self.enter(Call::Statement, operation).await?;
+        let call = self.enter(Call::Statement, operation).await?;
+        let mut call = if S::Connection::bears_loss(sql) { call } else { call.probe().await? };
         call.leave(effect);
         Ok(call)
     }
