@@ -32,9 +32,10 @@ impl Struck {
             expect(&mut ends.server, &query("select 1"));
         }
         if moment > Moment::Sent {
-            // In two pieces: the first may not be passed on before it is known what becomes of the whole.
-            for piece in reply().chunks(15) {
-                let _ = ends.server.write_all(piece);
+            // Of a reply in pieces the first may not be passed on before it is known what becomes of the whole.
+            let pieces = if moment == Moment::BeforeReply { 2 } else { 1 };
+            for piece in reply().chunks(reply().len().div_ceil(pieces)) {
+                ends.server.write_all(piece).unwrap();
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
