@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 /// Finds stale sessions, lost work and residue in what lends database sessions.
 #[derive(Debug, Parser)]
@@ -39,8 +39,9 @@ pub struct Explore {
     /// What is under test; see `unstale systems`. Without it the library: simulated, then on SQLite, half the time each.
     #[arg(long, value_name = "NAME")]
     pub system: Option<String>,
-    /// The database to run it on, if the system runs on several.
-    #[arg(long, value_enum)]
+    /// The database to run it on, if the system runs on several: sqlite, sim, postgres (a private server, made for this and
+    /// removed), or the URL of a PostgreSQL server, to which nothing is done that its other users would notice.
+    #[arg(long, value_name = "BACKEND", value_parser = backend)]
     pub backend: Option<Backend>,
     /// The most plans to run.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -87,8 +88,8 @@ impl Default for Explore {
     }
 }
 
-/// The databases that this build can run systems on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+/// The databases that systems can be run on.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Backend {
     /// Embedded SQLite, a fresh database for each plan.
     Sqlite,
@@ -96,6 +97,30 @@ pub enum Backend {
     Postgres,
     /// The simulated database, in virtual time.
     Sim,
+    /// Somebody else's PostgreSQL server.
+    Given(String),
+}
+
+impl std::fmt::Debug for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A URL may have a password in it.
+        f.write_str(match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+            Self::Sim => "sim",
+            Self::Given(_) => "a URL",
+        })
+    }
+}
+
+fn backend(text: &str) -> Result<Backend, String> {
+    match text {
+        "sqlite" => Ok(Backend::Sqlite),
+        "postgres" => Ok(Backend::Postgres),
+        "sim" => Ok(Backend::Sim),
+        url if url.starts_with("postgres://") || url.starts_with("postgresql://") => Ok(Backend::Given(url.into())),
+        _ => Err("expected sqlite, sim, postgres, or postgres://USER:PASSWORD@HOST:PORT/DATABASE".into()),
+    }
 }
 
 /// Flags of `replay`.

@@ -61,6 +61,9 @@ pub enum CommandError {
         /// Those that exist.
         known: String,
     },
+    /// The server that was given cannot be used.
+    #[error(transparent)]
+    Server(unstale_harness::postgres::fleet::GivenError),
     /// Something else was asked for in a wrong way.
     #[error("{0}")]
     Usage(String),

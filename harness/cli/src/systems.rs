@@ -54,7 +54,7 @@ pub fn named(name: &str) -> Result<&'static dyn Subject, CommandError> {
 ///
 /// # Errors
 /// [`CommandError::UnknownSystem`]; [`CommandError::Usage`] if it does not run on this database.
-pub(crate) fn wanted(name: Option<&str>, backend: Option<Backend>) -> Result<Vec<&'static dyn Subject>, CommandError> {
+pub(crate) fn wanted(name: Option<&str>, backend: Option<&Backend>) -> Result<Vec<&'static dyn Subject>, CommandError> {
     let fits = |it: &&'static dyn Subject| backend.is_none_or(|backend| it.backend() == backend.into());
     let Some(name) = name else {
         return Ok([named("unstale-sim")?, named("unstale")?, named("unstale-pg")?].into_iter().filter(fits).collect());
@@ -71,11 +71,11 @@ pub(crate) fn wanted(name: Option<&str>, backend: Option<Backend>) -> Result<Vec
     }
 }
 
-impl From<Backend> for plan::Backend {
-    fn from(backend: Backend) -> Self {
+impl From<&Backend> for plan::Backend {
+    fn from(backend: &Backend) -> Self {
         match backend {
             Backend::Sqlite => Self::Sqlite,
-            Backend::Postgres => Self::Postgres,
+            Backend::Postgres | Backend::Given(_) => Self::Postgres,
             Backend::Sim => Self::Sim,
         }
     }

@@ -89,7 +89,7 @@ impl Faults {
         let stopped = std::mem::take(&mut *self.doer.stopped.lock().unwrap_or_else(PoisonError::into_inner));
         for pid in stopped {
             // One that has ended meanwhile needs no waking.
-            let _ = self.doer.server.signal_backend(pid, Signal::Continue);
+            let _ = self.doer.server.private().map(|it| it.signal_backend(pid, Signal::Continue));
         }
     }
 
@@ -110,22 +110,23 @@ impl Doer {
     /// Does this to these backends, or to their server.
     fn strike(&self, harm: Harm, pids: &[u32]) {
         let pids: Vec<i32> = pids.iter().filter_map(|it| i32::try_from(*it).ok()).collect();
-        let landed = match harm {
-            Harm::Terminate => self.ask("pg_terminate_backend", &pids, GONE_MAX),
-            Harm::CancelQuery => self.ask("pg_cancel_backend", &pids, Duration::ZERO),
-            Harm::Stop => {
-                let stopped = pids.iter().filter(|it| self.server.signal_backend(**it, Signal::Stop).is_ok());
+        let landed = match (harm, self.server.private()) {
+            (Harm::Terminate, _) => self.ask("pg_terminate_backend", &pids, GONE_MAX),
+            (Harm::CancelQuery, _) => self.ask("pg_cancel_backend", &pids, Duration::ZERO),
+            (_, None) => return self.observer.refuse(&format!("{harm} would harm a server that is not ours")),
+            (Harm::Stop, Some(server)) => {
+                let stopped = pids.iter().filter(|it| server.signal_backend(**it, Signal::Stop).is_ok());
                 let stopped: Vec<i32> = stopped.copied().collect();
                 self.stopped.lock().unwrap_or_else(PoisonError::into_inner).extend(&stopped);
                 !stopped.is_empty()
             }
-            Harm::KillBackend => {
-                let killed = pids.first().is_some_and(|it| self.server.signal_backend(*it, Signal::Kill).is_ok());
+            (Harm::KillBackend, Some(server)) => {
+                let killed = pids.first().is_some_and(|it| server.signal_backend(*it, Signal::Kill).is_ok());
                 killed && self.is_up_again()
             }
-            Harm::RestartFast => self.server.restart(Shutdown::Fast).is_ok(),
-            Harm::RestartImmediate => self.server.restart(Shutdown::Immediate).is_ok(),
-            Harm::RestartKilled => self.server.restart(Shutdown::Kill).is_ok(),
+            (Harm::RestartFast, Some(server)) => server.restart(Shutdown::Fast).is_ok(),
+            (Harm::RestartImmediate, Some(server)) => server.restart(Shutdown::Immediate).is_ok(),
+            (Harm::RestartKilled, Some(server)) => server.restart(Shutdown::Kill).is_ok(),
         };
         if landed {
             self.observer.landed_now();

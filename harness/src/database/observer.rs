@@ -90,6 +90,11 @@ impl Observer {
         }
     }
 
+    /// The fault is not done, and nothing can be said of the plan.
+    pub(super) fn refuse(&self, why: &str) {
+        self.recorder.record(What::HarnessFault(why.to_owned()));
+    }
+
     /// Something is under way that the wire does not show.
     pub(super) fn moved(&self) {
         self.recorder.beat();

@@ -16,7 +16,8 @@ pub enum Trouble {
     Reset,
     /// The connection is closed in order on both sides (FIN).
     Fin,
-    /// The server's side is closed; the client's side stays open and silent. It is reset when healed.
+    /// The server's side is closed; the client's side stays open and silent for good, as after the loss of a host or of a
+    /// firewall's memory: healing brings no connection back.
     HalfOpen,
     /// Nothing passes in either direction until healed; then everything goes on. What is said meanwhile is not seen either.
     BlackHole,
@@ -107,11 +108,6 @@ impl Trouble {
             _ => "it counts the bytes of a reply; take `mid-reply`",
         };
         Err(TroubleError::Senseless { trouble: self, moment, why })
-    }
-
-    /// Whether it goes on until it is healed; else it is over at once.
-    pub fn lasts(self) -> bool {
-        !matches!(self, Self::Reset | Self::Fin | Self::CutAfter(_))
     }
 }
 

@@ -214,7 +214,8 @@ async fn connect(lines: &Lines, client: TcpStream, startup: &[u8], blind: bool, 
         End::Struck(Trouble::HalfOpen) => {
             drop(server);
             lines.close(&line, Side::Fault);
-            stay_silent(lines, client).await;
+            // What it says is swallowed until it has gone: nobody is there any more who could tell it.
+            let _ = swallow(&client).await;
         }
         End::Struck(_) => {
             reset([client, server]);
