@@ -29,6 +29,8 @@ pub enum Verb {
     Run(RunScenarios),
     /// Show that each deliberately broken system is caught.
     Zoo(Zoo),
+    /// Run the same plans on SQLite and on PostgreSQL, and report where the verdicts differ.
+    Compare(Compare),
     /// List the systems that can be explored.
     Systems(Systems),
 }
@@ -170,6 +172,28 @@ pub struct RunScenarios {
     /// The scenario files.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
+    /// Print one JSON value and nothing else on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `compare`.
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// One plan; without it, plans are drawn.
+    pub file: Option<PathBuf>,
+    /// What is under test: a system that runs on both.
+    #[arg(long, value_name = "NAME", default_value = "unstale")]
+    pub system: String,
+    /// How many plans.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
+    pub plans: u64,
+    /// The seed of all plans.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Where plans that differ are written.
+    #[arg(long, value_name = "FOLDER", default_value = "unstale-findings")]
+    pub out: PathBuf,
     /// Print one JSON value and nothing else on standard output.
     #[arg(long)]
     pub json: bool,

@@ -4,6 +4,7 @@
 //! whether it is believed, is [`unstale_harness`]'s business.
 
 pub mod args;
+mod compare;
 mod explore;
 mod output;
 mod pinned;
@@ -110,6 +111,7 @@ pub fn run(arguments: Arguments) -> Result<Status, CommandError> {
         Verb::Shrink(options) => shrink::shrink(&options),
         Verb::Run(options) => pinned::run(&options),
         Verb::Zoo(options) => explore::zoo(&options),
+        Verb::Compare(options) => compare::compare(&options),
         Verb::Systems(options) => systems::list(&options),
     }
 }

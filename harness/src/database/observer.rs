@@ -48,6 +48,8 @@ struct Connection {
     executes: bool,
     /// Whether its command had not ended when it was sent; what is sent after that is somebody's tidying.
     asked: bool,
+    /// Whether the server was told to stop it, and did.
+    stopped: bool,
     /// Whether a transaction was open when it was last ready.
     in_transaction: bool,
     /// Whether the transaction that is open changed a row.
@@ -140,6 +142,7 @@ impl Watch for Observer {
                 outstanding: 0,
                 executes: false,
                 asked: false,
+                stopped: false,
                 in_transaction: false,
                 wrote: false,
             };
@@ -154,12 +157,15 @@ impl Watch for Observer {
                 known.by = self.recorder.current();
                 known.outstanding += 1;
                 known.executes = executes;
+                known.stopped = false;
                 known.asked = known.by.is_some_and(|it| self.recorder.outcome_of(it).is_none());
                 if let Some(by) = known.by.filter(|_| executes) {
                     self.recorder.record_once(by, What::Served(known.id));
                     wires.entry(by.actor).or_default().sent();
                 }
             }
+            // query_canceled.
+            Seen::Refused { code: "57014", .. } => known.stopped = true,
             Seen::Completed { tag } => known.completed(tag, &self.recorder),
             Seen::Ready { status } => {
                 known.ready(status, &self.recorder);
@@ -216,7 +222,7 @@ impl Connection {
         }
         self.in_transaction = in_transaction;
         self.outstanding = self.outstanding.saturating_sub(1);
-        if let Some(by) = self.by.filter(|_| self.asked)
+        if let Some(by) = self.by.filter(|_| self.asked && !self.stopped)
             && recorder.outcome_of(by).is_some()
         {
             recorder.record_as(Some(by), What::Late(self.id));
