@@ -109,16 +109,16 @@ impl SqlxConnection for PgConnection {
     /// 3. So with these three codes nothing was committed. What is not undone with its transaction (sequences, other
     ///    servers, statements that commit by themselves) is excluded by the text, as far as it can be seen there.
     ///
-    /// 57P02 and a broken connection prove nothing: a crash cuts the connection at any point. There only a statement that reads
-    /// may be repeated.
-    fn may_repeat(sql: &str, error: &sqlx::Error) -> bool {
+    /// A broken connection proves nothing: a crash cuts it at any point. There only a statement that reads may be repeated, and
+    /// once, on a connection that answers: it may be what the server crashes of.
+    fn may_repeat(sql: &str, error: &sqlx::Error, times: u32) -> bool {
         let terminated = answer(error)
             .is_some_and(|it| it.severity() == PgSeverity::Fatal && matches!(it.code(), "57P01" | "57P04" | "57P05"));
-        let gone = Self::class(error) == Class::Dead;
+        let broken = matches!(error, sqlx::Error::Io(_)) && times == 0;
         match statement::postgres::repeats(sql) {
             Repeats::Never => false,
             Repeats::Undone => terminated || is_outdated(error),
-            Repeats::Reads => gone || is_outdated(error),
+            Repeats::Reads => terminated || broken || is_outdated(error),
         }
     }
 
