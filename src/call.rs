@@ -13,8 +13,8 @@ use crate::events::Event;
 use crate::lease::{Lease, Left};
 use crate::scope::{Cell, Handle};
 use crate::session::{Call, Happened, Loss, Session, State};
-use crate::sessions::{control, in_transaction};
-use crate::source::{Class, Connection, Control, Failure, Source, TaskId};
+use crate::sessions::{Gone, control, in_transaction};
+use crate::source::{Begin, Class, Condition, Connection, Control, Effect, Failure, Source, TaskId};
 use crate::sync::Shared;
 
 /// Who has the session, for whoever waits for it.
@@ -153,7 +153,11 @@ impl<'a, S: Source> Queued<'a, S> {
     /// Begins the call: refuses it where the session does not allow it, and borrows a connection where there is none.
     pub(crate) async fn enter(mut self, call: Call, operation: &'static str) -> Result<Entered<'a, S>, Error> {
         self.admit(call, operation)?;
-        self.borrow_if_empty(operation).await?;
+        let proves = matches!(call, Call::Begin(_)) && S::Connection::BEGIN_PROBES;
+        self.borrow_if_empty(operation, !proves).await?;
+        if !proves {
+            self.make_good().await?;
+        }
         let inner = &self.cell().inner;
         if let Some(lease) = self.session().lease_mut() {
             lease.take_turn(inner, operation).await?;
@@ -225,22 +229,52 @@ impl<'a, S: Source> Queued<'a, S> {
         }
     }
 
-    pub(crate) async fn borrow_if_empty(&mut self, operation: &'static str) -> Result<(), Error> {
+    /// Borrows a connection if there is none; with `good` it is fit for use, else the call that follows sees to it.
+    pub(crate) async fn borrow_if_empty(&mut self, operation: &'static str, good: bool) -> Result<(), Error> {
         if *self.session().state() != State::Empty {
             return Ok(());
         }
-        self.borrow().await?;
+        self.borrow(good).await?;
         // A pinned handle has set something up on a session that is gone.
         self.handle.refuse_stale(operation)
     }
 
-    async fn borrow(&mut self) -> Result<(), Error> {
+    /// Makes the connection fit for use, if its first call was to see to that and was not made after all.
+    async fn make_good(&mut self) -> Result<(), Error> {
+        let inner = &self.cell().inner;
+        let condition = self.session().condition();
+        let failure = match self.session().lease_mut() {
+            Some(Lease::Own(lease)) if condition != Condition::Good => inner.make_good(lease, condition).await,
+            _ => return Ok(()),
+        };
+        match failure {
+            Ok(()) => {
+                self.session().made_good();
+                Ok(())
+            }
+            Err(failure) => self.replace(&failure, true).await,
+        }
+    }
+
+    /// The connection was dead before anything was done on it: another takes its place, and nobody has to know.
+    async fn replace(&mut self, failure: &Failure, good: bool) -> Result<(), Error> {
+        let inner = &self.cell().inner;
+        if let Some(lease) = self.session().take_lease() {
+            inner.give_up(lease, &failure.to_string(), Gone::of(failure));
+        }
+        self.session().transition(Happened::Unused);
+        let (lease, condition) = inner.lend(self.cell(), good).await?;
+        self.session().lend(lease, condition);
+        Ok(())
+    }
+
+    async fn borrow(&mut self, good: bool) -> Result<(), Error> {
         let cell = self.cell();
         let inner = &cell.inner;
         let began = inner.source.now();
-        let lease = inner.lend(cell).await?;
+        let (lease, condition) = inner.lend(cell, good).await?;
         let session = self.session();
-        session.lend(lease);
+        session.lend(lease, condition);
         let generation = session.generation();
         cell.generation.store(generation, Ordering::Release);
         inner.counters.lent.add();
@@ -287,9 +321,67 @@ impl<'a, S: Source> Entered<'a, S> {
         self.queued.session().depth()
     }
 
-    /// A statement of this call leaves something on the connection.
-    pub(crate) fn taint(&mut self) {
-        self.queued.session().taint();
+    /// A statement of this call leaves this on the connection.
+    pub(crate) fn leave(&mut self, effect: Effect) {
+        self.queued.session().leave(effect);
+    }
+
+    /// Whether nothing was answered on the connection since it was lent.
+    pub(crate) fn is_untouched(&mut self) -> bool {
+        self.queued.session().is_untouched()
+    }
+
+    /// The connection was dead before anything was done on it: the call goes on with another, and nobody has to know.
+    pub(crate) async fn replace(&mut self, failure: &Failure) -> Result<(), Error> {
+        let (call, left) = match *self.queued.session().state() {
+            State::Calling { call, depth: 0 } => (call, self.queued.session().left()),
+            _ => unreachable!("a connection on which nothing was done is in no transaction"),
+        };
+        let good = !matches!(call, Call::Begin(_));
+        self.queued.replace(failure, good).await?;
+        self.queued.session().transition(Happened::Called(call));
+        self.leave(left);
+        Ok(())
+    }
+
+    /// Begins a transaction, or sets a savepoint. The first call on a connection also does what its condition asks for.
+    pub(crate) async fn begin(&mut self, begin: Begin) -> Result<(), Failure> {
+        let inner = &self.queued.cell().inner;
+        let policy = &inner.policy;
+        let depth = self.depth();
+        if depth > 0 {
+            return self.control(Control::Savepoint(depth), policy.begin_timeout).await;
+        }
+        let condition = self.queued.session().condition();
+        let limit = if condition.is_suspect() { policy.probe_timeout } else { policy.begin_timeout };
+        let owing = matches!(condition, Condition::Owing { .. });
+        let begun = if owing && inner.source.cleans_in_begin() {
+            self.control(Control::CleanBegin(begin), limit).await
+        } else {
+            let cleaned = match self.queued.session().lease_mut() {
+                Some(Lease::Own(lease)) if owing => inner.in_time(limit, inner.source.clean(lease)).await,
+                _ => Ok(()),
+            };
+            match cleaned {
+                Ok(()) => self.control(Control::Begin(begin), limit).await,
+                Err(failure) => Err(failure),
+            }
+        };
+        if condition == Condition::Good {
+            return begun;
+        }
+        // What could not be cleaned is of no use to anybody.
+        begun.map_err(|failure| Failure { class: Class::Dead, ..failure })?;
+        self.queued.session().made_good();
+        if let Some(Lease::Own(lease)) = self.queued.session().lease_mut() {
+            inner.source.vouch(lease);
+        }
+        Ok(())
+    }
+
+    /// How many dead connections a call meets at most before it gives up.
+    pub(crate) fn attempts_max(&self) -> u32 {
+        self.queued.cell().inner.attempts_max()
     }
 
     /// For the row stream that this call feeds.
@@ -313,8 +405,7 @@ impl<'a, S: Source> Entered<'a, S> {
         let Some(lease) = self.queued.session.as_mut().and_then(|it| it.lease_mut()) else {
             return Err(Failure::new(Class::Dead, "there is no connection"));
         };
-        let done = inner.within(limit, lease.control(control)).await;
-        done.unwrap_or_else(|| Err(Failure::new(Class::Dead, format!("no answer within {limit:?}"))))
+        inner.in_time(limit, lease.control(control)).await
     }
 
     /// As [`Entered::control`], for what may be repeated without harm.
@@ -323,8 +414,7 @@ impl<'a, S: Source> Entered<'a, S> {
         let Some(lease) = self.queued.session.as_mut().and_then(|it| it.lease_mut()) else {
             return Err(Failure::new(Class::Dead, "there is no connection"));
         };
-        let done = inner.within(limit, control(lease, undo, inner.policy.attempts_max)).await;
-        done.unwrap_or_else(|| Err(Failure::new(Class::Dead, format!("no answer within {limit:?}"))))
+        inner.in_time(limit, control(lease, undo, inner.policy.attempts_max)).await
     }
 
     /// After the outermost end: undoes what the begin set on the connection.
@@ -336,7 +426,7 @@ impl<'a, S: Source> Entered<'a, S> {
         let limit = self.queued.cell().inner.policy.end_timeout;
         if self.insist(Control::Reset, limit).await.is_err() {
             // The transaction is over all the same; the connection is not lent again.
-            self.taint();
+            self.leave(Effect::Lasting("a read-only setting"));
         }
         Ok(())
     }
@@ -355,8 +445,12 @@ impl<'a, S: Source> Entered<'a, S> {
         if matches!(failure.class, Class::Dead | Class::Unknown) {
             return Err(self.died(failure));
         }
+        if S::Connection::ABORTS && depth > 0 {
+            // Nothing further can be done in it, not even the same once more.
+            self.queued.cell().statements_done.fetch_add(1, Ordering::AcqRel);
+        }
         // A test's own transaction may have gone with it, also outside of the caller's.
-        if depth > 0 || self.queued.cell().inner.joint.is_some() {
+        if depth > 0 && !S::Connection::ABORTS || self.queued.cell().inner.joint.is_some() {
             match self.in_transaction().await {
                 Ok(false) if depth > 0 => {
                     let why = failure.to_string();
@@ -391,9 +485,9 @@ impl<'a, S: Source> Entered<'a, S> {
         };
         if rolled_back.is_err() {
             // It was not committed, and without its connection it will not be.
-            self.give_up("it could not be rolled back after its commit was refused");
+            self.give_up("it could not be rolled back after its commit was refused", Gone::Silent);
         } else {
-            self.queued.session().transition(Happened::Succeeded);
+            self.queued.session().transition(Happened::NotKept(failure.class));
         }
         Err(Error::RolledBack { source: failure.source })
     }
@@ -414,7 +508,7 @@ impl<'a, S: Source> Entered<'a, S> {
                     session.transition(Happened::TransactionOver(failure.to_string()));
                     session.transition(Happened::Acknowledged);
                 }
-                _ => self.give_up(&failure.to_string()),
+                _ => self.give_up(&failure.to_string(), Gone::of(&failure)),
             },
         }
         Ok(())
@@ -428,22 +522,22 @@ impl<'a, S: Source> Entered<'a, S> {
 
     async fn in_transaction(&mut self) -> Result<bool, Failure> {
         let inner = &self.queued.cell().inner;
-        let limit = inner.policy.probe_timeout;
+        let limit = inner.policy.settle_timeout;
         self.queued.session().ask();
         let Some(lease) = self.queued.session.as_mut().and_then(|it| it.lease_mut()) else {
             return Err(Failure::new(Class::Dead, "there is no connection"));
         };
-        let answer = inner.within(limit, in_transaction(lease, inner.policy.attempts_max)).await;
-        if matches!(answer, Some(Ok(_))) {
+        let answer = inner.in_time(limit, in_transaction(lease, inner.policy.attempts_max)).await;
+        if answer.is_ok() {
             self.queued.session().answered();
         }
-        answer.unwrap_or_else(|| Err(Failure::new(Class::Dead, format!("no answer within {limit:?}"))))
+        answer
     }
 
-    fn give_up(&mut self, why: &str) {
+    fn give_up(&mut self, why: &str, gone: Gone) {
         let inner = &self.queued.cell().inner;
         let only = inner.is_only();
-        inner.lose(self.queued.session(), why.to_owned(), only);
+        inner.lose(self.queued.session(), why.to_owned(), only, gone);
     }
 
     /// The connection is gone: what that means for the transaction and for the caller.
@@ -453,7 +547,7 @@ impl<'a, S: Source> Entered<'a, S> {
             State::Calling { call, depth } => (call, depth),
             _ => unreachable!("a call is finished once"),
         };
-        self.give_up(&why);
+        self.give_up(&why, Gone::of(&failure));
         tracing::warn!(scope = %self.queued.cell().holder.name, operation = self.operation, %why, "a session was lost");
         match (self.queued.session().state(), call, depth) {
             (State::Lost { why: Loss::Database(why) }, ..) => Error::DatabaseLost { why: why.clone() },
@@ -504,9 +598,15 @@ impl<S: Source> Patience<'_, S> {
 
 impl<S: Source> Drop for Entered<'_, S> {
     fn drop(&mut self) {
+        let inner = &self.queued.cell().inner;
         let session = self.queued.session();
-        if matches!(session.state(), State::Calling { .. }) {
-            session.transition(Happened::CutOff);
+        if !matches!(session.state(), State::Calling { .. }) {
+            return;
+        }
+        session.transition(Happened::CutOff);
+        // Where it cannot be asked how the call ended, waiting for the next call would only leave it running.
+        if !S::Connection::ORDERED && matches!(session.lease_mut(), Some(Lease::Own(_))) {
+            inner.lose(session, "a call was cut off".into(), inner.is_only(), Gone::Busy);
         }
     }
 }

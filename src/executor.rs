@@ -13,10 +13,10 @@ use crate::call::Entered;
 use crate::error::Error;
 use crate::scope::{Handle, Scope};
 use crate::session::Call;
-use crate::source::{Failure, Source, SqlxConnection};
-use crate::statement::{Effect, effect};
+use crate::source::{Effect, Failure, Source, SqlxConnection};
 
 type DatabaseOf<S> = <<S as Source>::Connection as SqlxConnection>::Database;
+type Item<S> = Either<<DatabaseOf<S> as Database>::QueryResult, <DatabaseOf<S> as Database>::Row>;
 
 /// A statement taken apart, so that its text can be looked at before it runs.
 struct Prepared<DB: Database> {
@@ -32,6 +32,15 @@ impl<DB: Database> Prepared<DB> {
         let statement = query.statement().cloned();
         let persistent = query.persistent();
         Ok(Self { sql: query.sql(), statement, arguments, persistent })
+    }
+
+    /// The same once more, where the connection has a use for that.
+    fn spare<C: SqlxConnection<Database = DB>>(&self) -> Option<Self> {
+        let arguments = match &self.arguments {
+            Some(arguments) => Some(C::spare(arguments)?),
+            None => None,
+        };
+        Some(Self { sql: self.sql.clone(), statement: self.statement.clone(), arguments, persistent: self.persistent })
     }
 }
 
@@ -59,20 +68,96 @@ where
 {
     /// Enters the session for a statement, unless the statement would go behind its back.
     async fn enter_statement(&self, sql: &str, operation: &'static str) -> Result<Entered<'_, S>, Error> {
-        let effect = effect(sql);
+        let effect = S::Connection::effect(sql);
         if let Effect::Control(keyword) = effect {
             return Err(Error::TransactionControl { keyword });
         }
-        if let Effect::Residue(keyword) = effect
+        if let Effect::Residue(keyword) | Effect::Lock(keyword) | Effect::Lasting(keyword) = effect
             && self.cell.inner.is_shared()
         {
             return Err(Error::WouldLeaveResidue { keyword });
         }
         let mut call = self.enter(Call::Statement, operation).await?;
-        if effect != Effect::Plain {
-            call.taint();
-        }
+        call.leave(effect);
         Ok(call)
+    }
+
+    /// Runs a statement and gathers what comes of it.
+    async fn gather<T: Default>(
+        &self,
+        mut prepared: Prepared<DatabaseOf<S>>,
+        operation: &'static str,
+        mut add: impl FnMut(&mut T, Item<S>),
+    ) -> Result<T, sqlx::Error>
+    where
+        for<'x> &'x mut <DatabaseOf<S> as Database>::Connection: Executor<'x, Database = DatabaseOf<S>>,
+    {
+        let mut call = self.enter_statement(prepared.sql.as_str(), operation).await.map_err(Error::into_sqlx)?;
+        let mut again = Again::default();
+        loop {
+            let spare = again.spare(&mut call, &prepared);
+            let (mut gathered, mut nothing_yet) = (T::default(), true);
+            let patience = call.patience();
+            let mut items = call.connection().map_err(Error::into_sqlx)?.sqlx().fetch_many(prepared);
+            let result = loop {
+                match patience.answer(items.try_next()).await.map_err(Error::into_sqlx)? {
+                    Ok(Some(item)) => {
+                        nothing_yet = false;
+                        add(&mut gathered, item);
+                    }
+                    Ok(None) => break Ok(gathered),
+                    Err(error) => break Err(error),
+                }
+            };
+            drop(items);
+            prepared = match (result, spare) {
+                (Err(error), Some(spare)) if nothing_yet && again.allowed::<S>(&spare.sql, &error) => {
+                    again.elsewhere(&mut call, error).await?;
+                    spare
+                }
+                (result, _) => return finish(call, result).await,
+            };
+        }
+    }
+}
+
+/// Runs a statement again whose connection was dead before anything was done on it. Each is given up, so the shelf bounds how
+/// often.
+#[derive(Default)]
+struct Again {
+    times: u32,
+}
+
+impl Again {
+    /// What a second run would take.
+    fn spare<S: Source>(
+        &self,
+        call: &mut Entered<'_, S>,
+        prepared: &Prepared<DatabaseOf<S>>,
+    ) -> Option<Prepared<DatabaseOf<S>>>
+    where
+        S::Connection: SqlxConnection,
+    {
+        let possible = call.is_untouched() && self.times < call.attempts_max();
+        if possible { prepared.spare::<S::Connection>() } else { None }
+    }
+
+    /// Whether what this error answered may be run again.
+    fn allowed<S: Source>(&self, sql: &SqlStr, error: &sqlx::Error) -> bool
+    where
+        S::Connection: SqlxConnection,
+    {
+        S::Connection::may_repeat(sql.as_str(), error)
+    }
+
+    /// The call goes on with another connection.
+    async fn elsewhere<S: Source>(&mut self, call: &mut Entered<'_, S>, error: sqlx::Error) -> Result<(), sqlx::Error>
+    where
+        S::Connection: SqlxConnection,
+    {
+        self.times += 1;
+        let failure = Failure::new(S::Connection::class(&error), error);
+        call.replace(&failure).await.map_err(Error::into_sqlx)
     }
 }
 
@@ -110,12 +195,14 @@ where
     {
         let prepared = Prepared::of(query);
         Box::pin(async move {
-            let prepared = prepared?;
-            let mut call = self.enter_statement(prepared.sql.as_str(), "execute").await.map_err(Error::into_sqlx)?;
-            let patience = call.patience();
-            let work = call.connection().map_err(Error::into_sqlx)?.sqlx().execute(prepared);
-            let result = patience.answer(work).await.map_err(Error::into_sqlx)?;
-            finish(call, result).await
+            let mut done = <DatabaseOf<S> as Database>::QueryResult::default();
+            let add = |(): &mut (), item: Item<S>| {
+                if let Either::Left(part) = item {
+                    done.extend([part]);
+                }
+            };
+            self.gather(prepared?, "execute", add).await?;
+            Ok(done)
         })
     }
 
@@ -132,27 +219,41 @@ where
     {
         let prepared = Prepared::of(query);
         try_stream! {
-            let prepared = prepared?;
+            let mut prepared = prepared?;
             let mut call = self.enter_statement(prepared.sql.as_str(), "fetch").await.map_err(Error::into_sqlx)?;
-            let mut failed = None;
-            {
-                let (pausing, patience) = (call.pausing(), call.patience());
-                let mut rows = call.connection().map_err(Error::into_sqlx)?.sqlx().fetch_many(prepared);
-                while let Some(item) = patience.answer(rows.next()).await.map_err(Error::into_sqlx)? {
-                    match item {
-                        Ok(item) => {
-                            pausing.set(true);
-                            yield item;
-                            pausing.set(false);
-                        }
-                        Err(error) => {
-                            failed = Some(error);
-                            break;
+            let mut again = Again::default();
+            loop {
+                let spare = again.spare(&mut call, &prepared);
+                let (mut failed, mut nothing_yet) = (None, true);
+                {
+                    let (pausing, patience) = (call.pausing(), call.patience());
+                    let mut items = call.connection().map_err(Error::into_sqlx)?.sqlx().fetch_many(prepared);
+                    while let Some(item) = patience.answer(items.next()).await.map_err(Error::into_sqlx)? {
+                        match item {
+                            Ok(item) => {
+                                nothing_yet = false;
+                                pausing.set(true);
+                                yield item;
+                                pausing.set(false);
+                            }
+                            Err(error) => {
+                                failed = Some(error);
+                                break;
+                            }
                         }
                     }
                 }
+                prepared = match (failed, spare) {
+                    (Some(error), Some(spare)) if nothing_yet && again.allowed::<S>(&spare.sql, &error) => {
+                        again.elsewhere(&mut call, error).await?;
+                        spare
+                    }
+                    (failed, _) => {
+                        finish(call, failed.map_or(Ok(()), Err)).await?;
+                        break;
+                    }
+                };
             }
-            finish(call, failed.map_or(Ok(()), Err)).await?;
         }
         .boxed()
     }
@@ -168,11 +269,19 @@ where
         let prepared = Prepared::of(query);
         Box::pin(async move {
             let prepared = prepared?;
-            let mut call = self.enter_statement(prepared.sql.as_str(), "fetch").await.map_err(Error::into_sqlx)?;
-            let patience = call.patience();
-            let work = call.connection().map_err(Error::into_sqlx)?.sqlx().fetch_optional(prepared);
-            let result = patience.answer(work).await.map_err(Error::into_sqlx)?;
-            finish(call, result).await
+            if !S::Connection::REPEATS {
+                let mut call = self.enter_statement(prepared.sql.as_str(), "fetch").await.map_err(Error::into_sqlx)?;
+                let patience = call.patience();
+                let work = call.connection().map_err(Error::into_sqlx)?.sqlx().fetch_optional(prepared);
+                let result = patience.answer(work).await.map_err(Error::into_sqlx)?;
+                return finish(call, result).await;
+            }
+            let add = |first: &mut Option<_>, item: Item<S>| {
+                if let Either::Right(row) = item {
+                    first.get_or_insert(row);
+                }
+            };
+            self.gather(prepared, "fetch", add).await
         })
     }
 
@@ -186,20 +295,12 @@ where
     {
         let prepared = Prepared::of(query);
         Box::pin(async move {
-            let prepared = prepared?;
-            let mut call = self.enter_statement(prepared.sql.as_str(), "fetch").await.map_err(Error::into_sqlx)?;
-            let patience = call.patience();
-            let mut rows = call.connection().map_err(Error::into_sqlx)?.sqlx().fetch(prepared);
-            let mut all = Vec::new();
-            let result = loop {
-                match patience.answer(rows.try_next()).await.map_err(Error::into_sqlx)? {
-                    Ok(Some(row)) => all.push(row),
-                    Ok(None) => break Ok(all),
-                    Err(error) => break Err(error),
+            let add = |all: &mut Vec<_>, item: Item<S>| {
+                if let Either::Right(row) = item {
+                    all.push(row);
                 }
             };
-            drop(rows);
-            finish(call, result).await
+            self.gather(prepared?, "fetch", add).await
         })
     }
 

@@ -253,6 +253,9 @@ impl<S: Source> Lease<S> {
 
 impl<S: Source> Connection for Lease<S> {
     const ORDERED: bool = S::Connection::ORDERED;
+    const BEGIN_PROBES: bool = S::Connection::BEGIN_PROBES;
+    const CLEANS: bool = S::Connection::CLEANS;
+    const ABORTS: bool = S::Connection::ABORTS;
 
     async fn control(&mut self, control: Control) -> Result<(), Failure> {
         let turns = match self {
@@ -260,12 +263,12 @@ impl<S: Source> Connection for Lease<S> {
             Self::Turns(turns) => turns,
         };
         match control {
-            Control::Begin(_) => turns.outermost(Control::Savepoint(JOINED), Begun::Yes).await,
+            Control::Begin(_) | Control::CleanBegin(_) => turns.outermost(Control::Savepoint(JOINED), Begun::Yes).await,
             Control::Commit => turns.outermost(Control::Release(JOINED), Begun::No).await,
             Control::Rollback if turns.begun == Begun::No => Ok(()),
             Control::Rollback => turns.outermost(Control::RollbackTo(JOINED), Begun::No).await,
             // Whether a joined transaction is read-only is not shown, so nothing was set.
-            Control::Reset => Ok(()),
+            Control::Reset | Control::Clean => Ok(()),
             control => turns.connection().ok_or_else(gone)?.control(control).await,
         }
     }

@@ -115,9 +115,12 @@ pub mod testing;
 pub use error::{Ended, Error, Stale, TurnTimedOut};
 pub use events::{Event, ListenerError, Listening};
 pub use health::{Health, Holder, RecoveryTimes, Validity};
-pub use policy::{OnLoss, Policy, PolicyError};
+pub use policy::{OnLoss, Policy, PolicyError, Reset};
 pub use repository::{Repository, RepositoryError};
 pub use scope::{Handle, Scope};
 pub use sessions::{DrainError, Sessions};
-pub use source::{AdoptedPool, Begin, Class, Isolation, Locking, OpenError, SqliteOptions, SqliteSource};
+pub use source::{
+    AdoptedPool, Begin, Class, Isolation, Locking, OpenError, PgOpenError, PgOptions, PgSource, SqliteOptions,
+    SqliteSource,
+};
 pub use table::{Page, Record, Select, Table};

@@ -16,15 +16,32 @@ pub struct Policy {
     pub acquire_timeout: Duration,
     /// How many times a connection is opened, at most, before a call gives up.
     pub attempts_max: u32,
-    /// The wait after the first failed attempt; it doubles with each further one and is spread at random by half.
+    /// The most connections that are opened at the same time; who needs one more waits for one of them, or for one that comes
+    /// back. After a failure one is opened at a time, and all who wait hear what came of it.
+    pub connects_max: u32,
+    /// How long opening one connection may take.
+    pub connect_timeout: Duration,
+    /// The wait after the first failed attempt; it doubles with each further one and is spread at random by half. While a
+    /// database is not up yet it grows with the time that has passed instead: to a hundredth of it.
     pub backoff_first: Duration,
     /// The longest wait between two attempts.
     pub backoff_max: Duration,
     /// An idle connection is probed before it is lent when it was idle for longer than this. Shorter: fewer calls meet a
     /// connection that died meanwhile, and more round trips.
     pub probe_idle_after: Duration,
-    /// How long a probe, or the question how a cut-off call ended, may take. After it the connection is given up.
+    /// How long a probe may take; on PostgreSQL also a BEGIN on a connection that would have to be probed. After it the
+    /// connection is given up.
     pub probe_timeout: Duration,
+    /// How long the question may take how a cut-off call ended, or what became of a transaction. After it the connection is
+    /// given up.
+    pub settle_timeout: Duration,
+    /// PostgreSQL: how long after a call was cut off the server is told to stop what it does for it.
+    pub stop_after: Duration,
+    /// PostgreSQL: how long telling it may take. Zero: it is not told. That is right behind a proxy that lends one server
+    /// process to several clients, such as PgBouncer in transaction mode: it would stop somebody else's work.
+    pub stop_timeout: Duration,
+    /// What is undone on a connection between two borrowers.
+    pub reset: Reset,
     /// How long a BEGIN may take. After it the connection is given up and the BEGIN tried on a fresh one.
     pub begin_timeout: Duration,
     /// How long a COMMIT or ROLLBACK may take. After it a commit is
@@ -61,6 +78,21 @@ pub struct Policy {
     pub on_loss: OnLoss,
 }
 
+/// When it is undone what statements leave on a connection for its next borrower: settings, locks, temporary tables, cursors,
+/// what is listened to. On SQLite such a connection is closed in any case.
+///
+/// It costs no round trip of its own if the next borrower begins a transaction: it travels in the message of the BEGIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// After a statement that could have left something, as far as its text shows it: by its first words, and by a call of a
+    /// function that is not known to leave nothing.
+    Owed,
+    /// After every borrowing: also what a trigger or an operator has left is undone.
+    Always,
+    /// Never: whoever leaves something has to undo it.
+    Never,
+}
+
 /// What happens when a session is lost outside a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnLoss {
@@ -77,10 +109,16 @@ impl Default for Policy {
             sessions_max: 10,
             acquire_timeout: Duration::from_secs(5),
             attempts_max: 8,
+            connects_max: 4,
+            connect_timeout: Duration::from_secs(2),
             backoff_first: Duration::from_millis(5),
             backoff_max: Duration::from_millis(500),
             probe_idle_after: Duration::from_millis(500),
-            probe_timeout: Duration::from_secs(1),
+            probe_timeout: Duration::from_millis(100),
+            settle_timeout: Duration::from_secs(1),
+            stop_after: Duration::from_millis(10),
+            stop_timeout: Duration::from_secs(5),
+            reset: Reset::Owed,
             begin_timeout: Duration::from_secs(10),
             end_timeout: Duration::from_secs(10),
             statement_timeout: Duration::from_mins(1),
@@ -119,6 +157,7 @@ impl Policy {
         let counts = [
             ("sessions_max", self.sessions_max),
             ("attempts_max", self.attempts_max),
+            ("connects_max", self.connects_max),
             ("transaction_attempts_max", self.transaction_attempts_max),
             ("page_rows_max", self.page_rows_max),
         ];
@@ -129,7 +168,9 @@ impl Policy {
         }
         let limits = [
             ("acquire_timeout", self.acquire_timeout),
+            ("connect_timeout", self.connect_timeout),
             ("probe_timeout", self.probe_timeout),
+            ("settle_timeout", self.settle_timeout),
             ("begin_timeout", self.begin_timeout),
             ("end_timeout", self.end_timeout),
             ("statement_timeout", self.statement_timeout),
@@ -163,12 +204,24 @@ impl Policy {
         Ok(())
     }
 
+    /// The wait before the next attempt at a database that is not up yet, after so much time; spread by half. A short outage
+    /// ends for its callers soon after it has ended, a long one is not made longer by them.
+    pub(crate) fn outage_backoff(&self, waited: Duration, random: u64) -> Duration {
+        let longest = (waited / 100).max(self.backoff_first).min(self.backoff_max);
+        spread(longest, random)
+    }
+
     /// The wait before attempt `attempt` (the second is 1), spread by half; `random` is any number.
     pub(crate) fn backoff(&self, attempt: u32, random: u64) -> Duration {
         let longest = self.backoff_first.saturating_mul(1 << attempt.saturating_sub(1).min(20)).min(self.backoff_max);
-        let share = u32::try_from(random % 512).unwrap_or(0);
-        longest.saturating_mul(512 + share) / 1024
+        spread(longest, random)
     }
+}
+
+/// Between half of this and all of it.
+fn spread(longest: Duration, random: u64) -> Duration {
+    let share = u32::try_from(random % 512).unwrap_or(0);
+    longest.saturating_mul(512 + share) / 1024
 }
 
 #[cfg(test)]
@@ -194,6 +247,16 @@ mod tests {
         assert!(of(|it| it.lifetime_jitter = 1.0).contains("lifetime_jitter"));
         assert!(of(|it| it.lifetime_jitter = f64::NAN).contains("lifetime_jitter"));
         assert!(of(|it| it.probe_timeout = Duration::from_mins(1)).contains("acquire_timeout"));
+    }
+
+    #[test]
+    fn first_second_of_an_outage_is_asked_about_every_ten_milliseconds() {
+        let policy = Policy::default();
+        for waited in [0, 1, 500, 1000].map(Duration::from_millis) {
+            assert!(policy.outage_backoff(waited, u64::MAX) <= Duration::from_millis(10));
+            assert!(policy.outage_backoff(waited, 0) >= policy.backoff_first / 2);
+        }
+        assert_eq!(policy.outage_backoff(Duration::from_mins(60), 0), policy.backoff_max / 2);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::lease::Lease;
 use crate::level::{Level, Levels};
 use crate::session::{Call, Happened, Loss, Session, State};
 use crate::sessions::Inner;
-use crate::source::{Begin, Class, Control, Serve, Source};
+use crate::source::{Begin, Class, Serve, Source};
 use crate::sync::Shared;
 
 /// One unit of work: a request, a job, a test. It has at most one session at a time.
@@ -55,7 +55,7 @@ pub(crate) struct Cell<S: Source> {
     /// The generation, readable without the session.
     pub(crate) generation: AtomicU64,
     ended: AtomicBool,
-    /// How many statements of the scope's were done.
+    /// How many statements of the scope's were done, or have aborted their transaction.
     pub(crate) statements_done: AtomicU64,
     /// What others keep with the scope and lose with it, each under a number of its own.
     attached: Shared<BTreeMap<u64, Arc<dyn Any + Send + Sync>>>,
@@ -191,7 +191,7 @@ impl<S: Source> Scope<S> {
 
     /// Borrows the connection, if there is none.
     pub(crate) async fn borrow(&self) -> Result<(), Error> {
-        self.handle.queue("open").await?.borrow_if_empty("open").await
+        self.handle.queue("open").await?.borrow_if_empty("open", true).await
     }
 
     /// One attempt of a whole transaction, and whether another makes sense.
@@ -302,7 +302,7 @@ impl<S: Source> Handle<S> {
         self.cell.generation.load(Ordering::Acquire)
     }
 
-    /// How many statements of the scope's were done so far.
+    /// How many statements of the scope's were done so far, or have aborted their transaction.
     pub(crate) fn statements_done(&self) -> u64 {
         self.cell.statements_done.load(Ordering::Acquire)
     }
@@ -361,8 +361,17 @@ impl<S: Source> Handle<S> {
                 call.withdraw();
                 return Err(Error::SavepointOptions);
             }
-            let control = if depth == 0 { Control::Begin(begin) } else { Control::Savepoint(depth) };
-            let result = call.control(control, self.cell.inner.policy.begin_timeout).await;
+            let mut result = call.begin(begin).await;
+            // Dead ones on the shelf are no attempts.
+            for _ in 0..self.cell.inner.attempts_max() {
+                match &result {
+                    Err(failure) if failure.class == Class::Dead && call.is_untouched() => {
+                        call.replace(failure).await?;
+                        result = call.begin(begin).await;
+                    }
+                    _ => break,
+                }
+            }
             match result {
                 Err(failure) if depth == 0 && attempt < most && failure.class != Class::Mistake => {
                     // Nothing was begun, so nothing can be lost by a fresh connection.

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::source::{Begin, Class};
+use crate::source::{Begin, Class, Condition, Effect};
 
 /// A session's state, its connection, and what is on it.
 #[derive(Debug)]
@@ -17,8 +17,12 @@ pub(crate) struct Session<L> {
     generation: u64,
     /// How the outermost transaction was begun.
     begun: Begin,
-    /// A statement left something on the connection that a fresh one would not have.
-    tainted: bool,
+    /// The strongest of what statements have left on the connection.
+    left: Effect,
+    /// What has to be done with the connection before it is used.
+    condition: Condition,
+    /// Something was answered on the connection since it was lent.
+    touched: bool,
     /// The database was asked whether a transaction is open, and has not answered. The question may begin one, so if it is
     /// cut off, a later answer cannot be believed.
     asking: bool,
@@ -32,12 +36,12 @@ pub(crate) struct Session<L> {
 pub(crate) enum State {
     /// No connection. Exits: [`Happened::Lent`] → Ready; [`Happened::Ended`] → Ended.
     Empty,
-    /// A connection in autocommit, nothing in flight. Exits: `Called` → Calling; `Ended` → Ended.
+    /// A connection in autocommit, nothing in flight. Exits: `Called` → Calling; `Unused` → Empty; `Ended` → Ended.
     Ready,
     /// In a transaction, nothing in flight. Exits: `Called` → Calling; `Ended` → Ended.
     Open { depth: u32 },
-    /// A call is in flight. Exits: `Succeeded` and `Refused` → Ready or Open; `TransactionOver` → Failed;
-    /// `GivenUp` → Empty, Failed or Lost; `CutOff` → Doubt.
+    /// A call is in flight. Exits: `Succeeded`, `NotKept` and `Refused` → Ready or Open; `TransactionOver` → Failed;
+    /// `GivenUp` → Empty, Failed or Lost; `Unused` → Empty; `CutOff` → Doubt.
     Calling { call: Call, depth: u32 },
     /// A call was cut off, and how it ended is not known yet. Exits: `Settled` → Ready, Open or Failed; `GivenUp` → as
     /// from Calling.
@@ -83,10 +87,14 @@ pub(crate) enum Loss {
 pub(crate) enum Happened {
     /// A connection was lent.
     Lent,
+    /// The connection is gone before anything was done on it: as if it had never been lent.
+    Unused,
     /// A call was made.
     Called(Call),
     /// The call in flight was done.
     Succeeded,
+    /// The commit in flight was refused, and what it was to keep is undone.
+    NotKept(Class),
     /// The call in flight was not done; the session stands where it stood.
     Refused(Class),
     /// The call in flight found, or made, that the database has no transaction any more.
@@ -118,7 +126,9 @@ impl<L> Session<L> {
             lease: None,
             generation: 0,
             begun: Begin::default(),
-            tainted: false,
+            left: Effect::Plain,
+            condition: Condition::Good,
+            touched: false,
             asking: false,
             last_failure: None,
         }
@@ -136,12 +146,34 @@ impl<L> Session<L> {
         self.begun
     }
 
+    /// Whether something is on the connection that a fresh one would not have.
     pub(crate) fn is_tainted(&self) -> bool {
-        self.tainted
+        self.left >= Effect::Residue("")
     }
 
-    pub(crate) fn taint(&mut self) {
-        self.tainted = true;
+    /// The strongest of what statements have left on the connection.
+    pub(crate) fn left(&self) -> Effect {
+        self.left
+    }
+
+    /// A statement leaves this on the connection.
+    pub(crate) fn leave(&mut self, effect: Effect) {
+        self.left = self.left.max(effect);
+    }
+
+    /// What has to be done with the connection before it is used.
+    pub(crate) fn condition(&self) -> Condition {
+        self.condition
+    }
+
+    /// It was done.
+    pub(crate) fn made_good(&mut self) {
+        self.condition = Condition::Good;
+    }
+
+    /// Whether nothing was answered on the connection since it was lent, so that another can take its place unseen.
+    pub(crate) fn is_untouched(&self) -> bool {
+        !self.touched
     }
 
     /// A question about the transaction is sent; whether one before it was answered.
@@ -169,8 +201,9 @@ impl<L> Session<L> {
     }
 
     /// A connection was lent: the next generation begins.
-    pub(crate) fn lend(&mut self, lease: L) {
+    pub(crate) fn lend(&mut self, lease: L, condition: Condition) {
         self.lease = Some(lease);
+        self.condition = condition;
         self.transition(Happened::Lent);
     }
 
@@ -202,7 +235,9 @@ impl<L> Session<L> {
                 Call::Begin(_) => depth + 1,
                 Call::Commit | Call::Rollback => depth - 1,
             }),
+            (State::Calling { depth, .. }, Happened::NotKept(_)) => standing(depth - 1),
             (State::Calling { depth, .. }, Happened::Refused(_)) => standing(depth),
+            (State::Calling { depth: 0, .. } | State::Ready, Happened::Unused) => State::Empty,
             (State::Calling { depth, .. } | State::Open { depth }, Happened::TransactionOver(why)) => {
                 failed(depth, Loss::Transaction(why))
             }
@@ -246,7 +281,8 @@ impl<L> Session<L> {
         match happened {
             Happened::Lent => {
                 self.generation += 1;
-                self.tainted = false;
+                self.left = Effect::Plain;
+                self.touched = false;
                 self.asking = false;
                 self.last_failure = None;
             }
@@ -254,7 +290,12 @@ impl<L> Session<L> {
                 self.begun = *begin;
                 self.last_failure = None;
             }
-            Happened::Refused(class) => self.last_failure = Some(*class),
+            Happened::Unused => self.generation -= 1,
+            Happened::Succeeded | Happened::Acknowledged => self.touched = true,
+            Happened::Refused(class) | Happened::NotKept(class) => {
+                self.touched = true;
+                self.last_failure = Some(*class);
+            }
             Happened::TransactionOver(_) => self.last_failure = Some(Class::TransactionLost),
             // Nothing of it is kept, so it may be tried again; after a commit nobody knows.
             Happened::GivenUp { .. } => {
@@ -271,7 +312,7 @@ impl<L> Session<L> {
     /// The state at this depth after the connection is gone.
     fn bereft(&self, depth: u32, why: String, report: bool) -> State {
         match depth {
-            0 if report || self.tainted => State::Lost { why: Loss::Session(why) },
+            0 if report || self.is_tainted() => State::Lost { why: Loss::Session(why) },
             0 => State::Empty,
             depth => failed(depth, Loss::Transaction(why)),
         }

@@ -17,10 +17,10 @@ use crate::error::Error;
 use crate::events::{Event, Listeners, Listening};
 use crate::health::{Counters, Health, Holder, Validity};
 use crate::lease::{Joint, Lease, Left};
-use crate::policy::{OnLoss, Policy, PolicyError};
+use crate::policy::{OnLoss, Policy, PolicyError, Reset};
 use crate::scope::{Cell, Scope};
 use crate::session::{Call, Happened, Session, State};
-use crate::source::{AcquireError, Class, Condition, Connection, Control, Failure, Lent, Source};
+use crate::source::{AcquireError, Class, Condition, Connection, Control, Effect, Failure, Source};
 use crate::sync::Shared;
 
 /// Opens scopes over a source of connections.
@@ -47,6 +47,35 @@ impl<S: Source> Clone for Sessions<S> {
     fn clone(&self) -> Self {
         Self { inner: Arc::clone(&self.inner) }
     }
+}
+
+/// How a connection is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// It said so, or broke.
+    Dead,
+    /// It did not answer in time, and may be at work still.
+    Silent,
+    /// Its caller did not wait for the answer; nothing is wrong with it.
+    Busy,
+}
+
+impl Gone {
+    pub(crate) fn of(failure: &Failure) -> Self {
+        if failure.is_no_answer() { Self::Silent } else { Self::Dead }
+    }
+}
+
+/// What a connection owes its next borrower, from nothing to the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Owes {
+    Nothing,
+    /// To be cleaned before it is used.
+    Cleaning,
+    /// To be cleaned at once: somebody may wait for a lock.
+    CleaningNow,
+    /// It cannot be cleaned.
+    Closing,
 }
 
 /// A drain that met its deadline: who still holds a scope.
@@ -175,7 +204,7 @@ impl<S: Source> Sessions<S> {
     }
 
     /// Whether the database can be used now: what is known already first, then a simple query on a connection, under
-    /// `probe_timeout`.
+    /// `connect_timeout`.
     ///
     /// # Cancel safety
     /// Cancel safe.
@@ -191,13 +220,15 @@ impl<S: Source> Sessions<S> {
             return Validity::Exhausted(usage);
         }
         let began = self.inner.source.now();
-        let answer = self.inner.within(self.inner.policy.probe_timeout, async {
+        let limit = self.inner.policy.connect_timeout;
+        let answer = self.inner.within(limit, async {
             match self.inner.source.acquire().await {
                 Ok(mut lent) => {
-                    let answer = self.inner.make_good(&mut lent, true).await;
-                    match answer {
+                    let condition = lent.condition.max(Condition::Suspect);
+                    let answer = self.inner.make_good(&mut lent.lease, condition).await;
+                    match &answer {
                         Ok(()) => self.inner.source.give_back(lent.lease),
-                        Err(_) => self.inner.discard(lent.lease, "it did not answer a health check"),
+                        Err(it) => self.inner.discard(lent.lease, "it did not answer a health check", Gone::of(it)),
                     }
                     answer
                 }
@@ -208,7 +239,7 @@ impl<S: Source> Sessions<S> {
         match answer.await {
             Some(Ok(())) => Validity::Valid { took: self.inner.source.now().saturating_sub(began) },
             Some(Err(failure)) => Validity::Invalid { why: failure.to_string() },
-            None => Validity::Invalid { why: format!("no answer within {:?}", self.inner.policy.probe_timeout) },
+            None => Validity::Invalid { why: format!("no answer within {limit:?}") },
         }
     }
 
@@ -260,19 +291,19 @@ impl<S: Source> Sessions<S> {
 }
 
 impl<S: Source> Inner<S> {
-    /// Lends a scope what its session works on.
-    pub(crate) async fn lend(&self, scope: &Cell<S>) -> Result<Lease<S>, Error> {
+    /// Lends a scope what its session works on. With `good` it is fit for use, else what has to be done first is told.
+    pub(crate) async fn lend(&self, scope: &Cell<S>, good: bool) -> Result<(Lease<S>, Condition), Error> {
         let Some(joint) = &self.joint else {
-            return self.connection().await.map(Lease::Own);
+            return self.connection(good).await.map(|(lease, condition)| (Lease::Own(lease), condition));
         };
         if self.draining.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
-        Ok(Lease::Turns(joint.turns(scope.holder.clone())))
+        Ok((Lease::Turns(joint.turns(scope.holder.clone())), Condition::Good))
     }
 
     /// Lends a connection: attempts with backoff under one deadline.
-    pub(crate) async fn connection(&self) -> Result<S::Lease, Error> {
+    pub(crate) async fn connection(&self, good: bool) -> Result<(S::Lease, Condition), Error> {
         let began = self.source.now();
         let deadline = began + self.policy.acquire_timeout;
         let mut attempts = 0;
@@ -284,10 +315,11 @@ impl<S: Source> Inner<S> {
             };
             attempts += 1;
             let failure = match lent {
-                Ok(mut lent) => match self.make_good(&mut lent, false).await {
-                    Ok(()) => return Ok(lent.lease),
+                Ok(lent) if !good => return Ok((lent.lease, lent.condition)),
+                Ok(mut lent) => match self.make_good(&mut lent.lease, lent.condition).await {
+                    Ok(()) => return Ok((lent.lease, Condition::Good)),
                     Err(failure) => {
-                        self.discard(lent.lease, "it did not answer a probe");
+                        self.discard(lent.lease, "it did not answer a probe", Gone::of(&failure));
                         // A dead connection is no reason to wait: the next one may be good.
                         last = Some(failure);
                         if attempts >= self.attempts_max() {
@@ -300,18 +332,44 @@ impl<S: Source> Inner<S> {
                 Err(AcquireError::Connect(failure)) => failure,
             };
             self.counters.connects_failed.add();
-            let hopeless = failure.class == Class::Mistake;
+            let (hopeless, outage) = (failure.class == Class::Mistake, failure.class == Class::NotUpYet);
             last = Some(failure);
-            let wait = self.policy.backoff(attempts, self.source.random());
-            if hopeless || attempts >= self.policy.attempts_max || self.source.now() + wait >= deadline {
+            let (now, random) = (self.source.now(), self.source.random());
+            let wait = if outage {
+                self.policy.outage_backoff(now.saturating_sub(began), random)
+            } else {
+                self.policy.backoff(attempts, random)
+            };
+            if hopeless || !outage && attempts >= self.policy.attempts_max || now + wait >= deadline {
                 return Err(self.not_lent(began, attempts, last));
             }
             self.source.sleep(wait).await;
         }
     }
 
+    /// The first connection, opened to see that the database can be used. A server that is starting up is waited for, one that
+    /// is not there is not.
+    pub(crate) async fn first_connection(&self) -> Result<S::Lease, Failure> {
+        let began = self.source.now();
+        loop {
+            let failure = match self.source.acquire().await {
+                Ok(lent) => return Ok(lent.lease),
+                Err(AcquireError::Closed) => return Err(Failure::new(Class::Dead, "the source is closed")),
+                Err(AcquireError::Connect(failure)) => failure,
+            };
+            let waited = self.source.now().saturating_sub(began);
+            // Who is not there is an I/O error; who is not ready says so.
+            let says_so =
+                failure.source.downcast_ref::<sqlx::Error>().is_some_and(|it| it.as_database_error().is_some());
+            if failure.class != Class::NotUpYet || !says_so || waited >= self.policy.acquire_timeout {
+                return Err(failure);
+            }
+            self.source.sleep(self.policy.outage_backoff(waited, self.source.random())).await;
+        }
+    }
+
     /// Dead ones on the shelf do not count as attempts to open one.
-    fn attempts_max(&self) -> u32 {
+    pub(crate) fn attempts_max(&self) -> u32 {
         self.policy.attempts_max.saturating_add(self.source.usage().max)
     }
 
@@ -323,30 +381,43 @@ impl<S: Source> Inner<S> {
         }
     }
 
-    /// Does what a connection's condition asks for; with `probe`, asks it in any case.
-    async fn make_good(&self, lent: &mut Lent<S::Lease>, probe: bool) -> Result<(), Failure> {
-        let limit = self.policy.probe_timeout;
-        let answer = match lent.condition {
-            Condition::Good if !probe => return Ok(()),
-            Condition::Good | Condition::Suspect => self.within(limit, lent.lease.probe()).await,
-            Condition::Unclean => self.within(limit, clean(&mut *lent.lease, self.policy.attempts_max)).await,
-        };
-        answer.unwrap_or_else(|| Err(Failure::new(Class::Dead, format!("no answer within {limit:?}"))))
+    /// Does what a connection's condition asks for.
+    pub(crate) async fn make_good(&self, lease: &mut S::Lease, condition: Condition) -> Result<(), Failure> {
+        let policy = &self.policy;
+        match condition {
+            Condition::Good => return Ok(()),
+            Condition::Suspect => self.in_time(policy.probe_timeout, lease.probe()).await?,
+            Condition::Owing { suspect } => {
+                let limit = if suspect { policy.probe_timeout } else { policy.release_timeout };
+                self.in_time(limit, self.source.clean(lease)).await?;
+            }
+            Condition::Unclean => {
+                self.in_time(policy.release_timeout, clean(&mut **lease, policy.attempts_max)).await?
+            }
+        }
+        self.source.vouch(lease);
+        Ok(())
     }
 
     /// Gives a session's connection up; shared, it is given up for everybody.
-    pub(crate) fn give_up(&self, lease: Lease<S>, why: &str) {
+    pub(crate) fn give_up(&self, lease: Lease<S>, why: &str, gone: Gone) {
         match (lease, &self.joint) {
-            (Lease::Own(lease), _) => self.discard(lease, why),
+            (Lease::Own(lease), _) => self.discard(lease, why, gone),
             (Lease::Turns(_), Some(joint)) => joint.lose(why),
             (Lease::Turns(_), None) => unreachable!("turns are lent on a shared connection"),
         }
     }
 
     /// Closes a connection in which nobody believes any more.
-    pub(crate) fn discard(&self, lease: S::Lease, why: &str) {
-        self.source.discard(lease);
-        self.source.suspect_all();
+    pub(crate) fn discard(&self, lease: S::Lease, why: &str, gone: Gone) {
+        if gone == Gone::Dead {
+            self.source.discard(lease);
+        } else {
+            self.source.abandon(lease);
+        }
+        if gone != Gone::Busy {
+            self.source.suspect_all();
+        }
         self.counters.discarded.add();
         self.emit(&Event::Discarded { why });
     }
@@ -385,29 +456,57 @@ impl<S: Source> Inner<S> {
         };
         // What was begun read-only and ended by itself has left its setting behind.
         let clean = state == State::Ready || matches!(state, State::Failed { .. }) && !session.begun().read_only;
-        let only = self.source.is_only();
-        if clean && (only || !session.is_tainted()) {
-            self.source.give_back(lease);
-        } else if only {
-            self.source.give_back_unclean(lease);
-        } else if matches!(state, State::Open { .. } | State::Failed { .. }) && !session.is_tainted() {
-            self.clean_beside(lease);
-        } else {
-            // In doubt, or with something on it: given up, and never waited for.
-            self.source.discard(lease);
-            self.counters.discarded.add();
-            self.emit(&Event::Discarded { why: "its scope left something on it" });
+        let standing = clean || matches!(state, State::Open { .. } | State::Failed { .. });
+        let why = "its scope left something on it";
+        match self.owes(session) {
+            // In doubt: given up, and never waited for.
+            _ if !standing && !self.source.is_only() => {
+                self.source.abandon(lease);
+                self.counters.discarded.add();
+                self.emit(&Event::Discarded { why });
+            }
+            Owes::Nothing if clean => self.source.give_back(lease),
+            _ if self.source.is_only() => self.source.give_back_unclean(lease),
+            Owes::Closing => {
+                self.source.discard(lease);
+                self.counters.discarded.add();
+                self.emit(&Event::Discarded { why });
+            }
+            Owes::Cleaning if clean => self.source.give_back_owing(lease),
+            owes => self.clean_beside(lease, owes),
         }
     }
 
-    fn clean_beside(self: &Arc<Self>, mut lease: S::Lease) {
+    /// What a connection owes its next borrower.
+    fn owes(&self, session: &Session<Lease<S>>) -> Owes {
+        if !S::Connection::CLEANS {
+            let closing = session.is_tainted() && !self.source.is_only();
+            return if closing { Owes::Closing } else { Owes::Nothing };
+        }
+        let before =
+            if matches!(session.condition(), Condition::Owing { .. }) { Owes::Cleaning } else { Owes::Nothing };
+        let now = match (self.policy.reset, session.left()) {
+            (Reset::Never, _) => Owes::Nothing,
+            (_, Effect::Lasting(_)) => Owes::Closing,
+            (_, Effect::Lock(_)) => Owes::CleaningNow,
+            (Reset::Owed, Effect::Plain) => Owes::Nothing,
+            (Reset::Owed | Reset::Always, _) => Owes::Cleaning,
+        };
+        before.max(now)
+    }
+
+    fn clean_beside(self: &Arc<Self>, mut lease: S::Lease, owes: Owes) {
         let inner = Arc::clone(self);
         // Dropped unrun, the task closes the connection.
         self.source.spawn(Box::pin(async move {
-            let limit = inner.policy.release_timeout;
-            match inner.within(limit, clean(&mut *lease, inner.policy.attempts_max)).await {
-                Some(Ok(())) => inner.source.give_back(lease),
-                _ => inner.discard(lease, "it could not be cleaned for its next borrower"),
+            let cleaned = inner.in_time(inner.policy.release_timeout, async {
+                clean(&mut *lease, inner.policy.attempts_max).await?;
+                if owes == Owes::CleaningNow { inner.source.clean(&mut lease).await } else { Ok(()) }
+            });
+            match (cleaned.await, owes) {
+                (Ok(()), Owes::Cleaning) => inner.source.give_back_owing(lease),
+                (Ok(()), _) => inner.source.give_back(lease),
+                (Err(it), _) => inner.discard(lease, "it could not be cleaned for its next borrower", Gone::of(&it)),
             }
         }));
     }
@@ -420,7 +519,7 @@ impl<S: Source> Inner<S> {
             return session.transition(Happened::Settled { open: false, certain: true });
         }
         let only = self.is_only();
-        let limit = self.policy.probe_timeout;
+        let limit = self.policy.settle_timeout;
         let certain = session.ask();
         let open = match session.lease_mut() {
             Some(lease) if S::Connection::ORDERED => {
@@ -433,18 +532,27 @@ impl<S: Source> Inner<S> {
                 session.answered();
                 session.transition(Happened::Settled { open, certain });
             }
-            Some(Err(failure)) => self.lose(session, failure.to_string(), only),
-            None => self.lose(session, "a call was cut off".into(), only),
+            Some(Err(failure)) => self.lose(session, failure.to_string(), only, Gone::of(&failure)),
+            None => self.lose(session, "a call was cut off".into(), only, Gone::Silent),
         }
     }
 
     /// Gives the session's connection up and says so to its state.
-    pub(crate) fn lose(&self, session: &mut Session<Lease<S>>, why: String, only: bool) {
+    pub(crate) fn lose(&self, session: &mut Session<Lease<S>>, why: String, only: bool, gone: Gone) {
         if let Some(lease) = session.take_lease() {
-            self.give_up(lease, &why);
+            self.give_up(lease, &why, gone);
         }
         self.counters.lost.add();
         session.transition(Happened::GivenUp { why, report: self.reports_losses(), only });
+    }
+
+    /// What is asked of a connection, or that there was no answer in time.
+    pub(crate) async fn in_time<T>(
+        &self,
+        limit: Duration,
+        asked: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        self.within(limit, asked).await.unwrap_or_else(|| Err(Failure::no_answer(limit)))
     }
 
     /// The future's output, or none when the limit was reached first.

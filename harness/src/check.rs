@@ -25,12 +25,15 @@ use crate::system::System;
 /// failed are kept in `scenarios/regressions/NAME/` of the crate and run first the next time. A plan of which nothing can
 /// be said fails the test as well: it is no pass.
 ///
-/// These are all the environment knobs that there are; a value that is not a number of the range fails the test.
+/// These are all the environment knobs that there are; a value that is not a number of the range fails the test. The last two
+/// are for tests with PostgreSQL, see [`trials`](crate::postgres::trials).
 ///
 /// | knob | meaning | range | without it |
 /// | --- | --- | --- | --- |
 /// | `UNSTALE_PLANS` | how many plans each `check!` runs | from 1 | 256 |
 /// | `UNSTALE_SEED` | the seed of all plans | from 0 | 0 |
+/// | `UNSTALE_REQUIRE` | what must be there, or tests that need it fail | `postgres` | they are ignored |
+/// | `UNSTALE_PG_BIN` | where PostgreSQL's `initdb` is | a folder | `PATH` and the usual places are searched |
 ///
 /// For a nightly run: `UNSTALE_PLANS=20000 UNSTALE_SEED=$(date +%Y%m%d) cargo test`. The command `unstale` has flags
 /// instead; it looks at `NO_COLOR` and `COLUMNS` like others do.

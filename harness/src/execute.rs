@@ -58,6 +58,8 @@ pub struct Limits {
     pub settle: Duration,
     /// How long nothing may have moved in the database before it counts as silent.
     pub quiet: Duration,
+    /// How long a fault lasts that lasts as long as its command: an outage ends, and a system that waits for that goes on.
+    pub fault: Duration,
 }
 
 impl Default for Limits {
@@ -69,6 +71,7 @@ impl Default for Limits {
             motionless: 100,
             settle: Duration::from_millis(100),
             quiet: Duration::from_micros(200),
+            fault: Duration::from_millis(60),
         }
     }
 }
@@ -252,7 +255,11 @@ impl<'a, S: System> Stage<'a, S> {
     /// Polls the actor until it reaches the gate, is blocked, or is gone.
     async fn advance(&mut self, performer: &mut Performer<'_>, until: Gate) -> Stop {
         self.recorder.set_current(performer.seat.step().map(|(by, _)| by));
+        let heals = Instant::now() + self.limits.fault;
         let stop = loop {
+            if Instant::now() > heals {
+                self.heal(performer).await;
+            }
             if let Some(gone) = self.poll(performer).await {
                 break gone;
             }
@@ -273,10 +280,8 @@ impl<'a, S: System> Stage<'a, S> {
         if matches!(stop, Stop::Blocked | Stop::Reply) {
             self.recorder.bind_connections();
         }
-        if stop != Stop::Reply
-            && let Some(fault) = performer.fault.take()
-        {
-            self.database.end_fault(fault).await;
+        if stop != Stop::Reply {
+            self.heal(performer).await;
         }
         let silence = match stop {
             Stop::Gone => SILENCE,
@@ -285,6 +290,12 @@ impl<'a, S: System> Stage<'a, S> {
         };
         self.settle(silence).await;
         stop
+    }
+
+    async fn heal(&self, performer: &mut Performer<'_>) {
+        if let Some(fault) = performer.fault.take() {
+            self.database.end_fault(fault).await;
+        }
     }
 
     /// Waits until the actor is woken; false if nothing moves that could wake it.

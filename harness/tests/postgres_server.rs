@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     if let Ok(what) = std::env::var(CHILD) {
         return child(&what);
     }
+    let no_proc = (!Path::new("/proc/self/stat").exists()).then(|| "needs /proc, to see what is left".to_owned());
     let not_root = (!is_root()).then(|| "needs root, to give rights up".to_owned());
     let no_setpriv = which("setpriv").is_none().then(|| "needs `setpriv` of util-linux".to_owned());
     trials::run([
@@ -39,13 +40,13 @@ fn main() -> ExitCode {
         trial!(stopped_server_can_only_be_started),
         trial!(port_that_is_taken_is_passed_over_at_first_and_told_later),
         trial!(server_that_dies_at_start_shows_its_log),
-        trial!(dropped_server_leaves_nothing),
-        trial!(killed_process_leaves_nothing),
-        trial!(panic_leaves_nothing),
-        trial!(process_killed_while_it_makes_a_cluster_leaves_nothing),
+        trial!(dropped_server_leaves_nothing).ignored_because(no_proc.clone()),
+        trial!(killed_process_leaves_nothing).ignored_because(no_proc.clone()),
+        trial!(panic_leaves_nothing).ignored_because(no_proc.clone()),
+        trial!(process_killed_while_it_makes_a_cluster_leaves_nothing).ignored_because(no_proc.clone()),
         trial!(wrong_folder_for_binaries_is_told_to_everybody_who_asks),
         trial!(test_that_panics_fails_and_the_others_run),
-        trial!(ordinary_user_needs_no_switch).ignored_because(not_root.clone()),
+        trial!(ordinary_user_needs_no_switch).ignored_because(not_root.clone().or(no_proc)),
         trial!(refused_switch_of_user_is_one_clear_error).ignored_because(not_root.or(no_setpriv)),
     ])
 }
@@ -112,10 +113,9 @@ async fn what_was_committed_survives_every_restart() {
     let mut connection = PgConnection::connect_with(&server.tcp()).await.unwrap();
     sqlx::query("create table t (n int)").execute(&mut connection).await.unwrap();
     for (number, how) in [Shutdown::Fast, Shutdown::Immediate, Shutdown::Kill].into_iter().enumerate() {
-        sqlx::raw_sql("insert into t values (1); begin; insert into t values (1)")
-            .execute(&mut connection)
-            .await
-            .unwrap();
+        for statement in ["insert into t values (1)", "begin", "insert into t values (1)"] {
+            sqlx::query(statement).execute(&mut connection).await.unwrap();
+        }
         let before = server.processes().unwrap();
         server.restart(how).unwrap();
         let after = server.processes().unwrap();
@@ -144,21 +144,20 @@ async fn killed_backend_takes_the_others_along_and_the_server_recovers() {
     let mut killed = PgConnection::connect_with(&server.tcp()).await.unwrap();
     let mut other = PgConnection::connect_with(&server.socket()).await.unwrap();
     server.signal_backend(backend(&mut killed).await, Signal::Kill).unwrap();
+    // Once another session has lost its backend the server knows of it, and lets nobody in until it has recovered.
     let begin = Instant::now();
-    let mut again = loop {
-        match PgConnection::connect_with(&server.tcp()).await {
-            Ok(it) if ask(&mut other, "select ''").await.is_err() => break it,
-            _ => assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", server.log_tail()),
-        }
+    let (mut lost, mut answer) = (false, None);
+    while answer.is_none() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", server.log_tail());
         tokio::time::sleep(Duration::from_millis(5)).await;
-    };
-    ask(&mut killed, "select ''").await.unwrap_err();
-    // A session of before the crash recovery may be given out once more; the next one is not.
-    if ask(&mut again, "select ''").await.is_err() {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        PgConnection::connect_with(&server.tcp()).await.unwrap();
+        lost = lost || ask(&mut other, "select ''").await.is_err();
+        if lost && let Ok(mut fresh) = PgConnection::connect_with(&server.tcp()).await {
+            answer = ask(&mut fresh, "select 'recovered'").await.ok();
+        }
     }
-    let log = server.log_tail().join("\n");
+    ask(&mut killed, "select ''").await.unwrap_err();
+    // All of it, since everybody who was not let in is in it as well.
+    let log = fs::read_to_string(server.data_directory().with_file_name("log")).unwrap();
     assert!(log.contains("was terminated by signal 9"), "{log}");
 }
 
@@ -335,7 +334,10 @@ async fn ordinary_user_needs_no_switch() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let copy = folder.path().join("test");
-    fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    // By another process: a program that this one has open for writing cannot be run, and a test that starts something just
+    // then has it open too for a moment.
+    let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&copy).status().unwrap();
+    assert!(copied.success());
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
     const NOBODY: u32 = 65534;
     let mut command = Command::new(copy);

@@ -5,11 +5,14 @@
 //! *for* is not known here: transactions and their states belong to the session.
 
 pub mod adopted;
+pub mod postgres;
+mod shelf;
 pub mod sqlite;
 mod sqlite_connection;
 pub(crate) mod tokio;
 
 pub use adopted::AdoptedPool;
+pub use postgres::{PgOpenError, PgOptions, PgSource};
 pub use sqlite::{OpenError, SqliteOptions, SqliteSource};
 
 use std::error::Error as StdError;
@@ -42,6 +45,12 @@ pub trait Source: Send + Sync + 'static {
     /// Takes back a connection on which nothing is left.
     fn give_back(&self, lease: Self::Lease);
 
+    /// Takes back a connection on which statements may have left something; it is lent next as [`Condition::Owing`]. Only
+    /// for connections [that can be cleaned](Connection::CLEANS).
+    fn give_back_owing(&self, lease: Self::Lease) {
+        self.discard(lease);
+    }
+
     /// Takes back a connection that could not be cleaned; it is lent next as [`Condition::Unclean`]. Only for a source
     /// [that cannot give it up](Source::is_only).
     fn give_back_unclean(&self, lease: Self::Lease) {
@@ -50,6 +59,31 @@ pub trait Source: Send + Sync + 'static {
 
     /// Closes a connection without waiting for it.
     fn discard(&self, lease: Self::Lease);
+
+    /// Closes a connection on which a call was cut off, without waiting for it. Where the database would go on with that call,
+    /// it is told to stop.
+    fn abandon(&self, lease: Self::Lease) {
+        self.discard(lease);
+    }
+
+    /// Undoes what statements have left on a connection, and sets up again what was set up when it was opened.
+    ///
+    /// # Errors
+    /// The connection is not usable.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe.
+    fn clean(&self, lease: &mut Self::Lease) -> impl Future<Output = Result<(), Failure>> + Send {
+        lease.control(Control::Clean)
+    }
+
+    /// Whether [`Control::CleanBegin`] does all of [`clean`](Source::clean).
+    fn cleans_in_begin(&self) -> bool {
+        true
+    }
+
+    /// A connection has answered just now: it is not suspect any more.
+    fn vouch(&self, _lease: &mut Self::Lease) {}
 
     /// A connection turned out to be dead: whatever is older than now has to be probed before it is lent.
     fn suspect_all(&self);
@@ -90,6 +124,16 @@ pub trait Connection: Send + 'static {
     /// connection can still be asked how it stands. If not, a connection in doubt is given up.
     const ORDERED: bool;
 
+    /// Whether a begin waits for nobody, so that it tells as well as a probe whether the connection answers.
+    const BEGIN_PROBES: bool = false;
+
+    /// Whether what statements leave on it can be undone, by [`Control::Clean`]. If not, it is closed.
+    const CLEANS: bool = false;
+
+    /// Whether a refused statement leaves its transaction open and of no use, until it, or a savepoint in it, is rolled back.
+    /// If not, the database has to be asked what became of it.
+    const ABORTS: bool = false;
+
     /// Runs a statement of the library's own.
     ///
     /// # Errors
@@ -128,15 +172,27 @@ pub struct Lent<L> {
     pub condition: Condition,
 }
 
-/// What has to be done with a connection before it is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What has to be done with a connection before it is used, from nothing to the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
     /// Nothing.
     Good,
     /// It was idle for long, or is older than one that turned out to be dead: it has to answer a probe.
     Suspect,
+    /// Statements may have left something on it: it is cleaned.
+    Owing {
+        /// Also, it has to show that it answers.
+        suspect: bool,
+    },
     /// Its last borrower could not clean it: what is open on it is rolled back.
     Unclean,
+}
+
+impl Condition {
+    /// Whether it may be dead.
+    pub(crate) fn is_suspect(self) -> bool {
+        matches!(self, Self::Suspect | Self::Owing { suspect: true })
+    }
 }
 
 /// Why no connection was lent.
@@ -160,6 +216,11 @@ pub enum Control {
     /// Undoes what [`Begin::read_only`] has set on the connection itself, if anything; sent after each transaction that was
     /// begun so, and to a connection that is cleaned.
     Reset,
+    /// Undoes what statements have left: settings, locks, temporary tables, cursors, what is listened to. Only for
+    /// connections [that can be cleaned](Connection::CLEANS).
+    Clean,
+    /// As [`Control::Clean`] and then [`Control::Begin`], in one message.
+    CleanBegin(Begin),
     /// Sets the savepoint of this depth; the first inside a transaction is 1.
     Savepoint(u32),
     /// Forgets it and keeps its effects.
@@ -238,7 +299,21 @@ impl Failure {
     pub fn new(class: Class, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { class, source: source.into() }
     }
+
+    /// There was no answer in time.
+    pub(crate) fn no_answer(limit: Duration) -> Self {
+        Self::new(Class::Dead, NoAnswer(limit))
+    }
+
+    /// Whether there was no answer in time, so that the connection may be at work still.
+    pub(crate) fn is_no_answer(&self) -> bool {
+        self.source.is::<NoAnswer>()
+    }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {0:?}")]
+struct NoAnswer(Duration);
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -284,6 +359,10 @@ pub trait SqlxConnection: Connection {
     /// The database.
     type Database: sqlx::Database;
 
+    /// Whether it can be proved of some errors that the statement was not done, so that [a second
+    /// set](SqlxConnection::spare) of its values is worth keeping.
+    const REPEATS: bool = false;
+
     /// The connection itself. The library runs statements on it and lends it to nobody.
     fn sqlx(&mut self) -> &mut <Self::Database as sqlx::Database>::Connection;
 
@@ -292,4 +371,38 @@ pub trait SqlxConnection: Connection {
 
     /// What an error of this database means.
     fn class(error: &sqlx::Error) -> Class;
+
+    /// What a statement with this text does beside its work.
+    fn effect(sql: &str) -> Effect;
+
+    /// A second set of the values of a statement, kept while the first statement on a connection runs.
+    fn spare(_arguments: &<Self::Database as sqlx::Database>::Arguments) -> Option<Spare<Self>> {
+        None
+    }
+
+    /// Whether an autocommit statement that was the first on its connection, and was answered with this error and nothing
+    /// before it, may be run again on another connection: it has provably not been done, or it only reads.
+    fn may_repeat(_sql: &str, _error: &sqlx::Error) -> bool {
+        false
+    }
+}
+
+type Spare<C> = <<C as SqlxConnection>::Database as sqlx::Database>::Arguments;
+
+/// What a statement does beside its work, from nothing to the strongest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// It calls something that may leave something on the connection.
+    Perhaps,
+    /// It leaves something on the connection, named by its first word.
+    Residue(&'static str),
+    /// It leaves a lock for which others wait.
+    Lock(&'static str),
+    /// It leaves something that only closing the connection undoes.
+    Lasting(&'static str),
+    /// It begins or ends a transaction.
+    Control(&'static str),
 }

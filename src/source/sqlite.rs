@@ -1,21 +1,20 @@
-//! The default source for SQLite: raw sqlx connections in deadpool's managed pool.
+//! The default source for SQLite: raw sqlx connections on the shelf.
 //!
-//! Owns opening, the shelf, a connection's age, and the look at a database file before anything is opened. A `:memory:`
-//! database is one connection, and is never given up.
+//! Owns opening, and the look at a database file before anything is opened. A `:memory:` database is one connection, and is
+//! never given up. How connections are kept is in [`super::shelf`].
 
-use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use deadpool::managed::{self, Metrics, Object, Pool, RecycleError, RecycleResult};
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, SqliteConnection};
 
+use super::shelf::{Lease, Left, Open, Shelf};
 use super::sqlite_connection::failure;
 use super::{AcquireError, Class, Condition, Failure, Lent, Source, TaskId, Usage, tokio as surroundings};
 use crate::policy::{Policy, PolicyError};
@@ -23,14 +22,7 @@ use crate::sessions::Sessions;
 
 /// Connections to one SQLite database.
 pub struct SqliteSource {
-    pool: Pool<Opener>,
-    max: u32,
-    probe_idle_after: Duration,
-    /// Whatever was opened before this moment has to be probed; microseconds on the source's clock.
-    suspect_before: AtomicU64,
-    /// The database is the connection.
-    only: bool,
-    file: PathBuf,
+    shelf: Shelf<Opener>,
 }
 
 /// How to open a SQLite database.
@@ -184,76 +176,60 @@ fn refused(failure: Failure, path: Option<&Path>) -> OpenError {
 impl SqliteSource {
     /// A source under the limits of this policy. Nothing is opened yet.
     pub fn new(options: SqliteOptions, policy: &Policy) -> Self {
-        // The database is the connection: a second one would be another database.
-        let max = if options.memory { 1 } else { policy.sessions_max };
-        let only = options.memory;
-        let file = options.connect.get_filename().to_path_buf();
-        let opener = Opener {
-            options,
-            lifetime_max: if only { Duration::MAX } else { policy.lifetime_max },
-            lifetime_jitter: policy.lifetime_jitter,
-            opened_before: AtomicU64::new(0),
-        };
-        let size = usize::try_from(max.max(1)).unwrap_or(usize::MAX);
-        let pool = Pool::builder(opener).max_size(size).build().expect("a pool without time-outs needs no runtime");
-        Self { pool, max, probe_idle_after: policy.probe_idle_after, suspect_before: AtomicU64::new(0), only, file }
+        Self { shelf: Shelf::new(Opener { options, opened_before: AtomicBool::new(false) }, policy) }
+    }
+
+    fn options(&self) -> &SqliteOptions {
+        &self.shelf.opener().options
     }
 }
 
 impl Source for SqliteSource {
     type Connection = SqliteConnection;
-    type Lease = SqliteLease;
+    type Lease = Lease<Opener>;
 
-    async fn acquire(&self) -> Result<Lent<SqliteLease>, AcquireError> {
+    async fn acquire(&self) -> Result<Lent<Self::Lease>, AcquireError> {
         loop {
-            let object = self.pool.get().await.map_err(|error| match error {
-                managed::PoolError::Backend(failure) => AcquireError::Connect(failure),
-                managed::PoolError::Closed => AcquireError::Closed,
-                other => AcquireError::Connect(Failure::new(Class::NotUpYet, other.to_string())),
-            })?;
-            let condition = self.condition(&object);
-            if condition == Condition::Suspect && FileId::of(&self.file) != object.file {
+            let (lease, condition) = self.shelf.acquire().await?;
+            if condition == Condition::Suspect && FileId::of(self.options().connect.get_filename()) != *lease.mark() {
                 // The file was deleted or replaced: what this connection writes, nobody will find.
-                drop(Object::take(object));
+                lease.discard();
                 continue;
             }
-            return Ok(Lent { lease: SqliteLease { object: Some(object) }, condition });
+            return Ok(Lent { lease, condition });
         }
     }
 
-    fn give_back(&self, mut lease: SqliteLease) {
-        if let Some(mut object) = lease.object.take() {
-            object.idle_since = surroundings::now();
-            object.unclean = false;
-        }
+    fn give_back(&self, lease: Self::Lease) {
+        self.shelf.give_back(lease, Left::Nothing);
     }
 
-    fn give_back_unclean(&self, mut lease: SqliteLease) {
-        if let Some(mut object) = lease.object.take() {
-            object.unclean = true;
-        }
+    fn give_back_unclean(&self, lease: Self::Lease) {
+        self.shelf.give_back(lease, Left::Transaction);
     }
 
-    fn discard(&self, mut lease: SqliteLease) {
-        drop(lease.object.take().map(Object::take));
+    fn discard(&self, lease: Self::Lease) {
+        lease.discard();
+    }
+
+    fn vouch(&self, lease: &mut Self::Lease) {
+        lease.vouch();
     }
 
     fn suspect_all(&self) {
-        self.suspect_before.store(micros(surroundings::now()), Ordering::Release);
+        self.shelf.suspect_all();
     }
 
     fn is_only(&self) -> bool {
-        self.only
+        self.options().memory
     }
 
     fn close(&self) {
-        self.pool.close();
+        self.shelf.close();
     }
 
     fn usage(&self) -> Usage {
-        let status = self.pool.status();
-        let count = |it: usize| u32::try_from(it).unwrap_or(u32::MAX);
-        Usage { size: count(status.size), in_use: count(status.size.saturating_sub(status.available)), max: self.max }
+        self.shelf.usage()
     }
 
     fn now(&self) -> Duration {
@@ -277,110 +253,35 @@ impl Source for SqliteSource {
     }
 }
 
-impl SqliteSource {
-    fn condition(&self, pooled: &Pooled) -> Condition {
-        let idle = surroundings::now().saturating_sub(pooled.idle_since);
-        let suspect = micros(pooled.opened) < self.suspect_before.load(Ordering::Acquire);
-        if pooled.unclean {
-            Condition::Unclean
-        } else if !self.only && !pooled.is_new() && (suspect || idle > self.probe_idle_after) {
-            Condition::Suspect
-        } else {
-            Condition::Good
-        }
-    }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// A connection while it is lent. Dropped, it is closed, and its place is free at once; the only one to a database in
-/// memory comes back, to be cleaned before it is lent again.
-pub struct SqliteLease {
-    object: Option<Object<Opener>>,
-}
-
-impl Deref for SqliteLease {
-    type Target = SqliteConnection;
-
-    fn deref(&self) -> &SqliteConnection {
-        &self.object.as_ref().expect("only taken when the lease ends").connection
-    }
-}
-
-impl DerefMut for SqliteLease {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.object.as_mut().expect("only taken when the lease ends").connection
-    }
-}
-
-impl Drop for SqliteLease {
-    fn drop(&mut self) {
-        match self.object.take() {
-            Some(mut object) if object.only => object.unclean = true,
-            Some(object) => drop(Object::take(object)),
-            None => {}
-        }
-    }
-}
-
-/// What stands on the shelf.
-struct Pooled {
-    connection: SqliteConnection,
-    opened: Duration,
-    lifetime: Duration,
-    idle_since: Duration,
-    /// Its last borrower could not clean it.
-    unclean: bool,
-    /// The database is in memory, and gone with it.
-    only: bool,
-    /// Which file it has open, where the system can say.
-    file: Option<FileId>,
-}
-
-impl Pooled {
-    fn is_new(&self) -> bool {
-        self.opened == self.idle_since
-    }
-}
-
-/// Opens connections for the pool, and decides which are too old.
-struct Opener {
+/// Opens connections to one SQLite database.
+pub struct Opener {
     options: SqliteOptions,
-    lifetime_max: Duration,
-    lifetime_jitter: f64,
-    /// How many were opened: an in-memory database is opened once.
-    opened_before: AtomicU64,
+    /// An in-memory database is opened once.
+    opened_before: AtomicBool,
 }
 
-impl managed::Manager for Opener {
-    type Type = Pooled;
-    type Error = Failure;
+impl Open for Opener {
+    type Connection = SqliteConnection;
+    /// Which file it has open, where the system can say.
+    type Mark = Option<FileId>;
 
-    async fn create(&self) -> Result<Pooled, Failure> {
-        if self.options.memory && self.opened_before.load(Ordering::Acquire) > 0 {
+    fn is_only(&self) -> bool {
+        self.options.memory
+    }
+
+    async fn open(&self) -> Result<(SqliteConnection, Option<FileId>), Failure> {
+        let options = &self.options;
+        if options.memory && self.opened_before.load(Ordering::Acquire) {
             let gone = "the in-memory database went with its only connection";
             return Err(Failure::new(Class::Mistake, gone));
         }
-        let mut connection = SqliteConnection::connect_with(&self.options.connect).await.map_err(connect_failure)?;
-        if let Some(on_open) = &self.options.on_open {
+        let mut connection = SqliteConnection::connect_with(&options.connect).await.map_err(connect_failure)?;
+        if let Some(on_open) = &options.on_open {
             on_open(&mut connection).await.map_err(failure)?;
         }
-        self.opened_before.fetch_add(1, Ordering::AcqRel);
-        let opened = surroundings::now();
-        let spread = self.lifetime_jitter * rand::random::<f64>();
-        let lifetime = if self.options.memory { Duration::MAX } else { self.lifetime_max.mul_f64(1.0 - spread) };
-        let file = if self.options.memory { None } else { FileId::of(self.options.connect.get_filename()) };
-        Ok(Pooled { connection, opened, lifetime, idle_since: opened, unclean: false, only: self.options.memory, file })
-    }
-
-    async fn recycle(&self, pooled: &mut Pooled, _: &Metrics) -> RecycleResult<Failure> {
-        let age = surroundings::now().saturating_sub(pooled.opened);
-        if age > pooled.lifetime {
-            return Err(RecycleError::message("older than its lifetime"));
-        }
-        Ok(())
+        self.opened_before.store(true, Ordering::Release);
+        let file = if options.memory { None } else { FileId::of(options.connect.get_filename()) };
+        Ok((connection, file))
     }
 }
 
@@ -392,7 +293,7 @@ fn connect_failure(error: sqlx::Error) -> Failure {
 
 /// Which file is open, as far as the operating system tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FileId {
+pub struct FileId {
     device: u64,
     inode: u64,
 }

@@ -3,7 +3,8 @@
 use sqlx::sqlite::SqliteQueryResult;
 use sqlx::{Executor, SqlSafeStr, Sqlite, SqliteConnection};
 
-use super::{Begin, Class, Connection, Control, Failure, Locking, SqlxConnection};
+use super::{Begin, Class, Connection, Control, Effect, Failure, Locking, SqlxConnection};
+use crate::statement;
 
 impl Connection for SqliteConnection {
     // Each connection has a thread that takes one call after the other.
@@ -15,6 +16,9 @@ impl Connection for SqliteConnection {
             Control::Commit => "commit".into_sql_str(),
             Control::Rollback => "rollback".into_sql_str(),
             Control::Reset => "pragma query_only = off".into_sql_str(),
+            // What statements leave here is undone by closing the connection.
+            Control::Clean => return Ok(()),
+            Control::CleanBegin(begin) => begin_sql(begin).into_sql_str(),
             Control::Savepoint(depth) => savepoint("savepoint", depth),
             Control::Release(depth) => savepoint("release", depth),
             Control::RollbackTo(depth) => {
@@ -59,6 +63,10 @@ impl SqlxConnection for SqliteConnection {
 
     fn rows_affected(done: &SqliteQueryResult) -> u64 {
         done.rows_affected()
+    }
+
+    fn effect(sql: &str) -> Effect {
+        statement::sqlite::effect(sql)
     }
 
     /// By SQLite's result codes (<https://sqlite.org/rescode.html>).

@@ -40,3 +40,8 @@ pub(crate) fn random() -> u64 {
 pub(crate) async fn sleep(duration: Duration) {
     ::tokio::time::sleep(duration).await;
 }
+
+/// The future's output, or none when the limit was reached first.
+pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    ::tokio::time::timeout(limit, future).await.ok()
+}

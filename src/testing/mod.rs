@@ -65,7 +65,7 @@ use crate::error::Error;
 use crate::health::Holder;
 use crate::lease::Joint;
 use crate::registry::{Override, Registry, ResolveError};
-use crate::sessions::{Sessions, control};
+use crate::sessions::{Gone, Sessions, control};
 use crate::source::{Begin, Class, Connection, Control, Failure, Locking, OpenError, Source};
 use crate::sync::Shared;
 
@@ -171,7 +171,7 @@ impl<S: Source> Fixture<S> {
     async fn begin_at(parent: Sessions<S>, opened: &'static Location<'static>) -> Result<Self, FixtureError> {
         let inner = parent.inner();
         let policy = &inner.policy;
-        let mut lease = inner.connection().await.map_err(FixtureError::Connection)?;
+        let (mut lease, _) = inner.connection(true).await.map_err(FixtureError::Connection)?;
         // The write lock at once: a test that was refused it midway would fail for a reason that is not its own.
         let begin = Control::Begin(Begin { locking: Locking::Immediate, ..Begin::default() });
         let began = inner.source.now();
@@ -191,7 +191,7 @@ impl<S: Source> Fixture<S> {
                     return Err(FixtureError::Begin(failure.source));
                 }
                 None => {
-                    inner.discard(lease, "a test's begin was not answered");
+                    inner.discard(lease, "a test's begin was not answered", Gone::Silent);
                     return Err(FixtureError::Begin(format!("no answer within {:?}", policy.begin_timeout).into()));
                 }
             }

@@ -7,7 +7,7 @@ use unstale_harness::sim::{self, SimulatedSystem};
 use unstale_harness::systems::guarded::Guarded;
 use unstale_harness::systems::guarded_pg::GuardedPg;
 use unstale_harness::systems::sqlx_pool::{SqlxPgPool, SqlxPgPoolTrusting, SqlxPool};
-use unstale_harness::systems::unstale::Unstale;
+use unstale_harness::systems::unstale::{Unstale, UnstalePg};
 use unstale_harness::zoo;
 
 use crate::args::{Backend, Systems};
@@ -21,10 +21,12 @@ pub fn all() -> Vec<(&'static dyn Subject, &'static str)> {
     static GUARDED: Of<Guarded> = Of::new();
     static GUARDED_PG: Of<GuardedPg> = Of::new();
     static UNSTALE: Of<Unstale> = Of::new();
+    static UNSTALE_PG: Of<UnstalePg> = Of::new();
     static UNSTALE_SIM: SimulatedSystem<sim::system::Unstale> = SimulatedSystem::new();
     static GUARDED_SIM: SimulatedSystem<sim::guarded::Guarded> = SimulatedSystem::new();
     let mut all: Vec<(&'static dyn Subject, &'static str)> = vec![
         (&UNSTALE, "the library `unstale` over SQLite"),
+        (&UNSTALE_PG, "the library `unstale` over PostgreSQL"),
         (&UNSTALE_SIM, "the library `unstale` over the simulated database, in virtual time"),
         (&SQLX_POOL, "sqlx's own SqlitePool and Transaction, unmodified"),
         (&SQLX_POOL_PG, "sqlx's own PgPool and Transaction, unmodified"),
@@ -58,7 +60,7 @@ pub fn named(name: &str) -> Result<&'static dyn Subject, CommandError> {
 pub(crate) fn wanted(name: Option<&str>, backend: Option<Backend>) -> Result<Vec<&'static dyn Subject>, CommandError> {
     let fits = |it: &&'static dyn Subject| backend.is_none_or(|backend| it.backend() == backend.into());
     let Some(name) = name else {
-        return Ok([named("unstale-sim")?, named("unstale")?].into_iter().filter(fits).collect());
+        return Ok([named("unstale-sim")?, named("unstale")?, named("unstale-pg")?].into_iter().filter(fits).collect());
     };
     let subject = named(name)?;
     if fits(&subject) {

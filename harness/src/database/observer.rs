@@ -46,6 +46,8 @@ struct Connection {
     outstanding: u32,
     /// Whether the last of them executes anything.
     executes: bool,
+    /// Whether its command had not ended when it was sent; what is sent after that is somebody's tidying.
+    asked: bool,
     /// Whether a transaction was open when it was last ready.
     in_transaction: bool,
     /// Whether the transaction that is open changed a row.
@@ -126,8 +128,16 @@ impl Watch for Observer {
         state.logging_in.remove(&connection);
         if let Seen::Backend { pid } = what {
             let id = self.recorder.connected();
-            let fresh =
-                Connection { id, pid, by: None, outstanding: 0, executes: false, in_transaction: false, wrote: false };
+            let fresh = Connection {
+                id,
+                pid,
+                by: None,
+                outstanding: 0,
+                executes: false,
+                asked: false,
+                in_transaction: false,
+                wrote: false,
+            };
             state.connections.insert(connection, fresh);
             return;
         }
@@ -139,6 +149,7 @@ impl Watch for Observer {
                 known.by = self.recorder.current();
                 known.outstanding += 1;
                 known.executes = executes;
+                known.asked = known.by.is_some_and(|it| self.recorder.outcome_of(it).is_none());
                 if let Some(by) = known.by.filter(|_| executes) {
                     self.recorder.record_once(by, What::Served(known.id));
                     wires.entry(by.actor).or_default().sent();
@@ -200,7 +211,7 @@ impl Connection {
         }
         self.in_transaction = in_transaction;
         self.outstanding = self.outstanding.saturating_sub(1);
-        if let Some(by) = self.by
+        if let Some(by) = self.by.filter(|_| self.asked)
             && recorder.outcome_of(by).is_some()
         {
             recorder.record_as(Some(by), What::Late(self.id));

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use super::values::{Wrong, judge};
 use super::{Checked, Invariant, View};
-use crate::history::{By, Class, ConnectionId, Leftovers, Outcome, Reply, What};
+use crate::history::{By, Class, ConnectionId, Leftovers, Outcome, Reply, Span, What};
 use crate::plan::{Command, Residue};
 
 /// Two live sessions are never on one connection, and never see each other's uncommitted work.
@@ -131,16 +131,20 @@ fn of_somebody_else(seen: Leftovers, own: &[Residue]) -> Option<(&'static str, S
     }
 }
 
-/// A connection that is lent while it still works for somebody else makes its next borrower wait for that.
+/// A connection that still works at what its last session gave up makes the next one wait: until it is lent, or until its
+/// first statement is answered.
 fn waited_for_somebody_else(view: &View<'_>, checked: &mut Checked) {
     let events = &view.facts.history.events;
     for (late, event) in events.iter().enumerate() {
         let (What::Late(connection), Some(owner)) = (&event.what, event.by) else { continue };
         checked.evaluated += 1;
+        let ended = view.session(owner).is_some_and(|(_, it)| it.ended < late);
         let next = events[late..].iter().find_map(|it| it.by.filter(|_| it.what == What::Served(*connection)));
-        let waiting = next.filter(|it| view.facts.spans.get(*it).is_some_and(|span| span.invoked < late));
-        let Some(next) = waiting else { continue };
-        if view.session(next).map(|it| it.0) != view.session(owner).map(|it| it.0) {
+        let Some(next) = next.filter(|_| ended) else { continue };
+        let waits = |it: &Span<'_>| it.invoked < late && it.returned.is_none_or(|at| late < at);
+        let opening = view.session(next).and_then(|(_, it)| events[it.opened].by);
+        let mut asked = [Some(next), opening].into_iter().flatten().filter_map(|it| view.facts.spans.get(it));
+        if next.actor != owner.actor && asked.any(waits) {
             let step = view.facts.spans.get(owner).map_or_else(String::new, |it| it.step.to_string());
             let expected = format!("{} waits for nobody: the connection it was lent has nothing under way", next.actor);
             let observed = format!("{connection} was still at `{step}` of {}", owner.actor);
@@ -238,10 +242,6 @@ fn own_residue(view: &View<'_>, by: By, opened: usize) -> Vec<Residue> {
         .collect()
 }
 
-fn before<'a>(
-    view: &'a View<'_>,
-    by: By,
-    opened: usize,
-) -> impl Iterator<Item = (By, &'a crate::history::Span<'a>)> + 'a {
+fn before<'a>(view: &'a View<'_>, by: By, opened: usize) -> impl Iterator<Item = (By, &'a Span<'a>)> + 'a {
     view.facts.spans.before(by).filter(move |(_, it)| it.invoked > opened)
 }

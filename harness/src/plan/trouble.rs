@@ -18,7 +18,7 @@ pub enum Trouble {
     Fin,
     /// The server's side is closed; the client's side stays open and silent. It is reset when healed.
     HalfOpen,
-    /// Nothing passes in either direction until healed; then everything goes on.
+    /// Nothing passes in either direction until healed; then everything goes on. What is said meanwhile is not seen either.
     BlackHole,
     /// From here on, each request and each reply is that many milliseconds later, until healed.
     Latency(u16),

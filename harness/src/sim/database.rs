@@ -135,6 +135,11 @@ impl Database {
                 }
             }
             Control::Reset => {}
+            Control::Clean => self.session(id).leftovers = Leftovers::default(),
+            Control::CleanBegin(begun) => {
+                self.session(id).leftovers = Leftovers::default();
+                return self.begin(id, begun);
+            }
             Control::Savepoint(depth) => {
                 let transaction = self.transaction(id)?;
                 transaction.savepoints.push((depth, transaction.writes.len()));

@@ -56,6 +56,8 @@ struct Armed {
     moment: Moment,
     scope: Scope,
     claimed: bool,
+    /// Whether its time is over: *now* was a moment ago.
+    spent: bool,
     /// Connections that have met it.
     met: BTreeSet<u32>,
     landed: bool,
@@ -66,7 +68,16 @@ impl Armings {
         let mut list = self.lock();
         list.last += 1;
         let arming = Arming(list.last);
-        list.armed.push(Armed { arming, act, moment, scope, claimed: false, met: BTreeSet::new(), landed: false });
+        list.armed.push(Armed {
+            arming,
+            act,
+            moment,
+            scope,
+            claimed: false,
+            spent: false,
+            met: BTreeSet::new(),
+            landed: false,
+        });
         arming
     }
 
@@ -92,6 +103,11 @@ impl Armings {
     /// Whether [`Armings::claim`] would answer anything.
     pub(super) fn awaits(&self, connection: u32, moment: Moment) -> bool {
         self.lock().armed.iter().any(|it| it.is_for(Some(connection), moment) && !it.act.is_cut())
+    }
+
+    /// Nobody meets any more what is armed for this moment so far.
+    pub(super) fn spend(&self, moment: Moment) {
+        self.lock().armed.iter_mut().filter(|it| it.moment == moment).for_each(|it| it.spent = true);
     }
 
     pub(super) fn landed(&self, arming: Arming) {
@@ -126,6 +142,7 @@ impl Armings {
 impl Armed {
     fn is_for(&self, connection: Option<u32>, moment: Moment) -> bool {
         self.moment == moment
+            && !self.spent
             && match self.scope {
                 Scope::Next => !self.claimed,
                 Scope::One(id) => !self.claimed && connection == Some(id),

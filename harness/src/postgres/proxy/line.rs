@@ -126,6 +126,7 @@ impl Lines {
                 }
             }
         }
+        self.shared.armings.spend(Moment::Idle);
         self.changed.notify_waiters();
         self.until(|| ended.iter().all(|id| !self.open.borrow().contains_key(id))).await;
     }

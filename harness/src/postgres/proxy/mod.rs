@@ -29,8 +29,8 @@ mod serve;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ pub enum Seen<'a> {
         /// Its transaction: `I` for none, `T` for an open one, `E` for one that failed.
         status: u8,
     },
-    /// The reply was passed on to the client, to its last byte.
+    /// The reply was passed on to the client, to its last byte; so the client may have acted on it already.
     Delivered,
     /// A request to cancel what this backend does was passed on. It came over a connection of its own; this one is the one
     /// that it is about.
@@ -144,8 +144,8 @@ pub struct Proxy {
     /// None while it is being dropped.
     orders: Option<UnboundedSender<Order>>,
     thread: Option<JoinHandle<()>>,
-    /// Disconnected when the thread is about to end.
-    ended: Receiver<()>,
+    /// Disconnected when the thread is about to end. Behind a lock only so that a proxy can be shared.
+    ended: Mutex<Receiver<()>>,
 }
 
 /// What the proxy's thread and others use.
@@ -182,7 +182,7 @@ impl Proxy {
         };
         let thread = std::thread::Builder::new().name("proxy".into()).spawn(work)?;
         let address = answer(&is_ready)?;
-        Ok(Self { shared, address, orders: Some(orders), thread: Some(thread), ended })
+        Ok(Self { shared, address, orders: Some(orders), thread: Some(thread), ended: Mutex::new(ended) })
     }
 
     /// Where clients connect.
@@ -221,6 +221,9 @@ impl Proxy {
 
     /// Lets the harness do something to the server when the moment comes; it gets the pid of the backend. Meanwhile the bytes
     /// of that connection stand still, at most 30 s. It runs on a thread of its own, and may block and use the proxy.
+    ///
+    /// While a server is down its clients are reset here, since they have connected to the proxy already. Where they should be
+    /// refused, as they would be without it, the call begins with [`Trouble::Refuse`] and heals at its end.
     ///
     /// # Errors
     /// Before a request there is nothing to bind it to: the harness can do it itself.
@@ -283,7 +286,8 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.orders = None;
         // It ends at once, unless a watch does not come back or is itself what drops the proxy; then it is left to itself.
-        let ended = self.ended.recv_timeout(ANSWER_MAX) == Err(RecvTimeoutError::Disconnected);
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let ended = ended.recv_timeout(ANSWER_MAX) == Err(RecvTimeoutError::Disconnected);
         if let Some(thread) = self.thread.take().filter(|_| ended) {
             let _ = thread.join();
         }

@@ -98,7 +98,7 @@ impl Door {
 
 fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
+    // Not `reuseaddr`: with it others could have the port while nobody listens.
     socket.set_reuseport(true)?;
     socket.bind(address)?;
     Ok(socket)

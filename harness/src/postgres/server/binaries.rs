@@ -148,17 +148,20 @@ fn parse_version(text: &str) -> Option<(u32, String)> {
 #[cfg(test)]
 mod tests {
     use std::iter;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
     /// Makes an installation that only says its version.
+    ///
+    /// The scripts are written by another process: while this one has them open for writing, a program that another test
+    /// starts just then has them open too for a moment, and they cannot be run ("text file busy").
     fn installation(folder: &Path, version: &str) {
         fs::create_dir_all(folder).unwrap();
         for name in NEEDED {
-            let program = folder.join(name);
-            fs::write(&program, format!("#!/bin/sh\necho '{name} (PostgreSQL) {version}'\n")).unwrap();
-            fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+            let script = format!("#!/bin/sh\necho '{name} (PostgreSQL) {version}'");
+            let write = ["-c", "echo \"$1\" >\"$2\" && chmod 755 \"$2\"", "sh", &script];
+            assert!(Command::new("sh").args(write).arg(folder.join(name)).status().unwrap().success());
         }
     }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// Nothing here changes what a commit means while the machine is up: without `fsync` the operating system still has all that
 /// was acknowledged when the server is killed.
-const DEFAULTS: [(&str, &str); 15] = [
+const DEFAULTS: [(&str, &str); 16] = [
     ("fsync", "off"),
     ("full_page_writes", "off"),
     ("synchronous_commit", "on"),
@@ -22,6 +22,8 @@ const DEFAULTS: [(&str, &str); 15] = [
     ("jit", "off"),
     ("max_connections", "100"),
     ("superuser_reserved_connections", "3"),
+    // Whoever waits for a deadlock to be noticed waits for this long.
+    ("deadlock_timeout", "20ms"),
     ("lc_messages", "C"),
     ("log_line_prefix", "%m [%p] "),
 ];

@@ -6,10 +6,12 @@
 
 mod application;
 mod failure;
+mod postgres;
 
 pub use application::Application;
 pub(crate) use application::{others_go_on, panic_with};
 pub(crate) use failure::class;
+pub use postgres::UnstalePg;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

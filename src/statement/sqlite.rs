@@ -1,19 +1,9 @@
-//! What a statement's text says about it before it runs.
+//! Statements of SQLite.
 //!
-//! Owns one question: would this statement begin or end a transaction behind the scope's back, or leave something on the
-//! connection that the next borrower would find? It reads the first words of each statement and skips strings and
-//! comments; it does not parse SQL. What is not seen: what a function or a trigger does.
+//! Reads the first words of each statement; what a function does is not looked at.
 
-/// What a statement does beside its work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// Nothing.
-    Plain,
-    /// It leaves something on the connection.
-    Residue(&'static str),
-    /// It begins or ends a transaction.
-    Control(&'static str),
-}
+use super::listed;
+use crate::source::Effect;
 
 const CONTROL: [&str; 8] = ["begin", "commit", "end", "rollback", "savepoint", "release", "start", "abort"];
 
@@ -52,8 +42,7 @@ pub(crate) fn effect(sql: &str) -> Effect {
         }
         match one(rest) {
             control @ Effect::Control(_) => return control,
-            Effect::Plain => {}
-            residue @ Effect::Residue(_) => strongest = residue,
+            effect => strongest = strongest.max(effect),
         }
         if is_trigger(rest) {
             // Its body has semicolons and an END of its own.
@@ -109,10 +98,6 @@ fn is_trigger(sql: &str) -> bool {
         rest = after;
     }
     false
-}
-
-fn listed(word: &str, list: &[&'static str]) -> Option<&'static str> {
-    list.iter().find(|it| it.eq_ignore_ascii_case(word)).copied()
 }
 
 fn first_word(sql: &str) -> (&str, &str) {

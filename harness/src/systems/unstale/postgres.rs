@@ -1,0 +1,62 @@
+//! `unstale-pg`: the library under test, on PostgreSQL.
+
+use std::sync::Arc;
+
+use unstale::{Handle, Listening, PgOptions, PgSource, Sessions};
+
+use super::{Application, Served, Told, actor, policy, report};
+use crate::database::Database;
+use crate::history::{Failure, Reply, Report};
+use crate::plan::{Command, StaleUse};
+use crate::system::{Capabilities, Capability, Port, System};
+use crate::workload::{get, put, statement};
+
+/// The library over a PostgreSQL server.
+pub struct UnstalePg {
+    application: Application<PgSource>,
+    told: Arc<Told>,
+    _listening: Listening,
+}
+
+impl System for UnstalePg {
+    const NAME: &'static str = "unstale-pg";
+
+    fn capabilities() -> Capabilities {
+        Capabilities::postgres().and(Capabilities::services()).without(Capability::Fixture).with(Capability::Reports)
+    }
+
+    async fn start(database: &Database) -> Result<Self, Failure> {
+        let policy = policy(database.connections());
+        let source = PgSource::new(PgOptions::new(database.pg_connect_options()), &policy);
+        let sessions = Sessions::new(source, policy)?;
+        let told: Arc<Told> = Arc::default();
+        let listening = told.listen(&sessions);
+        let application = Application::new(sessions, database.mint());
+        Ok(Self { application, told, _listening: listening })
+    }
+
+    async fn actor(&self, port: Port) {
+        actor(&self.application, port).await;
+    }
+
+    async fn report(&self) -> Report {
+        report(self.application.sessions(), &self.told).await
+    }
+
+    async fn stop(&self) {
+        self.application.stop().await;
+    }
+}
+
+impl Served for PgSource {
+    async fn statement(handle: &Handle<Self>, command: &Command, port: &mut Port) {
+        statement(handle, command, port).await;
+    }
+
+    async fn stale(handle: &Handle<Self>, usage: StaleUse) -> Result<Reply, Failure> {
+        Ok(match usage {
+            StaleUse::Get(key) => Reply::Value(get(handle, key).await?),
+            StaleUse::Put(key, value) => Reply::Changed(put(handle, key, value).await?),
+        })
+    }
+}

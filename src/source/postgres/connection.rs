@@ -1,0 +1,165 @@
+//! What the library says to a PostgreSQL connection, and what its errors mean.
+
+use std::io;
+
+use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgQueryResult, PgSeverity};
+use sqlx::{Connection as _, Executor, Postgres, SqlSafeStr};
+
+use super::sqlstate;
+use crate::source::{Begin, Class, Connection, Control, Effect, Failure, Isolation, SqlxConnection};
+use crate::statement::{self, postgres::Repeats};
+
+/// Undoes what statements leave on a connection. DISCARD ALL would also drop the prepared statements that sqlx counts on, and
+/// cannot stand in a message with others.
+macro_rules! clean {
+    () => {
+        "close all; set session authorization default; reset all; unlisten *; \
+         select pg_advisory_unlock_all(); discard temp; discard sequences"
+    };
+}
+
+impl Connection for PgConnection {
+    // After a cut-off call the next one would wait for the rest of it.
+    const ORDERED: bool = false;
+    const BEGIN_PROBES: bool = true;
+    const CLEANS: bool = true;
+    const ABORTS: bool = true;
+
+    async fn control(&mut self, control: Control) -> Result<(), Failure> {
+        let sql = match control {
+            Control::Begin(begin) => begin_sql("", begin),
+            // What is reset inside a transaction comes back with its rollback: the cleaning has one of its own.
+            Control::CleanBegin(begin) => begin_sql(concat!("begin; ", clean!(), "; commit; "), begin),
+            Control::Clean => clean!().into_sql_str(),
+            // A transaction that failed is rolled back by COMMIT, which is answered as if all was well. Any other statement
+            // before it is refused then, and the COMMIT not run.
+            Control::Commit => "select; commit".into_sql_str(),
+            Control::Rollback => "rollback".into_sql_str(),
+            // BEGIN says it for the transaction alone.
+            Control::Reset => return Ok(()),
+            Control::Savepoint(depth) => savepoint("savepoint", depth),
+            Control::Release(depth) => savepoint("release", depth),
+            Control::RollbackTo(depth) => {
+                sqlx::AssertSqlSafe(format!("rollback to unstale_{depth}; release unstale_{depth}")).into_sql_str()
+            }
+        };
+        self.execute(sql).await.map_err(failure)?;
+        Ok(())
+    }
+
+    /// SAVEPOINT is refused outside of a transaction, and in one that failed with another code.
+    async fn in_transaction(&mut self) -> Result<bool, Failure> {
+        match self.execute("savepoint unstale_question; release unstale_question").await {
+            Ok(_) => Ok(true),
+            Err(error) => match code(&error).as_deref() {
+                // no_active_sql_transaction
+                Some("25P01") => Ok(false),
+                // in_failed_sql_transaction
+                Some("25P02") => Ok(true),
+                _ => Err(failure(error)),
+            },
+        }
+    }
+
+    async fn probe(&mut self) -> Result<(), Failure> {
+        self.ping().await.map_err(failure)
+    }
+}
+
+impl SqlxConnection for PgConnection {
+    type Database = Postgres;
+
+    const REPEATS: bool = true;
+
+    fn sqlx(&mut self) -> &mut PgConnection {
+        self
+    }
+
+    fn rows_affected(done: &PgQueryResult) -> u64 {
+        done.rows_affected()
+    }
+
+    fn class(error: &sqlx::Error) -> Class {
+        match error {
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+                Class::Dead
+            }
+            sqlx::Error::Database(database) => database.code().map_or(Class::Mistake, |it| sqlstate::class(&it)),
+            _ => Class::Mistake,
+        }
+    }
+
+    fn effect(sql: &str) -> Effect {
+        statement::postgres::effect(sql)
+    }
+
+    fn spare(arguments: &PgArguments) -> Option<PgArguments> {
+        Some(arguments.clone())
+    }
+
+    /// Of a statement in autocommit, with nothing answered before the error:
+    ///
+    /// 1. In the extended protocol the server commits when it reads Sync, and by then it has written CommandComplete. Bytes of
+    ///    one connection keep their order. So a FATAL error that comes first was written before the commit, and ends the
+    ///    session: the transaction was rolled back, if it had begun at all.
+    /// 2. In the simple protocol it commits, and then writes CommandComplete. Between the two it does not look for
+    ///    interrupts, and 57P01, 57P04 and 57P05 are raised only where it does. If it is told to end while the commit waits
+    ///    for a standby, it closes the connection without an error message.
+    /// 3. So with these three codes nothing was committed. What is not undone with its transaction (sequences, other
+    ///    servers, statements that commit by themselves) is excluded by the text, as far as it can be seen there.
+    ///
+    /// 57P02 and a broken connection prove nothing: a crash cuts the connection at any point. There only a statement that reads
+    /// may be repeated.
+    fn may_repeat(sql: &str, error: &sqlx::Error) -> bool {
+        let terminated = error
+            .as_database_error()
+            .and_then(|it| it.try_downcast_ref::<PgDatabaseError>())
+            .is_some_and(|it| it.severity() == PgSeverity::Fatal && matches!(it.code(), "57P01" | "57P04" | "57P05"));
+        let gone = matches!(Self::class(error), Class::Dead);
+        match statement::postgres::repeats(sql) {
+            Repeats::Never => false,
+            Repeats::Undone => terminated,
+            Repeats::Reads => gone,
+        }
+    }
+}
+
+/// What an error of a call that the library made itself means.
+pub(super) fn failure(error: sqlx::Error) -> Failure {
+    Failure::new(PgConnection::class(&error), error)
+}
+
+/// What an error means for somebody who opens a connection.
+pub(super) fn connect_failure(error: sqlx::Error) -> Failure {
+    let class = match &error {
+        // A broken certificate is not mended by waiting.
+        sqlx::Error::Io(io) if io.kind() != io::ErrorKind::InvalidInput => Class::NotUpYet,
+        // Told to go while it connected.
+        sqlx::Error::Database(_) if PgConnection::class(&error) == Class::Dead => Class::NotUpYet,
+        _ => PgConnection::class(&error),
+    };
+    Failure::new(class, error)
+}
+
+pub(super) fn code(error: &sqlx::Error) -> Option<String> {
+    error.as_database_error()?.code().map(|it| it.into_owned())
+}
+
+fn begin_sql(first: &'static str, begin: Begin) -> sqlx::SqlStr {
+    if first.is_empty() && begin.isolation.is_none() && !begin.read_only {
+        return "begin".into_sql_str();
+    }
+    let isolation = match begin.isolation {
+        None => "",
+        Some(Isolation::ReadCommitted) => " isolation level read committed",
+        Some(Isolation::RepeatableRead) => " isolation level repeatable read",
+        Some(Isolation::Serializable) => " isolation level serializable",
+    };
+    let read_only = if begin.read_only { " read only" } else { "" };
+    sqlx::AssertSqlSafe(format!("{first}begin{isolation}{read_only}")).into_sql_str()
+}
+
+/// A statement about the savepoint of this depth.
+fn savepoint(verb: &str, depth: u32) -> sqlx::SqlStr {
+    sqlx::AssertSqlSafe(format!("{verb} unstale_{depth}")).into_sql_str()
+}

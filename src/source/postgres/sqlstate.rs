@@ -1,0 +1,51 @@
+//! What PostgreSQL's error codes mean (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+//!
+//! Owns the table. Pure: who acts on a class is above.
+
+use crate::source::Class;
+
+/// What an error with this code means, on a connection that was open.
+pub(super) fn class(code: &str) -> Class {
+    match code {
+        // connection_exception and those below it; protocol_violation.
+        "08000" | "08001" | "08003" | "08004" | "08006" | "08P01" => Class::Dead,
+        // admin_shutdown, crash_shutdown, database_dropped, idle_session_timeout.
+        "57P01" | "57P02" | "57P04" | "57P05" => Class::Dead,
+        // idle_in_transaction_session_timeout, and transaction_timeout of PostgreSQL 17: both end the session.
+        "25P03" | "25P04" => Class::Dead,
+        // cannot_connect_now, too_many_connections.
+        "57P03" | "53300" => Class::NotUpYet,
+        // transaction_rollback, serialization_failure, deadlock_detected,
+        // transaction_integrity_constraint_violation.
+        "40000" | "40001" | "40P01" | "40002" => Class::TransactionLost,
+        // in_failed_sql_transaction: it was lost before.
+        "25P02" => Class::TransactionLost,
+        // lock_not_available, query_canceled.
+        "55P03" | "57014" => Class::StatementLost,
+        // transaction_resolution_unknown, statement_completion_unknown.
+        "08007" | "40003" => Class::Unknown,
+        _ => Class::Mistake,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_class() {
+        let table = [
+            (Class::Dead, "08000 08001 08003 08004 08006 08P01 57P01 57P02 57P04 57P05 25P03 25P04"),
+            (Class::NotUpYet, "57P03 53300"),
+            (Class::TransactionLost, "40000 40001 40P01 40002 25P02"),
+            (Class::StatementLost, "55P03 57014"),
+            (Class::Unknown, "08007 40003"),
+            (Class::Mistake, "22012 23505 42601 42P01 28P01 3D000 25P01 25006 3B001 0A000 53100 XX000 P0001 00000"),
+        ];
+        for (expected, codes) in table {
+            for code in codes.split(' ') {
+                assert_eq!(class(code), expected, "{code}");
+            }
+        }
+    }
+}

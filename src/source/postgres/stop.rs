@@ -1,0 +1,126 @@
+//! Tells the server to stop what a cut-off call left running.
+//!
+//! Owns the list of backends that are due, and the one task that sees to them over a connection of its own. sqlx sends no
+//! cancel request and does not show its key, and the server looks for a client that has gone only when it next writes to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{Connection as _, Executor};
+
+use crate::policy::Policy;
+use crate::source::tokio as surroundings;
+use crate::sync::Shared;
+
+/// A server process that serves one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backend {
+    pub(super) pid: i32,
+    /// When it is known to have served the connection.
+    pub(super) seen: Duration,
+}
+
+/// Stops backends.
+pub(super) struct Stop {
+    options: PgConnectOptions,
+    after: Duration,
+    limit: Duration,
+    due: Shared<Due>,
+}
+
+#[derive(Default)]
+struct Due {
+    backends: Vec<Backend>,
+    /// A task is seeing to them.
+    attended: bool,
+}
+
+impl Stop {
+    pub(super) fn new(options: PgConnectOptions, policy: &Policy) -> Arc<Self> {
+        Arc::new(Self { options, after: policy.stop_after, limit: policy.stop_timeout, due: Shared::default() })
+    }
+
+    /// Has this backend stopped soon. Outside of a runtime nothing is done.
+    pub(super) fn backend(self: &Arc<Self>, backend: Backend) {
+        if self.limit.is_zero() {
+            return;
+        }
+        let attended = self.due.with(|it| {
+            it.backends.push(backend);
+            std::mem::replace(&mut it.attended, true)
+        });
+        if !attended {
+            let task = Attendant { stop: Arc::clone(self), done: false };
+            surroundings::spawn(Box::pin(async move { task.run().await }));
+        }
+    }
+
+    fn take(&self) -> Vec<Backend> {
+        self.due.with(|it| {
+            if it.backends.is_empty() {
+                it.attended = false;
+            }
+            std::mem::take(&mut it.backends)
+        })
+    }
+
+    /// One attempt.
+    async fn stop(&self, due: &[Backend]) -> Result<(), sqlx::Error> {
+        let mut connection = PgConnection::connect_with(&self.options).await?;
+        let now = surroundings::now();
+        // The process of this number that had begun when it was seen: another one with its number is younger.
+        let one = |it: &Backend| {
+            format!(
+                "pid = {} and backend_start <= clock_timestamp() - interval '{} us'",
+                it.pid,
+                (now - it.seen).as_micros()
+            )
+        };
+        let all = due.iter().map(one).collect::<Vec<_>>().join(" or ");
+        let sql = format!("select pg_terminate_backend(pid) from pg_stat_activity where {all}");
+        connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
+        connection.close().await
+    }
+}
+
+/// The task. Dropped, by a runtime that ends say, it leaves room for the next.
+struct Attendant {
+    stop: Arc<Stop>,
+    /// It has left the list to whoever comes next.
+    done: bool,
+}
+
+impl Attendant {
+    async fn run(mut self) {
+        let stop = Arc::clone(&self.stop);
+        loop {
+            // Whoever takes the place of the one that was cut off goes first, and others that are due come along.
+            surroundings::sleep(stop.after).await;
+            let due = stop.take();
+            if due.is_empty() {
+                self.done = true;
+                return;
+            }
+            let mut wait = stop.after;
+            let done = surroundings::within(stop.limit, async {
+                while let Err(error) = stop.stop(&due).await {
+                    tracing::debug!(%error, "what was cut off could not be stopped yet");
+                    surroundings::sleep(wait).await;
+                    wait = (wait * 2).min(stop.limit / 10);
+                }
+            });
+            if done.await.is_none() {
+                tracing::warn!(backends = due.len(), limit = ?stop.limit, "what was cut off could not be stopped");
+            }
+        }
+    }
+}
+
+impl Drop for Attendant {
+    fn drop(&mut self) {
+        if !self.done {
+            self.stop.due.with(|it| *it = Due::default());
+        }
+    }
+}
