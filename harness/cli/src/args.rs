@@ -153,6 +153,9 @@ pub struct RunScenarios {
 /// Flags of `zoo`.
 #[derive(Debug, Args)]
 pub struct Zoo {
+    /// Only the exhibits on this database; without it, all that can run here.
+    #[arg(long, value_enum)]
+    pub backend: Option<Backend>,
     /// The most plans for each system.
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..))]
     pub plans: u64,

@@ -36,7 +36,7 @@ pub fn all() -> Vec<(&'static dyn Subject, &'static str)> {
         (&GUARDED_SIM, "a correct system straight over the simulated database; it must raise no alarm"),
     ];
     all.extend(zoo::WIRINGS);
-    all.extend(zoo::EXHIBITS.iter().map(|it| (it.subject, it.defect)));
+    all.extend(zoo::exhibits().map(|it| (it.subject, it.defect)));
     all
 }
 

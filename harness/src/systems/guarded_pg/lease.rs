@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use sqlx::{Executor, PgConnection};
+use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Flaw, Kept, Pool, discard, give_up, limited};
@@ -11,7 +11,7 @@ use crate::history::{Class, Failure, Reply};
 use crate::plan::{BeginMode, Command};
 use crate::system::Port;
 use crate::system::port::Ended;
-use crate::workload::{answer, begin_statement, is_statement};
+use crate::workload::{Dialect, answer, begin_statement, is_statement};
 
 /// A connection lent to one session.
 pub(super) struct Lease<F: Flaw> {
@@ -39,7 +39,8 @@ impl<F: Flaw> Drop for Lease<F> {
         let Some(kept) = self.kept.take() else {
             return;
         };
-        if self.depth > 0 || self.touched || self.pool.closed.get() {
+        let unclean = self.depth > 0 || self.touched && !F::KEEPS_RESIDUE;
+        if unclean || self.pool.closed.get() {
             let permit = Arc::clone(&self.permit);
             tokio::spawn(async move {
                 discard(kept).await;
@@ -99,8 +100,22 @@ impl<F: Flaw> Lease<F> {
             return Err(refusal);
         }
         self.touched |= matches!(command, Command::Raw(_) | Command::Stream(_));
-        let result = self.call(async |connection| answer(connection, command).await).await;
+        let result = self.answer(command).await;
         self.aborted |= self.depth > 0 && result.is_err();
+        result
+    }
+
+    async fn answer(&mut self, command: &Command) -> Result<Reply, Failure> {
+        if let (Command::Get(key), true) = (command, F::PREPARES_ONCE) {
+            let sql = sqlx::AssertSqlSafe(format!("execute get_kv({})", key.0));
+            let rows = self.call(async |connection| connection.fetch_optional(sql).await).await?;
+            return Ok(Reply::Value(rows.map(|it| sqlx::Postgres::pair(&it).1)));
+        }
+        let result = self.call(async |connection| answer(connection, command).await).await;
+        if F::MISTAKES_ARE_LOSSES && self.depth == 0 && result.is_err() && !self.in_doubt {
+            self.kept = Some(self.pool.connect().await?);
+            return self.call(async |connection| answer(connection, command).await).await;
+        }
         result
     }
 
@@ -154,7 +169,7 @@ impl<F: Flaw> Lease<F> {
             _ if self.aborted => return Ok(()),
             depth => format!("rollback to s{depth}; release s{depth}"),
         };
-        let result = self.execute(sql).await;
+        let result = if F::ROLLS_BACK_FOR_EVER { self.execute_for_ever(sql).await } else { self.execute(sql).await };
         // What was to be undone may still be there: only the end of the session undoes it then.
         self.in_doubt |= result.is_err();
         self.aborted &= self.depth > 0;
@@ -173,6 +188,13 @@ impl<F: Flaw> Lease<F> {
         self.call(async |connection| connection.execute(sqlx::AssertSqlSafe(sql)).await.map(drop)).await
     }
 
+    /// For [`Flaw::ROLLS_BACK_FOR_EVER`].
+    async fn execute_for_ever(&mut self, sql: String) -> Result<(), Failure> {
+        let kept = self.kept.as_mut().expect("whoever rolls back has looked whether it was given up");
+        kept.connection.execute(sqlx::AssertSqlSafe(sql)).await?;
+        Ok(())
+    }
+
     /// Runs a call on the connection, which is in doubt until it is answered, and for good if the answer is not about the
     /// statement.
     async fn call<T>(
@@ -182,16 +204,20 @@ impl<F: Flaw> Lease<F> {
         let kept = self.kept.as_mut().expect("whoever calls has looked whether it was given up");
         self.in_doubt = true;
         let result = limited(call(&mut kept.connection)).await;
-        self.in_doubt = result.as_ref().is_err_and(|it| !is_about_statement(it.class));
+        self.in_doubt = result.as_ref().is_err_and(|it| !is_about_statement(it.class)) && !F::LOSSES_ARE_MISTAKES;
         result
     }
 
     /// Nobody waits for the connection any more.
     fn give_up(&mut self) {
         self.in_doubt = false;
-        if let Some(kept) = self.kept.take() {
+        if let Some(mut kept) = self.kept.take() {
             let (options, permit) = (self.pool.options.clone(), Arc::clone(&self.permit));
             tokio::spawn(async move {
+                if F::AWAITS_ABANDONED {
+                    // It is closed in any case.
+                    let _ = kept.connection.ping().await;
+                }
                 give_up(options, kept).await;
                 drop(permit);
             });

@@ -32,6 +32,24 @@ use lease::Lease;
 pub trait Flaw: 'static {
     /// The name of the system.
     const NAME: &'static str;
+    /// A rollback takes as long as it takes.
+    const ROLLS_BACK_FOR_EVER: bool = false;
+    /// Whether a connection answers is waited for as long as it takes.
+    const PROBES_FOR_EVER: bool = false;
+    /// What a connection in doubt still does is waited for as long as it takes, with the permit in hand.
+    const AWAITS_ABANDONED: bool = false;
+    /// A connection is reset with `discard all` before it is lent, under a driver that still knows its prepared statements.
+    const DISCARDS_STATEMENTS: bool = false;
+    /// A query is prepared by name on the first connections, and not on those that take their place.
+    const PREPARES_ONCE: bool = false;
+    /// Whatever was left on a connection goes to its next borrower.
+    const KEEPS_RESIDUE: bool = false;
+    /// A statement that was refused is taken for a connection that is lost, and done again on another one.
+    const MISTAKES_ARE_LOSSES: bool = false;
+    /// A connection that is lost is taken for a statement that was refused.
+    const LOSSES_ARE_MISTAKES: bool = false;
+    /// Who finds one connection dead opens all of them anew.
+    const STORMS: bool = false;
 
     /// What the system can do: no more than it needs to be wrong.
     fn capabilities() -> Capabilities {
@@ -48,6 +66,9 @@ impl Flaw for Flawless {
 
 /// Longer than anything takes here, and well below the wait that the harness takes for one without an end.
 const CALL_MAX: Duration = Duration::from_secs(2);
+
+/// The longest that a connection may take to say that it is there.
+const PROBE_MAX: Duration = Duration::from_millis(500);
 
 /// How often a connection is asked for that cannot be had, and a process to end that has not.
 const TRIES_MAX: u32 = 4;
@@ -66,7 +87,10 @@ struct Pool<F> {
     idle: RefCell<Vec<Kept>>,
     permits: Arc<Semaphore>,
     closed: Cell<bool>,
+    connections: usize,
     options: PgConnectOptions,
+    /// For [`Flaw::PREPARES_ONCE`].
+    prepared: Cell<usize>,
     flaw: PhantomData<F>,
 }
 
@@ -89,7 +113,9 @@ impl<F: Flaw> System for GuardedPg<F> {
             idle: RefCell::default(),
             permits: Arc::new(Semaphore::new(usize::from(database.connections()))),
             closed: Cell::new(false),
+            connections: usize::from(database.connections()),
             options: database.pg_connect_options(),
+            prepared: Cell::new(0),
             flaw: PhantomData,
         };
         Ok(Self { pool: Rc::new(pool) })
@@ -150,10 +176,35 @@ impl<F: Flaw> Pool<F> {
             let Some(mut kept) = self.idle.borrow_mut().pop() else {
                 return self.connect().await;
             };
-            if limited(kept.connection.execute("select 1")).await.is_ok() {
+            if self.answers(&mut kept).await {
                 return Ok(kept);
             }
+            if F::STORMS {
+                self.reconnect_all().await?;
+            }
         }
+    }
+
+    async fn answers(&self, kept: &mut Kept) -> bool {
+        let question = if F::DISCARDS_STATEMENTS { "discard all" } else { "select 1" };
+        let question = kept.connection.execute(question);
+        if F::PROBES_FOR_EVER {
+            return question.await.is_ok();
+        }
+        match timeout(PROBE_MAX, question).await {
+            Ok(answer) => answer.is_ok() || F::LOSSES_ARE_MISTAKES,
+            Err(_) => false,
+        }
+    }
+
+    /// For [`Flaw::STORMS`].
+    async fn reconnect_all(&self) -> Result<(), Failure> {
+        self.idle.take();
+        for _ in 0..self.connections {
+            let kept = self.connect().await?;
+            self.put_back(kept);
+        }
+        Ok(())
     }
 
     /// While none can be had it is tried again.
@@ -162,6 +213,11 @@ impl<F: Flaw> Pool<F> {
         loop {
             match limited(connect(&self.options)).await {
                 Err(_) if tries < TRIES_MAX => sleep(PAUSE).await,
+                Ok(mut kept) if F::PREPARES_ONCE && self.prepared.get() < self.connections => {
+                    self.prepared.set(self.prepared.get() + 1);
+                    limited(kept.connection.execute(PREPARE)).await?;
+                    return Ok(kept);
+                }
                 result => return result,
             }
             tries += 1;
@@ -182,6 +238,9 @@ impl<F: Flaw> Pool<F> {
         Ok(())
     }
 }
+
+/// For [`Flaw::PREPARES_ONCE`].
+const PREPARE: &str = "prepare get_kv (bigint) as select k, v from kv where k = $1";
 
 async fn connect(options: &PgConnectOptions) -> Result<Kept, sqlx::Error> {
     let mut connection = options.connect().await?;
