@@ -115,6 +115,12 @@ impl std::fmt::Debug for Backend {
     }
 }
 
+/// One that needs no server of somebody else's: exhibits harm theirs.
+fn own_backend(text: &str) -> Result<Backend, String> {
+    let known = backend(text).ok().filter(|it| !matches!(it, Backend::Given(_)));
+    known.ok_or_else(|| "expected sqlite, sim or postgres".into())
+}
+
 fn backend(text: &str) -> Result<Backend, String> {
     match text {
         "sqlite" => Ok(Backend::Sqlite),
@@ -202,6 +208,9 @@ pub struct Compare {
 /// Flags of `zoo`.
 #[derive(Debug, Args)]
 pub struct Zoo {
+    /// Only the exhibits on this database; without it, all that can run here.
+    #[arg(long, value_name = "BACKEND", value_parser = own_backend)]
+    pub backend: Option<Backend>,
     /// The most plans for each system.
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..))]
     pub plans: u64,

@@ -10,6 +10,7 @@ mod output;
 mod pinned;
 mod shrink;
 pub mod systems;
+mod zoo;
 
 use std::process::ExitCode;
 
@@ -110,7 +111,7 @@ pub fn run(arguments: Arguments) -> Result<Status, CommandError> {
         Verb::Replay(options) => pinned::replay(&options),
         Verb::Shrink(options) => shrink::shrink(&options),
         Verb::Run(options) => pinned::run(&options),
-        Verb::Zoo(options) => explore::zoo(&options),
+        Verb::Zoo(options) => zoo::zoo(&options),
         Verb::Compare(options) => compare::compare(&options),
         Verb::Systems(options) => systems::list(&options),
     }

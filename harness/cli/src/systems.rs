@@ -5,6 +5,7 @@ use unstale_harness::chain::{Of, Subject};
 use unstale_harness::plan;
 use unstale_harness::sim::{self, SimulatedSystem};
 use unstale_harness::systems::guarded::Guarded;
+use unstale_harness::systems::guarded_pg::GuardedPg;
 use unstale_harness::systems::sqlx_pool::{SqlxPgPool, SqlxPgPoolTrusting, SqlxPool};
 use unstale_harness::systems::unstale::{Unstale, UnstalePg};
 use unstale_harness::zoo;
@@ -18,6 +19,7 @@ pub fn all() -> Vec<(&'static dyn Subject, &'static str)> {
     static SQLX_POOL_PG: Of<SqlxPgPool> = Of::new();
     static SQLX_POOL_TRUSTING_PG: Of<SqlxPgPoolTrusting> = Of::new();
     static GUARDED: Of<Guarded> = Of::new();
+    static GUARDED_PG: Of<GuardedPg> = Of::new();
     static UNSTALE: Of<Unstale> = Of::new();
     static UNSTALE_PG: Of<UnstalePg> = Of::new();
     static UNSTALE_SIM: SimulatedSystem<sim::system::Unstale> = SimulatedSystem::new();
@@ -30,10 +32,11 @@ pub fn all() -> Vec<(&'static dyn Subject, &'static str)> {
         (&SQLX_POOL_PG, "sqlx's own PgPool and Transaction, unmodified"),
         (&SQLX_POOL_TRUSTING_PG, "the same without `test_before_acquire`"),
         (&GUARDED, "a correct system, as small as can be; it must raise no alarm"),
+        (&GUARDED_PG, "a correct system on PostgreSQL; it must raise no alarm"),
         (&GUARDED_SIM, "a correct system straight over the simulated database; it must raise no alarm"),
     ];
     all.extend(zoo::WIRINGS);
-    all.extend(zoo::EXHIBITS.iter().map(|it| (it.subject, it.defect)));
+    all.extend(zoo::exhibits().map(|it| (it.subject, it.defect)));
     all
 }
 

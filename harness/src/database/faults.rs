@@ -85,7 +85,7 @@ impl Faults {
     pub(super) fn end(&self, _: Fault) {
         self.doer.observer.disarm();
         // A proxy that does not answer is none that a client could use: what follows shows it.
-        let _ = self.proxy.heal();
+        let _ = self.proxy.heal_network();
         let stopped = std::mem::take(&mut *self.doer.stopped.lock().unwrap_or_else(PoisonError::into_inner));
         for pid in stopped {
             // One that has ended meanwhile needs no waking.

@@ -50,6 +50,8 @@ struct Connection {
     asked: bool,
     /// Whether the server was told to stop it, and did.
     stopped: bool,
+    /// The same of the request that has begun to arrive, and may be kept back.
+    begun: Option<(Option<By>, bool)>,
     /// Whether a transaction was open when it was last ready.
     in_transaction: bool,
     /// Whether the transaction that is open changed a row.
@@ -102,6 +104,12 @@ impl Observer {
         self.recorder.beat();
     }
 
+    /// The running command, and whether it has not ended.
+    fn asker(&self) -> (Option<By>, bool) {
+        let by = self.recorder.current();
+        (by, by.is_some_and(|it| self.recorder.outcome_of(it).is_none()))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing in here is left half done by a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -132,6 +140,13 @@ impl Watch for Observer {
             state.logging_in.insert(connection, Instant::now());
             return;
         }
+        if let Seen::Begun = what {
+            let asker = self.asker();
+            if let Some(known) = state.connections.get_mut(&connection) {
+                known.begun.get_or_insert(asker);
+            }
+            return;
+        }
         state.logging_in.remove(&connection);
         if let Seen::Backend { pid } = what {
             let id = self.recorder.connected();
@@ -143,6 +158,7 @@ impl Watch for Observer {
                 executes: false,
                 asked: false,
                 stopped: false,
+                begun: None,
                 in_transaction: false,
                 wrote: false,
             };
@@ -154,11 +170,10 @@ impl Watch for Observer {
         match what {
             // Drivers prepare a new statement in a request of its own, by which nothing is done.
             Seen::Request { executes, .. } => {
-                known.by = self.recorder.current();
+                (known.by, known.asked) = known.begun.take().unwrap_or_else(|| self.asker());
                 known.outstanding += 1;
                 known.executes = executes;
                 known.stopped = false;
-                known.asked = known.by.is_some_and(|it| self.recorder.outcome_of(it).is_none());
                 if let Some(by) = known.by.filter(|_| executes) {
                     self.recorder.record_once(by, What::Served(known.id));
                     wires.entry(by.actor).or_default().sent();

@@ -16,8 +16,8 @@ pub enum Trouble {
     Reset,
     /// The connection is closed in order on both sides (FIN).
     Fin,
-    /// The server's side is closed; the client's side stays open and silent for good, as after the loss of a host or of a
-    /// firewall's memory: healing brings no connection back.
+    /// The server's side is closed; the client's side stays open and silent. Its peer is gone: no healed network brings it
+    /// back, and a client that waits for it waits for ever.
     HalfOpen,
     /// Nothing passes in either direction until healed; then everything goes on. What is said meanwhile is not seen either.
     BlackHole,
