@@ -66,6 +66,9 @@ pub enum CommandError {
     /// The server that was given cannot be used.
     #[error(transparent)]
     Server(unstale_harness::postgres::fleet::GivenError),
+    /// No private server can be started.
+    #[error(transparent)]
+    NoServer(unstale_harness::postgres::server::ServerError),
     /// Something else was asked for in a wrong way.
     #[error("{0}")]
     Usage(String),

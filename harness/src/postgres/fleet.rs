@@ -105,6 +105,14 @@ pub fn is_given() -> bool {
     GIVEN.get().is_some()
 }
 
+/// Starts the server that plans share, unless one was given, so that what is wrong with it is said once and at once.
+///
+/// # Errors
+/// What prevented it.
+pub fn ready() -> Result<(), ServerError> {
+    Berth::take(false).map(drop)
+}
+
 async fn look(given: &Given) -> Result<(), GivenError> {
     let address = given.address;
     let connect = |source| GivenError::Connect { address, source };
