@@ -126,7 +126,8 @@ fn backend(text: &str) -> Result<Backend, String> {
         "sqlite" => Ok(Backend::Sqlite),
         "postgres" => Ok(Backend::Postgres),
         "sim" => Ok(Backend::Sim),
-        url if url.starts_with("postgres://") || url.starts_with("postgresql://") => Ok(Backend::Given(url.into())),
+        // Whether it is one of PostgreSQL's is looked at later, by who does not print it: it may have a password in it.
+        url if url.contains("://") => Ok(Backend::Given(url.into())),
         _ => Err("expected sqlite, sim, postgres, or postgres://USER:PASSWORD@HOST:PORT/DATABASE".into()),
     }
 }

@@ -80,7 +80,10 @@ pub(crate) fn wanted(name: Option<&str>, backend: Option<&Backend>) -> Result<Ve
     let elsewhere = ["sim", "pg"].into_iter().filter_map(|it| named(&format!("{name}-{it}")).ok()).find(fits);
     match elsewhere {
         Some(subject) => Ok(vec![ready(subject)?]),
-        None => Err(CommandError::Usage(format!("{name} runs on {} alone: leave `--backend` out", subject.backend()))),
+        None => {
+            let wanted = backend.map_or(subject.backend(), plan::Backend::from);
+            Err(CommandError::Usage(format!("{name} does not run on {wanted}: `unstale systems` says what does")))
+        }
     }
 }
 

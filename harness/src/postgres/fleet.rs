@@ -83,6 +83,9 @@ static FREE: Mutex<Vec<Server>> = Mutex::new(Vec::new());
 /// # Errors
 /// [`GivenError`], one for each way in which it may not be usable.
 pub fn use_given(url: &str) -> Result<(), GivenError> {
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(GivenError::Url("it is not one of PostgreSQL's".into()));
+    }
     let options = PgConnectOptions::from_str(url).map_err(|it| GivenError::Url(it.to_string()))?;
     let options = options.ssl_mode(PgSslMode::Disable);
     let (host, port) = (options.get_host().to_owned(), options.get_port());
