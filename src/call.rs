@@ -263,9 +263,7 @@ impl<'a, S: Source> Queued<'a, S> {
             inner.give_up(lease, &failure.to_string(), Gone::of(failure));
         }
         self.session().transition(Happened::Unused);
-        let (lease, condition) = inner.lend(self.cell(), good).await?;
-        self.session().lend(lease, condition);
-        Ok(())
+        self.borrow(good).await
     }
 
     async fn borrow(&mut self, good: bool) -> Result<(), Error> {
@@ -276,9 +274,13 @@ impl<'a, S: Source> Queued<'a, S> {
         let session = self.session();
         session.lend(lease, condition);
         let generation = session.generation();
-        cell.generation.store(generation, Ordering::Release);
+        let before = cell.generation.swap(generation, Ordering::AcqRel);
+        if before == generation {
+            // It stands in for one on which nothing was done.
+            return Ok(());
+        }
         inner.counters.lent.add();
-        if generation == 1 {
+        if before == 0 {
             inner.emit(&Event::Opened { scope: &cell.holder.name });
         } else {
             let took = inner.source.now().saturating_sub(began);

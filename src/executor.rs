@@ -161,7 +161,7 @@ impl Again {
     }
 }
 
-async fn finish<T, S: Source>(call: Entered<'_, S>, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error>
+async fn finish<T, S: Source>(mut call: Entered<'_, S>, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error>
 where
     S::Connection: SqlxConnection,
 {
@@ -172,6 +172,9 @@ where
             Err(error)
         }
         result => {
+            if let Err(error) = &result {
+                call.leave(S::Connection::effect_of(error));
+            }
             let result = result.map_err(|error| Failure::new(S::Connection::class(&error), error));
             call.finish(result).await.map_err(Error::into_sqlx)
         }

@@ -375,6 +375,11 @@ pub trait SqlxConnection: Connection {
     /// What a statement with this text does beside its work.
     fn effect(sql: &str) -> Effect;
 
+    /// What this error leaves on its connection.
+    fn effect_of(_error: &sqlx::Error) -> Effect {
+        Effect::Plain
+    }
+
     /// A second set of the values of a statement, kept while the first statement on a connection runs.
     fn spare(_arguments: &<Self::Database as sqlx::Database>::Arguments) -> Option<Spare<Self>> {
         None

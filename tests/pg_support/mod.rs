@@ -60,7 +60,8 @@ impl Fresh {
     /// The backends that serve these sessions, and what they are at.
     pub async fn backends(&self) -> Vec<(i32, String)> {
         let mut outside = self.outside().await;
-        let sql = "select pid, concat_ws(' ', state, query) from pg_stat_activity where application_name = $1 order by pid";
+        let sql =
+            "select pid, concat_ws(' ', state, query) from pg_stat_activity where application_name = $1 order by pid";
         let rows = sqlx::query(sql).bind(&self.name).fetch_all(&mut outside).await.expect("backends");
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     }
