@@ -108,12 +108,11 @@ impl SqlxConnection for PgConnection {
     ///    for a standby, it closes the connection without an error message.
     /// 3. So with these three codes nothing was committed. What is not undone with its transaction (sequences, other
     ///    servers, statements that commit by themselves) is excluded by the text, as far as it can be seen there.
-    ///
     /// 4. EPIPE comes of writing alone, so the end of the message was not sent: its Sync, or the last byte of its text. Without
     ///    that the server does not commit. Over a Unix socket this is all that is seen of a backend that was terminated.
     ///
-    /// 57P02 and a connection that broke otherwise prove nothing: a crash cuts the connection at any point. There only a statement that reads
-    /// may be repeated.
+    /// 57P02 and a connection that broke otherwise prove nothing: a crash cuts the connection at any point. There only a
+    /// statement that reads may be repeated.
     fn may_repeat(sql: &str, error: &sqlx::Error) -> bool {
         let terminated = answer(error)
             .is_some_and(|it| it.severity() == PgSeverity::Fatal && matches!(it.code(), "57P01" | "57P04" | "57P05"));
