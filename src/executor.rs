@@ -121,8 +121,7 @@ where
     }
 }
 
-/// Runs a statement again whose connection was dead before anything was done on it. Each is given up, so the shelf bounds how
-/// often.
+/// Runs a statement again whose connection was dead before anything was done on it.
 #[derive(Default)]
 struct Again {
     times: u32,
@@ -147,7 +146,7 @@ impl Again {
     where
         S::Connection: SqlxConnection,
     {
-        S::Connection::may_repeat(sql.as_str(), error)
+        S::Connection::may_repeat(sql.as_str(), error, self.times)
     }
 
     /// The call goes on with another connection.

@@ -106,7 +106,7 @@ async fn begin_cut_off_at_any_poll_leaves_nothing_open() {
         let done = cut_off(polls, scope.begin()).await;
         if done.is_none() {
             put(&scope, i64::from(polls), 1).await.expect("in autocommit");
-            assert_eq!(fresh.rows().await.last(), Some(&(i64::from(polls), 1)), "{polls}");
+            assert!(fresh.rows().await.contains(&(i64::from(polls), 1)), "{polls}");
         }
         drop(scope);
         let next = fresh.sessions.scope("next");

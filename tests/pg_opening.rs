@@ -96,7 +96,7 @@ async fn sessions_without_a_place_wait_and_say_so_in_the_end() {
     let _taken = take_all(&server).await;
     let error = put(&sessions.scope("last"), 2, 2).await.expect_err("no place");
     let Some(Error::Unavailable { source, .. }) = Error::of(&error) else { panic!("{error}") };
-    assert!(source.to_string().contains("connection"), "{source}");
+    assert!(source.to_string().contains("too many clients"), "{source}");
 }
 
 /// Every place there is.

@@ -173,8 +173,12 @@ async fn killed_backend_takes_all_along_and_reads_and_begins_see_nothing() {
     let server = Server::start().expect("a server");
     let fresh = Fresh::on(&server, policy()).await;
     fresh.fill(3).await;
-    let killed = fresh.pids().await[0];
-    server.signal_backend(killed, Signal::Kill).expect("killed");
+    let old = fresh.pids().await;
+    server.signal_backend(old[0], Signal::Kill).expect("killed");
+    pg_support::within(Duration::from_secs(10), "all of them to go", async || {
+        server.processes().expect("a list").iter().all(|it| !old.contains(it))
+    })
+    .await;
     let scope = fresh.sessions.scope("reader");
     let rows: i64 = sqlx::query_scalar("select count(*) from kv").fetch_one(&scope).await.expect("read on a fresh one");
     assert_eq!(rows, 0);

@@ -386,8 +386,9 @@ pub trait SqlxConnection: Connection {
     }
 
     /// Whether an autocommit statement that was the first on its connection, and was answered with this error and nothing
-    /// before it, may be run again on another connection: it has provably not been done, or it only reads.
-    fn may_repeat(_sql: &str, _error: &sqlx::Error) -> bool {
+    /// before it, may be run again on another connection: it has provably not been done, or it only reads. `times`: so often it
+    /// has been already.
+    fn may_repeat(_sql: &str, _error: &sqlx::Error, _times: u32) -> bool {
         false
     }
 }

@@ -48,11 +48,17 @@ impl Fresh {
         Self { sessions, options, name, schema, server }
     }
 
-    /// A connection that the library does not know.
+    /// A connection that the library does not know; a server that is starting up is waited for.
     pub async fn outside(&self) -> PgConnection {
-        PgConnection::connect_with(&self.server.clone().options([("search_path", self.schema.as_str())]))
-            .await
-            .expect("a connection")
+        let options = self.server.clone().options([("search_path", self.schema.as_str())]);
+        let began = Instant::now();
+        loop {
+            match PgConnection::connect_with(&options).await {
+                Ok(connection) => return connection,
+                Err(error) => assert!(began.elapsed() < Duration::from_secs(10), "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// What is committed.
