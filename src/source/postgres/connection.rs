@@ -112,17 +112,20 @@ impl SqlxConnection for PgConnection {
     ///    for a standby, it closes the connection without an error message.
     /// 3. So with these three codes nothing was committed. What is not undone with its transaction (sequences, other
     ///    servers, statements that commit by themselves) is excluded by the text, as far as it can be seen there.
+    /// 4. EPIPE comes of writing alone, so the end of the message was not sent: its Sync, or the last byte of its text. Without
+    ///    that the server does not commit. Over a Unix socket this is all that is seen of a backend that was terminated.
     ///
-    /// A broken connection proves nothing: a crash cuts it at any point. There only a statement that reads may be repeated, and
+    /// A connection that broke otherwise proves nothing: a crash cuts it at any point. There only a statement that reads may be repeated, and
     /// once, on a connection that answers: it may be what the server crashes of.
     fn may_repeat(sql: &str, error: &sqlx::Error, times: u32) -> bool {
         let terminated = answer(error)
             .is_some_and(|it| it.severity() == PgSeverity::Fatal && matches!(it.code(), "57P01" | "57P04" | "57P05"));
+        let unsent = matches!(error, sqlx::Error::Io(io) if io.kind() == io::ErrorKind::BrokenPipe);
         let broken = matches!(error, sqlx::Error::Io(_)) && times == 0;
         match statement::postgres::repeats(sql) {
             Repeats::Never => false,
-            Repeats::Undone => terminated || is_outdated(error),
-            Repeats::Reads => terminated || broken || is_outdated(error),
+            Repeats::Undone => terminated || unsent || is_outdated(error),
+            Repeats::Reads => terminated || unsent || broken || is_outdated(error),
         }
     }
 
