@@ -107,7 +107,8 @@ impl Rain {
             for deck in [&mut wide, &mut narrow] {
                 let fault = deck.draw(&mut self.random);
                 self.shower(fault);
-                told(self.record().landings.len(), self.restarts());
+                let fallen = self.record().landings.len();
+                told(fallen, self.restarts());
                 let pause = self.random.random_range(PAUSE_MS);
                 std::thread::sleep(Duration::from_millis(pause));
             }
