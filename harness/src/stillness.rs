@@ -37,7 +37,15 @@ impl<'a> Stillness<'a> {
     /// Starts to watch; the wait is given up after [`Limits::hang`] even if something moves all the time.
     pub(crate) fn new(recorder: &'a Recorder, limits: &'a Limits) -> Self {
         let (seen, now) = (signs(recorder), Instant::now());
-        Self { recorder, limits, seen, looked: now, looks: 0, brought_forward: Duration::ZERO, until: now + limits.hang }
+        Self {
+            recorder,
+            limits,
+            seen,
+            looked: now,
+            looks: 0,
+            brought_forward: Duration::ZERO,
+            until: now + limits.hang,
+        }
     }
 
     /// Looks, if it is time to; whether the wait is to be given up.

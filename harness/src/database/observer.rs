@@ -8,6 +8,7 @@
 //! did whose answer was lost before the proxy.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ const LOGIN_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Observer {
     recorder: Recorder,
     state: Mutex<State>,
+    /// How many times somebody does something to the server right now, since a moment has come.
+    striking: AtomicU32,
 }
 
 #[derive(Default)]
@@ -66,7 +69,7 @@ enum Tag {
 
 impl Observer {
     pub(super) fn new(recorder: Recorder) -> Arc<Self> {
-        Arc::new(Self { recorder, state: Mutex::default() })
+        Arc::new(Self { recorder, state: Mutex::default(), striking: AtomicU32::new(0) })
     }
 
     /// What this actor's requests come to.
@@ -90,6 +93,16 @@ impl Observer {
         if let Some((Some(by), fault)) = self.state().armed {
             self.recorder.record_once(by, What::FaultLanded(fault));
         }
+    }
+
+    /// What a moment has set off is over.
+    pub(super) fn struck(&self) {
+        self.striking.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Whether something that a moment has set off is not over.
+    pub(super) fn is_striking(&self) -> bool {
+        self.striking.load(Ordering::SeqCst) > 0
     }
 
     /// Something is under way that the wire does not show.
@@ -192,6 +205,8 @@ impl Watch for Observer {
         // What is done to the server says itself whether it could be done.
         if landed.trouble.is_some() {
             self.landed_now();
+        } else {
+            self.striking.fetch_add(1, Ordering::SeqCst);
         }
     }
 }

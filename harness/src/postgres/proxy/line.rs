@@ -56,7 +56,13 @@ pub(super) struct Line {
 
 impl Lines {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, changed: Notify::new(), heals: Cell::new(0), heals_of_everything: Cell::new(0), open: RefCell::default() }
+        Self {
+            shared,
+            changed: Notify::new(),
+            heals: Cell::new(0),
+            heals_of_everything: Cell::new(0),
+            open: RefCell::default(),
+        }
     }
 
     /// A client has sent its startup message.
