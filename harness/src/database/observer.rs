@@ -184,6 +184,8 @@ impl Watch for Observer {
                 }
             }
             Seen::Completed { tag } => known.completed(tag, &self.recorder),
+            // The work is over, and a driver that goes on without the end of the reply leaves nothing to wait for.
+            Seen::Refused { .. } => known.asked &= known.by.is_some_and(|it| self.recorder.outcome_of(it).is_some()),
             Seen::Ready { status } => {
                 known.ready(status, &self.recorder);
                 if let Some(by) = known.by.filter(|_| known.executes) {
