@@ -68,17 +68,26 @@ impl Faults {
             }
             Fault::Server(harm, at) => {
                 let doer = Arc::clone(&self.doer);
-                let _ = self.proxy.arm_call(at, Scope::Next, move |pid| doer.strike(harm, &[pid]));
+                let _ = self.proxy.arm_call(at, Scope::Next, move |pid| {
+                    doer.strike(harm, &[pid]);
+                    doer.observer.struck();
+                });
             }
             _ => {}
         }
     }
 
-    /// Heals what it broke.
+    /// Heals what it broke. What is being done to the server is waited for: its outage is part of this command, also if the
+    /// command did not wait for that, and is not to reach into those who come later.
     pub(super) fn end(&self, _: Fault) {
-        self.doer.observer.disarm();
         // A proxy that does not answer is none that a client could use: what follows shows it.
         let _ = self.proxy.heal_network();
+        let until = Instant::now() + UP_MAX;
+        while self.doer.observer.is_striking() && Instant::now() < until {
+            self.doer.observer.moved();
+            std::thread::sleep(LOOK);
+        }
+        self.doer.observer.disarm();
         let stopped = std::mem::take(&mut *self.doer.stopped.lock().unwrap_or_else(PoisonError::into_inner));
         for pid in stopped {
             // One that has ended meanwhile needs no waking.
