@@ -8,6 +8,7 @@ mod explore;
 mod output;
 mod pinned;
 mod shrink;
+mod storm;
 pub mod systems;
 
 use std::process::ExitCode;
@@ -61,6 +62,9 @@ pub enum CommandError {
         /// Those that exist.
         known: String,
     },
+    /// There is no server to let it rain on.
+    #[error(transparent)]
+    Storm(#[from] unstale_harness::free::StormError),
     /// Something else was asked for in a wrong way.
     #[error("{0}")]
     Usage(String),
@@ -107,6 +111,7 @@ pub fn run(arguments: Arguments) -> Result<Status, CommandError> {
         Verb::Shrink(options) => shrink::shrink(&options),
         Verb::Run(options) => pinned::run(&options),
         Verb::Zoo(options) => explore::zoo(&options),
+        Verb::Storm(options) => storm::storm(&options),
         Verb::Systems(options) => systems::list(&options),
     }
 }
