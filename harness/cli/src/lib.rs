@@ -9,6 +9,7 @@ mod explore;
 mod output;
 mod pinned;
 mod shrink;
+mod storm;
 pub mod systems;
 mod zoo;
 
@@ -69,6 +70,9 @@ pub enum CommandError {
     /// No private server can be started.
     #[error(transparent)]
     NoServer(unstale_harness::postgres::server::ServerError),
+    /// There is no server to let it rain on.
+    #[error(transparent)]
+    Storm(#[from] unstale_harness::free::StormError),
     /// Something else was asked for in a wrong way.
     #[error("{0}")]
     Usage(String),
@@ -116,6 +120,7 @@ pub fn run(arguments: Arguments) -> Result<Status, CommandError> {
         Verb::Run(options) => pinned::run(&options),
         Verb::Zoo(options) => zoo::zoo(&options),
         Verb::Compare(options) => compare::compare(&options),
+        Verb::Storm(options) => storm::storm(&options),
         Verb::Systems(options) => systems::list(&options),
     }
 }

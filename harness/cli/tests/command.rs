@@ -185,6 +185,11 @@ fn wrong_files_get_one_clear_error() {
 }
 
 #[test]
+fn storm_over_an_unknown_system_lists_those_that_can_stand_in_one() {
+    is_refused(&["storm", "--system", "unstale"], "there are: unstale-pg, sqlx-pool-pg");
+}
+
+#[test]
 fn wrong_numbers_get_one_clear_error() {
     for (arguments, expected) in [
         (["explore", "--plans", "0"], "invalid value '0' for '--plans <N>'"),
@@ -194,6 +199,8 @@ fn wrong_numbers_get_one_clear_error() {
         (["explore", "--for", "0s"], "expected a time such as 30s, 5m or 1h, found `0s`"),
         (["explore", "--for", "9999999999999999h"], "expected a time such as"),
         (["explore", "--backend", "oracle"], "[possible values: sqlite, sim]"),
+        (["storm", "--restarts", "0"], "invalid value '0' for '--restarts <N>'"),
+        (["storm", "--connections", "81"], "invalid value '81' for '--connections <N>'"),
         (["zoo", "--plans", "0"], "invalid value '0' for '--plans <N>'"),
     ] {
         is_refused(&arguments, expected);
