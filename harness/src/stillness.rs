@@ -20,7 +20,7 @@ use crate::history::Recorder;
 pub(crate) const LOOK: Duration = Duration::from_millis(1);
 
 /// By how much the clock is brought forward at once. Two timers of a system that are further apart fire one after the other.
-const STRIDE: Duration = Duration::from_millis(500);
+const STRIDE: Duration = Duration::from_secs(1);
 
 /// Watches while somebody waits.
 pub(crate) struct Stillness<'a> {

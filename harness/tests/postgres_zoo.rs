@@ -13,13 +13,13 @@ use unstale_harness::zoo::postgres::EXHIBITS;
 const JOBS: usize = 4;
 
 /// A run of a plan with a fault takes up to a second.
-const SHRINK_MAX: Duration = Duration::from_secs(60);
+const SHRINK_MAX: Duration = Duration::from_secs(120);
 
 #[expect(clippy::unused_async, reason = "a trial is an async function")]
 async fn is_caught_and_minimal(name: &str) {
     let exhibit = EXHIBITS.iter().find(|it| it.subject.name() == name).expect("the zoo has it");
     let stop_at = StopAt::Found(exhibit.invariant);
-    let time = Duration::from_secs(180);
+    let time = Duration::from_secs(240);
     let exploration =
         Exploration { plans: 2000, stop_at, time, jobs: JOBS, shrink_time: SHRINK_MAX, ..Exploration::default() };
     let explored = explore(exhibit.subject, &exploration, &AtomicBool::new(false), |_| {});

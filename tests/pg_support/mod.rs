@@ -32,15 +32,20 @@ impl Fresh {
     }
 
     pub async fn on(server: &Server, policy: Policy) -> Self {
+        Self::by(server.tcp(), policy).await
+    }
+
+    /// On the server that is reached so.
+    pub async fn by(server: PgConnectOptions, policy: Policy) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::SeqCst);
         let (schema, name) = (format!("s{number}"), format!("subject {number}"));
-        let options = server.tcp().application_name(&name).options([("search_path", schema.as_str())]);
-        let mut outside = PgConnection::connect_with(&server.tcp()).await.expect("a connection");
+        let options = server.clone().application_name(&name).options([("search_path", schema.as_str())]);
+        let mut outside = PgConnection::connect_with(&server).await.expect("a connection");
         let ddl = format!("create schema {schema}; create table {schema}.kv (k bigint primary key, v bigint not null)");
         sqlx::raw_sql(AssertSqlSafe(ddl)).execute(&mut outside).await.expect("ddl");
         let sessions = PgOptions::new(options.clone()).open(policy).await.expect("sessions");
-        Self { sessions, options, name, schema, server: server.tcp() }
+        Self { sessions, options, name, schema, server }
     }
 
     /// A connection that the library does not know; a server that is starting up is waited for.

@@ -31,6 +31,8 @@ pub enum Verb {
     Zoo(Zoo),
     /// Run the same plans on SQLite and on PostgreSQL, and report where the verdicts differ.
     Compare(Compare),
+    /// Let faults rain on a private server while many actors use a system on real threads.
+    Storm(Storm),
     /// List the systems that can be explored.
     Systems(Systems),
 }
@@ -126,7 +128,8 @@ fn backend(text: &str) -> Result<Backend, String> {
         "sqlite" => Ok(Backend::Sqlite),
         "postgres" => Ok(Backend::Postgres),
         "sim" => Ok(Backend::Sim),
-        url if url.starts_with("postgres://") || url.starts_with("postgresql://") => Ok(Backend::Given(url.into())),
+        // Whether it is one of PostgreSQL's is looked at later, by who does not print it: it may have a password in it.
+        url if url.contains("://") => Ok(Backend::Given(url.into())),
         _ => Err("expected sqlite, sim, postgres, or postgres://USER:PASSWORD@HOST:PORT/DATABASE".into()),
     }
 }
@@ -215,6 +218,32 @@ pub struct Zoo {
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..))]
     pub plans: u64,
     /// The seed of all plans.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Print one JSON value and nothing else on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `storm`.
+#[derive(Debug, Args)]
+pub struct Storm {
+    /// What is under test: `unstale-pg` or `sqlx-pool-pg`.
+    #[arg(long, value_name = "NAME", default_value = "unstale-pg")]
+    pub system: String,
+    /// How long it rains at most, as `30s`, `5m` or `1h`; without it and without `--restarts`, 30 seconds.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub time: Option<Duration>,
+    /// It stops raining when the server was restarted so many times.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub restarts: Option<u32>,
+    /// How many actors work at the same time.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub actors: u32,
+    /// How many connections the system may have.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=80))]
+    pub connections: u32,
+    /// The seed of the weather and of the tasks; it does not make a run repeatable.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Print one JSON value and nothing else on standard output.

@@ -9,6 +9,7 @@ mod explore;
 mod output;
 mod pinned;
 mod shrink;
+mod storm;
 pub mod systems;
 mod zoo;
 
@@ -66,6 +67,12 @@ pub enum CommandError {
     /// The server that was given cannot be used.
     #[error(transparent)]
     Server(unstale_harness::postgres::fleet::GivenError),
+    /// No private server can be started.
+    #[error(transparent)]
+    NoServer(unstale_harness::postgres::server::ServerError),
+    /// There is no server to let it rain on.
+    #[error(transparent)]
+    Storm(#[from] unstale_harness::free::StormError),
     /// Something else was asked for in a wrong way.
     #[error("{0}")]
     Usage(String),
@@ -113,6 +120,7 @@ pub fn run(arguments: Arguments) -> Result<Status, CommandError> {
         Verb::Run(options) => pinned::run(&options),
         Verb::Zoo(options) => zoo::zoo(&options),
         Verb::Compare(options) => compare::compare(&options),
+        Verb::Storm(options) => storm::storm(&options),
         Verb::Systems(options) => systems::list(&options),
     }
 }

@@ -58,7 +58,7 @@ fn wanted(options: &Zoo) -> Result<Vec<&'static Exhibit>, CommandError> {
     let backend = options.backend.as_ref().map(Backend::from);
     let fits = |it: &&Exhibit| backend.is_none_or(|backend| it.subject.backend() == backend);
     let mut wanted: Vec<_> = exhibits().filter(fits).collect();
-    let needs_server = |it: &&Exhibit| it.subject.backend() == Backend::Postgres;
+    let needs_server = |it: &Exhibit| it.subject.backend() == Backend::Postgres;
     let needing = wanted.iter().filter(|it| needs_server(it)).count();
     match Binaries::find() {
         Err(error) if needing > 0 && backend.is_some() => Err(CommandError::Usage(error.to_string())),
@@ -73,14 +73,20 @@ fn wanted(options: &Zoo) -> Result<Vec<&'static Exhibit>, CommandError> {
 
 /// Explores one until it is caught; none if that was interrupted.
 fn show(exhibit: &Exhibit, options: &Zoo) -> Option<Exhibited> {
+    let default = Exploration::default();
+    let (jobs, shrink_time) = match exhibit.subject.backend() {
+        Backend::Postgres => ON_POSTGRES,
+        _ => (1, default.shrink_time),
+    };
     let exploration = Exploration {
         seed: options.seed,
         plans: options.plans,
         stop_at: StopAt::Found(exhibit.invariant),
-        jobs: if exhibit.subject.backend() == Backend::Postgres { POSTGRES_JOBS } else { 1 },
+        jobs,
+        shrink_time,
         // As long as the plans take.
         time: Duration::from_secs(600),
-        ..Exploration::default()
+        ..default
     };
     let explored = run(exhibit.subject, &exploration, interrupted(), |_| {});
     if explored.interrupted {
@@ -102,8 +108,8 @@ fn show(exhibit: &Exhibit, options: &Zoo) -> Option<Exhibited> {
     })
 }
 
-/// A plan there waits for a server far more than it computes.
-const POSTGRES_JOBS: usize = 4;
+/// How many plans run at once there, and how long shrinking may take: a plan waits for a server far more than it computes.
+const ON_POSTGRES: (usize, Duration) = (4, Duration::from_secs(90));
 
 fn print(shown: &Exhibited) {
     let caught = if shown.found { "caught" } else { "MISSED" };

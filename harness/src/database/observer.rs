@@ -8,6 +8,7 @@
 //! did whose answer was lost before the proxy.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ const LOGIN_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Observer {
     recorder: Recorder,
     state: Mutex<State>,
+    /// How many times somebody does something to the server right now, since a moment has come.
+    striking: AtomicU32,
 }
 
 #[derive(Default)]
@@ -68,7 +71,7 @@ enum Tag {
 
 impl Observer {
     pub(super) fn new(recorder: Recorder) -> Arc<Self> {
-        Arc::new(Self { recorder, state: Mutex::default() })
+        Arc::new(Self { recorder, state: Mutex::default(), striking: AtomicU32::new(0) })
     }
 
     /// What this actor's requests come to.
@@ -97,6 +100,16 @@ impl Observer {
     /// The fault is not done, and nothing can be said of the plan.
     pub(super) fn refuse(&self, why: &str) {
         self.recorder.record(What::HarnessFault(why.to_owned()));
+    }
+
+    /// What a moment has set off is over.
+    pub(super) fn struck(&self) {
+        self.striking.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Whether something that a moment has set off is not over.
+    pub(super) fn is_striking(&self) -> bool {
+        self.striking.load(Ordering::SeqCst) > 0
     }
 
     /// Something is under way that the wire does not show.
@@ -182,6 +195,8 @@ impl Watch for Observer {
             // query_canceled.
             Seen::Refused { code: "57014", .. } => known.stopped = true,
             Seen::Completed { tag } => known.completed(tag, &self.recorder),
+            // The work is over, and a driver that goes on without the end of the reply leaves nothing to wait for.
+            Seen::Refused { .. } => known.asked &= known.by.is_some_and(|it| self.recorder.outcome_of(it).is_some()),
             Seen::Ready { status } => {
                 known.ready(status, &self.recorder);
                 if let Some(by) = known.by.filter(|_| known.executes) {
@@ -203,6 +218,8 @@ impl Watch for Observer {
         // What is done to the server says itself whether it could be done.
         if landed.trouble.is_some() {
             self.landed_now();
+        } else {
+            self.striking.fetch_add(1, Ordering::SeqCst);
         }
     }
 }

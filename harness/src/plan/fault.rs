@@ -65,8 +65,9 @@ static POSTGRES: LazyLock<Vec<Fault>> = LazyLock::new(|| {
 });
 
 /// Those for which no process of the server is signalled by us.
-static DISCREET: LazyLock<Vec<Fault>> =
-    LazyLock::new(|| POSTGRES.iter().copied().filter(|it| !matches!(it, Fault::Server(Harm::Stop, _))).collect());
+static DISCREET: LazyLock<Vec<Fault>> = LazyLock::new(|| {
+    POSTGRES.iter().copied().filter(|it| !matches!(it, Fault::Server(harm, _) if !harm.is_discreet())).collect()
+});
 
 /// Those that strike every connection to a server.
 static SERVER_WIDE: LazyLock<Vec<Fault>> =
@@ -155,6 +156,11 @@ impl Harm {
                 &[Moment::Idle, Moment::BeforeSend, Moment::Sent, Moment::BeforeReply]
             }
         }
+    }
+
+    /// Whether nobody notices it but who owns the connection, and no process is signalled by us.
+    pub fn is_discreet(self) -> bool {
+        matches!(self, Self::Terminate | Self::CancelQuery)
     }
 
     /// Whether every session of the server ends with it.

@@ -109,6 +109,11 @@ impl Trouble {
         };
         Err(TroubleError::Senseless { trouble: self, moment, why })
     }
+
+    /// Whether it goes on until it is healed; else it is over at once.
+    pub fn lasts(self) -> bool {
+        !matches!(self, Self::Reset | Self::Fin | Self::HalfOpen | Self::CutAfter(_))
+    }
 }
 
 impl Moment {

@@ -83,6 +83,9 @@ static FREE: Mutex<Vec<Server>> = Mutex::new(Vec::new());
 /// # Errors
 /// [`GivenError`], one for each way in which it may not be usable.
 pub fn use_given(url: &str) -> Result<(), GivenError> {
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(GivenError::Url("it is not one of PostgreSQL's".into()));
+    }
     let options = PgConnectOptions::from_str(url).map_err(|it| GivenError::Url(it.to_string()))?;
     let options = options.ssl_mode(PgSslMode::Disable);
     let (host, port) = (options.get_host().to_owned(), options.get_port());
@@ -103,6 +106,14 @@ pub fn use_given(url: &str) -> Result<(), GivenError> {
 /// Whether plans run on somebody else's server.
 pub fn is_given() -> bool {
     GIVEN.get().is_some()
+}
+
+/// Starts the server that plans share, unless one was given, so that what is wrong with it is said once and at once.
+///
+/// # Errors
+/// What prevented it.
+pub fn ready() -> Result<(), ServerError> {
+    Berth::take(false).map(drop)
 }
 
 async fn look(given: &Given) -> Result<(), GivenError> {
