@@ -31,6 +31,9 @@ const UNITS: usize = 20;
 /// How long one has its turn for at saturation.
 const SLICE: Duration = Duration::from_millis(200);
 
+/// No unit of work is to fail here.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
 #[derive(Clone, Copy)]
 enum Work {
     Statement,
@@ -95,14 +98,14 @@ impl Contender {
     }
 
     /// Begins with a borrowing and ends with what was borrowed given back.
-    async fn unit(&self, work: Work) -> sqlx::Result<()> {
+    async fn unit(&self, work: Work) -> Result<(), Failure> {
         match &self.kind {
-            Kind::Sqlx(pool) => on_connection(&mut *pool.acquire().await?, work).await,
-            Kind::Raw(pool) => on_connection(&mut *pool.get().await.expect("a connection"), work).await,
+            Kind::Sqlx(pool) => Ok(on_connection(&mut *pool.acquire().await?, work).await?),
+            Kind::Raw(pool) => Ok(on_connection(&mut *pool.get().await.expect("a connection"), work).await?),
             Kind::Library(sessions) => {
                 let scope = sessions.scope("caller");
                 in_scope(&scope, work).await?;
-                scope.end().await.map_err(sqlx::Error::other)
+                Ok(scope.end().await?)
             }
         }
     }
@@ -125,15 +128,15 @@ async fn on_connection(connection: &mut PgConnection, work: Work) -> sqlx::Resul
     }
 }
 
-async fn in_scope(scope: &Scope<PgSource>, work: Work) -> sqlx::Result<()> {
+async fn in_scope(scope: &Scope<PgSource>, work: Work) -> Result<(), Failure> {
     match work {
-        Work::Statement => read(scope).await,
+        Work::Statement => Ok(read(scope).await?),
         Work::Transaction => {
-            scope.begin().await.map_err(sqlx::Error::other)?;
+            scope.begin().await?;
             insert(scope).await?;
-            scope.commit().await.map_err(sqlx::Error::other)
+            Ok(scope.commit().await?)
         }
-        Work::Insert => insert(scope).await,
+        Work::Insert => Ok(insert(scope).await?),
     }
 }
 

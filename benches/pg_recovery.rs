@@ -10,7 +10,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pg_support::{Contender, Run, SCHEMA, Success, Times, turns};
+use pg_support::contender::{Contender, Success};
+use pg_support::{Run, SCHEMA, Times, turns};
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::runtime::Builder;

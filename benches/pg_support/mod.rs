@@ -5,7 +5,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "every bench takes what it needs")]
 
-mod contender;
+pub mod contender;
 
 use std::env;
 use std::process::ExitCode;
@@ -13,8 +13,6 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use unstale_harness::postgres::server::{Server, ServerError};
-
-pub use contender::{Contender, Success};
 
 /// What is read and written.
 pub const SCHEMA: &str = "create table kv (k bigint primary key, v bigint not null);
