@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use rand::seq::SliceRandom;
 use unstale_harness::postgres::server::{Server, ServerError};
 
 /// What is read and written.
@@ -143,9 +144,11 @@ impl Times {
     }
 }
 
-/// The numbers from 0, beginning with another one in every round: nobody always comes after the same one.
-pub fn turns(round: usize, contenders: usize) -> impl Iterator<Item = usize> {
-    (0..contenders).map(move |it| (it + round) % contenders)
+/// Whose turn it is, in an order of its own in every round: nobody always comes after the same one.
+pub fn turns(contenders: usize) -> Vec<usize> {
+    let mut turns: Vec<_> = (0..contenders).collect();
+    turns.shuffle(&mut rand::rng());
+    turns
 }
 
 /// The middle one.
