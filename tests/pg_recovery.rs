@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use pg_support::{Fresh, own, pid, policy, put};
-use unstale::Error;
+use unstale::{Error, PgSource, Scope};
 use unstale_harness::postgres::server::{Server, Signal};
 use unstale_harness::postgres::trials;
 use unstale_harness::trial;
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         trial!(ten_terminated_connections_and_ten_callers_show_no_error, threads = 2),
         trial!(killed_backend_takes_all_along_and_reads_and_begins_see_nothing),
         trial!(frozen_idle_connection_costs_its_probe_and_no_place),
+        trial!(statement_outdated_by_ddl_is_run_on_another_connection),
         trial!(connection_is_dropped_outside_of_a_runtime),
     ])
 }
@@ -172,8 +173,12 @@ async fn killed_backend_takes_all_along_and_reads_and_begins_see_nothing() {
     let server = Server::start().expect("a server");
     let fresh = Fresh::on(&server, policy()).await;
     fresh.fill(3).await;
-    let killed = fresh.pids().await[0];
-    server.signal_backend(killed, Signal::Kill).expect("killed");
+    let old = fresh.pids().await;
+    server.signal_backend(old[0], Signal::Kill).expect("killed");
+    pg_support::within(Duration::from_secs(10), "all of them to go", async || {
+        server.processes().expect("a list").iter().all(|it| !old.contains(it))
+    })
+    .await;
     let scope = fresh.sessions.scope("reader");
     let rows: i64 = sqlx::query_scalar("select count(*) from kv").fetch_one(&scope).await.expect("read on a fresh one");
     assert_eq!(rows, 0);
@@ -215,6 +220,27 @@ async fn frozen_idle_connection_costs_its_probe_and_no_place() {
         })
         .await;
     }
+}
+
+async fn statement_outdated_by_ddl_is_run_on_another_connection() {
+    let mut policy = policy();
+    policy.sessions_max = 1;
+    let fresh = Fresh::with(policy).await;
+    let read = async |scope: &Scope<PgSource>| sqlx::query("select * from kv").execute(scope).await.map(drop);
+    let scope = fresh.sessions.scope("first");
+    read(&scope).await.expect("prepared");
+    scope.end().await.expect("end");
+    let mut outside = fresh.outside().await;
+    sqlx::raw_sql("alter table kv add column a int").execute(&mut outside).await.expect("ddl");
+    let scope = fresh.sessions.scope("second");
+    read(&scope).await.expect("unseen");
+
+    sqlx::raw_sql("alter table kv add column b int").execute(&mut outside).await.expect("ddl");
+    scope.begin().await.expect("begin");
+    assert!(read(&scope).await.is_err(), "it cannot be run again alone");
+    scope.rollback().await.expect("rollback");
+    scope.end().await.expect("end");
+    read(&fresh.sessions.scope("third")).await.expect("the outdated statement went with its connection");
 }
 
 async fn connection_is_dropped_outside_of_a_runtime() {

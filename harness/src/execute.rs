@@ -412,6 +412,8 @@ impl<'a, S: System> Stage<'a, S> {
     async fn settle(&mut self, silence: u32) {
         let until = Instant::now() + self.limits.settle;
         let mut stillness = Stillness::new(self.recorder, self.limits);
+        // One that was not waited for may have ended by itself since.
+        self.tasks = self.tasks.min(tasks_alive());
         while tasks_alive() > self.tasks {
             if stillness.is_still(self.limits.still) || Instant::now() > until {
                 // A task that stays is the system's own; it is not waited for again.

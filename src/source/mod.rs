@@ -387,14 +387,20 @@ pub trait SqlxConnection: Connection {
         true
     }
 
+    /// What this error leaves on its connection.
+    fn effect_of(_error: &sqlx::Error) -> Effect {
+        Effect::Plain
+    }
+
     /// A second set of the values of a statement, kept while the first statement on a connection runs.
     fn spare(_arguments: &<Self::Database as sqlx::Database>::Arguments) -> Option<Spare<Self>> {
         None
     }
 
     /// Whether an autocommit statement that was the first on its connection, and was answered with this error and nothing
-    /// before it, may be run again on another connection: it has provably not been done, or it only reads.
-    fn may_repeat(_sql: &str, _error: &sqlx::Error) -> bool {
+    /// before it, may be run again on another connection: it has provably not been done, or it only reads. `times`: so often it
+    /// has been already.
+    fn may_repeat(_sql: &str, _error: &sqlx::Error, _times: u32) -> bool {
         false
     }
 }

@@ -32,22 +32,33 @@ impl Fresh {
     }
 
     pub async fn on(server: &Server, policy: Policy) -> Self {
+        Self::by(server.tcp(), policy).await
+    }
+
+    /// On the server that is reached so.
+    pub async fn by(server: PgConnectOptions, policy: Policy) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::SeqCst);
         let (schema, name) = (format!("s{number}"), format!("subject {number}"));
-        let options = server.tcp().application_name(&name).options([("search_path", schema.as_str())]);
-        let mut outside = PgConnection::connect_with(&server.tcp()).await.expect("a connection");
+        let options = server.clone().application_name(&name).options([("search_path", schema.as_str())]);
+        let mut outside = PgConnection::connect_with(&server).await.expect("a connection");
         let ddl = format!("create schema {schema}; create table {schema}.kv (k bigint primary key, v bigint not null)");
         sqlx::raw_sql(AssertSqlSafe(ddl)).execute(&mut outside).await.expect("ddl");
         let sessions = PgOptions::new(options.clone()).open(policy).await.expect("sessions");
-        Self { sessions, options, name, schema, server: server.tcp() }
+        Self { sessions, options, name, schema, server }
     }
 
-    /// A connection that the library does not know.
+    /// A connection that the library does not know; a server that is starting up is waited for.
     pub async fn outside(&self) -> PgConnection {
-        PgConnection::connect_with(&self.server.clone().options([("search_path", self.schema.as_str())]))
-            .await
-            .expect("a connection")
+        let options = self.server.clone().options([("search_path", self.schema.as_str())]);
+        let began = Instant::now();
+        loop {
+            match PgConnection::connect_with(&options).await {
+                Ok(connection) => return connection,
+                Err(error) => assert!(began.elapsed() < Duration::from_secs(10), "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// What is committed.

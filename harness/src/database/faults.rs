@@ -68,21 +68,30 @@ impl Faults {
             }
             Fault::Server(harm, at) => {
                 let doer = Arc::clone(&self.doer);
-                let _ = self.proxy.arm_call(at, Scope::Next, move |pid| doer.strike(harm, &[pid]));
+                let _ = self.proxy.arm_call(at, Scope::Next, move |pid| {
+                    doer.strike(harm, &[pid]);
+                    doer.observer.struck();
+                });
             }
             _ => {}
         }
     }
 
-    /// Heals what it broke.
+    /// Heals what it broke. What is being done to the server is waited for: its outage is part of this command, also if the
+    /// command did not wait for that, and is not to reach into those who come later.
     pub(super) fn end(&self, _: Fault) {
-        self.doer.observer.disarm();
         // A proxy that does not answer is none that a client could use: what follows shows it.
-        let _ = self.proxy.heal();
+        let _ = self.proxy.heal_network();
+        let until = Instant::now() + UP_MAX;
+        while self.doer.observer.is_striking() && Instant::now() < until {
+            self.doer.observer.moved();
+            std::thread::sleep(LOOK);
+        }
+        self.doer.observer.disarm();
         let stopped = std::mem::take(&mut *self.doer.stopped.lock().unwrap_or_else(PoisonError::into_inner));
         for pid in stopped {
             // One that has ended meanwhile needs no waking.
-            let _ = self.doer.server.signal_backend(pid, Signal::Continue);
+            let _ = self.doer.server.private().map(|it| it.signal_backend(pid, Signal::Continue));
         }
     }
 
@@ -102,7 +111,10 @@ impl Faults {
 impl Doer {
     /// Does this to these backends, or to their server.
     fn strike(&self, harm: Harm, pids: &[u32]) {
-        let Struck { landed, stopped } = strike(&self.server, harm, pids);
+        if self.server.private().is_none() && !harm.is_discreet() {
+            return self.observer.refuse(&format!("{harm} would harm a server that is not ours"));
+        }
+        let Struck { landed, stopped } = strike(&*self.server, harm, pids);
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner).extend(&stopped);
         if landed {
             self.observer.landed_now();

@@ -173,7 +173,7 @@ impl Rain {
             let _ = self.proxy.arm(Trouble::Refuse, Moment::Connect, Scope::All);
         }
         let began = self.clock.now();
-        let struck = strike(&self.server, harm, &pids);
+        let struck = strike(&*self.server, harm, &pids);
         let mut record = self.record();
         record.stopped.extend(&struck.stopped);
         if harm.is_server_wide() && !struck.landed && !pids.is_empty() {
@@ -199,7 +199,7 @@ impl Rain {
         let armed = self.proxy.arm_call(at, Scope::Next, move |pid| {
             *lock(&shown) = Progress::Striking;
             let began = clock.now();
-            let struck = strike(&server, harm, &[pid]);
+            let struck = strike(&*server, harm, &[pid]);
             let ended = clock.now();
             let mut record = lock(&record);
             record.stopped.extend(&struck.stopped);
@@ -245,7 +245,7 @@ impl Rain {
         let stopped = std::mem::take(&mut self.record().stopped);
         for pid in stopped {
             // One that has ended meanwhile needs no waking.
-            let _ = self.server.signal_backend(pid, Signal::Continue);
+            let _ = self.server.private().map(|it| it.signal_backend(pid, Signal::Continue));
         }
     }
 

@@ -3,7 +3,7 @@
 //! Owns nothing itself: the server is [`server`]'s, and those that plans have for themselves [`fleet`]'s; the wire is
 //! [`proxy`]'s; [`monitor`] asks a server whether it still works; [`strike`] harms one; tests that need a server are run by [`trials`].
 
-pub(crate) mod fleet;
+pub mod fleet;
 pub(crate) mod monitor;
 pub mod proxy;
 pub mod server;

@@ -6,8 +6,10 @@
 
 use std::time::{Duration, Instant};
 
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 
+use super::fleet::Berth;
 use super::server::{Server, Shutdown, Signal};
 use crate::plan::Harm;
 
@@ -29,33 +31,54 @@ pub(crate) struct Struck {
     pub(crate) stopped: Vec<i32>,
 }
 
-/// Does this to these backends, or to their server.
-pub(crate) fn strike(server: &Server, harm: Harm, pids: &[u32]) -> Struck {
+/// What is struck: how to ask it, and its processes if they are ours.
+pub(crate) struct Target<'a> {
+    connect: PgConnectOptions,
+    ours: Option<&'a Server>,
+}
+
+impl<'a> From<&'a Server> for Target<'a> {
+    fn from(server: &'a Server) -> Self {
+        Self { connect: server.tcp(), ours: Some(server) }
+    }
+}
+
+impl<'a> From<&'a Berth> for Target<'a> {
+    fn from(berth: &'a Berth) -> Self {
+        Self { connect: berth.tcp(), ours: berth.private() }
+    }
+}
+
+/// Does this to these backends, or to their server. What would signal a process that is not ours is not done.
+pub(crate) fn strike<'a>(target: impl Into<Target<'a>>, harm: Harm, pids: &[u32]) -> Struck {
+    let Target { connect, ours } = target.into();
+    let signal = |pid: i32, signal| ours.is_some_and(|it| it.signal_backend(pid, signal).is_ok());
+    let restart = |how| ours.is_some_and(|it| it.restart(how).is_ok());
     let pids: Vec<i32> = pids.iter().filter_map(|it| i32::try_from(*it).ok()).collect();
     let mut stopped = Vec::new();
     let landed = match harm {
-        Harm::Terminate => ask(server, "pg_terminate_backend", &pids, GONE_MAX),
-        Harm::CancelQuery => ask(server, "pg_cancel_backend", &pids, Duration::ZERO),
+        Harm::Terminate => ask(&connect, "pg_terminate_backend", &pids, GONE_MAX),
+        Harm::CancelQuery => ask(&connect, "pg_cancel_backend", &pids, Duration::ZERO),
         Harm::Stop => {
-            stopped.extend(pids.iter().filter(|it| server.signal_backend(**it, Signal::Stop).is_ok()));
+            stopped.extend(pids.iter().filter(|it| signal(**it, Signal::Stop)));
             !stopped.is_empty()
         }
         Harm::KillBackend => {
-            let killed = pids.first().is_some_and(|it| server.signal_backend(*it, Signal::Kill).is_ok());
-            killed && is_up_again(server)
+            let killed = pids.first().is_some_and(|it| signal(*it, Signal::Kill));
+            killed && is_up_again(&connect)
         }
-        Harm::RestartFast => server.restart(Shutdown::Fast).is_ok(),
-        Harm::RestartImmediate => server.restart(Shutdown::Immediate).is_ok(),
-        Harm::RestartKilled => server.restart(Shutdown::Kill).is_ok(),
+        Harm::RestartFast => restart(Shutdown::Fast),
+        Harm::RestartImmediate => restart(Shutdown::Immediate),
+        Harm::RestartKilled => restart(Shutdown::Kill),
     };
     Struck { landed, stopped }
 }
 
 /// Lets the server do this to these backends, and waits until they are gone; whether there was one.
-fn ask(server: &Server, function: &str, pids: &[i32], wait: Duration) -> bool {
+fn ask(connect: &PgConnectOptions, function: &str, pids: &[i32], wait: Duration) -> bool {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return false };
     let asked = runtime.block_on(async {
-        let mut connection = server.tcp().application_name("unstale-harness").connect().await?;
+        let mut connection = connect.clone().application_name("unstale-harness").connect().await?;
         let question = format!("select count(*) from unnest($1::int[]) as it where {function}(it)");
         let question = sqlx::query_scalar(sqlx::AssertSqlSafe(question)).bind(pids);
         let done: i64 = question.fetch_one(&mut connection).await?;
@@ -69,13 +92,13 @@ fn ask(server: &Server, function: &str, pids: &[i32], wait: Duration) -> bool {
 }
 
 /// Waits until the server has recovered from a crash.
-fn is_up_again(server: &Server) -> bool {
+fn is_up_again(connect: &PgConnectOptions) -> bool {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return false };
     let until = Instant::now() + UP_MAX;
     while Instant::now() < until {
         // The kill is noticed a moment later: until then the server still answers.
         std::thread::sleep(LOOK * 5);
-        if runtime.block_on(server.tcp().connect()).is_ok() {
+        if runtime.block_on(connect.connect()).is_ok() {
             return true;
         }
     }

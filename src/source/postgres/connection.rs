@@ -84,6 +84,7 @@ impl SqlxConnection for PgConnection {
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
                 Class::Dead
             }
+            _ if is_outdated(error) => Class::TransactionLost,
             sqlx::Error::Database(database) => database.code().map_or(Class::Mistake, |it| sqlstate::class(&it)),
             _ => Class::Mistake,
         }
@@ -111,21 +112,36 @@ impl SqlxConnection for PgConnection {
     ///    for a standby, it closes the connection without an error message.
     /// 3. So with these three codes nothing was committed. What is not undone with its transaction (sequences, other
     ///    servers, statements that commit by themselves) is excluded by the text, as far as it can be seen there.
+    /// 4. EPIPE comes of writing alone, so the end of the message was not sent: its Sync, or the last byte of its text. Without
+    ///    that the server does not commit. Over a Unix socket this is all that is seen of a backend that was terminated.
     ///
-    /// 57P02 and a broken connection prove nothing: a crash cuts the connection at any point. There only a statement that reads
-    /// may be repeated.
-    fn may_repeat(sql: &str, error: &sqlx::Error) -> bool {
-        let terminated = error
-            .as_database_error()
-            .and_then(|it| it.try_downcast_ref::<PgDatabaseError>())
+    /// A connection that broke otherwise proves nothing: a crash cuts it at any point. There only a statement that reads may be repeated, and
+    /// once, on a connection that answers: it may be what the server crashes of.
+    fn may_repeat(sql: &str, error: &sqlx::Error, times: u32) -> bool {
+        let terminated = answer(error)
             .is_some_and(|it| it.severity() == PgSeverity::Fatal && matches!(it.code(), "57P01" | "57P04" | "57P05"));
-        let gone = matches!(Self::class(error), Class::Dead);
+        let unsent = matches!(error, sqlx::Error::Io(io) if io.kind() == io::ErrorKind::BrokenPipe);
+        let broken = matches!(error, sqlx::Error::Io(_)) && times == 0;
         match statement::postgres::repeats(sql) {
             Repeats::Never => false,
-            Repeats::Undone => terminated,
-            Repeats::Reads => gone,
+            Repeats::Undone => terminated || unsent || is_outdated(error),
+            Repeats::Reads => terminated || unsent || broken || is_outdated(error),
         }
     }
+
+    fn effect_of(error: &sqlx::Error) -> Effect {
+        if is_outdated(error) { Effect::Lasting("an outdated statement") } else { Effect::Plain }
+    }
+}
+
+/// Whether a statement was refused before it ran, because it was prepared before its tables were changed. sqlx keeps it, so on
+/// this connection it will be refused again.
+fn is_outdated(error: &sqlx::Error) -> bool {
+    answer(error).is_some_and(|it| it.code() == "0A000" && it.routine() == Some("RevalidateCachedQuery"))
+}
+
+fn answer(error: &sqlx::Error) -> Option<&PgDatabaseError> {
+    error.as_database_error()?.try_downcast_ref()
 }
 
 /// What an error of a call that the library made itself means.

@@ -1,7 +1,9 @@
 //! Opens scopes over a source, lends them connections, and takes connections back.
 //!
-//! Owns the attempts, the backoff and the deadline of lending, the release gate, and the list of open scopes. What a
+//! Owns the attempts, the backoff and the deadline of lending, and the list of open scopes; taking back is in [`release`]. What a
 //! session's state means is in [`crate::session`]; who uses it, in [`crate::scope`].
+
+mod release;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,12 +18,13 @@ use futures_util::future::{Either, select};
 use crate::error::Error;
 use crate::events::{Event, Listeners, Listening};
 use crate::health::{Counters, Health, Holder, Validity};
-use crate::lease::{Joint, Lease, Left};
-use crate::policy::{OnLoss, Policy, PolicyError, Reset};
+use crate::lease::{Joint, Lease};
+use crate::policy::{OnLoss, Policy, PolicyError};
 use crate::scope::{Cell, Scope};
 use crate::session::{Call, Happened, Session, State};
-use crate::source::{AcquireError, Class, Condition, Connection, Control, Effect, Failure, Source};
+use crate::source::{AcquireError, Class, Condition, Connection, Control, Failure, Source};
 use crate::sync::Shared;
+use release::clean;
 
 /// Opens scopes over a source of connections.
 ///
@@ -64,18 +67,6 @@ impl Gone {
     pub(crate) fn of(failure: &Failure) -> Self {
         if failure.is_no_answer() { Self::Silent } else { Self::Dead }
     }
-}
-
-/// What a connection owes its next borrower, from nothing to the most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Owes {
-    Nothing,
-    /// To be cleaned before it is used.
-    Cleaning,
-    /// To be cleaned at once: somebody may wait for a lock.
-    CleaningNow,
-    /// It cannot be cleaned.
-    Closing,
 }
 
 /// A drain that met its deadline: who still holds a scope.
@@ -455,75 +446,6 @@ impl<S: Source> Inner<S> {
         self.policy.on_loss == OnLoss::Report
     }
 
-    /// Takes back what a scope has when it ends, without waiting: what is clean goes back at once, the rest is cleaned by a
-    /// task under `release_timeout`, or given up.
-    pub(crate) fn release(self: &Arc<Self>, session: &mut Session<Lease<S>>) {
-        let state = session.state().clone();
-        let lease = match session.take_lease() {
-            Some(Lease::Own(lease)) => lease,
-            Some(mut turns) => {
-                let left = if matches!(state, State::Doubt { .. }) { Left::Doubt } else { Left::Transaction };
-                return turns.rest(left);
-            }
-            None => return,
-        };
-        // What was begun read-only and ended by itself has left its setting behind.
-        let clean = state == State::Ready || matches!(state, State::Failed { .. }) && !session.begun().read_only;
-        let standing = clean || matches!(state, State::Open { .. } | State::Failed { .. });
-        let why = "its scope left something on it";
-        match self.owes(session) {
-            // In doubt: given up, and never waited for.
-            _ if !standing && !self.source.is_only() => {
-                self.source.abandon(lease);
-                self.counters.discarded.add();
-                self.emit(&Event::Discarded { why });
-            }
-            Owes::Nothing if clean => self.source.give_back(lease),
-            _ if self.source.is_only() => self.source.give_back_unclean(lease),
-            Owes::Closing => {
-                self.source.discard(lease);
-                self.counters.discarded.add();
-                self.emit(&Event::Discarded { why });
-            }
-            Owes::Cleaning if clean => self.source.give_back_owing(lease),
-            owes => self.clean_beside(lease, owes),
-        }
-    }
-
-    /// What a connection owes its next borrower.
-    fn owes(&self, session: &Session<Lease<S>>) -> Owes {
-        if !S::Connection::CLEANS {
-            let closing = session.is_tainted() && !self.source.is_only();
-            return if closing { Owes::Closing } else { Owes::Nothing };
-        }
-        let before =
-            if matches!(session.condition(), Condition::Owing { .. }) { Owes::Cleaning } else { Owes::Nothing };
-        let now = match (self.policy.reset, session.left()) {
-            (Reset::Never, _) => Owes::Nothing,
-            (_, Effect::Lasting(_)) => Owes::Closing,
-            (_, Effect::Lock(_)) => Owes::CleaningNow,
-            (Reset::Owed, Effect::Plain) => Owes::Nothing,
-            (Reset::Owed | Reset::Always, _) => Owes::Cleaning,
-        };
-        before.max(now)
-    }
-
-    fn clean_beside(self: &Arc<Self>, mut lease: S::Lease, owes: Owes) {
-        let inner = Arc::clone(self);
-        // Dropped unrun, the task closes the connection.
-        self.source.spawn(Box::pin(async move {
-            let cleaned = inner.in_time(inner.policy.release_timeout, async {
-                clean(&mut *lease, inner.policy.attempts_max).await?;
-                if owes == Owes::CleaningNow { inner.source.clean(&mut lease).await } else { Ok(()) }
-            });
-            match (cleaned.await, owes) {
-                (Ok(()), Owes::Cleaning) => inner.source.give_back_owing(lease),
-                (Ok(()), _) => inner.source.give_back(lease),
-                (Err(it), _) => inner.discard(lease, "it could not be cleaned for its next borrower", Gone::of(&it)),
-            }
-        }));
-    }
-
     /// Asks a connection how the call ended that was cut off, and puts the session in order.
     pub(crate) async fn settle(&self, session: &mut Session<Lease<S>>) {
         let State::Doubt { call, depth } = *session.state() else { return };
@@ -580,14 +502,6 @@ impl<S: Source> Inner<S> {
     pub(crate) fn scope_ended(&self, id: u64) {
         self.scopes.with(|it| it.remove(&id));
     }
-}
-
-/// Rolls back what is open on a connection, and undoes what a begin set on it.
-async fn clean<C: Connection>(connection: &mut C, attempts: u32) -> Result<(), Failure> {
-    if in_transaction(connection, attempts).await? {
-        control(connection, Control::Rollback, attempts).await?;
-    }
-    control(connection, Control::Reset, attempts).await
 }
 
 /// Whether a transaction was open after this call was cut off. Where the caller cannot go on in it, it is rolled back.
