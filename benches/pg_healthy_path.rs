@@ -102,7 +102,7 @@ impl Contender {
             Kind::Library(sessions) => {
                 let scope = sessions.scope("caller");
                 in_scope(&scope, work).await?;
-                scope.end().await.map_err(sqlx::Error::other)
+                scope.end().await.map_err(sqlx::Error::from)
             }
         }
     }
@@ -129,9 +129,9 @@ async fn in_scope(scope: &Scope<PgSource>, work: Work) -> sqlx::Result<()> {
     match work {
         Work::Statement => read(scope).await,
         Work::Transaction => {
-            scope.begin().await.map_err(sqlx::Error::other)?;
+            scope.begin().await.map_err(sqlx::Error::from)?;
             insert(scope).await?;
-            scope.commit().await.map_err(sqlx::Error::other)
+            scope.commit().await.map_err(sqlx::Error::from)
         }
         Work::Insert => insert(scope).await,
     }
