@@ -77,7 +77,8 @@ where
         {
             return Err(Error::WouldLeaveResidue { keyword });
         }
-        let mut call = self.enter(Call::Statement, operation).await?;
+        let call = self.enter(Call::Statement, operation).await?;
+        let mut call = if S::Connection::bears_loss(sql) { call } else { call.probe().await? };
         call.leave(effect);
         Ok(call)
     }
@@ -121,8 +122,7 @@ where
     }
 }
 
-/// Runs a statement again whose connection was dead before anything was done on it. Each is given up, so the shelf bounds how
-/// often.
+/// Runs a statement again whose connection was dead before anything was done on it.
 #[derive(Default)]
 struct Again {
     times: u32,
@@ -147,7 +147,7 @@ impl Again {
     where
         S::Connection: SqlxConnection,
     {
-        S::Connection::may_repeat(sql.as_str(), error)
+        S::Connection::may_repeat(sql.as_str(), error, self.times)
     }
 
     /// The call goes on with another connection.
@@ -161,7 +161,7 @@ impl Again {
     }
 }
 
-async fn finish<T, S: Source>(call: Entered<'_, S>, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error>
+async fn finish<T, S: Source>(mut call: Entered<'_, S>, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error>
 where
     S::Connection: SqlxConnection,
 {
@@ -172,6 +172,9 @@ where
             Err(error)
         }
         result => {
+            if let Err(error) = &result {
+                call.leave(S::Connection::effect_of(error));
+            }
             let result = result.map_err(|error| Failure::new(S::Connection::class(&error), error));
             call.finish(result).await.map_err(Error::into_sqlx)
         }

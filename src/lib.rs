@@ -85,9 +85,25 @@
 //!
 //! # Where connections come from
 //!
-//! [`SqliteSource`] pools raw sqlx connections; [`AdoptedPool`] lends those of an existing `SqlitePool`. A [`source::Source`]
-//! of one's own is a seam for tests. Every limit is in [`Policy`]; what happened is in [`Sessions::health`], in
+//! [`SqliteSource`] and [`PgSource`] pool raw sqlx connections; [`AdoptedPool`] lends those of an existing `SqlitePool`. A
+//! [`source::Source`] of one's own is a seam for tests. Every limit is in [`Policy`]; what happened is in [`Sessions::health`], in
 //! [`Sessions::listen`], and goes to `tracing` and `metrics`.
+//!
+//! # On PostgreSQL
+//!
+//! ```no_run
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use unstale::{PgOptions, Policy};
+//! let sessions = PgOptions::from_url("postgres://shop@localhost/shop")?.open(Policy::default()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A begin is its own health check, and so is the first statement of a scope: if the connection turns out to have been
+//! terminated, it is run on another where it provably was not done. A call that is cut off costs the connection, and in a
+//! transaction the transaction; the server is told to stop it. What statements leave on a connection is undone before its next
+//! borrower sees it ([`Reset`]). COMMIT of a transaction that failed is [`Error::RolledBack`], not `Ok`.
 //!
 //! # What is not here
 //!
@@ -103,6 +119,7 @@ mod level;
 mod policy;
 pub mod registry;
 mod repository;
+mod resolver;
 mod scope;
 mod session;
 mod sessions;
@@ -117,6 +134,7 @@ pub use events::{Event, ListenerError, Listening};
 pub use health::{Health, Holder, RecoveryTimes, Validity};
 pub use policy::{OnLoss, Policy, PolicyError, Reset};
 pub use repository::{Repository, RepositoryError};
+pub use resolver::Resolver;
 pub use scope::{Handle, Scope};
 pub use sessions::{DrainError, Sessions};
 pub use source::{

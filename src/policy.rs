@@ -29,6 +29,11 @@ pub struct Policy {
     /// An idle connection is probed before it is lent when it was idle for longer than this. Shorter: fewer calls meet a
     /// connection that died meanwhile, and more round trips.
     pub probe_idle_after: Duration,
+    /// PostgreSQL: a connection that was idle for at least this long is also probed before a first statement outside of a
+    /// transaction that could not be run again if it turned out to be dead: one that writes, or calls what is not known. Zero:
+    /// always, so that nobody sees a loss that he had no part in; such a statement costs a round trip more. A BEGIN finds out
+    /// by itself, and what only reads is run again.
+    pub probe_writes_after: Duration,
     /// How long a probe may take; on PostgreSQL also a BEGIN on a connection that would have to be probed. After it the
     /// connection is given up.
     pub probe_timeout: Duration,
@@ -47,6 +52,9 @@ pub struct Policy {
     /// How long a COMMIT or ROLLBACK may take. After it a commit is
     /// [`Error::CommitUnknown`](crate::Error::CommitUnknown), and the connection is given up.
     pub end_timeout: Duration,
+    /// How long it may take to find out what became of a commit that was cut off, for scopes that
+    /// [want to know](crate::Sessions::resolving). After it: [`Error::CommitUnknown`](crate::Error::CommitUnknown).
+    pub resolve_timeout: Duration,
     /// How long the database may take to answer a statement of the caller's; for a row stream, to send the next row. After
     /// it: [`Error::NoAnswer`](crate::Error::NoAnswer), and the session stands as after a call that was cancelled.
     /// [`Duration::MAX`] is no limit; then a statement on a connection that froze waits for ever.
@@ -114,6 +122,7 @@ impl Default for Policy {
             backoff_first: Duration::from_millis(5),
             backoff_max: Duration::from_millis(500),
             probe_idle_after: Duration::from_millis(500),
+            probe_writes_after: Duration::ZERO,
             probe_timeout: Duration::from_millis(100),
             settle_timeout: Duration::from_secs(1),
             stop_after: Duration::from_millis(10),
@@ -121,6 +130,7 @@ impl Default for Policy {
             reset: Reset::Owed,
             begin_timeout: Duration::from_secs(10),
             end_timeout: Duration::from_secs(10),
+            resolve_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_mins(1),
             release_timeout: Duration::from_secs(1),
             queue_timeout: Duration::from_secs(5),
@@ -173,6 +183,7 @@ impl Policy {
             ("settle_timeout", self.settle_timeout),
             ("begin_timeout", self.begin_timeout),
             ("end_timeout", self.end_timeout),
+            ("resolve_timeout", self.resolve_timeout),
             ("statement_timeout", self.statement_timeout),
             ("release_timeout", self.release_timeout),
             ("queue_timeout", self.queue_timeout),

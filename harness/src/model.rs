@@ -20,7 +20,7 @@ pub use admissible::{Inadmissible, Standing, admissible};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{By, ByCommand, History, Outcome, Reply, Span, What};
-use crate::plan::{Actor, ActorId, Command, Ground, Key, Phase, Plan, Residue, Service, StaleUse, Step, Value, Wanted};
+use crate::plan::{Actor, ActorId, Command, Key, Phase, Plan, Residue, Service, StaleUse, Step, Value, Wanted};
 use crate::system::{Capabilities, Capability};
 
 /// The most unknown outcomes that are followed both ways: 2⁶ = 64 branches.
@@ -423,10 +423,10 @@ impl Walk<'_> {
         if place.frames.iter().any(|it| it.uncertain) {
             return;
         }
-        let from = match ground {
-            // Each statement sees what is committed when it runs.
-            Ground::ReadCommitted => span.invoked,
-            Ground::Sqlite => place.frames.first().map_or(span.invoked, |it| it.begun),
+        let from = if ground.is_read_committed() {
+            span.invoked
+        } else {
+            place.frames.first().map_or(span.invoked, |it| it.begun)
         };
         let own = |key: Key| {
             let writes = place.frames.iter().rev().flat_map(|it| it.writes.iter().rev());

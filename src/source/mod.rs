@@ -66,6 +66,22 @@ pub trait Source: Send + Sync + 'static {
         self.discard(lease);
     }
 
+    /// By what it can be found out later whether the server still works for this connection; none where it cannot, or need not.
+    fn trace(&self, _lease: &Self::Lease) -> Option<Trace> {
+        None
+    }
+
+    /// Whether the server does nothing any more for the connection of this trace.
+    ///
+    /// # Errors
+    /// It could not be asked.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    fn is_over(&self, _trace: Trace) -> impl Future<Output = Result<bool, Failure>> + Send {
+        std::future::ready(Ok(true))
+    }
+
     /// Undoes what statements have left on a connection, and sets up again what was set up when it was opened.
     ///
     /// # Errors
@@ -163,6 +179,58 @@ pub trait Connection: Send + 'static {
     fn probe(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
+/// A connection whose database numbers its transactions, and can say later what became of one.
+pub trait Numbered: Connection {
+    /// Runs a [`Control::Begin`] or [`Control::CleanBegin`], and says the number of the transaction.
+    ///
+    /// # Errors
+    /// As [`Connection::control`].
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: whether it ran is unknown.
+    fn begin_numbered(&mut self, control: Control) -> impl Future<Output = Result<Number, Failure>> + Send;
+
+    /// What became of the transaction with this number, of whichever connection.
+    ///
+    /// # Errors
+    /// The connection is not usable.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe.
+    fn fate(&mut self, number: Number) -> impl Future<Output = Result<Fate, Failure>> + Send;
+}
+
+/// The number of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number {
+    /// The number itself.
+    pub number: u64,
+    /// When it was begun, in microseconds on the database's clock: a number may be given away twice.
+    pub begun: i64,
+}
+
+/// What became of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was committed.
+    Committed,
+    /// It was rolled back.
+    RolledBack,
+    /// It is not over yet.
+    UnderWay,
+    /// The database cannot say.
+    Unknown,
+}
+
+/// By what a connection's process on the server is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The number of the process.
+    pub process: i32,
+    /// When it is known to have served the connection, on the source's clock.
+    pub seen: Duration,
+}
+
 /// A connection that was just lent.
 #[derive(Debug)]
 pub struct Lent<L> {
@@ -177,6 +245,8 @@ pub struct Lent<L> {
 pub enum Condition {
     /// Nothing.
     Good,
+    /// It answered not long ago, and may have died since: a statement whose loss would be seen has to be preceded by a probe.
+    Recent,
     /// It was idle for long, or is older than one that turned out to be dead: it has to answer a probe.
     Suspect,
     /// Statements may have left something on it: it is cleaned.
@@ -189,6 +259,11 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// Whether nothing has to be done, unless by who cannot bear a loss.
+    pub(crate) fn is_fit(self) -> bool {
+        self <= Self::Recent
+    }
+
     /// Whether it may be dead.
     pub(crate) fn is_suspect(self) -> bool {
         matches!(self, Self::Suspect | Self::Owing { suspect: true })
@@ -375,14 +450,25 @@ pub trait SqlxConnection: Connection {
     /// What a statement with this text does beside its work.
     fn effect(sql: &str) -> Effect;
 
+    /// Whether such a statement may be run again whatever has become of its connection.
+    fn bears_loss(_sql: &str) -> bool {
+        true
+    }
+
+    /// What this error leaves on its connection.
+    fn effect_of(_error: &sqlx::Error) -> Effect {
+        Effect::Plain
+    }
+
     /// A second set of the values of a statement, kept while the first statement on a connection runs.
     fn spare(_arguments: &<Self::Database as sqlx::Database>::Arguments) -> Option<Spare<Self>> {
         None
     }
 
     /// Whether an autocommit statement that was the first on its connection, and was answered with this error and nothing
-    /// before it, may be run again on another connection: it has provably not been done, or it only reads.
-    fn may_repeat(_sql: &str, _error: &sqlx::Error) -> bool {
+    /// before it, may be run again on another connection: it has provably not been done, or it only reads. `times`: so often it
+    /// has been already.
+    fn may_repeat(_sql: &str, _error: &sqlx::Error, _times: u32) -> bool {
         false
     }
 }

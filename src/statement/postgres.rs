@@ -225,7 +225,20 @@ impl<'a> Statement<'a> {
     /// What stands before a parenthesis.
     fn call(&mut self, name: Name<'a>) {
         let built_in = name.schema.is_none_or(|it| it.eq_ignore_ascii_case("pg_catalog")) && !name.quoted;
-        let listing = ["into", "table", "as", "on", "index", "references", "with", "recursive", "update", "view"];
+        let listing = [
+            "into",
+            "table",
+            "as",
+            "on",
+            "index",
+            "references",
+            "with",
+            "recursive",
+            "update",
+            "view",
+            "function",
+            "procedure",
+        ];
         let word = name.text;
         let starts = |with: &str| word.get(..with.len()).is_some_and(|it| it.eq_ignore_ascii_case(with));
         if listed(name.before, &listing).is_some() || built_in && is_harmless(word) {

@@ -13,9 +13,10 @@ use unstale_harness::explore::{
     Exploration, Explored, Finding, Progress, StopAt, THREADS_GIVEN_UP_MAX, explore as run,
 };
 use unstale_harness::generate::{Order, Profile};
+use unstale_harness::postgres::fleet::{is_given, use_given};
 use unstale_harness::scenario::Scenario;
 
-use crate::args::Explore;
+use crate::args::{Backend, Explore};
 use crate::{CommandError, Status, output, systems};
 
 /// Runs `explore`.
@@ -23,7 +24,10 @@ use crate::{CommandError, Status, output, systems};
 /// # Errors
 /// Unknown system, unreadable profile, unwritable report.
 pub(crate) fn explore(options: &Explore) -> Result<Status, CommandError> {
-    let subjects = systems::wanted(options.system.as_deref(), options.backend)?;
+    if let Some(Backend::Given(url)) = &options.backend {
+        use_given(url).map_err(CommandError::Server)?;
+    }
+    let subjects = systems::wanted(options.system.as_deref(), options.backend.as_ref())?;
     let exploration = exploration(options, subjects.len())?;
     let mut all: Vec<(&dyn Subject, Explored, Status)> = Vec::new();
     for subject in subjects {
@@ -90,6 +94,7 @@ fn exploration(options: &Explore, systems: usize) -> Result<Exploration, Command
         },
     };
     let named = Order::ALL.into_iter().find(|it| it.to_string() == options.strategy);
+    profile.server_faults &= !is_given();
     profile.strategy = named.unwrap_or(Order::Mixed);
     // With neither budget given, half a minute for all; with a number of plans alone, as long as they take.
     let given = options.time.or(options.plans.is_none().then_some(Duration::from_secs(30)));

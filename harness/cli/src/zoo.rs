@@ -55,7 +55,7 @@ pub(crate) fn zoo(options: &Zoo) -> Result<Status, CommandError> {
 /// The exhibits to try. Where no backend is named and there is no server, those that need one are left out, and that is
 /// said where it does not get into a JSON value.
 fn wanted(options: &Zoo) -> Result<Vec<&'static Exhibit>, CommandError> {
-    let backend = options.backend.map(Backend::from);
+    let backend = options.backend.as_ref().map(Backend::from);
     let fits = |it: &&Exhibit| backend.is_none_or(|backend| it.subject.backend() == backend);
     let mut wanted: Vec<_> = exhibits().filter(fits).collect();
     let needs_server = |it: &Exhibit| it.subject.backend() == Backend::Postgres;

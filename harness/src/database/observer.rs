@@ -51,6 +51,8 @@ struct Connection {
     executes: bool,
     /// Whether its command had not ended when it was sent; what is sent after that is somebody's tidying.
     asked: bool,
+    /// Whether the server was told to stop it, and did.
+    stopped: bool,
     /// The same of the request that has begun to arrive, and may be kept back.
     begun: Option<(Option<By>, bool)>,
     /// Whether a transaction was open when it was last ready.
@@ -93,6 +95,11 @@ impl Observer {
         if let Some((Some(by), fault)) = self.state().armed {
             self.recorder.record_once(by, What::FaultLanded(fault));
         }
+    }
+
+    /// The fault is not done, and nothing can be said of the plan.
+    pub(super) fn refuse(&self, why: &str) {
+        self.recorder.record(What::HarnessFault(why.to_owned()));
     }
 
     /// What a moment has set off is over.
@@ -163,6 +170,7 @@ impl Watch for Observer {
                 outstanding: 0,
                 executes: false,
                 asked: false,
+                stopped: false,
                 begun: None,
                 in_transaction: false,
                 wrote: false,
@@ -178,11 +186,14 @@ impl Watch for Observer {
                 (known.by, known.asked) = known.begun.take().unwrap_or_else(|| self.asker());
                 known.outstanding += 1;
                 known.executes = executes;
+                known.stopped = false;
                 if let Some(by) = known.by.filter(|_| executes) {
                     self.recorder.record_once(by, What::Served(known.id));
                     wires.entry(by.actor).or_default().sent();
                 }
             }
+            // query_canceled.
+            Seen::Refused { code: "57014", .. } => known.stopped = true,
             Seen::Completed { tag } => known.completed(tag, &self.recorder),
             // The work is over, and a driver that goes on without the end of the reply leaves nothing to wait for.
             Seen::Refused { .. } => known.asked &= known.by.is_some_and(|it| self.recorder.outcome_of(it).is_some()),
@@ -243,7 +254,7 @@ impl Connection {
         }
         self.in_transaction = in_transaction;
         self.outstanding = self.outstanding.saturating_sub(1);
-        if let Some(by) = self.by.filter(|_| self.asked)
+        if let Some(by) = self.by.filter(|_| self.asked && !self.stopped)
             && recorder.outcome_of(by).is_some()
         {
             recorder.record_as(Some(by), What::Late(self.id));

@@ -8,7 +8,7 @@ use super::view::is_done;
 use super::{Checked, Invariant, View};
 use crate::history::{By, Outcome, Report, Span, What};
 use crate::model::opens_session;
-use crate::plan::Command;
+use crate::plan::{Command, Ground};
 
 /// Each listener is told of every session once at its beginning and once at its end, and goes with it.
 pub fn listeners_balanced(view: &View<'_>) -> Checked {
@@ -74,7 +74,8 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
                 }
             }
             What::Invoked(step) if gives_reason(&step.command) || step.cancel.is_some() || step.fault.is_some() => {
-                allowed += 1;
+                // A server goes on with what its client has given up, until it is told over another connection.
+                allowed += if view.facts.history.ground == Ground::Postgres { 2 } else { 1 };
             }
             What::Returned(Outcome::Failed(_) | Outcome::Cancelled(_)) | What::Blocked | What::Lost(_) => allowed += 1,
             // Reasons that nobody needed are no credit for later: each who comes now needs one connection at most.

@@ -112,7 +112,7 @@ impl Trouble {
 
     /// Whether it goes on until it is healed; else it is over at once.
     pub fn lasts(self) -> bool {
-        !matches!(self, Self::Reset | Self::Fin | Self::CutAfter(_))
+        !matches!(self, Self::Reset | Self::Fin | Self::HalfOpen | Self::CutAfter(_))
     }
 }
 

@@ -247,8 +247,8 @@ impl Proxy {
         self.shared.armings.withdraw(arming)
     }
 
-    /// Takes back whatever is armed, and ends whatever lasts: what a black hole kept back is passed on, silent connections are
-    /// reset, clients can connect. Done when it returns.
+    /// Takes back whatever is armed, and ends whatever lasts: what a black hole kept back is passed on, clients that were never
+    /// answered are reset, clients can connect. Done when it returns.
     ///
     /// # Errors
     /// The proxy's thread did not do it.

@@ -1,7 +1,9 @@
 //! Opens scopes over a source, lends them connections, and takes connections back.
 //!
-//! Owns the attempts, the backoff and the deadline of lending, the release gate, and the list of open scopes. What a
+//! Owns the attempts, the backoff and the deadline of lending, and the list of open scopes; taking back is in [`release`]. What a
 //! session's state means is in [`crate::session`]; who uses it, in [`crate::scope`].
+
+mod release;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,18 +18,21 @@ use futures_util::future::{Either, select};
 use crate::error::Error;
 use crate::events::{Event, Listeners, Listening};
 use crate::health::{Counters, Health, Holder, Validity};
-use crate::lease::{Joint, Lease, Left};
-use crate::policy::{OnLoss, Policy, PolicyError, Reset};
+use crate::lease::{Joint, Lease};
+use crate::policy::{OnLoss, Policy, PolicyError};
+use crate::resolver::Resolver;
 use crate::scope::{Cell, Scope};
 use crate::session::{Call, Happened, Session, State};
-use crate::source::{AcquireError, Class, Condition, Connection, Control, Effect, Failure, Source};
+use crate::source::{AcquireError, Class, Condition, Connection, Control, Failure, Source};
 use crate::sync::Shared;
+use release::clean;
 
 /// Opens scopes over a source of connections.
 ///
 /// Cheap to clone; every clone is the same.
 pub struct Sessions<S: Source> {
     inner: Arc<Inner<S>>,
+    resolver: Option<Resolver<S>>,
 }
 
 /// What scopes share.
@@ -45,7 +50,7 @@ pub(crate) struct Inner<S: Source> {
 
 impl<S: Source> Clone for Sessions<S> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner) }
+        Self { inner: Arc::clone(&self.inner), resolver: self.resolver.clone() }
     }
 }
 
@@ -64,18 +69,6 @@ impl Gone {
     pub(crate) fn of(failure: &Failure) -> Self {
         if failure.is_no_answer() { Self::Silent } else { Self::Dead }
     }
-}
-
-/// What a connection owes its next borrower, from nothing to the most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Owes {
-    Nothing,
-    /// To be cleaned before it is used.
-    Cleaning,
-    /// To be cleaned at once: somebody may wait for a lock.
-    CleaningNow,
-    /// It cannot be cleaned.
-    Closing,
 }
 
 /// A drain that met its deadline: who still holds a scope.
@@ -99,18 +92,41 @@ impl<S: Source> Sessions<S> {
     }
 
     fn over(source: Arc<S>, policy: Policy, joint: Option<Arc<Joint<S>>>) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                source,
-                joint,
-                policy,
-                counters: Counters::default(),
-                listeners: Arc::default(),
-                scopes: Shared::default(),
-                next_scope: AtomicU64::new(1),
-                draining: AtomicBool::new(false),
-            }),
-        }
+        Self::of(Arc::new(Inner {
+            source,
+            joint,
+            policy,
+            counters: Counters::default(),
+            listeners: Arc::default(),
+            scopes: Shared::default(),
+            next_scope: AtomicU64::new(1),
+            draining: AtomicBool::new(false),
+        }))
+    }
+
+    pub(crate) fn of(inner: Arc<Inner<S>>) -> Self {
+        Self { inner, resolver: None }
+    }
+
+    /// The same sessions, for scopes that find out what became of a commit that was cut off: its answer is lost, or its caller
+    /// did not wait for it. Then [`commit`](Scope::commit) is `Ok`, or [`Error::RolledBack`], and only if it could not be found out
+    /// within `resolve_timeout`, [`Error::CommitUnknown`].
+    ///
+    /// Whose commit was cut off in the caller's hands asks with the next `commit` of the scope; a `rollback` is then
+    /// [`Error::AlreadyCommitted`] if it has happened. In a test's fixture nothing is committed, and nothing asked.
+    ///
+    /// ```no_run
+    /// # async fn pay(sessions: unstale::Sessions<unstale::PgSource>) -> Result<(), unstale::Error> {
+    /// use unstale::Resolver;
+    /// let scope = sessions.resolving(Resolver::transaction_id()).scope("pay");
+    /// scope.begin().await?;
+    /// // …
+    /// scope.commit().await
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn resolving(&self, resolver: Resolver<S>) -> Self {
+        Self { inner: Arc::clone(&self.inner), resolver: Some(resolver) }
     }
 
     /// Sessions whose scopes share this connection.
@@ -186,7 +202,7 @@ impl<S: Source> Sessions<S> {
     fn scope_from(&self, name: Cow<'static, str>, opened: &'static Location<'static>) -> Scope<S> {
         let id = self.inner.next_scope.fetch_add(1, Ordering::Relaxed);
         let holder = Holder { id, name, opened, since: self.inner.source.now() };
-        let scope = Scope::new(Arc::clone(&self.inner), holder.clone());
+        let scope = Scope::new(Arc::clone(&self.inner), holder.clone(), self.resolver.clone());
         self.inner.scopes.with(|it| it.insert(id, holder));
         scope
     }
@@ -222,19 +238,15 @@ impl<S: Source> Sessions<S> {
         let began = self.inner.source.now();
         let limit = self.inner.policy.connect_timeout;
         let answer = self.inner.within(limit, async {
-            match self.inner.source.acquire().await {
-                Ok(mut lent) => {
-                    let condition = lent.condition.max(Condition::Suspect);
-                    let answer = self.inner.make_good(&mut lent.lease, condition).await;
-                    match &answer {
-                        Ok(()) => self.inner.source.give_back(lent.lease),
-                        Err(it) => self.inner.discard(lent.lease, "it did not answer a health check", Gone::of(it)),
-                    }
-                    answer
+            let mut answer = self.inner.look().await;
+            // One that died on the shelf says nothing of the database, and there may be as many as the shelf holds.
+            for _ in 0..usage.max {
+                match answer {
+                    Err(failure) if failure.class == Class::Dead => answer = self.inner.look().await,
+                    _ => break,
                 }
-                Err(AcquireError::Closed) => Err(Failure::new(Class::Dead, "the source is closed")),
-                Err(AcquireError::Connect(failure)) => Err(failure),
             }
+            answer
         });
         match answer.await {
             Some(Ok(())) => Validity::Valid { took: self.inner.source.now().saturating_sub(began) },
@@ -315,7 +327,7 @@ impl<S: Source> Inner<S> {
             };
             attempts += 1;
             let failure = match lent {
-                Ok(lent) if !good => return Ok((lent.lease, lent.condition)),
+                Ok(lent) if !good || lent.condition.is_fit() => return Ok((lent.lease, lent.condition)),
                 Ok(mut lent) => match self.make_good(&mut lent.lease, lent.condition).await {
                     Ok(()) => return Ok((lent.lease, Condition::Good)),
                     Err(failure) => {
@@ -381,11 +393,28 @@ impl<S: Source> Inner<S> {
         }
     }
 
+    /// Whether a connection answers.
+    async fn look(&self) -> Result<(), Failure> {
+        match self.source.acquire().await {
+            Ok(mut lent) => {
+                let condition = lent.condition.max(Condition::Suspect);
+                let answer = self.make_good(&mut lent.lease, condition).await;
+                match &answer {
+                    Ok(()) => self.source.give_back(lent.lease),
+                    Err(it) => self.discard(lent.lease, "it did not answer a health check", Gone::of(it)),
+                }
+                answer
+            }
+            Err(AcquireError::Closed) => Err(Failure::new(Class::Mistake, "the source is closed")),
+            Err(AcquireError::Connect(failure)) => Err(failure),
+        }
+    }
+
     /// Does what a connection's condition asks for.
     pub(crate) async fn make_good(&self, lease: &mut S::Lease, condition: Condition) -> Result<(), Failure> {
         let policy = &self.policy;
         match condition {
-            Condition::Good => return Ok(()),
+            Condition::Good | Condition::Recent => return Ok(()),
             Condition::Suspect => self.in_time(policy.probe_timeout, lease.probe()).await?,
             Condition::Owing { suspect } => {
                 let limit = if suspect { policy.probe_timeout } else { policy.release_timeout };
@@ -440,75 +469,6 @@ impl<S: Source> Inner<S> {
 
     pub(crate) fn reports_losses(&self) -> bool {
         self.policy.on_loss == OnLoss::Report
-    }
-
-    /// Takes back what a scope has when it ends, without waiting: what is clean goes back at once, the rest is cleaned by a
-    /// task under `release_timeout`, or given up.
-    pub(crate) fn release(self: &Arc<Self>, session: &mut Session<Lease<S>>) {
-        let state = session.state().clone();
-        let lease = match session.take_lease() {
-            Some(Lease::Own(lease)) => lease,
-            Some(mut turns) => {
-                let left = if matches!(state, State::Doubt { .. }) { Left::Doubt } else { Left::Transaction };
-                return turns.rest(left);
-            }
-            None => return,
-        };
-        // What was begun read-only and ended by itself has left its setting behind.
-        let clean = state == State::Ready || matches!(state, State::Failed { .. }) && !session.begun().read_only;
-        let standing = clean || matches!(state, State::Open { .. } | State::Failed { .. });
-        let why = "its scope left something on it";
-        match self.owes(session) {
-            // In doubt: given up, and never waited for.
-            _ if !standing && !self.source.is_only() => {
-                self.source.abandon(lease);
-                self.counters.discarded.add();
-                self.emit(&Event::Discarded { why });
-            }
-            Owes::Nothing if clean => self.source.give_back(lease),
-            _ if self.source.is_only() => self.source.give_back_unclean(lease),
-            Owes::Closing => {
-                self.source.discard(lease);
-                self.counters.discarded.add();
-                self.emit(&Event::Discarded { why });
-            }
-            Owes::Cleaning if clean => self.source.give_back_owing(lease),
-            owes => self.clean_beside(lease, owes),
-        }
-    }
-
-    /// What a connection owes its next borrower.
-    fn owes(&self, session: &Session<Lease<S>>) -> Owes {
-        if !S::Connection::CLEANS {
-            let closing = session.is_tainted() && !self.source.is_only();
-            return if closing { Owes::Closing } else { Owes::Nothing };
-        }
-        let before =
-            if matches!(session.condition(), Condition::Owing { .. }) { Owes::Cleaning } else { Owes::Nothing };
-        let now = match (self.policy.reset, session.left()) {
-            (Reset::Never, _) => Owes::Nothing,
-            (_, Effect::Lasting(_)) => Owes::Closing,
-            (_, Effect::Lock(_)) => Owes::CleaningNow,
-            (Reset::Owed, Effect::Plain) => Owes::Nothing,
-            (Reset::Owed | Reset::Always, _) => Owes::Cleaning,
-        };
-        before.max(now)
-    }
-
-    fn clean_beside(self: &Arc<Self>, mut lease: S::Lease, owes: Owes) {
-        let inner = Arc::clone(self);
-        // Dropped unrun, the task closes the connection.
-        self.source.spawn(Box::pin(async move {
-            let cleaned = inner.in_time(inner.policy.release_timeout, async {
-                clean(&mut *lease, inner.policy.attempts_max).await?;
-                if owes == Owes::CleaningNow { inner.source.clean(&mut lease).await } else { Ok(()) }
-            });
-            match (cleaned.await, owes) {
-                (Ok(()), Owes::Cleaning) => inner.source.give_back_owing(lease),
-                (Ok(()), _) => inner.source.give_back(lease),
-                (Err(it), _) => inner.discard(lease, "it could not be cleaned for its next borrower", Gone::of(&it)),
-            }
-        }));
     }
 
     /// Asks a connection how the call ended that was cut off, and puts the session in order.
@@ -567,14 +527,6 @@ impl<S: Source> Inner<S> {
     pub(crate) fn scope_ended(&self, id: u64) {
         self.scopes.with(|it| it.remove(&id));
     }
-}
-
-/// Rolls back what is open on a connection, and undoes what a begin set on it.
-async fn clean<C: Connection>(connection: &mut C, attempts: u32) -> Result<(), Failure> {
-    if in_transaction(connection, attempts).await? {
-        control(connection, Control::Rollback, attempts).await?;
-    }
-    control(connection, Control::Reset, attempts).await
 }
 
 /// Whether a transaction was open after this call was cut off. Where the caller cannot go on in it, it is rolled back.

@@ -1,7 +1,10 @@
 //! One call of a scope: how it gets the session, and what its outcome comes to.
 //!
 //! Owns the queue of a scope's calls and the guard that notices when one is cut off. Every outcome passes through
-//! [`Session::transition`] here and nowhere else. What a caller can ask is in [`crate::scope`].
+//! [`Session::transition`] here and in [`outcome`], and nowhere else. What a caller can ask is in [`crate::scope`].
+
+mod outcome;
+mod unknown;
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,7 +16,7 @@ use crate::events::Event;
 use crate::lease::{Lease, Left};
 use crate::scope::{Cell, Handle};
 use crate::session::{Call, Happened, Loss, Session, State};
-use crate::sessions::{Gone, control, in_transaction};
+use crate::sessions::Gone;
 use crate::source::{Begin, Class, Condition, Connection, Control, Effect, Failure, Source, TaskId};
 use crate::sync::Shared;
 
@@ -196,8 +199,14 @@ impl<'a, S: Source> Queued<'a, S> {
     /// Commits the innermost level.
     pub(crate) async fn commit(mut self, operation: &'static str) -> Result<(), Error> {
         if let Some(why) = self.failed() {
-            self.session().transition(Happened::Acknowledged);
-            return Err(self.lost(operation, &why));
+            return match self.resolve(&why).await {
+                Some(true) => Ok(()),
+                Some(false) => Err(Error::RolledBack { source: why.to_string().into() }),
+                None => {
+                    self.session().transition(Happened::Acknowledged);
+                    Err(self.lost(operation, &why))
+                }
+            };
         }
         let limit = self.cell().inner.policy.end_timeout;
         let mut call = self.enter(Call::Commit, operation).await?;
@@ -215,8 +224,14 @@ impl<'a, S: Source> Queued<'a, S> {
     /// Rolls the innermost level back.
     pub(crate) async fn rollback(mut self, operation: &'static str) -> Result<(), Error> {
         if let Some(why) = self.failed() {
-            self.session().transition(Happened::Acknowledged);
-            return self.rolled_back(operation, &why);
+            return match self.resolve(&why).await {
+                Some(true) => Err(Error::AlreadyCommitted { scope: self.cell().holder.name.clone() }),
+                Some(false) => Ok(()),
+                None => {
+                    self.session().transition(Happened::Acknowledged);
+                    self.rolled_back(operation, &why)
+                }
+            };
         }
         self.enter(Call::Rollback, operation).await?.roll_back().await
     }
@@ -244,7 +259,7 @@ impl<'a, S: Source> Queued<'a, S> {
         let inner = &self.cell().inner;
         let condition = self.session().condition();
         let failure = match self.session().lease_mut() {
-            Some(Lease::Own(lease)) if condition != Condition::Good => inner.make_good(lease, condition).await,
+            Some(Lease::Own(lease)) if !condition.is_fit() => inner.make_good(lease, condition).await,
             _ => return Ok(()),
         };
         match failure {
@@ -263,9 +278,7 @@ impl<'a, S: Source> Queued<'a, S> {
             inner.give_up(lease, &failure.to_string(), Gone::of(failure));
         }
         self.session().transition(Happened::Unused);
-        let (lease, condition) = inner.lend(self.cell(), good).await?;
-        self.session().lend(lease, condition);
-        Ok(())
+        self.borrow(good).await
     }
 
     async fn borrow(&mut self, good: bool) -> Result<(), Error> {
@@ -276,9 +289,13 @@ impl<'a, S: Source> Queued<'a, S> {
         let session = self.session();
         session.lend(lease, condition);
         let generation = session.generation();
-        cell.generation.store(generation, Ordering::Release);
+        let before = cell.generation.swap(generation, Ordering::AcqRel);
+        if before == generation {
+            // It stands in for one on which nothing was done.
+            return Ok(());
+        }
         inner.counters.lent.add();
-        if generation == 1 {
+        if before == 0 {
             inner.emit(&Event::Opened { scope: &cell.holder.name });
         } else {
             let took = inner.source.now().saturating_sub(began);
@@ -356,18 +373,18 @@ impl<'a, S: Source> Entered<'a, S> {
         let limit = if condition.is_suspect() { policy.probe_timeout } else { policy.begin_timeout };
         let owing = matches!(condition, Condition::Owing { .. });
         let begun = if owing && inner.source.cleans_in_begin() {
-            self.control(Control::CleanBegin(begin), limit).await
+            self.begin_outermost(Control::CleanBegin(begin), limit).await
         } else {
             let cleaned = match self.queued.session().lease_mut() {
                 Some(Lease::Own(lease)) if owing => inner.in_time(limit, inner.source.clean(lease)).await,
                 _ => Ok(()),
             };
             match cleaned {
-                Ok(()) => self.control(Control::Begin(begin), limit).await,
+                Ok(()) => self.begin_outermost(Control::Begin(begin), limit).await,
                 Err(failure) => Err(failure),
             }
         };
-        if condition == Condition::Good {
+        if condition.is_fit() {
             return begun;
         }
         // What could not be cleaned is of no use to anybody.
@@ -379,9 +396,28 @@ impl<'a, S: Source> Entered<'a, S> {
         Ok(())
     }
 
-    /// How many dead connections a call meets at most before it gives up.
+    /// Sees whether the connection answers, if it was lent on trust and nothing was answered on it yet; another takes its place
+    /// if it does not. For a statement that cannot be run again: its loss would be seen.
+    pub(crate) async fn probe(mut self) -> Result<Self, Error> {
+        let session = self.queued.session();
+        if session.condition() != Condition::Recent || !session.is_untouched() || session.depth() > 0 {
+            return Ok(self);
+        }
+        let inner = &self.queued.cell().inner;
+        let answered = match self.queued.session().lease_mut() {
+            Some(Lease::Own(lease)) => inner.make_good(lease, Condition::Suspect).await,
+            _ => Ok(()),
+        };
+        match answered {
+            Ok(()) => self.queued.session().made_good(),
+            Err(failure) => self.replace(&failure).await?,
+        }
+        Ok(self)
+    }
+
+    /// How many dead connections a statement meets at most before it gives up. Each after the first has answered a probe.
     pub(crate) fn attempts_max(&self) -> u32 {
-        self.queued.cell().inner.attempts_max()
+        self.queued.cell().inner.policy.attempts_max
     }
 
     /// For the row stream that this call feeds.
@@ -397,164 +433,6 @@ impl<'a, S: Source> Entered<'a, S> {
     /// The call was not made after all.
     pub(crate) fn withdraw(mut self) {
         self.queued.session().transition(Happened::Refused(Class::Mistake));
-    }
-
-    /// Runs a statement of the library's own, under a limit.
-    pub(crate) async fn control(&mut self, control: Control, limit: Duration) -> Result<(), Failure> {
-        let inner = &self.queued.cell().inner;
-        let Some(lease) = self.queued.session.as_mut().and_then(|it| it.lease_mut()) else {
-            return Err(Failure::new(Class::Dead, "there is no connection"));
-        };
-        inner.in_time(limit, lease.control(control)).await
-    }
-
-    /// As [`Entered::control`], for what may be repeated without harm.
-    async fn insist(&mut self, undo: Control, limit: Duration) -> Result<(), Failure> {
-        let inner = &self.queued.cell().inner;
-        let Some(lease) = self.queued.session.as_mut().and_then(|it| it.lease_mut()) else {
-            return Err(Failure::new(Class::Dead, "there is no connection"));
-        };
-        inner.in_time(limit, control(lease, undo, inner.policy.attempts_max)).await
-    }
-
-    /// After the outermost end: undoes what the begin set on the connection.
-    pub(crate) async fn reset(&mut self) -> Result<(), Failure> {
-        let outermost = self.depth() == 1;
-        if !outermost || !self.queued.session().begun().read_only {
-            return Ok(());
-        }
-        let limit = self.queued.cell().inner.policy.end_timeout;
-        if self.insist(Control::Reset, limit).await.is_err() {
-            // The transaction is over all the same; the connection is not lent again.
-            self.leave(Effect::Lasting("a read-only setting"));
-        }
-        Ok(())
-    }
-
-    /// Ends the call with its outcome, and says what it comes to.
-    pub(crate) async fn finish<T>(mut self, result: Result<T, Failure>) -> Result<T, Error> {
-        let failure = match result {
-            Ok(value) => {
-                self.queued.session().transition(Happened::Succeeded);
-                self.queued.cell().statements_done.fetch_add(1, Ordering::AcqRel);
-                return Ok(value);
-            }
-            Err(failure) => failure,
-        };
-        let depth = self.depth();
-        if matches!(failure.class, Class::Dead | Class::Unknown) {
-            return Err(self.died(failure));
-        }
-        if S::Connection::ABORTS && depth > 0 {
-            // Nothing further can be done in it, not even the same once more.
-            self.queued.cell().statements_done.fetch_add(1, Ordering::AcqRel);
-        }
-        // A test's own transaction may have gone with it, also outside of the caller's.
-        if depth > 0 && !S::Connection::ABORTS || self.queued.cell().inner.joint.is_some() {
-            match self.in_transaction().await {
-                Ok(false) if depth > 0 => {
-                    let why = failure.to_string();
-                    self.queued.session().transition(Happened::TransactionOver(why.clone()));
-                    return Err(self.queued.lost(self.operation, &Loss::Transaction(why)));
-                }
-                Ok(_) => {}
-                Err(failure) => return Err(self.died(failure)),
-            }
-        }
-        self.queued.session().transition(Happened::Refused(failure.class));
-        Err(failure.into())
-    }
-
-    /// Ends a commit that the database did not answer with yes.
-    pub(crate) async fn finish_commit(mut self, failure: Failure) -> Result<(), Error> {
-        let depth = self.depth();
-        if matches!(failure.class, Class::Dead | Class::Unknown) {
-            return Err(self.died(failure));
-        }
-        let rolled_back = match self.in_transaction().await {
-            Ok(false) if depth == 1 => Ok(()),
-            Ok(false) => {
-                let why = failure.to_string();
-                let session = self.queued.session();
-                session.transition(Happened::TransactionOver(why.clone()));
-                session.transition(Happened::Acknowledged);
-                return Err(self.queued.lost(self.operation, &Loss::Transaction(why)));
-            }
-            Ok(true) => self.undo(depth).await,
-            Err(failure) => Err(failure),
-        };
-        if rolled_back.is_err() {
-            // It was not committed, and without its connection it will not be.
-            self.give_up("it could not be rolled back after its commit was refused", Gone::Silent);
-        } else {
-            self.queued.session().transition(Happened::NotKept(failure.class));
-        }
-        Err(Error::RolledBack { source: failure.source })
-    }
-
-    /// Ends a rollback: it always succeeds, since a connection that cannot do it is given up.
-    pub(crate) async fn roll_back(mut self) -> Result<(), Error> {
-        let depth = self.depth();
-        match self.undo(depth).await {
-            Ok(()) => {
-                self.reset().await.map_err(Error::from)?;
-                self.queued.session().transition(Happened::Succeeded);
-            }
-            Err(failure) => match self.in_transaction().await {
-                // It had ended by itself.
-                Ok(false) if depth == 1 => self.queued.session().transition(Happened::Succeeded),
-                Ok(false) => {
-                    let session = self.queued.session();
-                    session.transition(Happened::TransactionOver(failure.to_string()));
-                    session.transition(Happened::Acknowledged);
-                }
-                _ => self.give_up(&failure.to_string(), Gone::of(&failure)),
-            },
-        }
-        Ok(())
-    }
-
-    async fn undo(&mut self, depth: u32) -> Result<(), Failure> {
-        let limit = self.queued.cell().inner.policy.end_timeout;
-        let undo = if depth == 1 { Control::Rollback } else { Control::RollbackTo(depth - 1) };
-        self.insist(undo, limit).await
-    }
-
-    async fn in_transaction(&mut self) -> Result<bool, Failure> {
-        let inner = &self.queued.cell().inner;
-        let limit = inner.policy.settle_timeout;
-        self.queued.session().ask();
-        let Some(lease) = self.queued.session.as_mut().and_then(|it| it.lease_mut()) else {
-            return Err(Failure::new(Class::Dead, "there is no connection"));
-        };
-        let answer = inner.in_time(limit, in_transaction(lease, inner.policy.attempts_max)).await;
-        if answer.is_ok() {
-            self.queued.session().answered();
-        }
-        answer
-    }
-
-    fn give_up(&mut self, why: &str, gone: Gone) {
-        let inner = &self.queued.cell().inner;
-        let only = inner.is_only();
-        inner.lose(self.queued.session(), why.to_owned(), only, gone);
-    }
-
-    /// The connection is gone: what that means for the transaction and for the caller.
-    fn died(&mut self, failure: Failure) -> Error {
-        let why = failure.to_string();
-        let (call, depth) = match *self.queued.session().state() {
-            State::Calling { call, depth } => (call, depth),
-            _ => unreachable!("a call is finished once"),
-        };
-        self.give_up(&why, Gone::of(&failure));
-        tracing::warn!(scope = %self.queued.cell().holder.name, operation = self.operation, %why, "a session was lost");
-        match (self.queued.session().state(), call, depth) {
-            (State::Lost { why: Loss::Database(why) }, ..) => Error::DatabaseLost { why: why.clone() },
-            (_, Call::Commit, 1) => self.queued.lost(self.operation, &Loss::CommitUnknown(why)),
-            (_, _, 0) => failure.into(),
-            _ => self.queued.lost(self.operation, &Loss::Transaction(why)),
-        }
     }
 }
 

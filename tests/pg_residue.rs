@@ -1,0 +1,189 @@
+//! Hazard: what one borrower leaves on a PostgreSQL connection reaches the next.
+
+mod pg_support;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use pg_support::{Fresh, pid, policy, put, within};
+use sqlx::Executor;
+use unstale::{PgOptions, PgSource, Policy, Reset, Scope};
+use unstale_harness::postgres::trials;
+use unstale_harness::trial;
+
+fn main() -> ExitCode {
+    trials::run([
+        trial!(residue_reaches_nobody_and_costs_no_connection),
+        trial!(rolled_back_begin_does_not_bring_the_residue_back),
+        trial!(lock_is_gone_soon_though_nobody_comes),
+        trial!(prepared_statement_costs_the_connection),
+        trial!(what_a_function_hides_is_undone_by_always_and_left_by_never),
+        trial!(harmless_statements_owe_nothing),
+        trial!(what_is_set_on_opening_is_set_again),
+        trial!(statements_of_sqlx_survive_the_cleaning),
+    ])
+}
+
+fn one(reset: Reset) -> Policy {
+    let mut policy = policy();
+    policy.sessions_max = 1;
+    policy.reset = reset;
+    policy
+}
+
+const LEAVING: [&str; 9] = [
+    "set statement_timeout = 4321",
+    "set role pg_monitor",
+    "create temp table mine (x int)",
+    "select pg_advisory_lock(17)",
+    "listen news",
+    "select set_config('statement_timeout', '4321', false)",
+    "select pg_catalog.set_config('my.tenant', '7', $1 is null)",
+    "declare c cursor with hold for select 1",
+    "select 1 as x into temp mine",
+];
+
+async fn leave(scope: &Scope<PgSource>, sql: &'static str) {
+    let query = sqlx::query(sql);
+    let query = if sql.contains("$1") { query.bind(1) } else { query };
+    query.execute(scope).await.expect(sql);
+}
+
+/// What is on the connection.
+async fn found(scope: &Scope<PgSource>) -> String {
+    let sql = "select concat_ws(' ', current_setting('statement_timeout'), current_user, to_regclass('pg_temp.mine'), \
+               (select count(*) from pg_locks where pid = pg_backend_pid() and locktype = 'advisory'), \
+               (select count(*) from pg_listening_channels()), current_setting('my.tenant', true), \
+               (select count(*) from pg_cursors where is_holdable))";
+    // The cleaning leaves an empty text where a setting of one's own was.
+    let found: String = sqlx::query_scalar(sql).fetch_one(scope).await.expect("a look");
+    found.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+async fn residue_reaches_nobody_and_costs_no_connection() {
+    let fresh = Fresh::with(one(Reset::Owed)).await;
+    for begins in [false, true] {
+        for sql in LEAVING {
+            let scope = fresh.sessions.scope("first");
+            leave(&scope, sql).await;
+            assert_ne!(found(&scope).await, "0 unstale 0 0 0", "{sql}");
+            scope.end().await.expect("end");
+            let scope = fresh.sessions.scope("second");
+            if begins {
+                scope.begin().await.expect("begin");
+            }
+            assert_eq!(found(&scope).await, "0 unstale 0 0 0", "{sql}");
+        }
+    }
+    assert_eq!(fresh.sessions.health().discarded, 0);
+}
+
+async fn rolled_back_begin_does_not_bring_the_residue_back() {
+    let fresh = Fresh::with(one(Reset::Owed)).await;
+    let scope = fresh.sessions.scope("first");
+    leave(&scope, "set statement_timeout = 4321").await;
+    scope.end().await.expect("end");
+    let scope = fresh.sessions.scope("second");
+    scope.begin().await.expect("begin");
+    scope.rollback().await.expect("rollback");
+    assert_eq!(found(&scope).await, "0 unstale 0 0 0");
+}
+
+async fn lock_is_gone_soon_though_nobody_comes() {
+    let fresh = Fresh::with(one(Reset::Owed)).await;
+    let scope = fresh.sessions.scope("first");
+    leave(&scope, "select pg_advisory_lock(17)").await;
+    scope.end().await.expect("end");
+    let mut outside = fresh.outside().await;
+    within(Duration::from_secs(5), "the lock", async || {
+        sqlx::query_scalar("select pg_try_advisory_lock(17)").fetch_one(&mut outside).await.expect("an answer")
+    })
+    .await;
+}
+
+async fn prepared_statement_costs_the_connection() {
+    let fresh = Fresh::with(one(Reset::Owed)).await;
+    let scope = fresh.sessions.scope("first");
+    leave(&scope, "prepare mine as select 1").await;
+    let first = pid(&scope).await.expect("a pid");
+    scope.end().await.expect("end");
+    assert_ne!(pid(&fresh.sessions.scope("second")).await.expect("a pid"), first);
+}
+
+async fn what_a_function_hides_is_undone_by_always_and_left_by_never() {
+    for (reset, expected) in [(Reset::Owed, "0"), (Reset::Always, "0"), (Reset::Never, "4321ms")] {
+        let fresh = Fresh::with(one(reset)).await;
+        let scope = fresh.sessions.scope("first");
+        let ddl = "create function hidden() returns int language plpgsql as \
+                   $$ begin set statement_timeout = 4321; return 1; end $$";
+        sqlx::raw_sql(ddl).execute(&scope).await.expect("ddl");
+        sqlx::query("select hidden()").execute(&scope).await.expect("it leaves something");
+        scope.end().await.expect("end");
+        let scope = fresh.sessions.scope("second");
+        assert!(found(&scope).await.starts_with(expected), "{reset:?}");
+        assert_eq!(fresh.sessions.health().discarded, 0);
+    }
+    // Behind a trigger it is not seen.
+    for (reset, expected) in [(Reset::Owed, "4321ms"), (Reset::Always, "0")] {
+        let fresh = Fresh::with(one(reset)).await;
+        let scope = fresh.sessions.scope("first");
+        let ddl = "create function hidden() returns trigger language plpgsql as \
+                   $$ begin set statement_timeout = 4321; return new; end $$;
+                   create trigger hiding before insert on kv for each row execute function hidden()";
+        sqlx::raw_sql(ddl).execute(&scope).await.expect("ddl");
+        scope.end().await.expect("end");
+        let scope = fresh.sessions.scope("second");
+        found(&scope).await;
+        scope.end().await.expect("end");
+        let scope = fresh.sessions.scope("third");
+        put(&scope, 1, 1).await.expect("put");
+        scope.end().await.expect("end");
+        assert!(found(&fresh.sessions.scope("fourth")).await.starts_with(expected), "{reset:?}");
+    }
+}
+
+async fn harmless_statements_owe_nothing() {
+    let fresh = Fresh::with(one(Reset::Owed)).await;
+    let scope = fresh.sessions.scope("first");
+    put(&scope, 1, 1).await.expect("put");
+    sqlx::query("select count(*), lower('A') from kv where k in (1, 2)").execute(&scope).await.expect("read");
+    scope.begin().await.expect("begin");
+    leave(&scope, "set local statement_timeout = 4321").await;
+    leave(&scope, "select set_config('statement_timeout', '4321', true)").await;
+    scope.commit().await.expect("commit");
+    scope.end().await.expect("end");
+    // The statement of the next one is all that is sent: what it did last is what is seen from outside.
+    let scope = fresh.sessions.scope("second");
+    assert_eq!(found(&scope).await, "0 unstale 0 0 0");
+}
+
+async fn what_is_set_on_opening_is_set_again() {
+    let fresh = Fresh::new().await;
+    let options = PgOptions::new(fresh.options.clone())
+        .on_open(|connection| Box::pin(async move { connection.execute("set lock_timeout = 1234").await.map(drop) }));
+    let sessions = options.open(one(Reset::Owed)).await.expect("sessions");
+    for begins in [false, true] {
+        let scope = sessions.scope("first");
+        leave(&scope, "set lock_timeout = 5").await;
+        scope.end().await.expect("end");
+        let scope = sessions.scope("second");
+        if begins {
+            scope.begin().await.expect("begin");
+        }
+        let shown: String = sqlx::query_scalar("show lock_timeout").fetch_one(&scope).await.expect("shown");
+        assert_eq!(shown, "1234ms");
+    }
+    assert_eq!(sessions.health().discarded, 0);
+}
+
+async fn statements_of_sqlx_survive_the_cleaning() {
+    let fresh = Fresh::with(one(Reset::Always)).await;
+    for k in 1..=3 {
+        let scope = fresh.sessions.scope("request");
+        put(&scope, k, k).await.expect("put");
+        scope.begin().await.expect("begin");
+        put(&scope, -k, k).await.expect("put");
+        scope.commit().await.expect("commit");
+    }
+    assert_eq!(fresh.rows().await.len(), 6);
+}

@@ -1,0 +1,182 @@
+//! Hazard: what PostgreSQL answers to the end of a transaction is not what it seems.
+
+mod pg_support;
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use pg_support::{Fresh, own, put};
+use sqlx::Connection;
+use unstale::{Begin, Class, Error, Isolation, Repository};
+use unstale_harness::postgres::trials;
+use unstale_harness::trial;
+
+fn main() -> ExitCode {
+    trials::run([
+        trial!(commit_of_an_aborted_transaction_is_rolled_back),
+        trial!(savepoint_brings_an_aborted_transaction_back),
+        trial!(release_of_a_savepoint_in_an_aborted_transaction_undoes_it),
+        trial!(refused_commit_of_a_deferred_constraint_is_rolled_back),
+        trial!(transaction_is_begun_as_asked_for),
+        trial!(serialization_failure_is_tried_again_as_a_whole),
+        trial!(statement_in_an_aborted_transaction_is_not_tried_again),
+        trial!(transaction_control_in_plain_sql_is_refused),
+        trial!(dropped_scope_is_rolled_back_and_its_locks_are_gone),
+    ])
+}
+
+async fn commit_of_an_aborted_transaction_is_rolled_back() {
+    let fresh = Fresh::new().await;
+    let scope = fresh.sessions.scope("request");
+    scope.begin().await.expect("begin");
+    put(&scope, 1, 1).await.expect("put");
+    assert!(put(&scope, 1, 2).await.is_err(), "the key is there");
+    let after = put(&scope, 2, 2).await.expect_err("the transaction failed");
+    assert_eq!(after.as_database_error().and_then(|it| it.code()).as_deref(), Some("25P02"));
+    assert!(matches!(scope.commit().await, Err(Error::RolledBack { .. })));
+    put(&scope, 3, 3).await.expect("in autocommit, on the same session");
+    assert_eq!((fresh.rows().await, scope.generation()), (vec![(3, 3)], 1));
+}
+
+async fn savepoint_brings_an_aborted_transaction_back() {
+    let fresh = Fresh::new().await;
+    let scope = fresh.sessions.scope("request");
+    scope.begin().await.expect("begin");
+    put(&scope, 1, 1).await.expect("put");
+    scope.begin().await.expect("savepoint");
+    assert!(put(&scope, 1, 2).await.is_err());
+    scope.rollback().await.expect("rolled back to it");
+    put(&scope, 2, 2).await.expect("put");
+    scope.commit().await.expect("commit");
+    assert_eq!(fresh.rows().await, [(1, 1), (2, 2)]);
+}
+
+async fn release_of_a_savepoint_in_an_aborted_transaction_undoes_it() {
+    let fresh = Fresh::new().await;
+    let scope = fresh.sessions.scope("request");
+    scope.begin().await.expect("begin");
+    put(&scope, 1, 1).await.expect("put");
+    scope.begin().await.expect("savepoint");
+    put(&scope, 2, 2).await.expect("put");
+    assert!(put(&scope, 1, 2).await.is_err());
+    assert!(matches!(scope.commit().await, Err(Error::RolledBack { .. })));
+    put(&scope, 3, 3).await.expect("the transaction around it goes on");
+    scope.commit().await.expect("commit");
+    assert_eq!(fresh.rows().await, [(1, 1), (3, 3)]);
+}
+
+async fn refused_commit_of_a_deferred_constraint_is_rolled_back() {
+    let fresh = Fresh::new().await;
+    let scope = fresh.sessions.scope("request");
+    let ddl = "create table child (k bigint references kv (k) deferrable initially deferred)";
+    sqlx::query(ddl).execute(&scope).await.expect("ddl");
+    scope.begin().await.expect("begin");
+    put(&scope, 1, 1).await.expect("put");
+    sqlx::query("insert into child values (7)").execute(&scope).await.expect("no parent yet");
+    let Err(Error::RolledBack { source }) = scope.commit().await else { panic!("it has no parent") };
+    assert!(source.to_string().contains("foreign key"), "{source}");
+    put(&scope, 2, 2).await.expect("put");
+    assert_eq!(fresh.rows().await, [(2, 2)]);
+}
+
+async fn transaction_is_begun_as_asked_for() {
+    let fresh = Fresh::new().await;
+    let scope = fresh.sessions.scope("request");
+    let shown = async |what: &'static str| -> String {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(format!("show transaction_{what}")))
+            .fetch_one(&scope)
+            .await
+            .expect("shown")
+    };
+    for (isolation, read_only) in [(Isolation::Serializable, true), (Isolation::RepeatableRead, false)] {
+        let begin = Begin { isolation: Some(isolation), read_only, ..Begin::default() };
+        scope.begin_with(begin).await.expect("begin");
+        let expected = if isolation == Isolation::Serializable { "serializable" } else { "repeatable read" };
+        assert_eq!(shown("isolation").await, expected);
+        assert_eq!(put(&scope, 1, 1).await.is_err(), read_only);
+        scope.rollback().await.expect("rollback");
+    }
+    assert_eq!((shown("isolation").await.as_str(), shown("read_only").await.as_str()), ("read committed", "off"));
+}
+
+async fn serialization_failure_is_tried_again_as_a_whole() {
+    let fresh = Fresh::new().await;
+    let setup = fresh.sessions.scope("setup");
+    put(&setup, 1, 0).await.expect("put");
+    let mut outside = fresh.outside().await;
+    let attempts = AtomicU32::new(0);
+    let outside = &tokio::sync::Mutex::new(&mut outside);
+    fresh
+        .sessions
+        .run("count", async |scope| {
+            sqlx::query("set transaction isolation level repeatable read").execute(scope).await?;
+            let before: i64 = sqlx::query_scalar("select v from kv where k = 1").fetch_one(scope).await?;
+            if attempts.fetch_add(1, Ordering::SeqCst) == 0 {
+                let mut outside = outside.lock().await;
+                sqlx::query("update kv set v = 10 where k = 1").execute(&mut **outside).await?;
+            }
+            sqlx::query("update kv set v = $1 where k = 1").bind(before + 1).execute(scope).await?;
+            Ok::<_, Wrapped>(())
+        })
+        .await
+        .expect("the second attempt");
+    assert_eq!((attempts.load(Ordering::SeqCst), fresh.rows().await), (2, vec![(1, 11)]));
+}
+
+#[derive(Debug)]
+struct Wrapped(#[expect(dead_code, reason = "shown when the test fails")] String);
+
+impl From<sqlx::Error> for Wrapped {
+    fn from(error: sqlx::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<Error> for Wrapped {
+    fn from(error: Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+async fn statement_in_an_aborted_transaction_is_not_tried_again() {
+    let fresh = Fresh::new().await;
+    let setup = fresh.sessions.scope("setup");
+    put(&setup, 1, 0).await.expect("put");
+    let mut outside = fresh.outside().await;
+    let mut lock = outside.begin().await.expect("begin");
+    sqlx::query("select * from kv for update").execute(&mut *lock).await.expect("locked");
+    let scope = fresh.sessions.scope("request");
+    let accounts = Repository::new("Accounts", scope.handle("Accounts"));
+    let take = || {
+        accounts.call("take", |db| async move {
+            sqlx::query("select * from kv for update nowait").execute(db).await.map(drop)
+        })
+    };
+    scope.begin().await.expect("begin");
+    let error = take().await.expect_err("somebody else has it");
+    assert_eq!((error.class, error.attempts), (Class::StatementLost, 1), "{error}");
+    scope.rollback().await.expect("rollback");
+    lock.rollback().await.expect("unlocked");
+    take().await.expect("nobody else has it");
+}
+
+async fn transaction_control_in_plain_sql_is_refused() {
+    let fresh = Fresh::new().await;
+    let scope = fresh.sessions.scope("request");
+    for sql in ["begin", "select E'\\''; commit", "prepare transaction 'x'", "/* a */ rollback"] {
+        assert!(own(sqlx::raw_sql(sql).execute(&scope).await).contains("was not run"), "{sql}");
+    }
+}
+
+async fn dropped_scope_is_rolled_back_and_its_locks_are_gone() {
+    let mut policy = pg_support::policy();
+    policy.sessions_max = 1;
+    let fresh = Fresh::with(policy).await;
+    let scope = fresh.sessions.scope("dropped");
+    scope.begin().await.expect("begin");
+    put(&scope, 1, 1).await.expect("put");
+    drop(scope);
+    let scope = fresh.sessions.scope("next");
+    put(&scope, 1, 2).await.expect("the key is free");
+    assert_eq!((fresh.rows().await, fresh.sessions.health().discarded), (vec![(1, 2)], 0));
+}
