@@ -97,6 +97,13 @@ pub enum Error {
         why: String,
     },
 
+    /// The commit was cut off, and has happened all the same: there is nothing to roll back.
+    #[error("the transaction of scope `{scope}` cannot be rolled back: its commit was cut off and has happened")]
+    AlreadyCommitted {
+        /// The scope.
+        scope: Cow<'static, str>,
+    },
+
     /// The session was lost outside a transaction, with something on it that a fresh one would not have, or under a policy
     /// that reports losses. [`Scope::renew`](crate::Scope::renew) accepts the loss.
     #[error("{operation}: the session of scope `{scope}` was lost ({why}); `renew()` accepts the loss")]
@@ -325,6 +332,7 @@ impl Error {
             Self::SessionBusy { .. } | Self::TurnTimedOut(_) => Class::StatementLost,
             Self::Stale(_)
             | Self::NoTransaction { .. }
+            | Self::AlreadyCommitted { .. }
             | Self::NestingTooDeep { .. }
             | Self::SavepointOptions
             | Self::TransactionControl { .. }

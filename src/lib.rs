@@ -119,6 +119,7 @@ mod level;
 mod policy;
 pub mod registry;
 mod repository;
+mod resolver;
 mod scope;
 mod session;
 mod sessions;
@@ -133,6 +134,7 @@ pub use events::{Event, ListenerError, Listening};
 pub use health::{Health, Holder, RecoveryTimes, Validity};
 pub use policy::{OnLoss, Policy, PolicyError, Reset};
 pub use repository::{Repository, RepositoryError};
+pub use resolver::Resolver;
 pub use scope::{Handle, Scope};
 pub use sessions::{DrainError, Sessions};
 pub use source::{

@@ -52,6 +52,9 @@ pub struct Policy {
     /// How long a COMMIT or ROLLBACK may take. After it a commit is
     /// [`Error::CommitUnknown`](crate::Error::CommitUnknown), and the connection is given up.
     pub end_timeout: Duration,
+    /// How long it may take to find out what became of a commit that was cut off, for scopes that
+    /// [want to know](crate::Sessions::resolving). After it: [`Error::CommitUnknown`](crate::Error::CommitUnknown).
+    pub resolve_timeout: Duration,
     /// How long the database may take to answer a statement of the caller's; for a row stream, to send the next row. After
     /// it: [`Error::NoAnswer`](crate::Error::NoAnswer), and the session stands as after a call that was cancelled.
     /// [`Duration::MAX`] is no limit; then a statement on a connection that froze waits for ever.
@@ -127,6 +130,7 @@ impl Default for Policy {
             reset: Reset::Owed,
             begin_timeout: Duration::from_secs(10),
             end_timeout: Duration::from_secs(10),
+            resolve_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_mins(1),
             release_timeout: Duration::from_secs(1),
             queue_timeout: Duration::from_secs(5),
@@ -179,6 +183,7 @@ impl Policy {
             ("settle_timeout", self.settle_timeout),
             ("begin_timeout", self.begin_timeout),
             ("end_timeout", self.end_timeout),
+            ("resolve_timeout", self.resolve_timeout),
             ("statement_timeout", self.statement_timeout),
             ("release_timeout", self.release_timeout),
             ("queue_timeout", self.queue_timeout),

@@ -19,6 +19,7 @@ use crate::events::Event;
 use crate::health::Holder;
 use crate::lease::Lease;
 use crate::level::{Level, Levels};
+use crate::resolver::Resolver;
 use crate::session::{Call, Happened, Loss, Session, State};
 use crate::sessions::Inner;
 use crate::source::{Begin, Class, Serve, Source};
@@ -50,6 +51,8 @@ pub(crate) struct Cell<S: Source> {
     pub(crate) inner: Arc<Inner<S>>,
     pub(crate) holder: Holder,
     pub(crate) session: Mutex<Session<Lease<S>>>,
+    /// How it is found out what became of a commit that was cut off.
+    pub(crate) resolver: Option<Resolver<S>>,
     pub(crate) queue: Queue,
     pub(crate) levels: Levels,
     /// The generation, readable without the session.
@@ -62,12 +65,13 @@ pub(crate) struct Cell<S: Source> {
 }
 
 impl<S: Source> Scope<S> {
-    pub(crate) fn new(inner: Arc<Inner<S>>, holder: Holder) -> Self {
+    pub(crate) fn new(inner: Arc<Inner<S>>, holder: Holder, resolver: Option<Resolver<S>>) -> Self {
         let (owner, obtained) = (holder.name.clone(), holder.opened);
         let cell = Cell {
             inner,
             holder,
             session: Mutex::new(Session::new()),
+            resolver,
             queue: Queue::default(),
             levels: Levels::default(),
             generation: AtomicU64::new(0),
@@ -125,8 +129,9 @@ impl<S: Source> Scope<S> {
     /// it was lost before.
     ///
     /// # Cancel safety
-    /// Safe for the session, but whether the commit happened is unknown to the caller. The scope finds out with its next
-    /// call where the database can say; until [`rollback`](Scope::rollback) was called, it refuses everything else.
+    /// Safe for the session, but whether the commit happened is unknown to the caller. Until [`rollback`](Scope::rollback) was
+    /// called, the scope refuses everything else; one that [is resolving](crate::Sessions::resolving) says with the next
+    /// `commit` what became of it.
     pub async fn commit(&self) -> Result<(), Error> {
         self.handle.queue("commit").await?.commit("commit").await
     }
@@ -134,7 +139,8 @@ impl<S: Source> Scope<S> {
     /// Rolls the transaction back, or undoes everything since the innermost savepoint.
     ///
     /// # Errors
-    /// [`Error::CommitUnknown`] after a commit that was cut off and may have happened; the transaction is over then.
+    /// [`Error::CommitUnknown`] after a commit that was cut off and may have happened, [`Error::AlreadyCommitted`] after one that is
+    /// known to have happened; the transaction is over then.
     ///
     /// # Cancel safety
     /// Safe for the session: what was cut off is rolled back, if only with the next call. For the caller the transaction is

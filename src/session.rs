@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::resolver::Clue;
 use crate::source::{Begin, Class, Condition, Effect};
 
 /// A session's state, its connection, and what is on it.
@@ -26,6 +27,8 @@ pub(crate) struct Session<L> {
     /// The database was asked whether a transaction is open, and has not answered. The question may begin one, so if it is
     /// cut off, a later answer cannot be believed.
     asking: bool,
+    /// By which the transaction can be found after a commit that was cut off.
+    clue: Option<Clue>,
     /// Why the last statement inside the open transaction failed, for whoever decides about trying again.
     last_failure: Option<Class>,
 }
@@ -47,7 +50,7 @@ pub(crate) enum State {
     /// from Calling.
     Doubt { call: Call, depth: u32 },
     /// The transaction is over, and the caller has not been heard to know it. Exits: `Acknowledged` → Failed one
-    /// level up, or Ready or Empty; `GivenUp` → the same without a connection; `Ended` → Ended.
+    /// level up, or Ready or Empty; `Resolved` → Ready or Empty; `GivenUp` → the same without a connection; `Ended` → Ended.
     Failed { depth: u32, why: Loss },
     /// The session was lost outside a transaction, and the caller has not been heard to know it. Exits: `Acknowledged`
     /// → Empty; `Ended` → Ended.
@@ -113,6 +116,8 @@ pub(crate) enum Happened {
     /// The database said whether a transaction is open after the call that was cut off; it is not `certain` if an earlier
     /// question was cut off too, and then nothing is open any more.
     Settled { open: bool, certain: bool },
+    /// The database, or the application, said whether the commit that was cut off happened, and the caller is told.
+    Resolved { committed: bool },
     /// The caller knows of the loss.
     Acknowledged,
     /// The scope has ended.
@@ -130,6 +135,7 @@ impl<L> Session<L> {
             condition: Condition::Good,
             touched: false,
             asking: false,
+            clue: None,
             last_failure: None,
         }
     }
@@ -188,6 +194,16 @@ impl<L> Session<L> {
 
     pub(crate) fn last_failure(&self) -> Option<Class> {
         self.last_failure
+    }
+
+    /// By which the transaction can be found after a commit that was cut off.
+    pub(crate) fn clue(&self) -> Option<Clue> {
+        self.clue
+    }
+
+    /// The transaction was begun, and can be found by this.
+    pub(crate) fn found_by(&mut self, clue: Clue) {
+        self.clue = Some(clue);
     }
 
     /// The connection, for the call that was just entered.
@@ -265,6 +281,9 @@ impl<L> Session<L> {
             (State::Ready, Happened::GivenUp { why, report, .. }) => self.bereft(0, why, report),
             (State::Failed { depth, why }, Happened::GivenUp { .. }) => State::Failed { depth, why },
 
+            (State::Failed { depth: 1, why: Loss::CommitUnknown(_) }, Happened::Resolved { .. }) => {
+                if self.lease.is_none() { State::Empty } else { State::Ready }
+            }
             (State::Failed { depth, why }, Happened::Acknowledged) => match depth - 1 {
                 0 if self.lease.is_none() => State::Empty,
                 0 => State::Ready,
@@ -288,6 +307,7 @@ impl<L> Session<L> {
             }
             Happened::Called(Call::Begin(begin)) if *before == State::Ready => {
                 self.begun = *begin;
+                self.clue = None;
                 self.last_failure = None;
             }
             Happened::Unused => self.generation -= 1,
@@ -295,6 +315,10 @@ impl<L> Session<L> {
             Happened::Refused(class) | Happened::NotKept(class) => {
                 self.touched = true;
                 self.last_failure = Some(*class);
+            }
+            Happened::Resolved { committed } => {
+                self.touched = true;
+                self.last_failure = (!committed).then_some(Class::TransactionLost);
             }
             Happened::TransactionOver(_) => self.last_failure = Some(Class::TransactionLost),
             // Nothing of it is kept, so it may be tried again; after a commit nobody knows.

@@ -4,6 +4,7 @@
 //! [`Session::transition`] here and in [`outcome`], and nowhere else. What a caller can ask is in [`crate::scope`].
 
 mod outcome;
+mod unknown;
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -198,8 +199,14 @@ impl<'a, S: Source> Queued<'a, S> {
     /// Commits the innermost level.
     pub(crate) async fn commit(mut self, operation: &'static str) -> Result<(), Error> {
         if let Some(why) = self.failed() {
-            self.session().transition(Happened::Acknowledged);
-            return Err(self.lost(operation, &why));
+            return match self.resolve(&why).await {
+                Some(true) => Ok(()),
+                Some(false) => Err(Error::RolledBack { source: why.to_string().into() }),
+                None => {
+                    self.session().transition(Happened::Acknowledged);
+                    Err(self.lost(operation, &why))
+                }
+            };
         }
         let limit = self.cell().inner.policy.end_timeout;
         let mut call = self.enter(Call::Commit, operation).await?;
@@ -217,8 +224,14 @@ impl<'a, S: Source> Queued<'a, S> {
     /// Rolls the innermost level back.
     pub(crate) async fn rollback(mut self, operation: &'static str) -> Result<(), Error> {
         if let Some(why) = self.failed() {
-            self.session().transition(Happened::Acknowledged);
-            return self.rolled_back(operation, &why);
+            return match self.resolve(&why).await {
+                Some(true) => Err(Error::AlreadyCommitted { scope: self.cell().holder.name.clone() }),
+                Some(false) => Ok(()),
+                None => {
+                    self.session().transition(Happened::Acknowledged);
+                    self.rolled_back(operation, &why)
+                }
+            };
         }
         self.enter(Call::Rollback, operation).await?.roll_back().await
     }
@@ -360,14 +373,14 @@ impl<'a, S: Source> Entered<'a, S> {
         let limit = if condition.is_suspect() { policy.probe_timeout } else { policy.begin_timeout };
         let owing = matches!(condition, Condition::Owing { .. });
         let begun = if owing && inner.source.cleans_in_begin() {
-            self.control(Control::CleanBegin(begin), limit).await
+            self.begin_outermost(Control::CleanBegin(begin), limit).await
         } else {
             let cleaned = match self.queued.session().lease_mut() {
                 Some(Lease::Own(lease)) if owing => inner.in_time(limit, inner.source.clean(lease)).await,
                 _ => Ok(()),
             };
             match cleaned {
-                Ok(()) => self.control(Control::Begin(begin), limit).await,
+                Ok(()) => self.begin_outermost(Control::Begin(begin), limit).await,
                 Err(failure) => Err(failure),
             }
         };

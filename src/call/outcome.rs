@@ -85,7 +85,7 @@ impl<S: Source> Entered<'_, S> {
     pub(crate) async fn finish_commit(mut self, failure: Failure) -> Result<(), Error> {
         let depth = self.depth();
         if matches!(failure.class, Class::Dead | Class::Unknown) {
-            return Err(self.died(failure));
+            return if depth == 1 { self.finish_unknown(failure).await } else { Err(self.died(failure)) };
         }
         let rolled_back = match self.in_transaction().await {
             Ok(false) if depth == 1 => Ok(()),
@@ -157,7 +157,7 @@ impl<S: Source> Entered<'_, S> {
     }
 
     /// The connection is gone: what that means for the transaction and for the caller.
-    fn died(&mut self, failure: Failure) -> Error {
+    pub(super) fn died(&mut self, failure: Failure) -> Error {
         let why = failure.to_string();
         let (call, depth) = match *self.queued.session().state() {
             State::Calling { call, depth } => (call, depth),

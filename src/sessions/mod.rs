@@ -20,6 +20,7 @@ use crate::events::{Event, Listeners, Listening};
 use crate::health::{Counters, Health, Holder, Validity};
 use crate::lease::{Joint, Lease};
 use crate::policy::{OnLoss, Policy, PolicyError};
+use crate::resolver::Resolver;
 use crate::scope::{Cell, Scope};
 use crate::session::{Call, Happened, Session, State};
 use crate::source::{AcquireError, Class, Condition, Connection, Control, Failure, Source};
@@ -31,6 +32,7 @@ use release::clean;
 /// Cheap to clone; every clone is the same.
 pub struct Sessions<S: Source> {
     inner: Arc<Inner<S>>,
+    resolver: Option<Resolver<S>>,
 }
 
 /// What scopes share.
@@ -48,7 +50,7 @@ pub(crate) struct Inner<S: Source> {
 
 impl<S: Source> Clone for Sessions<S> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner) }
+        Self { inner: Arc::clone(&self.inner), resolver: self.resolver.clone() }
     }
 }
 
@@ -90,18 +92,41 @@ impl<S: Source> Sessions<S> {
     }
 
     fn over(source: Arc<S>, policy: Policy, joint: Option<Arc<Joint<S>>>) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                source,
-                joint,
-                policy,
-                counters: Counters::default(),
-                listeners: Arc::default(),
-                scopes: Shared::default(),
-                next_scope: AtomicU64::new(1),
-                draining: AtomicBool::new(false),
-            }),
-        }
+        Self::of(Arc::new(Inner {
+            source,
+            joint,
+            policy,
+            counters: Counters::default(),
+            listeners: Arc::default(),
+            scopes: Shared::default(),
+            next_scope: AtomicU64::new(1),
+            draining: AtomicBool::new(false),
+        }))
+    }
+
+    pub(crate) fn of(inner: Arc<Inner<S>>) -> Self {
+        Self { inner, resolver: None }
+    }
+
+    /// The same sessions, for scopes that find out what became of a commit that was cut off: its answer is lost, or its caller
+    /// did not wait for it. Then [`commit`](Scope::commit) is `Ok`, or [`Error::RolledBack`], and only if it could not be found out
+    /// within `resolve_timeout`, [`Error::CommitUnknown`].
+    ///
+    /// Whose commit was cut off in the caller's hands asks with the next `commit` of the scope; a `rollback` is then
+    /// [`Error::AlreadyCommitted`] if it has happened. In a test's fixture nothing is committed, and nothing asked.
+    ///
+    /// ```no_run
+    /// # async fn pay(sessions: unstale::Sessions<unstale::PgSource>) -> Result<(), unstale::Error> {
+    /// use unstale::Resolver;
+    /// let scope = sessions.resolving(Resolver::transaction_id()).scope("pay");
+    /// scope.begin().await?;
+    /// // …
+    /// scope.commit().await
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn resolving(&self, resolver: Resolver<S>) -> Self {
+        Self { inner: Arc::clone(&self.inner), resolver: Some(resolver) }
     }
 
     /// Sessions whose scopes share this connection.
@@ -177,7 +202,7 @@ impl<S: Source> Sessions<S> {
     fn scope_from(&self, name: Cow<'static, str>, opened: &'static Location<'static>) -> Scope<S> {
         let id = self.inner.next_scope.fetch_add(1, Ordering::Relaxed);
         let holder = Holder { id, name, opened, since: self.inner.source.now() };
-        let scope = Scope::new(Arc::clone(&self.inner), holder.clone());
+        let scope = Scope::new(Arc::clone(&self.inner), holder.clone(), self.resolver.clone());
         self.inner.scopes.with(|it| it.insert(id, holder));
         scope
     }

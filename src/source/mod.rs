@@ -66,6 +66,22 @@ pub trait Source: Send + Sync + 'static {
         self.discard(lease);
     }
 
+    /// By what it can be found out later whether the server still works for this connection; none where it cannot, or need not.
+    fn trace(&self, _lease: &Self::Lease) -> Option<Trace> {
+        None
+    }
+
+    /// Whether the server does nothing any more for the connection of this trace.
+    ///
+    /// # Errors
+    /// It could not be asked.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    fn is_over(&self, _trace: Trace) -> impl Future<Output = Result<bool, Failure>> + Send {
+        std::future::ready(Ok(true))
+    }
+
     /// Undoes what statements have left on a connection, and sets up again what was set up when it was opened.
     ///
     /// # Errors
@@ -161,6 +177,58 @@ pub trait Connection: Send + 'static {
     /// # Cancel safety
     /// Not cancel safe.
     fn probe(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// A connection whose database numbers its transactions, and can say later what became of one.
+pub trait Numbered: Connection {
+    /// Runs a [`Control::Begin`] or [`Control::CleanBegin`], and says the number of the transaction.
+    ///
+    /// # Errors
+    /// As [`Connection::control`].
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: whether it ran is unknown.
+    fn begin_numbered(&mut self, control: Control) -> impl Future<Output = Result<Number, Failure>> + Send;
+
+    /// What became of the transaction with this number, of whichever connection.
+    ///
+    /// # Errors
+    /// The connection is not usable.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe.
+    fn fate(&mut self, number: Number) -> impl Future<Output = Result<Fate, Failure>> + Send;
+}
+
+/// The number of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number {
+    /// The number itself.
+    pub number: u64,
+    /// When it was begun, in microseconds on the database's clock: a number may be given away twice.
+    pub begun: i64,
+}
+
+/// What became of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was committed.
+    Committed,
+    /// It was rolled back.
+    RolledBack,
+    /// It is not over yet.
+    UnderWay,
+    /// The database cannot say.
+    Unknown,
+}
+
+/// By what a connection's process on the server is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The number of the process.
+    pub process: i32,
+    /// When it is known to have served the connection, on the source's clock.
+    pub seen: Duration,
 }
 
 /// A connection that was just lent.

@@ -29,10 +29,10 @@ pub enum Verb {
     Run(RunScenarios),
     /// Show that each deliberately broken system is caught.
     Zoo(Zoo),
-    /// Let faults rain on a private server while many actors use a system on real threads.
-    Storm(Storm),
     /// Run the same plans on SQLite and on PostgreSQL, and report where the verdicts differ.
     Compare(Compare),
+    /// Let faults rain on a private server while many actors use a system on real threads.
+    Storm(Storm),
     /// List the systems that can be explored.
     Systems(Systems),
 }

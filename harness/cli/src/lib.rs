@@ -64,15 +64,15 @@ pub enum CommandError {
         /// Those that exist.
         known: String,
     },
-    /// There is no server to let it rain on.
-    #[error(transparent)]
-    Storm(#[from] unstale_harness::free::StormError),
     /// The server that was given cannot be used.
     #[error(transparent)]
     Server(unstale_harness::postgres::fleet::GivenError),
     /// No private server can be started.
     #[error(transparent)]
     NoServer(unstale_harness::postgres::server::ServerError),
+    /// There is no server to let it rain on.
+    #[error(transparent)]
+    Storm(#[from] unstale_harness::free::StormError),
     /// Something else was asked for in a wrong way.
     #[error("{0}")]
     Usage(String),
@@ -118,9 +118,9 @@ pub fn run(arguments: Arguments) -> Result<Status, CommandError> {
         Verb::Replay(options) => pinned::replay(&options),
         Verb::Shrink(options) => shrink::shrink(&options),
         Verb::Run(options) => pinned::run(&options),
-        Verb::Storm(options) => storm::storm(&options),
         Verb::Zoo(options) => zoo::zoo(&options),
         Verb::Compare(options) => compare::compare(&options),
+        Verb::Storm(options) => storm::storm(&options),
         Verb::Systems(options) => systems::list(&options),
     }
 }

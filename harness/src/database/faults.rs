@@ -8,14 +8,14 @@
 //! reports what it did.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::observer::Observer;
 use crate::plan::{Fault, Harm, Moment, Trouble};
 use crate::postgres::fleet::Berth;
 use crate::postgres::proxy::{Proxy, Scope};
 use crate::postgres::server::Signal;
-use crate::postgres::strike::{Struck, strike};
+use crate::postgres::strike::{Struck, UP_MAX, strike};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(2);

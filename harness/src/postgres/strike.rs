@@ -17,7 +17,7 @@ use crate::plan::Harm;
 const GONE_MAX: Duration = Duration::from_secs(2);
 
 /// How long a server may take until it accepts connections again.
-const UP_MAX: Duration = Duration::from_secs(20);
+pub(crate) const UP_MAX: Duration = Duration::from_secs(20);
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(2);

@@ -1,12 +1,15 @@
 //! What the library says to a PostgreSQL connection, and what its errors mean.
 
 use std::io;
+use std::num::ParseIntError;
 
-use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgQueryResult, PgSeverity};
-use sqlx::{Connection as _, Executor, Postgres, SqlSafeStr};
+use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgQueryResult, PgRow, PgSeverity};
+use sqlx::{Connection as _, Executor, Postgres, Row, SqlSafeStr};
 
 use super::sqlstate;
-use crate::source::{Begin, Class, Connection, Control, Effect, Failure, Isolation, SqlxConnection};
+use crate::source::{
+    Begin, Class, Connection, Control, Effect, Failure, Fate, Isolation, Number, Numbered, SqlxConnection,
+};
 use crate::statement::{self, postgres::Repeats};
 
 /// Undoes what statements leave on a connection. DISCARD ALL would also drop the prepared statements that sqlx counts on, and
@@ -18,6 +21,12 @@ macro_rules! clean {
     };
 }
 
+/// The transaction's number, and when it was begun on the server's clock.
+const NUMBER_LAST: &str = "; select pg_current_xact_id(), (extract(epoch from now()) * 1000000)::bigint";
+
+/// What is reset inside a transaction comes back with its rollback: the cleaning has one of its own.
+const CLEAN_FIRST: &str = concat!("begin; ", clean!(), "; commit; ");
+
 impl Connection for PgConnection {
     // After a cut-off call the next one would wait for the rest of it.
     const ORDERED: bool = false;
@@ -27,9 +36,8 @@ impl Connection for PgConnection {
 
     async fn control(&mut self, control: Control) -> Result<(), Failure> {
         let sql = match control {
-            Control::Begin(begin) => begin_sql("", begin),
-            // What is reset inside a transaction comes back with its rollback: the cleaning has one of its own.
-            Control::CleanBegin(begin) => begin_sql(concat!("begin; ", clean!(), "; commit; "), begin),
+            Control::Begin(begin) => begin_sql("", begin, ""),
+            Control::CleanBegin(begin) => begin_sql(CLEAN_FIRST, begin, ""),
             Control::Clean => clean!().into_sql_str(),
             // A transaction that failed is rolled back by COMMIT, which is answered as if all was well. Any other statement
             // before it is refused then, and the COMMIT not run.
@@ -63,6 +71,45 @@ impl Connection for PgConnection {
 
     async fn probe(&mut self) -> Result<(), Failure> {
         self.ping().await.map_err(failure)
+    }
+}
+
+impl Numbered for PgConnection {
+    async fn begin_numbered(&mut self, control: Control) -> Result<Number, Failure> {
+        let (first, begin) = match control {
+            Control::CleanBegin(begin) => (CLEAN_FIRST, begin),
+            Control::Begin(begin) => ("", begin),
+            _ => return Err(Failure::new(Class::Mistake, "only a begin has a number")),
+        };
+        let rows = self.fetch_all(begin_sql(first, begin, NUMBER_LAST)).await.map_err(failure)?;
+        // The last one: the cleaning has rows of its own.
+        number(rows.last()).map_err(failure)
+    }
+
+    /// 1. A transaction gets number 7 and is not committed; what it wrote to the log is not on the disk yet.
+    /// 2. The server crashes and recovers. Its log knows nothing of a 7, so the next transaction is number 7 again.
+    /// 3. That one is committed, and so 7 is told as committed.
+    ///
+    /// A commit that happened is on the disk, and then its number is not given away. So after a crash everything but *committed*
+    /// is an answer, and that is none. (`synchronous_commit = off` is the wish to lose commits in a crash.)
+    async fn fate(&mut self, number: Number) -> Result<Fate, Failure> {
+        let crashed = has_crashed(self, number.begun).await.map_err(failure)?;
+        let sql = format!("select pg_xact_status('{}')", number.number);
+        let status = match self.fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await {
+            Ok(row) => row.try_get_unchecked::<Option<String>, _>(0).map_err(failure)?,
+            // Its number has not been given away yet, so its own transaction was lost with the crash.
+            Err(error) if code(&error).as_deref() == Some("22023") => {
+                return Ok(if crashed { Fate::RolledBack } else { Fate::Unknown });
+            }
+            Err(error) => return Err(failure(error)),
+        };
+        Ok(match (status.as_deref(), crashed) {
+            (Some("committed"), false) => Fate::Committed,
+            (Some("aborted"), _) => Fate::RolledBack,
+            (Some("in progress"), true) => Fate::RolledBack,
+            (Some("in progress"), false) => Fate::UnderWay,
+            _ => Fate::Unknown,
+        })
     }
 }
 
@@ -115,8 +162,8 @@ impl SqlxConnection for PgConnection {
     /// 4. EPIPE comes of writing alone, so the end of the message was not sent: its Sync, or the last byte of its text. Without
     ///    that the server does not commit. Over a Unix socket this is all that is seen of a backend that was terminated.
     ///
-    /// A connection that broke otherwise proves nothing: a crash cuts it at any point. There only a statement that reads may be repeated, and
-    /// once, on a connection that answers: it may be what the server crashes of.
+    /// A connection that broke otherwise proves nothing: a crash cuts it at any point. There only a statement that reads may be
+    /// repeated, and once, on a connection that answers: it may be what the server crashes of.
     fn may_repeat(sql: &str, error: &sqlx::Error, times: u32) -> bool {
         let terminated = answer(error)
             .is_some_and(|it| it.severity() == PgSeverity::Fatal && matches!(it.code(), "57P01" | "57P04" | "57P05"));
@@ -165,8 +212,23 @@ pub(super) fn code(error: &sqlx::Error) -> Option<String> {
     error.as_database_error()?.code().map(|it| it.into_owned())
 }
 
-fn begin_sql(first: &'static str, begin: Begin) -> sqlx::SqlStr {
-    if first.is_empty() && begin.isolation.is_none() && !begin.read_only {
+fn number(row: Option<&PgRow>) -> Result<Number, sqlx::Error> {
+    let row = row.ok_or(sqlx::Error::RowNotFound)?;
+    // A simple query is answered in text.
+    let wrong = |error: ParseIntError| sqlx::Error::Decode(Box::new(error));
+    let text = |column| row.try_get_unchecked::<&str, usize>(column);
+    Ok(Number { number: text(0)?.parse().map_err(wrong)?, begun: text(1)?.parse().map_err(wrong)? })
+}
+
+/// Whether the server has crashed since then: its statistics begin anew after a crash, and after no other end.
+async fn has_crashed(connection: &mut PgConnection, begun: i64) -> Result<bool, sqlx::Error> {
+    let sql = format!("select pg_stat_get_bgwriter_stat_reset_time() > to_timestamp({begun} / 1000000.0)");
+    let row = connection.fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
+    Ok(row.try_get_unchecked::<Option<&str>, _>(0)? != Some("f"))
+}
+
+fn begin_sql(first: &'static str, begin: Begin, last: &'static str) -> sqlx::SqlStr {
+    if first.is_empty() && last.is_empty() && begin.isolation.is_none() && !begin.read_only {
         return "begin".into_sql_str();
     }
     let isolation = match begin.isolation {
@@ -176,7 +238,7 @@ fn begin_sql(first: &'static str, begin: Begin) -> sqlx::SqlStr {
         Some(Isolation::Serializable) => " isolation level serializable",
     };
     let read_only = if begin.read_only { " read only" } else { "" };
-    sqlx::AssertSqlSafe(format!("{first}begin{isolation}{read_only}")).into_sql_str()
+    sqlx::AssertSqlSafe(format!("{first}begin{isolation}{read_only}{last}")).into_sql_str()
 }
 
 /// A statement about the savepoint of this depth.

@@ -11,12 +11,12 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection as _, Executor, Row};
 
 use super::connection::{connect_failure, failure};
-use super::stop::{Backend, Stop};
+use super::stop::Stop;
 use super::{OnOpen, PgOptions, VERSION_MIN, version};
 use crate::policy::Policy;
 use crate::source::shelf::{Lease, Left, Open, Shelf};
 use crate::source::{
-    AcquireError, Class, Connection, Control, Failure, Lent, Source, TaskId, Usage, tokio as surroundings,
+    AcquireError, Class, Connection, Control, Failure, Lent, Source, TaskId, Trace, Usage, tokio as surroundings,
 };
 
 /// Connections to one PostgreSQL database.
@@ -63,6 +63,14 @@ impl Source for PgSource {
         let backend = *lease.mark();
         lease.discard();
         self.stop.backend(backend);
+    }
+
+    fn trace(&self, lease: &Self::Lease) -> Option<Trace> {
+        Some(*lease.mark())
+    }
+
+    async fn is_over(&self, trace: Trace) -> Result<bool, Failure> {
+        self.stop.has_ended(trace).await.map_err(connect_failure)
     }
 
     async fn clean(&self, lease: &mut Self::Lease) -> Result<(), Failure> {
@@ -123,9 +131,9 @@ pub struct Opener {
 
 impl Open for Opener {
     type Connection = PgConnection;
-    type Mark = Backend;
+    type Mark = Trace;
 
-    async fn open(&self) -> Result<(PgConnection, Backend), Failure> {
+    async fn open(&self) -> Result<(PgConnection, Trace), Failure> {
         let mut connection = PgConnection::connect_with(&self.connect).await.map_err(connect_failure)?;
         if let Some(found) = connection.server_version_num().filter(|it| *it < VERSION_MIN) {
             return Err(Failure::new(Class::Mistake, TooOld { found }));
@@ -133,7 +141,7 @@ impl Open for Opener {
         // sqlx knows it and does not say. When the process began is asked only when it has to be stopped: the view that
         // knows it costs a connection a sixth of the time that opening it takes.
         let row = connection.fetch_one("select pg_backend_pid()").await.map_err(connect_failure)?;
-        let backend = Backend { pid: pid(&row).map_err(connect_failure)?, seen: surroundings::now() };
+        let backend = Trace { process: pid(&row).map_err(connect_failure)?, seen: surroundings::now() };
         if let Some(on_open) = &self.on_open {
             on_open(&mut connection).await.map_err(connect_failure)?;
         }

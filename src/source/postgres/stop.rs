@@ -10,16 +10,8 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection as _, Executor};
 
 use crate::policy::Policy;
-use crate::source::tokio as surroundings;
+use crate::source::{Trace, tokio as surroundings};
 use crate::sync::Shared;
-
-/// A server process that serves one connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backend {
-    pub(super) pid: i32,
-    /// When it is known to have served the connection.
-    pub(super) seen: Duration,
-}
 
 /// Stops backends.
 pub(super) struct Stop {
@@ -31,7 +23,7 @@ pub(super) struct Stop {
 
 #[derive(Default)]
 struct Due {
-    backends: Vec<Backend>,
+    backends: Vec<Trace>,
     /// A task is seeing to them.
     attended: bool,
 }
@@ -42,7 +34,7 @@ impl Stop {
     }
 
     /// Has this backend stopped soon. Outside of a runtime nothing is done.
-    pub(super) fn backend(self: &Arc<Self>, backend: Backend) {
+    pub(super) fn backend(self: &Arc<Self>, backend: Trace) {
         if self.limit.is_zero() {
             return;
         }
@@ -56,7 +48,7 @@ impl Stop {
         }
     }
 
-    fn take(&self) -> Vec<Backend> {
+    fn take(&self) -> Vec<Trace> {
         self.due.with(|it| {
             if it.backends.is_empty() {
                 it.attended = false;
@@ -65,23 +57,29 @@ impl Stop {
         })
     }
 
-    /// One attempt.
-    async fn stop(&self, due: &[Backend]) -> Result<(), sqlx::Error> {
+    /// Whether this backend has ended.
+    pub(super) async fn has_ended(&self, backend: Trace) -> Result<bool, sqlx::Error> {
         let mut connection = PgConnection::connect_with(&self.options).await?;
-        let now = surroundings::now();
-        // The process of this number that had begun when it was seen: another one with its number is younger.
-        let one = |it: &Backend| {
-            format!(
-                "pid = {} and backend_start <= clock_timestamp() - interval '{} us'",
-                it.pid,
-                (now - it.seen).as_micros()
-            )
-        };
-        let all = due.iter().map(one).collect::<Vec<_>>().join(" or ");
+        let sql = format!("select from pg_stat_activity where {}", known_by(&backend));
+        let found = connection.fetch_optional(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
+        connection.close().await?;
+        Ok(found.is_none())
+    }
+
+    /// One attempt.
+    async fn stop(&self, due: &[Trace]) -> Result<(), sqlx::Error> {
+        let mut connection = PgConnection::connect_with(&self.options).await?;
+        let all = due.iter().map(known_by).collect::<Vec<_>>().join(" or ");
         let sql = format!("select pg_terminate_backend(pid) from pg_stat_activity where {all}");
         connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
         connection.close().await
     }
+}
+
+/// The process of this number that had begun when it was seen: another one with its number is younger.
+fn known_by(backend: &Trace) -> String {
+    let ago = surroundings::now().saturating_sub(backend.seen).as_micros();
+    format!("pid = {} and backend_start <= clock_timestamp() - interval '{ago} us'", backend.process)
 }
 
 /// The task. Dropped, by a runtime that ends say, it leaves room for the next.
