@@ -480,10 +480,16 @@ impl<S: Source> Inner<S> {
         }
         let only = self.is_only();
         let limit = self.policy.settle_timeout;
-        let certain = session.ask();
+        let shared = self.joint.is_some() && S::Connection::INTERRUPTIBLE;
+        // Where a statement that is cut off loses the transaction outside of a test, it does so in one.
+        let certain = session.ask() && (S::Connection::ORDERED || call != Call::Statement);
         let open = match session.lease_mut() {
-            Some(lease) if S::Connection::ORDERED => {
-                self.within(limit, settle(lease, call, depth, certain, self.policy.attempts_max)).await
+            Some(lease) if S::Connection::ORDERED || shared => {
+                let asked = async {
+                    lease.quiesce(self).await?;
+                    settle(lease, call, depth, certain, self.policy.attempts_max).await
+                };
+                self.within(limit, asked).await
             }
             _ => None,
         };
@@ -550,6 +556,22 @@ pub(crate) async fn in_transaction<C: Connection>(connection: &mut C, attempts: 
     for _ in 1..attempts {
         match answer {
             Err(failure) if failure.class == Class::StatementLost => answer = connection.in_transaction().await,
+            answer => return answer,
+        }
+    }
+    answer
+}
+
+/// Rolls back to a savepoint if there is one, again if that was interrupted; whether there was.
+pub(crate) async fn roll_back_to<C: Connection>(
+    connection: &mut C,
+    depth: u32,
+    attempts: u32,
+) -> Result<bool, Failure> {
+    let mut answer = connection.roll_back_to(depth).await;
+    for _ in 1..attempts {
+        match answer {
+            Err(failure) if failure.class == Class::StatementLost => answer = connection.roll_back_to(depth).await,
             answer => return answer,
         }
     }
