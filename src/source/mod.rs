@@ -521,7 +521,7 @@ pub enum Effect {
     /// It leaves a lock for which others wait.
     Lock(&'static str),
     /// It leaves something that only closing the connection undoes.
-    Lasting(&'static str),
+    ForGood(&'static str),
     /// It begins or ends a transaction.
     Control(&'static str),
 }
