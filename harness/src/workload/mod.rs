@@ -32,11 +32,19 @@ pub async fn statement<'c, DB: Dialect>(
 
 /// Whether a command is a single statement.
 pub fn is_statement(command: &Command) -> bool {
-    match command {
-        Command::Put(..) | Command::Insert(..) | Command::Get(_) | Command::Delete(_) => true,
-        Command::Scan | Command::Stream(_) | Command::Fail | Command::Slow | Command::Raw(_) | Command::Inspect => true,
-        _ => false,
-    }
+    matches!(
+        command,
+        Command::Put(..)
+            | Command::Insert(..)
+            | Command::Get(_)
+            | Command::Delete(_)
+            | Command::Scan
+            | Command::Stream(_)
+            | Command::Fail
+            | Command::Slow
+            | Command::Raw(_)
+            | Command::Inspect
+    )
 }
 
 /// What a single-statement command answers on this connection: for systems that have something of their own around each
