@@ -72,12 +72,13 @@ where
         if let Effect::Control(keyword) = effect {
             return Err(Error::TransactionControl { keyword });
         }
-        if let Effect::Residue(keyword) | Effect::Lock(keyword) | Effect::Lasting(keyword) = effect
+        if let Effect::Residue(keyword) | Effect::Lock(keyword) | Effect::ForGood(keyword) = effect
             && self.cell.inner.is_shared()
         {
             return Err(Error::WouldLeaveResidue { keyword });
         }
-        let mut call = self.enter(Call::Statement, operation).await?;
+        let call = self.enter(Call::Statement, operation).await?;
+        let mut call = if S::Connection::bears_loss(sql) { call } else { call.probe().await? };
         call.leave(effect);
         Ok(call)
     }

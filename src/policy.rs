@@ -29,6 +29,11 @@ pub struct Policy {
     /// An idle connection is probed before it is lent when it was idle for longer than this. Shorter: fewer calls meet a
     /// connection that died meanwhile, and more round trips.
     pub probe_idle_after: Duration,
+    /// PostgreSQL: a connection that was idle for at least this long is also probed before a first statement outside of a
+    /// transaction that could not be run again if it turned out to be dead: one that writes, or calls what is not known. Zero:
+    /// always, so that nobody sees a loss that he had no part in; such a statement costs a round trip more. A BEGIN finds out
+    /// by itself, and what only reads is run again.
+    pub probe_writes_after: Duration,
     /// How long a probe may take; on PostgreSQL also a BEGIN on a connection that would have to be probed. After it the
     /// connection is given up.
     pub probe_timeout: Duration,
@@ -117,6 +122,7 @@ impl Default for Policy {
             backoff_first: Duration::from_millis(5),
             backoff_max: Duration::from_millis(500),
             probe_idle_after: Duration::from_millis(500),
+            probe_writes_after: Duration::ZERO,
             probe_timeout: Duration::from_millis(100),
             settle_timeout: Duration::from_secs(1),
             stop_after: Duration::from_millis(10),

@@ -15,7 +15,7 @@ fn main() -> ExitCode {
 
 table! {
     #[derive(Clone, Debug, PartialEq)]
-    pub struct Pair in "kv" {
+    struct Pair in "kv" {
         k: i64,
         v: i64,
     }

@@ -109,7 +109,8 @@ pub async fn execute<S: System>(plan: &Plan, limits: &Limits, recorder: &Recorde
             return recorder.finish();
         }
     };
-    let mut stage = Stage { system: &system, database: &database, recorder, limits, tasks: tasks_alive() };
+    let mut stage =
+        Stage { system: &system, database: &database, recorder, limits, tasks: tasks_alive(), ongoing: None };
 
     let mut hung = stage.perform(&plan.actors, 0, &plan.schedule.0).await;
     recorder.set_current(None);
@@ -172,6 +173,15 @@ struct Stage<'a, S> {
     limits: &'a Limits,
     /// How many tasks the system keeps running when nothing happens.
     tasks: usize,
+    ongoing: Option<Ongoing>,
+}
+
+/// A fault that is being done; it ends with the command that it belongs to, or when its time is over: whoever else runs
+/// meanwhile may wait for that.
+struct Ongoing {
+    actor: ActorId,
+    fault: Fault,
+    until: Instant,
 }
 
 /// One actor while it performs.
@@ -184,7 +194,6 @@ struct Performer<'a> {
     owed: usize,
     /// Its last turn was to end within a command: the next one goes on with that command, if it has not ended by itself.
     halved: bool,
-    fault: Option<Fault>,
 }
 
 /// Why a performer stopped where it stands.
@@ -223,7 +232,6 @@ impl<'a, S: System> Stage<'a, S> {
             blocked: Cell::new(false),
             owed: 0,
             halved: false,
-            fault: None,
         }
     }
 
@@ -245,8 +253,7 @@ impl<'a, S: System> Stage<'a, S> {
             let fault = step.fault;
             self.recorder.set_current(Some(by));
             if let Some(fault) = fault {
-                self.database.start_fault(fault).await;
-                performer.fault = Some(fault);
+                self.strike(by.actor, fault).await;
             }
         }
         self.advance(performer, until).await;
@@ -255,11 +262,8 @@ impl<'a, S: System> Stage<'a, S> {
     /// Polls the actor until it reaches the gate, is blocked, or is gone.
     async fn advance(&mut self, performer: &mut Performer<'_>, until: Gate) -> Stop {
         self.recorder.set_current(performer.seat.step().map(|(by, _)| by));
-        let heals = Instant::now() + self.limits.fault;
         let stop = loop {
-            if Instant::now() > heals {
-                self.heal(performer).await;
-            }
+            self.heal(|it| Instant::now() > it.until).await;
             if let Some(gone) = self.poll(performer).await {
                 break gone;
             }
@@ -281,7 +285,8 @@ impl<'a, S: System> Stage<'a, S> {
             self.recorder.bind_connections();
         }
         if stop != Stop::Reply {
-            self.heal(performer).await;
+            let actor = performer.seat.actor();
+            self.heal(|it| it.actor == actor).await;
         }
         let silence = match stop {
             Stop::Gone => SILENCE,
@@ -292,9 +297,17 @@ impl<'a, S: System> Stage<'a, S> {
         stop
     }
 
-    async fn heal(&self, performer: &mut Performer<'_>) {
-        if let Some(fault) = performer.fault.take() {
-            self.database.end_fault(fault).await;
+    /// Starts a fault; the one before it is over then.
+    async fn strike(&mut self, actor: ActorId, fault: Fault) {
+        self.heal(|_| true).await;
+        self.database.start_fault(fault).await;
+        self.ongoing = Some(Ongoing { actor, fault, until: Instant::now() + self.limits.fault });
+    }
+
+    /// Ends the fault, if it is over.
+    async fn heal(&mut self, is_over: impl Fn(&Ongoing) -> bool) {
+        if let Some(ended) = self.ongoing.take_if(|it| is_over(it)) {
+            self.database.end_fault(ended.fault).await;
         }
     }
 
@@ -399,6 +412,8 @@ impl<'a, S: System> Stage<'a, S> {
     async fn settle(&mut self, silence: u32) {
         let until = Instant::now() + self.limits.settle;
         let mut stillness = Stillness::new(self.recorder, self.limits);
+        // One that was not waited for may have ended by itself since.
+        self.tasks = self.tasks.min(tasks_alive());
         while tasks_alive() > self.tasks {
             if stillness.is_still(self.limits.still) || Instant::now() > until {
                 // A task that stays is the system's own; it is not waited for again.

@@ -49,6 +49,8 @@ pub struct Profile {
     pub cancels: bool,
     /// Whether faults are done to the database.
     pub faults: bool,
+    /// Whether these may be done to the server itself; not to one that is somebody else's.
+    pub server_faults: bool,
     /// Whether some plans happen inside a test fixture.
     pub fixtures: bool,
     /// Kinds of commands that are never drawn.
@@ -69,6 +71,7 @@ impl Default for Profile {
             full_size: false,
             cancels: true,
             faults: true,
+            server_faults: true,
             fixtures: true,
             without: Vec::new(),
             storage: vec![StorageName::Wal, StorageName::Journal, StorageName::Wal, StorageName::Memory],
@@ -129,8 +132,12 @@ pub fn generate(
     }
     let mut drawing = Drawing {
         capabilities,
-        faults: elsewhere.map_or(&Fault::SQLITE, Storage::faults),
-        server_wide: elsewhere == Some(Storage::Postgres) && draw.chance(1),
+        faults: match elsewhere {
+            None => &Fault::SQLITE,
+            Some(Storage::Postgres) if !profile.server_faults => Fault::postgres_discreet(),
+            Some(storage) => storage.faults(),
+        },
+        server_wide: elsewhere == Some(Storage::Postgres) && profile.server_faults && draw.chance(1),
         extension,
         nests: table.has(Kind::Nest),
         table,

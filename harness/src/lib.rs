@@ -12,6 +12,7 @@ pub mod coverage;
 pub mod database;
 pub mod execute;
 pub mod explore;
+pub mod free;
 pub mod generate;
 pub mod history;
 mod hold;

@@ -20,7 +20,7 @@ pub use admissible::{Inadmissible, Standing, admissible};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{By, ByCommand, History, Outcome, Reply, Span, What};
-use crate::plan::{Actor, ActorId, Command, Ground, Key, Phase, Plan, Residue, Service, StaleUse, Step, Value, Wanted};
+use crate::plan::{Actor, ActorId, Command, Key, Phase, Plan, Residue, Service, StaleUse, Step, Value, Wanted};
 use crate::system::{Capabilities, Capability};
 
 /// The most unknown outcomes that are followed both ways: 2⁶ = 64 branches.
@@ -233,7 +233,8 @@ struct Frame {
     begun: usize,
     /// Begun by raw SQL: the system knows nothing of it, and only the end of the session ends it.
     raw: bool,
-    /// A raw transaction in which something failed: the database may have ended it, and nobody was told.
+    /// A raw transaction in which something failed, or in which the system began its own: the database may have ended it, and
+    /// nobody was told.
     uncertain: bool,
     writes: Vec<Pending>,
 }
@@ -277,6 +278,8 @@ impl Walk<'_> {
             }
             Command::Close | Command::Replace | Command::Crash => self.drop_frames(by.actor, at),
             Command::Begin(_) if done => {
+                // SQLite refuses it inside a raw transaction. PostgreSQL warns, and the next end ends everything.
+                self.doubt(by.actor, at);
                 let frame = Frame { begun: span.invoked, raw: false, uncertain: false, writes: Vec::new() };
                 self.place(by.actor).frames.push(frame);
             }
@@ -316,7 +319,7 @@ impl Walk<'_> {
             let until = if done { at } else { self.settled };
             let Pending { by, key, value } = pending;
             match self.place(by.actor).frames.last_mut() {
-                Some(frame) if frame.uncertain => self.limbo(&[pending], at),
+                Some(frame) if frame.uncertain => self.limbo(&[pending], from),
                 Some(frame) => frame.writes.push(pending),
                 None => {
                     self.claims.committed.push(Write { by, key, value, from, until, assumed: unknown });
@@ -336,9 +339,10 @@ impl Walk<'_> {
         if !(done || assumed && self.decide()) {
             return self.bury(actor, frame, at, assumed);
         }
-        if let Some(outer) = self.place(actor).frames.last_mut() {
-            outer.writes.extend(frame.writes);
-            return;
+        match self.place(actor).frames.last_mut() {
+            Some(outer) if outer.uncertain => return self.limbo(&frame.writes, from),
+            Some(outer) => return outer.writes.extend(frame.writes),
+            None => {}
         }
         let until = if done { at } else { self.settled };
         self.claims.transactions.push(Transaction { end: at, writes: frame.writes.iter().map(|it| it.by).collect() });
@@ -419,10 +423,10 @@ impl Walk<'_> {
         if place.frames.iter().any(|it| it.uncertain) {
             return;
         }
-        let from = match ground {
-            // Each statement sees what is committed when it runs.
-            Ground::ReadCommitted => span.invoked,
-            Ground::Sqlite => place.frames.first().map_or(span.invoked, |it| it.begun),
+        let from = if ground.is_read_committed() {
+            span.invoked
+        } else {
+            place.frames.first().map_or(span.invoked, |it| it.begun)
         };
         let own = |key: Key| {
             let writes = place.frames.iter().rev().flat_map(|it| it.writes.iter().rev());

@@ -2,8 +2,9 @@
 //!
 //! A wait without an end cannot be told from a long one by waiting, but by looking: no event, no step of a statement in
 //! the database, no task of the system that came or went. When nothing has moved for [`Limits::still`] looks, the runtime's
-//! clock is brought forward by the whole of [`Limits::hang`], so that every timer of the system that would have fired by
-//! then fires now. If nothing moves after that either, the wait has no end that anybody here would live to see.
+//! clock is brought forward by a stride, and again until it has gone the whole of [`Limits::hang`]: every timer of the system
+//! that would have fired by then has fired, the shorter of two before the longer. If nothing moves after that either, the
+//! wait has no end that anybody here would live to see.
 //!
 //! Looks are counted and not milliseconds: on a machine so busy that the driver's threads do not run, the one that looks
 //! does not run either. It does not see threads of a system that neither touch the database nor wake anybody.
@@ -18,6 +19,9 @@ use crate::history::Recorder;
 /// The least time between two looks.
 pub(crate) const LOOK: Duration = Duration::from_millis(1);
 
+/// By how much the clock is brought forward at once. Two timers of a system that are further apart fire one after the other.
+const STRIDE: Duration = Duration::from_secs(1);
+
 /// Watches while somebody waits.
 pub(crate) struct Stillness<'a> {
     recorder: &'a Recorder,
@@ -25,7 +29,7 @@ pub(crate) struct Stillness<'a> {
     seen: (u64, usize),
     looked: Instant,
     looks: u32,
-    brought_forward: bool,
+    brought_forward: Duration,
     until: Instant,
 }
 
@@ -33,7 +37,15 @@ impl<'a> Stillness<'a> {
     /// Starts to watch; the wait is given up after [`Limits::hang`] even if something moves all the time.
     pub(crate) fn new(recorder: &'a Recorder, limits: &'a Limits) -> Self {
         let (seen, now) = (signs(recorder), Instant::now());
-        Self { recorder, limits, seen, looked: now, looks: 0, brought_forward: false, until: now + limits.hang }
+        Self {
+            recorder,
+            limits,
+            seen,
+            looked: now,
+            looks: 0,
+            brought_forward: Duration::ZERO,
+            until: now + limits.hang,
+        }
     }
 
     /// Looks, if it is time to; whether the wait is to be given up.
@@ -44,22 +56,24 @@ impl<'a> Stillness<'a> {
         if Instant::now() > self.until {
             return true;
         }
-        // The second time is the last word, and takes twice as long.
-        let looks = self.limits.still * if self.brought_forward { 2 } else { 1 };
+        // The last time is the last word, and takes twice as long.
+        let is_over = self.brought_forward >= self.limits.hang;
+        let looks = self.limits.still * if is_over { 2 } else { 1 };
         if !self.is_still(looks) {
             return false;
         }
-        if self.brought_forward {
+        if is_over {
             return true;
         }
         // Another kind of runtime keeps its own time: there the whole limit is waited for.
         if Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread {
             return false;
         }
-        self.brought_forward = true;
+        let stride = STRIDE.min(self.limits.hang);
+        self.brought_forward += stride;
         self.looks = 0;
         tokio::time::pause();
-        tokio::time::advance(self.limits.hang).await;
+        tokio::time::advance(stride).await;
         tokio::time::resume();
         false
     }

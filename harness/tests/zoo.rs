@@ -60,4 +60,7 @@ exhibits! {
     cached_by_task => "zoo-cached-by-task", 2 seeds;
     built_twice => "zoo-built-twice", 5 seeds;
     blind_retry => "zoo-blind-retry", 5 seeds;
+    residue => "zoo-residue-sim", 5 seeds;
+    mistake_for_loss => "zoo-mistake-for-loss-sim", 5 seeds;
+    loss_for_mistake => "zoo-loss-for-mistake-sim", 5 seeds;
 }

@@ -260,7 +260,7 @@ impl<'a, S: Source> Queued<'a, S> {
         let inner = &self.cell().inner;
         let condition = self.session().condition();
         let failure = match self.session().lease_mut() {
-            Some(Lease::Own(lease)) if condition != Condition::Good => inner.make_good(lease, condition).await,
+            Some(Lease::Own(lease)) if !condition.is_fit() => inner.make_good(lease, condition).await,
             _ => return Ok(()),
         };
         match failure {
@@ -385,7 +385,7 @@ impl<'a, S: Source> Entered<'a, S> {
                 Err(failure) => Err(failure),
             }
         };
-        if condition == Condition::Good {
+        if condition.is_fit() {
             return begun;
         }
         // What could not be cleaned is of no use to anybody.
@@ -395,6 +395,25 @@ impl<'a, S: Source> Entered<'a, S> {
             inner.source.vouch(lease);
         }
         Ok(())
+    }
+
+    /// Sees whether the connection answers, if it was lent on trust and nothing was answered on it yet; another takes its place
+    /// if it does not. For a statement that cannot be run again: its loss would be seen.
+    pub(crate) async fn probe(mut self) -> Result<Self, Error> {
+        let session = self.queued.session();
+        if session.condition() != Condition::Recent || !session.is_untouched() || session.depth() > 0 {
+            return Ok(self);
+        }
+        let inner = &self.queued.cell().inner;
+        let answered = match self.queued.session().lease_mut() {
+            Some(Lease::Own(lease)) => inner.make_good(lease, Condition::Suspect).await,
+            _ => Ok(()),
+        };
+        match answered {
+            Ok(()) => self.queued.session().made_good(),
+            Err(failure) => self.replace(&failure).await?,
+        }
+        Ok(self)
     }
 
     /// How many dead connections a statement meets at most before it gives up. Each after the first has answered a probe.

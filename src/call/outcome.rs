@@ -42,7 +42,7 @@ impl<S: Source> Entered<'_, S> {
         let limit = self.queued.cell().inner.policy.end_timeout;
         if self.insist(Control::Reset, limit).await.is_err() {
             // The transaction is over all the same; the connection is not lent again.
-            self.leave(Effect::Lasting("a read-only setting"));
+            self.leave(Effect::ForGood("a read-only setting"));
         }
         Ok(())
     }

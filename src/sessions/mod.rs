@@ -238,19 +238,15 @@ impl<S: Source> Sessions<S> {
         let began = self.inner.source.now();
         let limit = self.inner.policy.connect_timeout;
         let answer = self.inner.within(limit, async {
-            match self.inner.source.acquire().await {
-                Ok(mut lent) => {
-                    let condition = lent.condition.max(Condition::Suspect);
-                    let answer = self.inner.make_good(&mut lent.lease, condition).await;
-                    match &answer {
-                        Ok(()) => self.inner.source.give_back(lent.lease),
-                        Err(it) => self.inner.discard(lent.lease, "it did not answer a health check", Gone::of(it)),
-                    }
-                    answer
+            let mut answer = self.inner.look().await;
+            // One that died on the shelf says nothing of the database, and there may be as many as the shelf holds.
+            for _ in 0..usage.max {
+                match answer {
+                    Err(failure) if failure.class == Class::Dead => answer = self.inner.look().await,
+                    _ => break,
                 }
-                Err(AcquireError::Closed) => Err(Failure::new(Class::Dead, "the source is closed")),
-                Err(AcquireError::Connect(failure)) => Err(failure),
             }
+            answer
         });
         match answer.await {
             Some(Ok(())) => Validity::Valid { took: self.inner.source.now().saturating_sub(began) },
@@ -331,7 +327,7 @@ impl<S: Source> Inner<S> {
             };
             attempts += 1;
             let failure = match lent {
-                Ok(lent) if !good => return Ok((lent.lease, lent.condition)),
+                Ok(lent) if !good || lent.condition.is_fit() => return Ok((lent.lease, lent.condition)),
                 Ok(mut lent) => match self.make_good(&mut lent.lease, lent.condition).await {
                     Ok(()) => return Ok((lent.lease, Condition::Good)),
                     Err(failure) => {
@@ -397,11 +393,28 @@ impl<S: Source> Inner<S> {
         }
     }
 
+    /// Whether a connection answers.
+    async fn look(&self) -> Result<(), Failure> {
+        match self.source.acquire().await {
+            Ok(mut lent) => {
+                let condition = lent.condition.max(Condition::Suspect);
+                let answer = self.make_good(&mut lent.lease, condition).await;
+                match &answer {
+                    Ok(()) => self.source.give_back(lent.lease),
+                    Err(it) => self.discard(lent.lease, "it did not answer a health check", Gone::of(it)),
+                }
+                answer
+            }
+            Err(AcquireError::Closed) => Err(Failure::new(Class::Mistake, "the source is closed")),
+            Err(AcquireError::Connect(failure)) => Err(failure),
+        }
+    }
+
     /// Does what a connection's condition asks for.
     pub(crate) async fn make_good(&self, lease: &mut S::Lease, condition: Condition) -> Result<(), Failure> {
         let policy = &self.policy;
         match condition {
-            Condition::Good => return Ok(()),
+            Condition::Good | Condition::Recent => return Ok(()),
             Condition::Suspect => self.in_time(policy.probe_timeout, lease.probe()).await?,
             Condition::Owing { suspect } => {
                 let limit = if suspect { policy.probe_timeout } else { policy.release_timeout };

@@ -278,6 +278,8 @@ pub struct Lent<L> {
 pub enum Condition {
     /// Nothing.
     Good,
+    /// It answered not long ago, and may have died since: a statement whose loss would be seen has to be preceded by a probe.
+    Recent,
     /// It was idle for long, or is older than one that turned out to be dead: it has to answer a probe.
     Suspect,
     /// Statements may have left something on it: it is cleaned.
@@ -290,6 +292,11 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// Whether nothing has to be done, unless by who cannot bear a loss.
+    pub(crate) fn is_fit(self) -> bool {
+        self <= Self::Recent
+    }
+
     /// Whether it may be dead.
     pub(crate) fn is_suspect(self) -> bool {
         matches!(self, Self::Suspect | Self::Owing { suspect: true })
@@ -476,6 +483,11 @@ pub trait SqlxConnection: Connection {
     /// What a statement with this text does beside its work.
     fn effect(sql: &str) -> Effect;
 
+    /// Whether such a statement may be run again whatever has become of its connection.
+    fn bears_loss(_sql: &str) -> bool {
+        true
+    }
+
     /// What this error leaves on its connection.
     fn effect_of(_error: &sqlx::Error) -> Effect {
         Effect::Plain
@@ -509,7 +521,7 @@ pub enum Effect {
     /// It leaves a lock for which others wait.
     Lock(&'static str),
     /// It leaves something that only closing the connection undoes.
-    Lasting(&'static str),
+    ForGood(&'static str),
     /// It begins or ends a transaction.
     Control(&'static str),
 }

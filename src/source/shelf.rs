@@ -43,6 +43,7 @@ pub(super) struct Shelf<O: Open> {
     pool: Pool<Opener<O>>,
     max: u32,
     probe_idle_after: Duration,
+    probe_writes_after: Duration,
     /// Whatever has not answered since this moment has to be probed; microseconds on the source's clock.
     suspect_before: AtomicU64,
     doors: Arc<Doors>,
@@ -62,7 +63,14 @@ impl<O: Open> Shelf<O> {
         };
         let size = usize::try_from(max.max(1)).unwrap_or(usize::MAX);
         let pool = Pool::builder(opener).max_size(size).build().expect("a pool without time-outs needs no runtime");
-        Self { pool, max, probe_idle_after: policy.probe_idle_after, suspect_before: AtomicU64::new(0), doors }
+        Self {
+            pool,
+            max,
+            probe_idle_after: policy.probe_idle_after,
+            probe_writes_after: policy.probe_writes_after,
+            suspect_before: AtomicU64::new(0),
+            doors,
+        }
     }
 
     pub(super) fn opener(&self) -> &O {
@@ -139,6 +147,7 @@ impl<O: Open> Shelf<O> {
             Left::Transaction => Condition::Unclean,
             Left::Residue => Condition::Owing { suspect },
             Left::Nothing if suspect => Condition::Suspect,
+            Left::Nothing if !kept.only && !kept.is_new() && idle >= self.probe_writes_after => Condition::Recent,
             Left::Nothing => Condition::Good,
         }
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 /// Finds stale sessions, lost work and residue in what lends database sessions.
 #[derive(Debug, Parser)]
@@ -29,6 +29,10 @@ pub enum Verb {
     Run(RunScenarios),
     /// Show that each deliberately broken system is caught.
     Zoo(Zoo),
+    /// Run the same plans on SQLite and on PostgreSQL, and report where the verdicts differ.
+    Compare(Compare),
+    /// Let faults rain on a private server while many actors use a system on real threads.
+    Storm(Storm),
     /// List the systems that can be explored.
     Systems(Systems),
 }
@@ -39,8 +43,9 @@ pub struct Explore {
     /// What is under test; see `unstale systems`. Without it the library: simulated, then on SQLite, half the time each.
     #[arg(long, value_name = "NAME")]
     pub system: Option<String>,
-    /// The database to run it on, if the system runs on several.
-    #[arg(long, value_enum)]
+    /// The database to run it on, if the system runs on several: sqlite, sim, postgres (a private server, made for this and
+    /// removed), or the URL of a PostgreSQL server, to which nothing is done that its other users would notice.
+    #[arg(long, value_name = "BACKEND", value_parser = backend)]
     pub backend: Option<Backend>,
     /// The most plans to run.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -87,8 +92,8 @@ impl Default for Explore {
     }
 }
 
-/// The databases that this build can run systems on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+/// The databases that systems can be run on.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Backend {
     /// Embedded SQLite, a fresh database for each plan.
     Sqlite,
@@ -96,6 +101,37 @@ pub enum Backend {
     Postgres,
     /// The simulated database, in virtual time.
     Sim,
+    /// Somebody else's PostgreSQL server.
+    Given(String),
+}
+
+impl std::fmt::Debug for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A URL may have a password in it.
+        f.write_str(match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+            Self::Sim => "sim",
+            Self::Given(_) => "a URL",
+        })
+    }
+}
+
+/// One that needs no server of somebody else's: exhibits harm theirs.
+fn own_backend(text: &str) -> Result<Backend, String> {
+    let known = backend(text).ok().filter(|it| !matches!(it, Backend::Given(_)));
+    known.ok_or_else(|| "expected sqlite, sim or postgres".into())
+}
+
+fn backend(text: &str) -> Result<Backend, String> {
+    match text {
+        "sqlite" => Ok(Backend::Sqlite),
+        "postgres" => Ok(Backend::Postgres),
+        "sim" => Ok(Backend::Sim),
+        // Whether it is one of PostgreSQL's is looked at later, by who does not print it: it may have a password in it.
+        url if url.contains("://") => Ok(Backend::Given(url.into())),
+        _ => Err("expected sqlite, sim, postgres, or postgres://USER:PASSWORD@HOST:PORT/DATABASE".into()),
+    }
 }
 
 /// Flags of `replay`.
@@ -150,13 +186,64 @@ pub struct RunScenarios {
     pub json: bool,
 }
 
+/// Flags of `compare`.
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// One plan; without it, plans are drawn.
+    pub file: Option<PathBuf>,
+    /// What is under test: a system that runs on both.
+    #[arg(long, value_name = "NAME", default_value = "unstale")]
+    pub system: String,
+    /// How many plans.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
+    pub plans: u64,
+    /// The seed of all plans.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Where plans that differ are written.
+    #[arg(long, value_name = "FOLDER", default_value = "unstale-findings")]
+    pub out: PathBuf,
+    /// Print one JSON value and nothing else on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Flags of `zoo`.
 #[derive(Debug, Args)]
 pub struct Zoo {
+    /// Only the exhibits on this database; without it, all that can run here.
+    #[arg(long, value_name = "BACKEND", value_parser = own_backend)]
+    pub backend: Option<Backend>,
     /// The most plans for each system.
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..))]
     pub plans: u64,
     /// The seed of all plans.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Print one JSON value and nothing else on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `storm`.
+#[derive(Debug, Args)]
+pub struct Storm {
+    /// What is under test: `unstale-pg` or `sqlx-pool-pg`.
+    #[arg(long, value_name = "NAME", default_value = "unstale-pg")]
+    pub system: String,
+    /// How long it rains at most, as `30s`, `5m` or `1h`; without it and without `--restarts`, 30 seconds.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub time: Option<Duration>,
+    /// It stops raining when the server was restarted so many times.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub restarts: Option<u32>,
+    /// How many actors work at the same time.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub actors: u32,
+    /// How many connections the system may have.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=80))]
+    pub connections: u32,
+    /// The seed of the weather and of the tasks; it does not make a run repeatable.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Print one JSON value and nothing else on standard output.

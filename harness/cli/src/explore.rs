@@ -1,4 +1,4 @@
-//! `explore` and `zoo`: many plans, each distinct violation once.
+//! `explore`: many plans, each distinct violation once.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -13,10 +13,10 @@ use unstale_harness::explore::{
     Exploration, Explored, Finding, Progress, StopAt, THREADS_GIVEN_UP_MAX, explore as run,
 };
 use unstale_harness::generate::{Order, Profile};
+use unstale_harness::postgres::fleet::{is_given, use_given};
 use unstale_harness::scenario::Scenario;
-use unstale_harness::zoo::EXHIBITS;
 
-use crate::args::{Explore, Zoo};
+use crate::args::{Backend, Explore};
 use crate::{CommandError, Status, output, systems};
 
 /// Runs `explore`.
@@ -24,7 +24,10 @@ use crate::{CommandError, Status, output, systems};
 /// # Errors
 /// Unknown system, unreadable profile, unwritable report.
 pub(crate) fn explore(options: &Explore) -> Result<Status, CommandError> {
-    let subjects = systems::wanted(options.system.as_deref(), options.backend)?;
+    if let Some(Backend::Given(url)) = &options.backend {
+        use_given(url).map_err(CommandError::Server)?;
+    }
+    let subjects = systems::wanted(options.system.as_deref(), options.backend.as_ref())?;
     let exploration = exploration(options, subjects.len())?;
     let mut all: Vec<(&dyn Subject, Explored, Status)> = Vec::new();
     for subject in subjects {
@@ -91,6 +94,7 @@ fn exploration(options: &Explore, systems: usize) -> Result<Exploration, Command
         },
     };
     let named = Order::ALL.into_iter().find(|it| it.to_string() == options.strategy);
+    profile.server_faults &= !is_given();
     profile.strategy = named.unwrap_or(Order::Mixed);
     // With neither budget given, half a minute for all; with a number of plans alone, as long as they take.
     let given = options.time.or(options.plans.is_none().then_some(Duration::from_secs(30)));
@@ -278,76 +282,4 @@ fn json(subject: &dyn Subject, explored: &Explored, status: Status) -> Json {
         sometimes: explored.coverage.sometimes().collect(),
         fault_phase,
     }
-}
-
-#[derive(Serialize)]
-struct Exhibited {
-    name: &'static str,
-    origin: &'static str,
-    found: bool,
-    invariant: Option<String>,
-    expected_invariant: String,
-    plans: u64,
-    seconds: f64,
-    minimal_commands: Option<usize>,
-    smallest_known: usize,
-}
-
-/// Runs `zoo`: explores each broken system until it is caught.
-///
-/// # Errors
-/// None.
-pub(crate) fn zoo(options: &Zoo) -> Result<Status, CommandError> {
-    let mut all = Vec::new();
-    for exhibit in EXHIBITS {
-        let exploration = Exploration {
-            seed: options.seed,
-            plans: options.plans,
-            stop_at: StopAt::Found(exhibit.invariant),
-            jobs: 1,
-            // As long as the plans take.
-            time: Duration::from_secs(600),
-            ..Exploration::default()
-        };
-        let explored = run(exhibit.subject, &exploration, interrupted(), |_| {});
-        if explored.interrupted {
-            break;
-        }
-        let wanted = |it: &&Finding| it.counterexample.violation.invariant == exhibit.invariant;
-        let finding = explored.findings.iter().find(wanted).or(explored.findings.first());
-        let found = finding.map(|it| &it.counterexample);
-        let shown = Exhibited {
-            name: exhibit.subject.name(),
-            origin: exhibit.origin,
-            found: found.is_some_and(|it| it.violation.invariant == exhibit.invariant),
-            invariant: found.map(|it| it.violation.invariant.to_string()),
-            expected_invariant: exhibit.invariant.to_string(),
-            plans: finding.map_or(explored.coverage.plans, |it| it.after_plans),
-            seconds: finding.map_or(explored.took, |it| it.after).as_secs_f64(),
-            minimal_commands: found.map(|it| it.plan.commands()),
-            smallest_known: exhibit.smallest_known,
-        };
-        if !options.json {
-            let caught = if shown.found { "caught" } else { "MISSED" };
-            println!(
-                "{caught}  {:<28} {:<24} after {:>4} plans, {:.2} s; {} commands (smallest known {})",
-                shown.name,
-                shown.invariant.as_deref().unwrap_or("nothing"),
-                shown.plans,
-                shown.seconds,
-                shown.minimal_commands.map_or_else(|| "no".to_owned(), |it| it.to_string()),
-                shown.smallest_known,
-            );
-        }
-        all.push(shown);
-    }
-    if !options.json && all.len() < EXHIBITS.len() {
-        println!("stopped by Ctrl-C: {} of {} were tried", all.len(), EXHIBITS.len());
-    }
-    let caught = all.len() == EXHIBITS.len() && all.iter().all(|it| it.found);
-    if options.json {
-        output::json(&all);
-    }
-    // A zoo system that gets away is the harness's own defect: nothing it passes can be believed.
-    Ok(if caught { Status::Pass } else { Status::Inconclusive })
 }

@@ -4,11 +4,14 @@
 //! whether it is believed, is [`unstale_harness`]'s business.
 
 pub mod args;
+mod compare;
 mod explore;
 mod output;
 mod pinned;
 mod shrink;
+mod storm;
 pub mod systems;
+mod zoo;
 
 use std::process::ExitCode;
 
@@ -61,6 +64,15 @@ pub enum CommandError {
         /// Those that exist.
         known: String,
     },
+    /// The server that was given cannot be used.
+    #[error(transparent)]
+    Server(unstale_harness::postgres::fleet::GivenError),
+    /// No private server can be started.
+    #[error(transparent)]
+    NoServer(unstale_harness::postgres::server::ServerError),
+    /// There is no server to let it rain on.
+    #[error(transparent)]
+    Storm(#[from] unstale_harness::free::StormError),
     /// Something else was asked for in a wrong way.
     #[error("{0}")]
     Usage(String),
@@ -106,7 +118,9 @@ pub fn run(arguments: Arguments) -> Result<Status, CommandError> {
         Verb::Replay(options) => pinned::replay(&options),
         Verb::Shrink(options) => shrink::shrink(&options),
         Verb::Run(options) => pinned::run(&options),
-        Verb::Zoo(options) => explore::zoo(&options),
+        Verb::Zoo(options) => zoo::zoo(&options),
+        Verb::Compare(options) => compare::compare(&options),
+        Verb::Storm(options) => storm::storm(&options),
         Verb::Systems(options) => systems::list(&options),
     }
 }

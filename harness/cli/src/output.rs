@@ -80,12 +80,20 @@ pub(crate) fn coverage(coverage: &Coverage, backend: Backend) -> String {
     }
     let heads: String = OPERATIONS.iter().map(|it| format!(" {it:>14}")).collect();
     line(format_args!("landed {:<18}{heads}", ""));
+    let mut nowhere = Vec::new();
     for row in disturbances(backend) {
+        if coverage.landed.keys().all(|it| it.0 != row) {
+            nowhere.push(row);
+            continue;
+        }
         let cells = OPERATIONS.iter().map(|column| {
             let count = coverage.landed.get(&(row.clone(), *column)).copied().unwrap_or(0);
             if count == 0 { format!(" {:>14}", "·") } else { format!(" {count:>14}") }
         });
         line(format_args!("  {row:<23}{}", cells.collect::<String>()));
+    }
+    if !nowhere.is_empty() {
+        line(format_args!("landed nowhere: {}", nowhere.join(", ")));
     }
     text
 }

@@ -93,7 +93,7 @@ pub(crate) fn run(options: &RunScenarios) -> Result<Status, CommandError> {
 }
 
 fn run_profile(file: &ProfileFile) -> Result<Result<(), String>, CommandError> {
-    let subject = systems::named(&file.system)?;
+    let subject = systems::ready(systems::named(&file.system)?)?;
     let exploration = Exploration {
         profile: file.profile.clone(),
         plans: file.plans,
@@ -114,7 +114,7 @@ fn run_profile(file: &ProfileFile) -> Result<Result<(), String>, CommandError> {
 
 pub(crate) fn subject(file: &PlanFile, given: Option<&str>, path: &Path) -> Result<&'static dyn Subject, CommandError> {
     let missing = || CommandError::Usage(format!("{} names no system: give one with --system", path.display()));
-    systems::named(given.or(file.system.as_deref()).ok_or_else(missing)?)
+    systems::ready(systems::named(given.or(file.system.as_deref()).ok_or_else(missing)?)?)
 }
 
 pub(crate) fn admitted(

@@ -3,8 +3,10 @@
 use serde::Serialize;
 use unstale_harness::chain::{Of, Subject};
 use unstale_harness::plan;
+use unstale_harness::postgres::fleet;
 use unstale_harness::sim::{self, SimulatedSystem};
 use unstale_harness::systems::guarded::Guarded;
+use unstale_harness::systems::guarded_pg::GuardedPg;
 use unstale_harness::systems::sqlx_pool::{SqlxPgPool, SqlxPgPoolTrusting, SqlxPool};
 use unstale_harness::systems::unstale::{Unstale, UnstalePg};
 use unstale_harness::zoo;
@@ -18,6 +20,7 @@ pub fn all() -> Vec<(&'static dyn Subject, &'static str)> {
     static SQLX_POOL_PG: Of<SqlxPgPool> = Of::new();
     static SQLX_POOL_TRUSTING_PG: Of<SqlxPgPoolTrusting> = Of::new();
     static GUARDED: Of<Guarded> = Of::new();
+    static GUARDED_PG: Of<GuardedPg> = Of::new();
     static UNSTALE: Of<Unstale> = Of::new();
     static UNSTALE_PG: Of<UnstalePg> = Of::new();
     static UNSTALE_SIM: SimulatedSystem<sim::system::Unstale> = SimulatedSystem::new();
@@ -30,10 +33,11 @@ pub fn all() -> Vec<(&'static dyn Subject, &'static str)> {
         (&SQLX_POOL_PG, "sqlx's own PgPool and Transaction, unmodified"),
         (&SQLX_POOL_TRUSTING_PG, "the same without `test_before_acquire`"),
         (&GUARDED, "a correct system, as small as can be; it must raise no alarm"),
+        (&GUARDED_PG, "a correct system on PostgreSQL; it must raise no alarm"),
         (&GUARDED_SIM, "a correct system straight over the simulated database; it must raise no alarm"),
     ];
     all.extend(zoo::WIRINGS);
-    all.extend(zoo::EXHIBITS.iter().map(|it| (it.subject, it.defect)));
+    all.extend(zoo::exhibits().map(|it| (it.subject, it.defect)));
     all
 }
 
@@ -53,29 +57,52 @@ pub fn named(name: &str) -> Result<&'static dyn Subject, CommandError> {
 /// everything that it runs on.
 ///
 /// # Errors
-/// [`CommandError::UnknownSystem`]; [`CommandError::Usage`] if it does not run on this database.
-pub(crate) fn wanted(name: Option<&str>, backend: Option<Backend>) -> Result<Vec<&'static dyn Subject>, CommandError> {
+/// [`CommandError::UnknownSystem`]; [`CommandError::Usage`] if it does not run on this database; [`CommandError::NoServer`].
+pub(crate) fn wanted(name: Option<&str>, backend: Option<&Backend>) -> Result<Vec<&'static dyn Subject>, CommandError> {
     let fits = |it: &&'static dyn Subject| backend.is_none_or(|backend| it.backend() == backend.into());
     let Some(name) = name else {
-        return Ok([named("unstale-sim")?, named("unstale")?, named("unstale-pg")?].into_iter().filter(fits).collect());
+        // What needs no server, unless that is asked for.
+        return match backend {
+            None => Ok(vec![named("unstale-sim")?, named("unstale")?]),
+            Some(_) => ["unstale-sim", "unstale", "unstale-pg"]
+                .into_iter()
+                .map(named)
+                .filter(|it| it.as_ref().map_or(true, fits))
+                .map(|it| it.and_then(ready))
+                .collect(),
+        };
     };
     let subject = named(name)?;
     if fits(&subject) {
-        return Ok(vec![subject]);
+        return Ok(vec![ready(subject)?]);
     }
     // The same system on another database has the name of both.
     let elsewhere = ["sim", "pg"].into_iter().filter_map(|it| named(&format!("{name}-{it}")).ok()).find(fits);
     match elsewhere {
-        Some(subject) => Ok(vec![subject]),
-        None => Err(CommandError::Usage(format!("{name} runs on {} alone: leave `--backend` out", subject.backend()))),
+        Some(subject) => Ok(vec![ready(subject)?]),
+        None => {
+            let wanted = backend.map_or(subject.backend(), plan::Backend::from);
+            Err(CommandError::Usage(format!("{name} does not run on {wanted}: `unstale systems` says what does")))
+        }
     }
 }
 
-impl From<Backend> for plan::Backend {
-    fn from(backend: Backend) -> Self {
+/// The subject, once there is a server for it, if it needs one.
+///
+/// # Errors
+/// [`CommandError::NoServer`].
+pub(crate) fn ready(subject: &'static dyn Subject) -> Result<&'static dyn Subject, CommandError> {
+    if subject.backend() == plan::Backend::Postgres {
+        fleet::ready().map_err(CommandError::NoServer)?;
+    }
+    Ok(subject)
+}
+
+impl From<&Backend> for plan::Backend {
+    fn from(backend: &Backend) -> Self {
         match backend {
             Backend::Sqlite => Self::Sqlite,
-            Backend::Postgres => Self::Postgres,
+            Backend::Postgres | Backend::Given(_) => Self::Postgres,
             Backend::Sim => Self::Sim,
         }
     }

@@ -45,7 +45,7 @@ fn explore_without_a_system_explores_the_library_on_both_of_its_databases() {
     assert!(text(&simulated.stdout).contains("exploring unstale-sim on sim"));
     let refused = unstale(&["explore", "--system", "sqlx-pool", "--backend", "sim"]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(text(&refused.stderr).contains("sqlx-pool runs on sqlite alone"), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("sqlx-pool does not run on sim"), "{}", text(&refused.stderr));
 }
 
 #[test]
@@ -55,10 +55,31 @@ fn unknown_system_lists_those_that_exist() {
     let said = text(&output.stderr);
     assert!(
         said.contains(
-            "no system is called `nothing`; there are: unstale, unstale-sim, sqlx-pool, guarded, guarded-sim, wiring-"
+            "no system is called `nothing`; there are: unstale, unstale-pg, unstale-sim, sqlx-pool, sqlx-pool-pg, "
         ),
         "{said}"
     );
+}
+
+#[test]
+fn server_that_cannot_be_had_is_one_error_without_the_password() {
+    let nowhere = |backend: &str, folder: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_unstale"));
+        command.args(["explore", "--system", "unstale", "--plans", "3", "--backend", backend]);
+        command.env("UNSTALE_PG_BIN", folder).output().expect("the command was built")
+    };
+    for (backend, says) in [
+        ("postgres", "UNSTALE_PG_BIN is `/nowhere`"),
+        ("postgres://app:secret@127.0.0.1:1/app", "the server at 127.0.0.1:1 cannot be used"),
+        ("postgres://app:secret@no-such-host.invalid/app", "the host `no-such-host.invalid` is not to be found"),
+        ("mysql://app:secret@127.0.0.1/app", "it is not one of PostgreSQL's"),
+    ] {
+        let output = nowhere(backend, "/nowhere");
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{backend}: {said}");
+        assert!(said.contains(says) && said.trim_end().lines().count() == 1, "{backend}: {said}");
+        assert!(!said.contains("secret") && output.stdout.is_empty(), "{backend}: {said}");
+    }
 }
 
 #[test]
@@ -164,6 +185,11 @@ fn wrong_files_get_one_clear_error() {
 }
 
 #[test]
+fn storm_over_an_unknown_system_lists_those_that_can_stand_in_one() {
+    is_refused(&["storm", "--system", "unstale"], "there are: unstale-pg, sqlx-pool-pg");
+}
+
+#[test]
 fn wrong_numbers_get_one_clear_error() {
     for (arguments, expected) in [
         (["explore", "--plans", "0"], "invalid value '0' for '--plans <N>'"),
@@ -173,6 +199,8 @@ fn wrong_numbers_get_one_clear_error() {
         (["explore", "--for", "0s"], "expected a time such as 30s, 5m or 1h, found `0s`"),
         (["explore", "--for", "9999999999999999h"], "expected a time such as"),
         (["explore", "--backend", "oracle"], "[possible values: sqlite, sim]"),
+        (["storm", "--restarts", "0"], "invalid value '0' for '--restarts <N>'"),
+        (["storm", "--connections", "81"], "invalid value '81' for '--connections <N>'"),
         (["zoo", "--plans", "0"], "invalid value '0' for '--plans <N>'"),
     ] {
         is_refused(&arguments, expected);

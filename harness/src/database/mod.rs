@@ -34,7 +34,7 @@ pub struct Database {
 }
 
 enum Place {
-    Sqlite(Sqlite),
+    Sqlite(Box<Sqlite>),
     Postgres(Box<Postgres>),
 }
 
@@ -61,7 +61,7 @@ impl Database {
         let Plan { storage, connections, fixture, .. } = *plan;
         let place = match storage {
             Storage::Wal | Storage::Journal | Storage::Memory => {
-                Place::Sqlite(Sqlite::create(storage, recorder.clone()).await?)
+                Place::Sqlite(Box::new(Sqlite::create(storage, recorder.clone()).await?))
             }
             Storage::Postgres => {
                 Place::Postgres(Box::new(Postgres::create(plan.owns_server(), recorder.clone()).await?))

@@ -8,6 +8,7 @@
 //! did whose answer was lost before the proxy.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ const LOGIN_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Observer {
     recorder: Recorder,
     state: Mutex<State>,
+    /// How many times somebody does something to the server right now, since a moment has come.
+    striking: AtomicU32,
 }
 
 #[derive(Default)]
@@ -48,6 +51,10 @@ struct Connection {
     executes: bool,
     /// Whether its command had not ended when it was sent; what is sent after that is somebody's tidying.
     asked: bool,
+    /// Whether the server was told to stop it, and did.
+    stopped: bool,
+    /// The same of the request that has begun to arrive, and may be kept back.
+    begun: Option<(Option<By>, bool)>,
     /// Whether a transaction was open when it was last ready.
     in_transaction: bool,
     /// Whether the transaction that is open changed a row.
@@ -64,7 +71,7 @@ enum Tag {
 
 impl Observer {
     pub(super) fn new(recorder: Recorder) -> Arc<Self> {
-        Arc::new(Self { recorder, state: Mutex::default() })
+        Arc::new(Self { recorder, state: Mutex::default(), striking: AtomicU32::new(0) })
     }
 
     /// What this actor's requests come to.
@@ -90,9 +97,30 @@ impl Observer {
         }
     }
 
+    /// The fault is not done, and nothing can be said of the plan.
+    pub(super) fn refuse(&self, why: &str) {
+        self.recorder.record(What::HarnessFault(why.to_owned()));
+    }
+
+    /// What a moment has set off is over.
+    pub(super) fn struck(&self) {
+        self.striking.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Whether something that a moment has set off is not over.
+    pub(super) fn is_striking(&self) -> bool {
+        self.striking.load(Ordering::SeqCst) > 0
+    }
+
     /// Something is under way that the wire does not show.
     pub(super) fn moved(&self) {
         self.recorder.beat();
+    }
+
+    /// The running command, and whether it has not ended.
+    fn asker(&self) -> (Option<By>, bool) {
+        let by = self.recorder.current();
+        (by, by.is_some_and(|it| self.recorder.outcome_of(it).is_none()))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -125,6 +153,13 @@ impl Watch for Observer {
             state.logging_in.insert(connection, Instant::now());
             return;
         }
+        if let Seen::Begun = what {
+            let asker = self.asker();
+            if let Some(known) = state.connections.get_mut(&connection) {
+                known.begun.get_or_insert(asker);
+            }
+            return;
+        }
         state.logging_in.remove(&connection);
         if let Seen::Backend { pid } = what {
             let id = self.recorder.connected();
@@ -135,6 +170,8 @@ impl Watch for Observer {
                 outstanding: 0,
                 executes: false,
                 asked: false,
+                stopped: false,
+                begun: None,
                 in_transaction: false,
                 wrote: false,
             };
@@ -146,16 +183,20 @@ impl Watch for Observer {
         match what {
             // Drivers prepare a new statement in a request of its own, by which nothing is done.
             Seen::Request { executes, .. } => {
-                known.by = self.recorder.current();
+                (known.by, known.asked) = known.begun.take().unwrap_or_else(|| self.asker());
                 known.outstanding += 1;
                 known.executes = executes;
-                known.asked = known.by.is_some_and(|it| self.recorder.outcome_of(it).is_none());
+                known.stopped = false;
                 if let Some(by) = known.by.filter(|_| executes) {
                     self.recorder.record_once(by, What::Served(known.id));
                     wires.entry(by.actor).or_default().sent();
                 }
             }
+            // query_canceled.
+            Seen::Refused { code: "57014", .. } => known.stopped = true,
             Seen::Completed { tag } => known.completed(tag, &self.recorder),
+            // The work is over, and a driver that goes on without the end of the reply leaves nothing to wait for.
+            Seen::Refused { .. } => known.asked &= known.by.is_some_and(|it| self.recorder.outcome_of(it).is_some()),
             Seen::Ready { status } => {
                 known.ready(status, &self.recorder);
                 if let Some(by) = known.by.filter(|_| known.executes) {
@@ -177,6 +218,8 @@ impl Watch for Observer {
         // What is done to the server says itself whether it could be done.
         if landed.trouble.is_some() {
             self.landed_now();
+        } else {
+            self.striking.fetch_add(1, Ordering::SeqCst);
         }
     }
 }
@@ -211,7 +254,7 @@ impl Connection {
         }
         self.in_transaction = in_transaction;
         self.outstanding = self.outstanding.saturating_sub(1);
-        if let Some(by) = self.by.filter(|_| self.asked)
+        if let Some(by) = self.by.filter(|_| self.asked && !self.stopped)
             && recorder.outcome_of(by).is_some()
         {
             recorder.record_as(Some(by), What::Late(self.id));

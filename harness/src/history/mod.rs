@@ -90,7 +90,7 @@ pub enum What {
     Connected(ConnectionId),
     /// Evidence: a connection was closed.
     Disconnected(ConnectionId),
-    /// Evidence: this connection answered what an earlier command had left to it, after that command had ended.
+    /// Evidence: this connection answered a request, as if nothing had happened, after its command had been given up.
     Late(ConnectionId),
     /// Evidence: a connection was cut. Its transaction is over; that it is closed is another event.
     Lost(ConnectionId),

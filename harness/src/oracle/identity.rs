@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use super::values::{Wrong, judge};
 use super::{Checked, Invariant, View};
-use crate::history::{By, Class, ConnectionId, Leftovers, Outcome, Reply, Span, What};
+use crate::history::{By, Class, ConnectionId, Event, Leftovers, Outcome, Reply, Span, What};
 use crate::plan::{Command, Residue};
 
 /// Two live sessions are never on one connection, and never see each other's uncommitted work.
@@ -93,7 +93,7 @@ pub fn no_duplicate_effect(view: &View<'_>) -> Checked {
 pub fn no_residue(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     left_by_test(view, &mut checked);
-    waited_for_somebody_else(view, &mut checked);
+    at_work_for_nobody(view, &mut checked);
     for (by, span) in view.facts.spans.iter() {
         let (Some(at), Some((_, session))) = (span.returned, view.session(by)) else {
             continue;
@@ -131,23 +131,30 @@ fn of_somebody_else(seen: Leftovers, own: &[Residue]) -> Option<(&'static str, S
     }
 }
 
-/// A connection that still works at what its last session gave up makes the next one wait: until it is lent, or until its
-/// first statement is answered.
-fn waited_for_somebody_else(view: &View<'_>, checked: &mut Checked) {
+/// A connection that outlives its session while it still works at what that gave up keeps its next borrower waiting. The
+/// server has to be told to stop, or the connection closed.
+fn at_work_for_nobody(view: &View<'_>, checked: &mut Checked) {
     let events = &view.facts.history.events;
     for (late, event) in events.iter().enumerate() {
         let (What::Late(connection), Some(owner)) = (&event.what, event.by) else { continue };
+        let Some((mine, session)) = view.session(owner) else { continue };
         checked.evaluated += 1;
-        let ended = view.session(owner).is_some_and(|(_, it)| it.ended < late);
-        let next = events[late..].iter().find_map(|it| it.by.filter(|_| it.what == What::Served(*connection)));
-        let Some(next) = next.filter(|_| ended) else { continue };
-        let waits = |it: &Span<'_>| it.invoked < late && it.returned.is_none_or(|at| late < at);
-        let opening = view.session(next).and_then(|(_, it)| events[it.opened].by);
-        let mut asked = [Some(next), opening].into_iter().flatten().filter_map(|it| view.facts.spans.get(it));
-        if next.actor != owner.actor && asked.any(waits) {
+        // One that is being closed may answer a last time.
+        let lent = |it: &Event| {
+            let by = it.by.filter(|_| it.what == What::Served(*connection));
+            by.is_some_and(|by| view.session(by).is_some_and(|(theirs, _)| theirs != mine))
+        };
+        let lent_again = events[late..].iter().any(lent);
+        let ends = |it: &Event| {
+            let over = matches!(it.what, What::Returned(_) | What::Ended | What::Panicked(_));
+            over && it.by.is_some_and(|by| by.actor == owner.actor)
+        };
+        // Who waits for it in his own `close` holds nobody else up.
+        let over = events.iter().skip(session.ended).position(ends).is_some_and(|it| session.ended + it < late);
+        if over && lent_again {
             let step = view.facts.spans.get(owner).map_or_else(String::new, |it| it.step.to_string());
-            let expected = format!("{} waits for nobody: the connection it was lent has nothing under way", next.actor);
-            let observed = format!("{connection} was still at `{step}` of {}", owner.actor);
+            let expected = format!("nothing is under way on {connection}: its session has ended");
+            let observed = format!("it was still at `{step}`, to the end: whoever is lent it waits for that");
             checked.found(view, Invariant::NoResidue, late, expected, observed);
         }
     }

@@ -6,9 +6,9 @@
 
 use super::view::is_done;
 use super::{Checked, Invariant, View};
-use crate::history::{Outcome, Report, Span, What};
+use crate::history::{By, Outcome, Report, Span, What};
 use crate::model::opens_session;
-use crate::plan::Command;
+use crate::plan::{Command, Ground};
 
 /// Each listener is told of every session once at its beginning and once at its end, and goes with it.
 pub fn listeners_balanced(view: &View<'_>) -> Checked {
@@ -59,6 +59,9 @@ pub fn health_agrees(view: &View<'_>) -> Checked {
 pub fn reconnects_bounded(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     let mut allowed = most_at_once(view);
+    let is_observer = |by: By| view.facts.history.is_observer(by.actor);
+    let observers =
+        view.facts.spans.iter().filter(|(by, it)| is_observer(*by) && opens_session(&it.step.command)).count();
     let mut connected = 0;
     for (at, event) in view.facts.history.events.iter().enumerate() {
         match &event.what {
@@ -71,9 +74,12 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
                 }
             }
             What::Invoked(step) if gives_reason(&step.command) || step.cancel.is_some() || step.fault.is_some() => {
-                allowed += 1;
+                // A server goes on with what its client has given up, until it is told over another connection.
+                allowed += if view.facts.history.ground == Ground::Postgres { 2 } else { 1 };
             }
             What::Returned(Outcome::Failed(_) | Outcome::Cancelled(_)) | What::Blocked | What::Lost(_) => allowed += 1,
+            // Reasons that nobody needed are no credit for later: each who comes now needs one connection at most.
+            What::PlanOver => allowed = allowed.min(connected + observers),
             _ => {}
         }
     }

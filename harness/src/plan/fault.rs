@@ -64,6 +64,11 @@ static POSTGRES: LazyLock<Vec<Fault>> = LazyLock::new(|| {
     Harm::ALL.into_iter().filter(|it| !it.is_server_wide()).flat_map(Harm::faults).chain(troubles).collect()
 });
 
+/// Those for which no process of the server is signalled by us.
+static DISCREET: LazyLock<Vec<Fault>> = LazyLock::new(|| {
+    POSTGRES.iter().copied().filter(|it| !matches!(it, Fault::Server(harm, _) if !harm.is_discreet())).collect()
+});
+
 /// Those that strike every connection to a server.
 static SERVER_WIDE: LazyLock<Vec<Fault>> =
     LazyLock::new(|| Harm::ALL.into_iter().filter(|it| it.is_server_wide()).flat_map(Harm::faults).collect());
@@ -88,6 +93,11 @@ impl Fault {
     /// Every fault that can be done to a connection to PostgreSQL, at every moment at which it makes sense.
     pub fn postgres() -> &'static [Self] {
         &POSTGRES
+    }
+
+    /// Those of them that nobody notices but who owns the connection.
+    pub fn postgres_discreet() -> &'static [Self] {
+        &DISCREET
     }
 
     /// Every fault that can be done to a PostgreSQL server as a whole: a plan that has one needs a server of its own.
@@ -146,6 +156,11 @@ impl Harm {
                 &[Moment::Idle, Moment::BeforeSend, Moment::Sent, Moment::BeforeReply]
             }
         }
+    }
+
+    /// Whether nobody notices it but who owns the connection, and no process is signalled by us.
+    pub fn is_discreet(self) -> bool {
+        matches!(self, Self::Terminate | Self::CancelQuery)
     }
 
     /// Whether every session of the server ends with it.

@@ -40,9 +40,17 @@ pub enum Ground {
     /// under another command than the one that asked for it.
     #[default]
     Sqlite,
-    /// READ COMMITTED, and all evidence is recorded under the command that caused it: the simulation, and PostgreSQL, where
-    /// each request is known by the moment in which it was sent.
-    ReadCommitted,
+    /// The simulation: READ COMMITTED, and all evidence is recorded under the command that caused it.
+    Simulation,
+    /// PostgreSQL: the same, since each request is known by the moment in which it was sent.
+    Postgres,
+}
+
+impl Ground {
+    /// Whether each statement sees what is committed when it runs.
+    pub fn is_read_committed(self) -> bool {
+        self != Self::Sqlite
+    }
 }
 
 impl Storage {
@@ -71,7 +79,8 @@ impl Storage {
     pub fn ground(self) -> Ground {
         match self.backend() {
             Backend::Sqlite => Ground::Sqlite,
-            Backend::Postgres | Backend::Sim => Ground::ReadCommitted,
+            Backend::Postgres => Ground::Postgres,
+            Backend::Sim => Ground::Simulation,
         }
     }
 

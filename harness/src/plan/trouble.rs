@@ -16,7 +16,8 @@ pub enum Trouble {
     Reset,
     /// The connection is closed in order on both sides (FIN).
     Fin,
-    /// The server's side is closed; the client's side stays open and silent. It is reset when healed.
+    /// The server's side is closed; the client's side stays open and silent. Its peer is gone: no healed network brings it
+    /// back, and a client that waits for it waits for ever.
     HalfOpen,
     /// Nothing passes in either direction until healed; then everything goes on. What is said meanwhile is not seen either.
     BlackHole,
@@ -111,7 +112,7 @@ impl Trouble {
 
     /// Whether it goes on until it is healed; else it is over at once.
     pub fn lasts(self) -> bool {
-        !matches!(self, Self::Reset | Self::Fin | Self::CutAfter(_))
+        !matches!(self, Self::Reset | Self::Fin | Self::HalfOpen | Self::CutAfter(_))
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 
-use super::server::Server;
+use super::fleet::Berth;
 
 /// Between two questions; a fraction of the looks after which a command counts as blocked.
 const EVERY: Duration = Duration::from_millis(2);
@@ -58,7 +58,7 @@ impl Drop for Watched {
 }
 
 /// Lets the watcher's beat be called now and then while this server works for it.
-pub(crate) fn watch(server: &Server, watcher: Arc<dyn Watcher>) -> Watched {
+pub(crate) fn watch(server: &Berth, watcher: Arc<dyn Watcher>) -> Watched {
     static REGISTRIES: Mutex<BTreeMap<SocketAddr, Arc<Registry>>> = Mutex::new(BTreeMap::new());
     let mut registries = REGISTRIES.lock().unwrap_or_else(PoisonError::into_inner);
     let registry = registries.entry(server.address()).or_insert_with(|| {

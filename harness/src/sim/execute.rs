@@ -61,7 +61,7 @@ pub(super) type Director<'a> = &'a mut dyn FnMut(&mut dyn Iterator<Item = Stance
 pub(super) fn direct<S: Simulated>(plan: &Plan, director: Director<'_>) -> History {
     let recorder = Recorder::default();
     recorder.set_planned(plan.actors.len());
-    recorder.set_ground(Ground::ReadCommitted);
+    recorder.set_ground(Ground::Simulation);
     recorder.set_fixture(plan.fixture);
     let world = World::new(recorder.clone());
     let system = S::start(&world, plan);

@@ -30,6 +30,12 @@ pub trait Care: 'static {
     const RETRIES_BLINDLY: bool = false;
     /// A connection that is lost inside a transaction is replaced, and the transaction goes on.
     const RECOVERS_INSIDE: bool = false;
+    /// Whatever was left on a connection goes to its next borrower.
+    const KEEPS_RESIDUE: bool = false;
+    /// A statement that was refused is taken for a connection that is lost, and done again on another one.
+    const MISTAKES_ARE_LOSSES: bool = false;
+    /// A connection that is lost is taken for a statement that was refused.
+    const LOSSES_ARE_MISTAKES: bool = false;
 }
 
 /// Nothing is wrong.
@@ -39,28 +45,39 @@ impl Care for Careful {
     const NAME: &'static str = "guarded-sim";
 }
 
-/// A write of which nobody knows whether it was done is done again.
-pub struct Retries;
+/// Defines those that leave one piece of care away.
+macro_rules! careless {
+    ($($(#[$doc:meta])* $type:ident = $care:ident $name:literal $switch:ident)*) => {
+        $(
+            $(#[$doc])*
+            pub type $type = Lender<$care>;
 
-impl Care for Retries {
-    const NAME: &'static str = "zoo-blind-retry";
-    const RETRIES_BLINDLY: bool = true;
+            $(#[$doc])*
+            pub struct $care;
+
+            impl Care for $care {
+                const NAME: &'static str = $name;
+                const $switch: bool = true;
+            }
+        )*
+    };
 }
 
-/// A connection that is lost inside a transaction is replaced, and the transaction goes on.
-pub struct Recovers;
-
-impl Care for Recovers {
-    const NAME: &'static str = "recovery-inside-sim";
-    const RECOVERS_INSIDE: bool = true;
+careless! {
+    /// A write of which nobody knows whether it was done is done again.
+    Hasty = Retries "zoo-blind-retry" RETRIES_BLINDLY
+    /// A connection that is lost inside a transaction is replaced, and the transaction goes on.
+    Forgetful = Recovers "recovery-inside-sim" RECOVERS_INSIDE
+    /// Connections go back with whatever was left on them.
+    Untidy = KeepsResidue "zoo-residue-sim" KEEPS_RESIDUE
+    /// What was refused is done again on another connection.
+    Suspicious = FearsMistakes "zoo-mistake-for-loss-sim" MISTAKES_ARE_LOSSES
+    /// Connections that are lost are kept.
+    Trusting = BelievesLosses "zoo-loss-for-mistake-sim" LOSSES_ARE_MISTAKES
 }
 
 /// The correct one.
 pub type Guarded = Lender<Careful>;
-/// The one that repeats what may have been done.
-pub type Hasty = Lender<Retries>;
-/// The one that goes on in autocommit.
-pub type Forgetful = Lender<Recovers>;
 
 /// Lends probed connections.
 pub struct Lender<C> {
@@ -69,7 +86,7 @@ pub struct Lender<C> {
 }
 
 /// A connection lent to one session.
-struct Lease<C> {
+struct Lease<C: Care> {
     connection: Option<SimLease<Ordered>>,
     source: Rc<SimSource<Ordered>>,
     /// 0 outside a transaction, 1 in one, more in savepoints.
@@ -142,18 +159,19 @@ impl<C: Care> Simulated for Lender<C> {
 
 impl<C: Care> Lender<C> {
     async fn open(&self) -> Result<Lease<C>, Failure> {
-        let connection = Some(lend(&self.source).await?);
+        let connection = Some(lend::<C>(&self.source).await?);
         let source = Rc::clone(&self.source);
         Ok(Lease { connection, source, depth: 0, aborted: false, lost: false, raw: false, care: PhantomData })
     }
 }
 
 /// Lends a connection that has answered a probe. A dead one is replaced; while none can be opened it is tried again.
-async fn lend(source: &SimSource<Ordered>) -> Result<SimLease<Ordered>, Failure> {
+async fn lend<C: Care>(source: &SimSource<Ordered>) -> Result<SimLease<Ordered>, Failure> {
     loop {
         match source.acquire().await {
             Ok(mut lent) => match lent.lease.probe().await {
                 Ok(()) => return Ok(lent.lease),
+                Err(_) if C::LOSSES_ARE_MISTAKES => return Ok(lent.lease),
                 Err(_) => source.discard(lent.lease),
             },
             Err(AcquireError::Closed) => return Err(Failure::new(Class::Closed, "the pool is closed")),
@@ -163,12 +181,12 @@ async fn lend(source: &SimSource<Ordered>) -> Result<SimLease<Ordered>, Failure>
 }
 
 /// The release gate: a connection goes back only if nothing can be left on it.
-impl<C> Drop for Lease<C> {
+impl<C: Care> Drop for Lease<C> {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else {
             return;
         };
-        if self.lost || self.raw || self.depth > 0 {
+        if self.lost || self.raw && !C::KEEPS_RESIDUE || self.depth > 0 {
             self.source.discard(connection);
         } else {
             self.source.give_back(connection);
@@ -217,14 +235,14 @@ impl<C: Care> Lease<C> {
     async fn serve(&mut self, statement: Statement) -> Result<Reply, Failure> {
         self.lost = true;
         let mut result = self.connection().serve(statement).await;
-        let dead = |it: &Result<Reply, unstale::source::Failure>| {
-            it.as_ref().is_err_and(|it| it.class == unstale::Class::Dead)
-        };
-        if dead(&result) && (C::RETRIES_BLINDLY && self.depth == 0 || C::RECOVERS_INSIDE && self.depth > 0) {
+        let is = |class, it: &Result<Reply, unstale::source::Failure>| it.as_ref().is_err_and(|it| it.class == class);
+        let dead = |it: &_| is(unstale::Class::Dead, it) && !C::LOSSES_ARE_MISTAKES;
+        let misread = C::MISTAKES_ARE_LOSSES && self.depth == 0 && is(unstale::Class::Mistake, &result);
+        if misread || dead(&result) && (C::RETRIES_BLINDLY && self.depth == 0 || C::RECOVERS_INSIDE && self.depth > 0) {
             if let Some(old) = self.connection.take() {
                 self.source.discard(old);
             }
-            self.connection = Some(lend(&self.source).await?);
+            self.connection = Some(lend::<C>(&self.source).await?);
             result = self.connection().serve(statement).await;
         }
         self.lost = dead(&result);

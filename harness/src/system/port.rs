@@ -217,6 +217,10 @@ impl Seat {
         Port { seat: Rc::clone(self), recorder, last: Ended::Skipped }
     }
 
+    pub(crate) fn actor(&self) -> ActorId {
+        self.actor
+    }
+
     /// Lets the actor take one more command; false if it has none left.
     pub(crate) fn grant(&self) -> bool {
         let mut state = self.state.borrow_mut();

@@ -25,45 +25,50 @@ pub async fn statement<'c, DB: Dialect>(
     command: &Command,
     port: &mut Port,
 ) {
-    match *command {
-        Command::Put(key, value) => {
-            port.ask(put(connection, key, value), |changed| Reply::Changed(*changed)).await;
-        }
-        Command::Insert(key, value, conflict) => {
-            port.ask(insert(connection, key, value, conflict), |changed| Reply::Changed(*changed)).await;
-        }
-        Command::Get(key) => {
-            port.ask(get(connection, key), |value| Reply::Value(*value)).await;
-        }
-        Command::Delete(key) => {
-            port.ask(delete(connection, key), |changed| Reply::Changed(*changed)).await;
-        }
-        Command::Scan => {
-            port.ask(scan(connection), |rows| Reply::Rows(rows.clone())).await;
-        }
-        Command::Stream(limit) => {
-            port.ask(stream(connection, limit), |rows| Reply::FirstRows(rows.clone())).await;
-        }
-        Command::Fail => {
-            port.run(connection.execute("insert into kv (k, v) values (1, null)")).await;
-        }
-        Command::Slow => {
-            port.run(connection.execute(DB::WORDS.slow)).await;
-        }
-        Command::Raw(residue) => {
-            let sql = match residue {
-                Residue::Transaction => "begin",
-                Residue::Setting => DB::WORDS.set,
-                Residue::TempTable => "create temp table if not exists leftover (x int)",
-                Residue::Lock => DB::WORDS.lock,
-            };
-            port.run(connection.execute(sql)).await;
-        }
-        Command::Inspect => {
-            port.ask(inspect(connection), |seen| Reply::Residue(*seen)).await;
-        }
-        _ => {}
+    if is_statement(command) {
+        port.ask(answer(connection, command), Reply::clone).await;
     }
+}
+
+/// Whether a command is a single statement.
+pub fn is_statement(command: &Command) -> bool {
+    let by_key = matches!(command, Command::Put(..) | Command::Insert(..) | Command::Get(_) | Command::Delete(_));
+    by_key
+        || matches!(command, Command::Scan | Command::Stream(_) | Command::Inspect)
+        || matches!(command, Command::Fail | Command::Slow | Command::Raw(_))
+}
+
+/// What a single-statement command answers on this connection: for systems that have something of their own around each
+/// call. Nothing is done for any other command.
+///
+/// # Errors
+/// Whatever sqlx answers.
+///
+/// # Cancel safety
+/// As sqlx's `execute`: the statement may have been done.
+pub async fn answer<'c, DB: Dialect>(
+    connection: impl Executor<'c, Database = DB>,
+    command: &Command,
+) -> Result<Reply, sqlx::Error> {
+    let plain = match *command {
+        Command::Put(key, value) => return put(connection, key, value).await.map(Reply::Changed),
+        Command::Insert(key, value, conflict) => {
+            return insert(connection, key, value, conflict).await.map(Reply::Changed);
+        }
+        Command::Get(key) => return get(connection, key).await.map(Reply::Value),
+        Command::Delete(key) => return delete(connection, key).await.map(Reply::Changed),
+        Command::Scan => return scan(connection).await.map(Reply::Rows),
+        Command::Stream(limit) => return stream(connection, limit).await.map(Reply::FirstRows),
+        Command::Inspect => return inspect(connection).await.map(Reply::Residue),
+        Command::Fail => "insert into kv (k, v) values (1, null)",
+        Command::Slow => DB::WORDS.slow,
+        Command::Raw(Residue::Transaction) => "begin",
+        Command::Raw(Residue::Setting) => DB::WORDS.set,
+        Command::Raw(Residue::TempTable) => "create temp table if not exists leftover (x int)",
+        Command::Raw(Residue::Lock) => DB::WORDS.lock,
+        _ => return Ok(Reply::Done),
+    };
+    connection.execute(plain).await.map(|_| Reply::Done)
 }
 
 /// The statement that begins a transaction, for those that are not the system's own.

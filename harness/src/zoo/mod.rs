@@ -1,14 +1,19 @@
 //! The zoo: deliberately broken systems, each with one defect met in real software. The harness must catch every one.
 //!
 //! Owns the list of exhibits, and the two [wirings](WIRINGS) of the application that all this began with. Each is the correct system [`guarded`](crate::systems::guarded) with one switch of
-//! [`Flaw`] thrown; what needs a connection that can be lost is its [counterpart](crate::sim::guarded) in the simulation. Nothing in the generator or the oracle knows of them; they keep both honest.
+//! [`Flaw`] thrown; what needs a connection that can be lost is its [counterpart](crate::sim::guarded) in the simulation; what needs a network is in [`postgres`]. Nothing in the generator or the oracle knows of them; they keep both honest.
 
 use crate::chain::{Of, Subject};
 use crate::oracle::Invariant;
 use crate::sim::SimulatedSystem;
-use crate::sim::guarded::Hasty;
+use crate::sim::guarded::{Hasty, Suspicious, Trusting, Untidy};
 use crate::system::{Capabilities, Capability};
 use crate::systems::guarded::{Flaw, Guarded};
+
+/// Every exhibit, wherever it runs.
+pub fn exhibits() -> impl Iterator<Item = &'static Exhibit> {
+    EXHIBITS.iter().chain(postgres::EXHIBITS)
+}
 
 /// One broken system.
 pub struct Exhibit {
@@ -24,21 +29,25 @@ pub struct Exhibit {
     pub smallest_known: usize,
 }
 
-/// Defines the exhibits: the type that throws the switch, and its entry in the list.
+/// Defines exhibits: the type that throws the switch, and its entry in the list.
 macro_rules! zoo {
-    ($($flaw:ident {
-        name: $name:literal,
-        switch: $switch:ident,
-        can: [$($capability:ident),*],
-        defect: $defect:literal,
-        origin: $origin:literal,
-        breaks: $invariant:ident,
-        smallest_known: $smallest:literal,
-    })*) => {
+    (
+        $(#[$doc:meta])*
+        $list:ident: $system:ident with $trait:ident, and [$($further:ident),*];
+        $($flaw:ident {
+            name: $name:literal,
+            switch: $switch:ident,
+            can: [$($capability:ident),*],
+            defect: $defect:literal,
+            origin: $origin:literal,
+            breaks: $invariant:ident,
+            smallest_known: $smallest:literal,
+        })*
+    ) => {
         $(
             struct $flaw;
 
-            impl Flaw for $flaw {
+            impl $trait for $flaw {
                 const NAME: &'static str = $name;
                 const $switch: bool = true;
 
@@ -48,18 +57,20 @@ macro_rules! zoo {
             }
         )*
 
-        /// Every exhibit.
-        pub static EXHIBITS: &[Exhibit] = &[$(
+        $(#[$doc])*
+        pub static $list: &[Exhibit] = &[$(
             Exhibit {
-                subject: &Of::<Guarded<$flaw>>::new(),
+                subject: &Of::<$system<$flaw>>::new(),
                 defect: concat!("zoo: ", $defect),
                 origin: $origin,
                 invariant: Invariant::$invariant,
                 smallest_known: $smallest,
             },
-        )* BLIND_RETRY];
+        )* $($further),*];
     };
 }
+
+pub mod postgres;
 
 /// Before the repair: one session, registered as an instance.
 struct StaticWiring;
@@ -91,7 +102,33 @@ const BLIND_RETRY: Exhibit = Exhibit {
     smallest_known: 2,
 };
 
+const RESIDUE: Exhibit = Exhibit {
+    subject: &SimulatedSystem::<Untidy>::new(),
+    defect: "zoo: a connection goes back with the settings, locks and temporary tables of its last borrower",
+    origin: "pools without a reset on release: sqlx, r2d2, deadpool and HikariCP leave it to their users",
+    invariant: Invariant::NoResidue,
+    smallest_known: 2,
+};
+
+const MISTAKE_FOR_LOSS: Exhibit = Exhibit {
+    subject: &SimulatedSystem::<Suspicious>::new(),
+    defect: "zoo: a constraint that is violated is taken for a lost connection, which is replaced to try again",
+    origin: "handlers that catch the driver's base class of errors, or look for words in the message",
+    invariant: Invariant::ReconnectsBounded,
+    smallest_known: 2,
+};
+
+const LOSS_FOR_MISTAKE: Exhibit = Exhibit {
+    subject: &SimulatedSystem::<Trusting>::new(),
+    defect: "zoo: a lost connection is taken for a statement that was refused, and is lent again",
+    origin: "lists of fatal codes with gaps: HikariCP's lacks 25P03 and 57P05",
+    invariant: Invariant::Recovers,
+    smallest_known: 2,
+};
+
 zoo! {
+    /// Every exhibit on SQLite and in the simulation.
+    EXHIBITS: Guarded with Flaw, and [BLIND_RETRY, RESIDUE, MISTAKE_FOR_LOSS, LOSS_FOR_MISTAKE];
     SharedConnection {
         name: "zoo-shared-connection",
         switch: SHARES,

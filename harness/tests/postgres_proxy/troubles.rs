@@ -32,7 +32,12 @@ impl Struck {
             expect(&mut ends.server, &query("select 1"));
         }
         if moment > Moment::Sent {
-            ends.server.write_all(&reply()).unwrap();
+            // Of a reply in pieces the first may not be passed on before it is known what becomes of the whole.
+            let pieces = if moment == Moment::BeforeReply { 2 } else { 1 };
+            for piece in reply().chunks(reply().len().div_ceil(pieces)) {
+                ends.server.write_all(piece).unwrap();
+                std::thread::sleep(Duration::from_millis(5));
+            }
         }
         world.log.wait_for(&format!("landed {trouble}@{moment} on 1"));
         Self { ends, world, begun }
@@ -101,7 +106,7 @@ fn half_open_connection_is_silent_for_its_client_and_closed_for_its_server() {
         ends.client.write_all(&query("select 2")).unwrap();
         expect_silence(&ends.client);
         world.proxy.heal().unwrap();
-        assert_eq!(rest(&mut ends.client), (vec![], Ending::Reset), "{moment}");
+        expect_silence(&ends.client);
     }
 }
 

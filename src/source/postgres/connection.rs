@@ -164,6 +164,10 @@ impl SqlxConnection for PgConnection {
         Some(arguments.clone())
     }
 
+    fn bears_loss(sql: &str) -> bool {
+        statement::postgres::repeats(sql) == Repeats::Reads
+    }
+
     /// Of a statement in autocommit, with nothing answered before the error:
     ///
     /// 1. In the extended protocol the server commits when it reads Sync, and by then it has written CommandComplete. Bytes of
@@ -192,7 +196,7 @@ impl SqlxConnection for PgConnection {
     }
 
     fn effect_of(error: &sqlx::Error) -> Effect {
-        if is_outdated(error) { Effect::Lasting("an outdated statement") } else { Effect::Plain }
+        if is_outdated(error) { Effect::ForGood("an outdated statement") } else { Effect::Plain }
     }
 }
 

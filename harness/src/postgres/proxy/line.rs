@@ -15,6 +15,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::arming::{Act, Call, Claim};
+use super::serve::Healing;
 use super::{Landed, Seen, Shared, Side};
 use crate::plan::trouble::{Moment, Trouble};
 
@@ -35,8 +36,9 @@ pub(super) struct Lines {
     pub(super) shared: Arc<Shared>,
     /// Something in here, or in a line, is not as it was.
     changed: Notify,
-    /// How often everything was healed.
+    /// How often the network was healed, and how often everything.
     heals: Cell<u64>,
+    heals_of_everything: Cell<u64>,
     open: RefCell<BTreeMap<u32, Rc<Line>>>,
 }
 
@@ -54,7 +56,13 @@ pub(super) struct Line {
 
 impl Lines {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, changed: Notify::new(), heals: Cell::new(0), open: RefCell::default() }
+        Self {
+            shared,
+            changed: Notify::new(),
+            heals: Cell::new(0),
+            heals_of_everything: Cell::new(0),
+            open: RefCell::default(),
+        }
     }
 
     /// A client has sent its startup message.
@@ -131,9 +139,12 @@ impl Lines {
         self.until(|| ended.iter().all(|id| !self.open.borrow().contains_key(id))).await;
     }
 
-    /// Everything that lasts is over.
-    pub(super) fn heal(&self) {
+    /// What lasts is over; what is half open only if everything is healed.
+    pub(super) fn heal(&self, what: Healing) {
         self.heals.set(self.heals.get() + 1);
+        if what == Healing::Everything {
+            self.heals_of_everything.set(self.heals_of_everything.get() + 1);
+        }
         for line in self.open.borrow().values() {
             line.stands.set(false);
             line.latency.set(None);
@@ -141,22 +152,26 @@ impl Lines {
         self.changed.notify_waiters();
     }
 
-    /// Waits until everything is healed once more.
-    pub(super) async fn healed(&self) {
-        let before = self.heals.get();
-        self.until(|| self.heals.get() > before).await;
+    /// Waits until this is healed once more.
+    pub(super) async fn healed(&self, what: Healing) {
+        let heals = match what {
+            Healing::Everything => &self.heals_of_everything,
+            Healing::Network => &self.heals,
+        };
+        let before = heals.get();
+        self.until(|| heals.get() > before).await;
     }
 
     /// Waits until bytes of this line may move.
     pub(super) async fn clear(&self, line: &Line) {
-        self.until(|| !line.stands.get() && !line.called.get()).await;
+        self.until(|| !line.stands()).await;
     }
 
     /// Waits as long as a request or a reply of this line is late.
     pub(super) async fn delay(&self, line: &Line) {
         if let Some(latency) = line.latency.get() {
             // Over, or healed before.
-            let _ = timeout(latency, self.healed()).await;
+            let _ = timeout(latency, self.healed(Healing::Network)).await;
         }
     }
 
@@ -197,6 +212,11 @@ impl Lines {
 }
 
 impl Line {
+    /// Whether its bytes may not move.
+    pub(super) fn stands(&self) -> bool {
+        self.stands.get() || self.called.get()
+    }
+
     fn strike(&self, trouble: Trouble) -> ControlFlow<End> {
         match trouble {
             Trouble::BlackHole => self.stands.set(true),

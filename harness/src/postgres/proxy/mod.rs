@@ -44,7 +44,7 @@ pub use ledger::{Connection, Counters};
 use arming::{Act, Armings};
 use hold::Hold;
 use ledger::Ledger;
-use serve::Order;
+use serve::{Healing, Order};
 
 /// The longest that the proxy's thread may take to do what it is told.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -71,6 +71,8 @@ pub enum Seen<'a> {
         /// The process.
         pid: u32,
     },
+    /// A client has begun to send a request, of which nothing has been passed on. It may be kept back from here on.
+    Begun,
     /// A request has been passed on to the server, to its last byte.
     Request {
         /// The first text that it executes, also if that was sent earlier under a name; else the first that it prepares.
@@ -245,14 +247,23 @@ impl Proxy {
         self.shared.armings.withdraw(arming)
     }
 
-    /// Takes back whatever is armed, and ends whatever lasts: what a black hole kept back is passed on, silent connections are
-    /// reset, clients can connect. Done when it returns.
+    /// Takes back whatever is armed, and ends whatever lasts: what a black hole kept back is passed on, clients that were never
+    /// answered are reset, clients can connect. Done when it returns.
     ///
     /// # Errors
     /// The proxy's thread did not do it.
     pub fn heal(&self) -> io::Result<()> {
         self.shared.armings.clear();
-        self.order(Order::Heal)
+        self.order(|done| Order::Heal(Healing::Everything, done))
+    }
+
+    /// As [`Proxy::heal`], and what is half open stays so: the network is back, and a peer that is gone is not.
+    ///
+    /// # Errors
+    /// As [`Proxy::heal`].
+    pub fn heal_network(&self) -> io::Result<()> {
+        self.shared.armings.clear();
+        self.order(|done| Order::Heal(Healing::Network, done))
     }
 
     /// No byte goes to a client while the guard is alive, for at most 20 ms.

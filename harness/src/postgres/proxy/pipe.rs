@@ -121,6 +121,7 @@ impl<'a> Pipe<'a> {
                 self.to_server(&bytes[passed..at]).await?;
                 passed = at;
                 self.line.begun.set(true);
+                self.lines.seen(self.line.id, Seen::Begun);
                 self.lines.meet(&self.line, Moment::BeforeSend).await?;
                 self.lines.delay(&self.line).await;
             }
@@ -275,6 +276,10 @@ impl<'a> Pipe<'a> {
     async fn read(&self, from: &TcpStream, side: Side, buffer: &mut [u8]) -> Result<usize, End> {
         loop {
             let ready = from.readable().await;
+            if side == Side::Client && self.line.stands() && self.client.peek(&mut [0]).await.is_ok_and(|it| it > 0) {
+                // Whose it is can be told only while its sender is at it, and not when it is let through.
+                self.lines.seen(self.line.id, Seen::Begun);
+            }
             // It waits in the socket, where it cannot be lost.
             self.lines.clear(&self.line).await;
             match ready.and_then(|()| from.try_read(buffer)) {

@@ -39,8 +39,17 @@ pub(super) enum Order {
     Idle(SyncSender<io::Result<()>>),
     /// What is armed for the listening socket.
     Refuse(SyncSender<io::Result<()>>),
-    /// Everything is as it was.
-    Heal(SyncSender<io::Result<()>>),
+    /// Everything, or nearly everything, is as it was.
+    Heal(Healing, SyncSender<io::Result<()>>),
+}
+
+/// What is healed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Healing {
+    /// Whatever lasts.
+    Everything,
+    /// All but connections whose peer is gone.
+    Network,
 }
 
 /// What the proxy's thread does, to its end. `ready` hears where it listens.
@@ -138,8 +147,8 @@ async fn obey(order: Order, lines: &Lines, door: &mut Door) {
         Order::Refuse(answer) => {
             let _ = answer.send(refuse(lines, door).await);
         }
-        Order::Heal(answer) => {
-            lines.heal();
+        Order::Heal(what, answer) => {
+            lines.heal(what);
             let _ = answer.send(door.open());
         }
     }
@@ -165,13 +174,13 @@ async fn attend(lines: Rc<Lines>, mut client: TcpStream) {
     if let Some(claim) = lines.shared.armings.claim(None, Moment::Connect) {
         lines.landed(&claim, None);
         match claim.act {
-            Act::Trouble(Trouble::BlackHole) => lines.healed().await,
+            Act::Trouble(Trouble::BlackHole) => lines.healed(Healing::Network).await,
             Act::Trouble(Trouble::Latency(ms)) => {
                 let late = Duration::from_millis(ms.into());
                 latency = Some(late);
-                let _ = timeout(late, lines.healed()).await;
+                let _ = timeout(late, lines.healed(Healing::Network)).await;
             }
-            Act::Trouble(Trouble::HangConnect) => return stay_silent(lines, client).await,
+            Act::Trouble(Trouble::HangConnect) => return stay_silent(lines.healed(Healing::Network), client).await,
             Act::Trouble(Trouble::Fin) => return await_end(half_closed(client).await).await,
             Act::Trouble(_) | Act::Call(_) => return reset([client]),
         }
@@ -214,7 +223,7 @@ async fn connect(lines: &Lines, client: TcpStream, startup: &[u8], blind: bool, 
         End::Struck(Trouble::HalfOpen) => {
             drop(server);
             lines.close(&line, Side::Fault);
-            stay_silent(lines, client).await;
+            stay_silent(lines.healed(Healing::Everything), client).await;
         }
         End::Struck(_) => {
             reset([client, server]);
@@ -241,10 +250,10 @@ async fn to_server(lines: &Lines) -> io::Result<TcpStream> {
 }
 
 /// Answers nothing until healed, or until the client has gone; what it says is swallowed.
-async fn stay_silent(lines: &Lines, client: TcpStream) {
+async fn stay_silent(healed: impl Future<Output = ()>, client: TcpStream) {
     tokio::select! {
         biased;
-        () = lines.healed() => {}
+        () = healed => {}
         _ = swallow(&client) => {}
     }
     reset([client]);

@@ -1,6 +1,7 @@
 //! `unstale-pg`: the library under test, on PostgreSQL.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use unstale::{Handle, Listening, PgOptions, PgSource, Sessions};
 
@@ -10,6 +11,9 @@ use crate::history::{Failure, Reply, Report};
 use crate::plan::{Command, StaleUse};
 use crate::system::{Capabilities, Capability, Port, System};
 use crate::workload::{get, put, statement};
+
+/// Longer than any call of a plan takes.
+const CALL_MAX: Duration = Duration::from_secs(2);
 
 /// The library over a PostgreSQL server.
 pub struct UnstalePg {
@@ -26,7 +30,11 @@ impl System for UnstalePg {
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {
-        let policy = policy(database.connections());
+        let mut policy = policy(database.connections());
+        // Well below the wait that the harness takes for one without an end: a peer may be gone for good.
+        policy.begin_timeout = CALL_MAX;
+        policy.end_timeout = CALL_MAX;
+        policy.statement_timeout = CALL_MAX;
         let source = PgSource::new(PgOptions::new(database.pg_connect_options()), &policy);
         let sessions = Sessions::new(source, policy)?;
         let told: Arc<Told> = Arc::default();

@@ -1,0 +1,298 @@
+//! `guarded-pg`: a correct system on PostgreSQL, as small as can be, that must raise no alarm.
+//!
+//! As [`guarded`](super::guarded) on SQLite it buys its correctness with bluntness, and what a network adds costs more of
+//! it: every call has a time limit; every connection is asked whether it answers before it is lent; a call that was cut
+//! off, or not answered, costs the connection, whose process on the server is told to end, so that nobody waits for what was
+//! abandoned there. It is the harness's control: whatever alarms here is the harness's own defect.
+//!
+//! It is also the base of the exhibits of [`crate::zoo`] on PostgreSQL: each switch of [`Flaw`] takes one piece of that care
+//! away. This file owns the pool, `lease` the session. It has neither a registry nor a fixture: those are no business of the
+//! database's.
+
+mod lease;
+
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::{sleep, timeout};
+
+use crate::database::Database;
+use crate::history::{Class, Failure, Reply};
+use crate::plan::{Command, StaleUse};
+use crate::system::{Capabilities, Capability, Port, System};
+use lease::Lease;
+
+/// What a pool may get wrong: each switch is one defect, and by default nothing is.
+pub trait Flaw: 'static {
+    /// The name of the system.
+    const NAME: &'static str;
+    /// A rollback takes as long as it takes.
+    const ROLLS_BACK_FOR_EVER: bool = false;
+    /// Whether a connection answers is waited for as long as it takes.
+    const PROBES_FOR_EVER: bool = false;
+    /// What a connection in doubt still does is waited for as long as it takes, with the permit in hand.
+    const AWAITS_ABANDONED: bool = false;
+    /// A connection is reset with `discard all` before it is lent, under a driver that still knows its prepared statements.
+    const DISCARDS_STATEMENTS: bool = false;
+    /// A query is prepared by name on the first connections, and not on those that take their place.
+    const PREPARES_ONCE: bool = false;
+    /// Whatever was left on a connection goes to its next borrower.
+    const KEEPS_RESIDUE: bool = false;
+    /// A statement that was refused is taken for a connection that is lost, and done again on another one.
+    const MISTAKES_ARE_LOSSES: bool = false;
+    /// A connection that is lost is taken for a statement that was refused.
+    const LOSSES_ARE_MISTAKES: bool = false;
+    /// Who finds one connection dead opens all of them anew.
+    const STORMS: bool = false;
+
+    /// What the system can do: no more than it needs to be wrong.
+    fn capabilities() -> Capabilities {
+        Capabilities::postgres().with(Capability::Retention)
+    }
+}
+
+/// Nothing is wrong.
+pub struct Flawless;
+
+impl Flaw for Flawless {
+    const NAME: &'static str = "guarded-pg";
+}
+
+/// Longer than anything takes here, and well below the wait that the harness takes for one without an end.
+const CALL_MAX: Duration = Duration::from_secs(2);
+
+/// The longest that a connection may take to say that it is there.
+const PROBE_MAX: Duration = Duration::from_millis(500);
+
+/// How often a connection is asked for that cannot be had, and a process to end that has not.
+const TRIES_MAX: u32 = 4;
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A pool of raw connections behind a gate.
+pub struct GuardedPg<F: Flaw = Flawless> {
+    pool: Rc<Pool<F>>,
+}
+
+type Session<F> = Rc<Mutex<Lease<F>>>;
+
+struct Pool<F> {
+    idle: RefCell<Vec<Kept>>,
+    permits: Arc<Semaphore>,
+    closed: Cell<bool>,
+    connections: usize,
+    options: PgConnectOptions,
+    /// For [`Flaw::PREPARES_ONCE`].
+    prepared: Cell<usize>,
+    flaw: PhantomData<F>,
+}
+
+/// A connection.
+struct Kept {
+    connection: PgConnection,
+    /// The server's process behind it.
+    pid: i32,
+}
+
+impl<F: Flaw> System for GuardedPg<F> {
+    const NAME: &'static str = F::NAME;
+
+    fn capabilities() -> Capabilities {
+        F::capabilities()
+    }
+
+    async fn start(database: &Database) -> Result<Self, Failure> {
+        let pool = Pool {
+            idle: RefCell::default(),
+            permits: Arc::new(Semaphore::new(usize::from(database.connections()))),
+            closed: Cell::new(false),
+            connections: usize::from(database.connections()),
+            options: database.pg_connect_options(),
+            prepared: Cell::new(0),
+            flaw: PhantomData,
+        };
+        Ok(Self { pool: Rc::new(pool) })
+    }
+
+    async fn actor(&self, mut port: Port) {
+        let mut session: Option<Session<F>> = None;
+        let mut retained: Weak<Mutex<Lease<F>>> = Weak::new();
+        while let Some(command) = port.next().await {
+            match (&command, &session) {
+                (Command::Open, None) => {
+                    session = port.run(self.pool.open()).await.map(|lease| Rc::new(Mutex::new(lease)));
+                }
+                (Command::ClosePool, None) => {
+                    port.run(self.pool.close()).await;
+                }
+                (Command::Close, Some(_)) => {
+                    let lease = session.take();
+                    port.run(async move {
+                        drop(lease);
+                        Ok::<_, Failure>(())
+                    })
+                    .await;
+                }
+                (Command::Retain, Some(lease)) => {
+                    let handle = Rc::downgrade(lease);
+                    if let Some(kept) = port.run(std::future::ready(Ok::<_, Failure>(handle))).await {
+                        retained = kept;
+                    }
+                }
+                (Command::Stale(usage), _) => {
+                    port.ask(use_retained(retained.clone(), *usage), Reply::clone).await;
+                }
+                (_, Some(lease)) => lease.lock().await.serve(&command, &mut port).await,
+                (_, None) => {}
+            }
+        }
+    }
+
+    async fn stop(&self) {
+        // Closing cannot fail, and each connection has its time limit.
+        let _ = self.pool.close().await;
+    }
+}
+
+impl<F: Flaw> Pool<F> {
+    async fn open(self: &Rc<Self>) -> Result<Lease<F>, Failure> {
+        let permit = match timeout(CALL_MAX, Arc::clone(&self.permits).acquire_owned()).await {
+            Ok(permit) => permit.map_err(|it| Failure::new(Class::Closed, it))?,
+            Err(_) => return Err(Failure::new(Class::Exhausted, "every connection is lent")),
+        };
+        Ok(Lease::new(Rc::clone(self), self.connection().await?, permit))
+    }
+
+    /// A connection that has answered. One that does not is closed by being dropped: it had nothing to do.
+    async fn connection(&self) -> Result<Kept, Failure> {
+        loop {
+            let Some(mut kept) = self.idle.borrow_mut().pop() else {
+                return self.connect().await;
+            };
+            if self.answers(&mut kept).await {
+                return Ok(kept);
+            }
+            if F::STORMS {
+                self.reconnect_all().await?;
+            }
+        }
+    }
+
+    async fn answers(&self, kept: &mut Kept) -> bool {
+        let question = if F::DISCARDS_STATEMENTS { "discard all" } else { "select 1" };
+        let question = kept.connection.execute(question);
+        if F::PROBES_FOR_EVER {
+            return question.await.is_ok();
+        }
+        match timeout(PROBE_MAX, question).await {
+            Ok(answer) => answer.is_ok() || F::LOSSES_ARE_MISTAKES,
+            Err(_) => false,
+        }
+    }
+
+    /// For [`Flaw::STORMS`].
+    async fn reconnect_all(&self) -> Result<(), Failure> {
+        self.idle.take();
+        for _ in 0..self.connections {
+            let kept = self.connect().await?;
+            self.put_back(kept);
+        }
+        Ok(())
+    }
+
+    /// While none can be had it is tried again.
+    async fn connect(&self) -> Result<Kept, Failure> {
+        let mut tries = 1;
+        loop {
+            match limited(connect(&self.options)).await {
+                Err(_) if tries < TRIES_MAX => sleep(PAUSE).await,
+                Ok(mut kept) if F::PREPARES_ONCE && self.prepared.get() < self.connections => {
+                    self.prepared.set(self.prepared.get() + 1);
+                    limited(kept.connection.execute(PREPARE)).await?;
+                    return Ok(kept);
+                }
+                result => return result,
+            }
+            tries += 1;
+        }
+    }
+
+    fn put_back(&self, kept: Kept) {
+        self.idle.borrow_mut().push(kept);
+    }
+
+    async fn close(&self) -> Result<(), Failure> {
+        self.closed.set(true);
+        self.permits.close();
+        loop {
+            let Some(kept) = self.idle.borrow_mut().pop() else { break };
+            discard(kept).await;
+        }
+        Ok(())
+    }
+}
+
+/// For [`Flaw::PREPARES_ONCE`].
+const PREPARE: &str = "prepare get_kv (bigint) as select k, v from kv where k = $1";
+
+async fn connect(options: &PgConnectOptions) -> Result<Kept, sqlx::Error> {
+    let mut connection = options.connect().await?;
+    let pid = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut connection).await?;
+    Ok(Kept { connection, pid })
+}
+
+/// Closes a connection on which nothing is under way.
+async fn discard(kept: Kept) {
+    // What cannot be closed in order is closed by being dropped.
+    let _ = limited(kept.connection.close()).await;
+}
+
+/// Closes a connection of which nobody knows what it does, and ends the server's process behind it: that may wait for a lock,
+/// or hold one, and would not look at its connection before it is done.
+async fn give_up(options: PgConnectOptions, kept: Kept) {
+    let Kept { connection, pid } = kept;
+    drop(connection);
+    for _ in 0..TRIES_MAX {
+        if limited(end(&options, pid)).await.is_ok() {
+            return;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Tells a process to end until it is gone. It must be one of ours: what has ended may have left its number to another.
+async fn end(options: &PgConnectOptions, pid: i32) -> Result<(), sqlx::Error> {
+    let mut connection = options.connect().await?;
+    let told = "select pg_terminate_backend(pid) from pg_stat_activity \
+        where pid = $1 and application_name = current_setting('application_name')";
+    while sqlx::query(told).bind(pid).fetch_optional(&mut connection).await?.is_some() {
+        sleep(PAUSE / 5).await;
+    }
+    connection.close().await
+}
+
+/// Runs a call under the time limit. Of one that is not answered in time nobody knows whether it was done.
+async fn limited<T>(call: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
+    match timeout(CALL_MAX, call).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(Failure::new(Class::Dead, format!("no answer within {} s", CALL_MAX.as_secs()))),
+    }
+}
+
+async fn use_retained<F: Flaw>(session: Weak<Mutex<Lease<F>>>, usage: StaleUse) -> Result<Reply, Failure> {
+    let Some(session) = session.upgrade() else {
+        return Err(Failure::new(Class::Stale, "this handle's session has ended: resolve it again"));
+    };
+    let command = match usage {
+        StaleUse::Get(key) => Command::Get(key),
+        StaleUse::Put(key, value) => Command::Put(key, value),
+    };
+    session.lock().await.serve_retained(&command).await
+}
