@@ -11,7 +11,7 @@ pub mod sqlite;
 mod sqlite_connection;
 pub(crate) mod tokio;
 
-pub use adopted::AdoptedPool;
+pub use adopted::{AdoptedPgPool, AdoptedPool};
 pub use postgres::{PgOpenError, PgOptions, PgSource};
 pub use sqlite::{OpenError, SqliteOptions, SqliteSource};
 

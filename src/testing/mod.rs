@@ -52,8 +52,10 @@
 //! What belongs to real transactions: constraints that are deferred to the commit, locks and isolation between two
 //! scopes, read-only transactions, what a commit refuses. For these open a [`Template::database`] without a fixture.
 
+mod pg_template;
 mod template;
 
+pub use pg_template::{PgDatabase, PgTemplate};
 pub use template::Template;
 
 use std::borrow::Cow;
