@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool::managed::{self, Metrics, RecycleResult};
-use pg_support::{Run, SCHEMA, Times, median, turns};
+use pg_support::{Run, SCHEMA, median, turns};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection, Postgres};
 use tokio::runtime::{Builder, Runtime};
@@ -30,6 +30,9 @@ const UNITS: usize = 20;
 
 /// How long one has its turn for at saturation.
 const SLICE: Duration = Duration::from_millis(200);
+
+/// No unit of work is to fail here.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Clone, Copy)]
 enum Work {
@@ -95,14 +98,14 @@ impl Contender {
     }
 
     /// Begins with a borrowing and ends with what was borrowed given back.
-    async fn unit(&self, work: Work) -> sqlx::Result<()> {
+    async fn unit(&self, work: Work) -> Result<(), Failure> {
         match &self.kind {
-            Kind::Sqlx(pool) => on_connection(&mut *pool.acquire().await?, work).await,
-            Kind::Raw(pool) => on_connection(&mut pool.get().await.expect("a connection"), work).await,
+            Kind::Sqlx(pool) => Ok(on_connection(&mut *pool.acquire().await?, work).await?),
+            Kind::Raw(pool) => Ok(on_connection(&mut *pool.get().await.expect("a connection"), work).await?),
             Kind::Library(sessions) => {
                 let scope = sessions.scope("caller");
                 in_scope(&scope, work).await?;
-                scope.end().await.map_err(sqlx::Error::from)
+                Ok(scope.end().await?)
             }
         }
     }
@@ -125,15 +128,15 @@ async fn on_connection(connection: &mut PgConnection, work: Work) -> sqlx::Resul
     }
 }
 
-async fn in_scope(scope: &Scope<PgSource>, work: Work) -> sqlx::Result<()> {
+async fn in_scope(scope: &Scope<PgSource>, work: Work) -> Result<(), Failure> {
     match work {
-        Work::Statement => read(scope).await,
+        Work::Statement => Ok(read(scope).await?),
         Work::Transaction => {
-            scope.begin().await.map_err(sqlx::Error::from)?;
+            scope.begin().await?;
             insert(scope).await?;
-            scope.commit().await.map_err(sqlx::Error::from)
+            Ok(scope.commit().await?)
         }
-        Work::Insert => insert(scope).await,
+        Work::Insert => Ok(insert(scope).await?),
     }
 }
 
@@ -165,58 +168,60 @@ fn main() -> ExitCode {
 }
 
 fn one_caller(run: &Run, runtime: &Runtime, title: &str, options: &PgConnectOptions) {
-    let wanted = WORKS.map(|(work, what)| (work, format!("{title}: {what}")));
-    if !wanted.iter().any(|(_, title)| run.wants(title)) {
-        return;
-    }
-    let contenders = runtime.block_on(Contender::all(options));
-    for (work, title) in wanted.iter().filter(|it| run.wants(&it.1)) {
-        let mut times = Times::of(title.as_str(), contenders.iter().map(|it| it.name));
-        let rounds = run.rounds(200);
-        for round in 0..=rounds {
-            for turn in turns(round, contenders.len()) {
-                let (contenders, work) = (Arc::clone(&contenders), *work);
-                // A task, as in an application, and not the thread that waits for it.
-                let units = async move {
-                    let mut took = Vec::with_capacity(UNITS);
-                    for _ in 0..UNITS {
-                        let began = Instant::now();
-                        contenders[turn].unit(work).await.expect("done");
-                        took.push(began.elapsed());
-                    }
-                    took
-                };
-                let took = runtime.block_on(async { tokio::spawn(units).await.expect("no panic") });
-                // The first round opens connections and prepares statements.
-                took.into_iter().filter(|_| round > 0).for_each(|it| times.record(turn, it));
+    compare(run, runtime, title, options, run.rounds(400), ("µs", false), async |contenders, turn, work| {
+        let contenders = Arc::clone(contenders);
+        // A task, as in an application, and not the thread that waits for it.
+        let units = tokio::spawn(async move {
+            let mut took = Vec::with_capacity(UNITS);
+            for _ in 0..UNITS {
+                let began = Instant::now();
+                contenders[turn].unit(work).await.expect("done");
+                took.push(began.elapsed().as_secs_f64() * 1e6);
             }
-        }
-        times.print();
-    }
+            took
+        });
+        median(units.await.expect("no panic"))
+    });
 }
 
 fn saturated(run: &Run, runtime: &Runtime, title: &str, options: &PgConnectOptions) {
+    compare(run, runtime, title, options, run.rounds(32), ("units/s", true), speed);
+}
+
+/// Lets all take turns in every round, and prints the medians over the rounds. The ratios are medians as well: of those within
+/// the rounds, so that what slows a round down slows both of its sides.
+fn compare(
+    run: &Run,
+    runtime: &Runtime,
+    title: &str,
+    options: &PgConnectOptions,
+    rounds: usize,
+    (unit, more_is_better): (&str, bool),
+    measure: impl AsyncFn(&Arc<[Contender]>, usize, Work) -> f64,
+) {
     let wanted = WORKS.map(|(work, what)| (work, format!("{title}: {what}")));
     if !wanted.iter().any(|(_, title)| run.wants(title)) {
         return;
     }
     let contenders = runtime.block_on(Contender::all(options));
     for (work, title) in wanted.iter().filter(|it| run.wants(&it.1)) {
-        let mut speeds = vec![Vec::new(); contenders.len()];
-        for round in 0..=run.rounds(32) {
-            for turn in turns(round, contenders.len()) {
-                let speed = runtime.block_on(speed(&contenders, turn, *work));
+        let mut figures = vec![Vec::new(); contenders.len()];
+        for round in 0..=rounds {
+            for turn in turns(contenders.len()) {
+                let figure = runtime.block_on(measure(&contenders, turn, *work));
+                // The first round opens connections and prepares statements.
                 if round > 0 {
-                    speeds[turn].push(speed);
+                    figures[turn].push(figure);
                 }
             }
         }
-        println!("\n{title}");
-        println!("  {:<42} {:>10} {:>16} {:>8}", "", "units/s", "over no test", "over sqlx");
-        for (contender, mine) in contenders.iter().zip(&speeds) {
+        let better = if more_is_better { "more is better" } else { "less is better" };
+        println!("\n{title} ({better})");
+        println!("  {:<42} {unit:>10} {:>16} {:>10}", "", "over no test", "over sqlx");
+        for (contender, mine) in contenders.iter().zip(&figures) {
             let over = |other: &[f64]| median(mine.iter().zip(other).map(|(mine, other)| mine / other).collect());
-            let (no_test, default) = (over(&speeds[0]), over(&speeds[1]));
-            println!("  {:<42} {:>10.0} {no_test:>16.2} {default:>8.2}", contender.name, median(mine.clone()));
+            let (no_test, default) = (over(&figures[0]), over(&figures[1]));
+            println!("  {:<42} {:>10.1} {no_test:>16.2} {default:>10.2}", contender.name, median(mine.clone()));
         }
     }
 }

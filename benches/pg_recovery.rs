@@ -10,7 +10,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pg_support::{Contender, Run, SCHEMA, Success, Times, turns};
+use pg_support::contender::{Contender, Success};
+use pg_support::{Run, SCHEMA, Times, turns};
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::runtime::Builder;
@@ -76,8 +77,8 @@ impl<'a> Bench<'a> {
             Contender::sqlx(&options, "sqlx without test", 10, false).await,
         ];
         let mut times = Times::of(title, contenders.iter().map(|it| it.name));
-        for round in 0..self.run.rounds(400) {
-            for turn in turns(round, contenders.len()) {
+        for _ in 0..self.run.rounds(400) {
+            for turn in turns(contenders.len()) {
                 let contender = &contenders[turn];
                 contender.fill(1).await;
                 self.terminate(contender).await;
@@ -104,8 +105,8 @@ impl<'a> Bench<'a> {
         .map(Arc::new);
         let mut times = Times::of(title, contenders.iter().map(|it| it.name));
         let mut reconnects = vec![Vec::new(); contenders.len()];
-        for round in 0..self.run.rounds(200) {
-            for turn in turns(round, contenders.len()) {
+        for _ in 0..self.run.rounds(200) {
+            for turn in turns(contenders.len()) {
                 let contender = &contenders[turn];
                 contender.fill(10).await;
                 self.terminate(contender).await;
@@ -151,7 +152,8 @@ impl<'a> Bench<'a> {
         let rounds = self.run.rounds(60);
         for round in 0..rounds {
             // sqlx's takes its whole acquire_timeout.
-            let taking_part: Vec<_> = turns(round, contenders.len()).filter(|it| *it < 3 || round % 10 == 0).collect();
+            let taking_part: Vec<_> =
+                turns(contenders.len()).into_iter().filter(|it| *it < 3 || round % 10 == 0).collect();
             let mut frozen = Vec::new();
             for turn in &taking_part {
                 let contender = &contenders[*turn];
@@ -198,7 +200,7 @@ impl<'a> Bench<'a> {
         let mut times = Times::of(title, contenders.iter().map(|it| it.name));
         for round in 0..self.run.rounds(200) {
             // sqlx's pools wait for the rest of the query.
-            for turn in turns(round, contenders.len()).filter(|it| *it < 3 || round % 20 == 0) {
+            for turn in turns(contenders.len()).into_iter().filter(|it| *it < 3 || round % 20 == 0) {
                 let contender = &contenders[turn];
                 contender.fill(1).await;
                 contender.forget().await;
@@ -235,7 +237,7 @@ impl<'a> Bench<'a> {
         let mut times = Times::of(title, contenders.iter().map(|it| it.name));
         let rounds = self.run.rounds(8);
         for round in 0..rounds * RESTARTS.len() {
-            for turn in turns(round, contenders.len()) {
+            for turn in turns(contenders.len()) {
                 let contender = &contenders[turn];
                 contender.fill(2).await;
                 contender.forget().await;

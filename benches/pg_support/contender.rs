@@ -55,23 +55,18 @@ impl Contender {
     pub fn plain(options: &PgConnectOptions, application: &str, max: u32) -> Self {
         let kind = Kind::Plain(Mutex::default());
         let name = "plain reconnect";
-        Self {
-            name,
-            application: application.into(),
-            options: options.clone().application_name(application),
-            max,
-            kind,
-        }
+        let (application, options) = named(options, application);
+        Self { name, application, options, max, kind }
     }
 
     /// With `begins`, the statement is the only one of a transaction; counted until the statement is done.
     pub async fn library(options: &PgConnectOptions, application: &str, max: u32, begins: bool) -> Self {
         let mut policy = Policy::default();
         policy.sessions_max = max;
-        let options = options.clone().application_name(application);
+        let (application, options) = named(options, application);
         let sessions = PgOptions::new(options.clone()).open(policy).await.expect("sessions");
         let name = if begins { "unstale, in a transaction" } else { "unstale" };
-        Self { name, application: application.into(), options, max, kind: Kind::Library { sessions, begins } }
+        Self { name, application, options, max, kind: Kind::Library { sessions, begins } }
     }
 
     pub async fn sqlx(options: &PgConnectOptions, application: &str, max: u32, tests: bool) -> Self {
@@ -85,7 +80,7 @@ impl Contender {
         tests: bool,
         acquire_timeout: Duration,
     ) -> Self {
-        let options = options.clone().application_name(application);
+        let (application, options) = named(options, application);
         let pool = PgPoolOptions::new()
             .max_connections(max)
             .test_before_acquire(tests)
@@ -94,7 +89,7 @@ impl Contender {
             .await
             .expect("a pool");
         let name = if tests { "sqlx" } else { "sqlx without test_before_acquire" };
-        Self { name, application: application.into(), options, max, kind: Kind::Sqlx(pool) }
+        Self { name, application, options, max, kind: Kind::Sqlx(pool) }
     }
 
     /// Opens connections until so many are there and idle.
@@ -242,4 +237,11 @@ impl Contender {
     pub fn is_library(&self) -> bool {
         matches!(self.kind, Kind::Library { .. })
     }
+}
+
+/// Nobody else's connections are called so, least of all the one that kills them.
+fn named(options: &PgConnectOptions, application: &str) -> (String, PgConnectOptions) {
+    let application = format!("contender: {application}");
+    let options = options.clone().application_name(&application);
+    (application, options)
 }

@@ -5,16 +5,15 @@
 
 #![allow(dead_code, unreachable_pub, reason = "every bench takes what it needs")]
 
-mod contender;
+pub mod contender;
 
 use std::env;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use rand::seq::SliceRandom;
 use unstale_harness::postgres::server::{Server, ServerError};
-
-pub use contender::{Contender, Success};
 
 /// What is read and written.
 pub const SCHEMA: &str = "create table kv (k bigint primary key, v bigint not null);
@@ -145,9 +144,11 @@ impl Times {
     }
 }
 
-/// The numbers from 0, beginning with another one in every round: nobody always comes after the same one.
-pub fn turns(round: usize, contenders: usize) -> impl Iterator<Item = usize> {
-    (0..contenders).map(move |it| (it + round) % contenders)
+/// Whose turn it is, in an order of its own in every round: nobody always comes after the same one.
+pub fn turns(contenders: usize) -> Vec<usize> {
+    let mut turns: Vec<_> = (0..contenders).collect();
+    turns.shuffle(&mut rand::rng());
+    turns
 }
 
 /// The middle one.
