@@ -101,7 +101,7 @@ impl Contender {
     async fn unit(&self, work: Work) -> Result<(), Failure> {
         match &self.kind {
             Kind::Sqlx(pool) => Ok(on_connection(&mut *pool.acquire().await?, work).await?),
-            Kind::Raw(pool) => Ok(on_connection(&mut *pool.get().await.expect("a connection"), work).await?),
+            Kind::Raw(pool) => Ok(on_connection(&mut pool.get().await.expect("a connection"), work).await?),
             Kind::Library(sessions) => {
                 let scope = sessions.scope("caller");
                 in_scope(&scope, work).await?;

@@ -72,7 +72,7 @@ where
         if let Effect::Control(keyword) = effect {
             return Err(Error::TransactionControl { keyword });
         }
-        if let Effect::Residue(keyword) | Effect::Lock(keyword) | Effect::Lasting(keyword) = effect
+        if let Effect::Residue(keyword) | Effect::Lock(keyword) | Effect::ForGood(keyword) = effect
             && self.cell.inner.is_shared()
         {
             return Err(Error::WouldLeaveResidue { keyword });

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::error::{Error, TurnTimedOut};
 use crate::health::Holder;
-use crate::sessions::{Inner, control, in_transaction};
+use crate::sessions::{Inner, in_transaction, roll_back_to};
 use crate::source::{Class, Connection, Control, Failure, Source, TaskId};
 use crate::sync::Shared;
 
@@ -42,6 +42,8 @@ pub(crate) struct Core<S: Source> {
     pub(crate) lease: Option<S::Lease>,
     /// Whoever had it last may have left a transaction.
     unclean: bool,
+    /// A call was cut off on it: what it left running has to be stopped, or heard out.
+    pub(crate) doubt: Option<Doubt>,
 }
 
 #[derive(Clone, Debug)]
@@ -70,6 +72,16 @@ pub(crate) enum Left {
     Doubt,
 }
 
+/// What was cut off on the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// A statement of the application's, inside a savepoint: it is stopped.
+    Statement,
+    /// Something of the library's, which is quick: it is heard out. Stopped, it could leave the test's transaction aborted with
+    /// no savepoint to go back to.
+    Control,
+}
+
 /// Whether the savepoint that stands for the transaction is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Begun {
@@ -82,7 +94,7 @@ enum Begun {
 impl<S: Source> Joint<S> {
     /// Over a connection on which the test's transaction is open.
     pub(crate) fn new(test: Holder, lease: S::Lease) -> Self {
-        let core = Core { lease: Some(lease), unclean: false };
+        let core = Core { lease: Some(lease), unclean: false, doubt: None };
         Self { test, core: Arc::new(Mutex::new(core)), turn: Shared::default(), lost: Shared::default() }
     }
 
@@ -144,12 +156,30 @@ impl<S: Source> Turns<S> {
     fn rest(&mut self, left: Left) {
         let Some(mut core) = self.core.take() else { return };
         self.joint.turn.with(|it| *it = None);
-        core.unclean |= left != Left::Nothing;
+        core.unclean |= left != Left::Nothing || self.begun != Begun::No;
+        if !S::Connection::ORDERED && (left == Left::Doubt || self.begun == Begun::Unsure) {
+            core.doubt = Some(self.doubt());
+        }
         self.begun = Begun::No;
-        if left == Left::Doubt && !S::Connection::ORDERED {
+        if left == Left::Doubt && !S::Connection::ORDERED && !S::Connection::INTERRUPTIBLE {
             let why = format!("a call of scope {} was cut off, and what it did cannot be asked here", self.scope);
             self.joint.lose(&why);
         }
+    }
+
+    /// What may be running, if a call was cut off now.
+    fn doubt(&self) -> Doubt {
+        if self.begun == Begun::Yes { Doubt::Statement } else { Doubt::Control }
+    }
+
+    /// Gives a statement outside of a transaction a savepoint of its own, if it would spoil the test's transaction when it is
+    /// refused.
+    async fn guard(&mut self, inner: &Inner<S>) -> Result<(), Error> {
+        let set = inner.in_time(inner.policy.begin_timeout, self.outermost(Control::Savepoint(JOINED), Begun::Yes));
+        if let Err(failure) = set.await {
+            self.joint.lose(&format!("a savepoint could not be set in it: {failure}"));
+        }
+        self.joint.refuse_lost()
     }
 
     fn waited_too_long(&self, inner: &Inner<S>, operation: &'static str, began: Duration) -> Error {
@@ -202,20 +232,44 @@ impl<S: Source> Drop for Turns<S> {
     }
 }
 
+/// Stops what was cut off on a connection, or hears it out: until it answers. Its caller sets the limit.
+///
+/// 1. What had not been sent when it was cut off is sent now, so the server is told again when it does not answer soon.
+/// 2. What it answers first may be the error of what was cut off.
+pub(crate) async fn quiesce<S: Source>(inner: &Inner<S>, lease: &mut S::Lease, doubt: Doubt) -> Result<(), Failure> {
+    let mut silent = true;
+    loop {
+        if silent && doubt == Doubt::Statement {
+            inner.source.interrupt(lease).await?;
+        }
+        match inner.within(inner.policy.probe_timeout, lease.probe()).await {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(failure)) if matches!(failure.class, Class::Dead | Class::Unknown) => return Err(failure),
+            Some(Err(_)) => silent = false,
+            None => silent = true,
+        }
+    }
+}
+
 /// Undoes what the last turn may have left.
 async fn clean<S: Source>(core: &mut Core<S>, joint: &Joint<S>, inner: &Inner<S>) {
     let Some(lease) = &mut core.lease else { return };
-    let attempts = inner.policy.attempts_max;
+    let (attempts, doubt) = (inner.policy.attempts_max, core.doubt);
     let undone = inner.within(inner.policy.release_timeout, async {
-        match control(&mut **lease, Control::RollbackTo(JOINED), attempts).await {
-            Ok(()) => Ok(true),
+        if let Some(doubt) = doubt {
+            quiesce(inner, lease, doubt).await?;
+        }
+        match roll_back_to(&mut **lease, JOINED, attempts).await? {
+            true => Ok(true),
             // There was nothing to undo, or no transaction at all.
-            Err(failure) if failure.class == Class::Mistake => in_transaction(&mut **lease, attempts).await,
-            Err(failure) => Err(failure),
+            false => in_transaction(&mut **lease, attempts).await,
         }
     });
     match undone.await {
-        Some(Ok(true)) => core.unclean = false,
+        Some(Ok(true)) => {
+            core.unclean = false;
+            core.doubt = None;
+        }
         Some(Ok(false)) => joint.lose("a call that was cut off ended the test's own transaction"),
         Some(Err(failure)) => joint.lose(&format!("what a scope had left could not be rolled back: {failure}")),
         None => joint.lose("what a scope had left could not be rolled back in time"),
@@ -235,12 +289,32 @@ impl<S: Source> Lease<S> {
         }
     }
 
-    /// Waits for a turn, where there are several who share.
-    pub(crate) async fn take_turn(&mut self, inner: &Inner<S>, operation: &'static str) -> Result<(), Error> {
-        match self {
-            Self::Own(_) => Ok(()),
-            Self::Turns(turns) => turns.take(inner, operation).await,
+    /// Waits for a turn, where there are several who share; `alone` if it is for one statement outside of a transaction.
+    pub(crate) async fn take_turn(
+        &mut self,
+        inner: &Inner<S>,
+        operation: &'static str,
+        alone: bool,
+    ) -> Result<(), Error> {
+        let Self::Turns(turns) = self else { return Ok(()) };
+        turns.take(inner, operation).await?;
+        if alone && S::Connection::ABORTS { turns.guard(inner).await } else { Ok(()) }
+    }
+
+    /// Whether a statement outside of a transaction has a savepoint of its own.
+    pub(crate) fn is_guarded(&self) -> bool {
+        matches!(self, Self::Turns(turns) if S::Connection::ABORTS && turns.begun != Begun::No)
+    }
+
+    /// Stops what was cut off on a connection that is shared, or hears it out, so that it can be asked.
+    pub(crate) async fn quiesce(&mut self, inner: &Inner<S>) -> Result<(), Failure> {
+        let Self::Turns(turns) = self else { return Ok(()) };
+        if S::Connection::ORDERED {
+            return Ok(());
         }
+        let doubt = turns.doubt();
+        let lease = turns.core.as_mut().and_then(|it| it.lease.as_mut()).ok_or_else(gone)?;
+        quiesce(inner, lease, doubt).await
     }
 
     /// The next call may be somebody else's.
@@ -256,6 +330,7 @@ impl<S: Source> Connection for Lease<S> {
     const BEGIN_PROBES: bool = S::Connection::BEGIN_PROBES;
     const CLEANS: bool = S::Connection::CLEANS;
     const ABORTS: bool = S::Connection::ABORTS;
+    const INTERRUPTIBLE: bool = S::Connection::INTERRUPTIBLE;
 
     async fn control(&mut self, control: Control) -> Result<(), Failure> {
         let turns = match self {
@@ -283,14 +358,11 @@ impl<S: Source> Connection for Lease<S> {
             Begun::Yes => turns.test_in_transaction().await,
             // No database says which savepoints there are. Whoever asks after an unanswered begin or end rolls back in any
             // case, so the rollback is the question.
-            Begun::Unsure => match turns.outermost(Control::RollbackTo(JOINED), Begun::No).await {
-                Ok(()) => Ok(true),
-                Err(failure) if failure.class == Class::Mistake => {
-                    turns.begun = Begun::No;
-                    turns.test_in_transaction().await.map(|_| false)
-                }
-                Err(failure) => Err(failure),
-            },
+            Begun::Unsure => {
+                let there = turns.connection().ok_or_else(gone)?.roll_back_to(JOINED).await?;
+                turns.begun = Begun::No;
+                if there { Ok(true) } else { turns.test_in_transaction().await.map(|_| false) }
+            }
         }
     }
 

@@ -85,7 +85,7 @@
 //!
 //! # Where connections come from
 //!
-//! [`SqliteSource`] and [`PgSource`] pool raw sqlx connections; [`AdoptedPool`] lends those of an existing `SqlitePool`. A
+//! [`SqliteSource`] and [`PgSource`] pool raw sqlx connections; [`AdoptedPool`] lends those of an existing `SqlitePool` or `PgPool`. A
 //! [`source::Source`] of one's own is a seam for tests. Every limit is in [`Policy`]; what happened is in [`Sessions::health`], in
 //! [`Sessions::listen`], and goes to `tracing` and `metrics`.
 //!
@@ -138,7 +138,7 @@ pub use resolver::Resolver;
 pub use scope::{Handle, Scope};
 pub use sessions::{DrainError, Sessions};
 pub use source::{
-    AdoptedPool, Begin, Class, Isolation, Locking, OpenError, PgOpenError, PgOptions, PgSource, SqliteOptions,
-    SqliteSource,
+    AdoptedPgPool, AdoptedPool, Begin, Class, Isolation, Locking, OpenError, PgOpenError, PgOptions, PgSource,
+    SqliteOptions, SqliteSource,
 };
 pub use table::{Page, Record, Select, Table};

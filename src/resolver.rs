@@ -95,6 +95,9 @@ impl<S: Source> Resolver<S> {
 /// How it is asked.
 trait Way<S: Source>: Send + Sync {
     /// Begins a transaction; its number, if it has one.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: whether it began is unknown.
     fn begin<'a>(
         &'a self,
         connection: &'a mut S::Connection,
@@ -102,6 +105,9 @@ trait Way<S: Source>: Send + Sync {
     ) -> BoxFuture<'a, Result<Option<Number>, Failure>>;
 
     /// Asks once.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it only asks.
     fn ask<'a>(&'a self, inner: &'a Arc<Inner<S>>, clue: Clue) -> BoxFuture<'a, Result<Fate, Failure>>;
 }
 

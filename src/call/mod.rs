@@ -162,8 +162,9 @@ impl<'a, S: Source> Queued<'a, S> {
             self.make_good().await?;
         }
         let inner = &self.cell().inner;
+        let alone = call == Call::Statement && self.session().depth() == 0;
         if let Some(lease) = self.session().lease_mut() {
-            lease.take_turn(inner, operation).await?;
+            lease.take_turn(inner, operation, alone).await?;
         }
         self.session().transition(Happened::Called(call));
         Ok(Entered { queued: self, operation })

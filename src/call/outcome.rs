@@ -42,7 +42,7 @@ impl<S: Source> Entered<'_, S> {
         let limit = self.queued.cell().inner.policy.end_timeout;
         if self.insist(Control::Reset, limit).await.is_err() {
             // The transaction is over all the same; the connection is not lent again.
-            self.leave(Effect::Lasting("a read-only setting"));
+            self.leave(Effect::ForGood("a read-only setting"));
         }
         Ok(())
     }
@@ -51,6 +51,7 @@ impl<S: Source> Entered<'_, S> {
     pub(crate) async fn finish<T>(mut self, result: Result<T, Failure>) -> Result<T, Error> {
         let failure = match result {
             Ok(value) => {
+                self.unguard(Control::Commit).await?;
                 self.queued.session().transition(Happened::Succeeded);
                 self.queued.cell().statements_done.fetch_add(1, Ordering::AcqRel);
                 return Ok(value);
@@ -77,8 +78,19 @@ impl<S: Source> Entered<'_, S> {
                 Err(failure) => return Err(self.died(failure)),
             }
         }
+        self.unguard(Control::Rollback).await?;
         self.queued.session().transition(Happened::Refused(failure.class));
         Err(failure.into())
+    }
+
+    /// Keeps or undoes, in a test, what a statement outside of a transaction did in a savepoint of its own.
+    async fn unguard(&mut self, end: Control) -> Result<(), Error> {
+        let alone = matches!(self.queued.session().state(), State::Calling { call: Call::Statement, depth: 0 });
+        if !alone || !self.queued.session().lease_mut().is_some_and(|it| it.is_guarded()) {
+            return Ok(());
+        }
+        let limit = self.queued.cell().inner.policy.end_timeout;
+        self.control(end, limit).await.map_err(|failure| self.died(failure))
     }
 
     /// Ends a commit that the database did not answer with yes.

@@ -1,9 +1,12 @@
 //! Opens scopes over a source, lends them connections, and takes connections back.
 //!
-//! Owns the attempts, the backoff and the deadline of lending, and the list of open scopes; taking back is in [`release`]. What a
-//! session's state means is in [`crate::session`]; who uses it, in [`crate::scope`].
+//! Owns the attempts, the backoff and the deadline of lending, and the list of open scopes; taking back is in [`release`],
+//! ending in [`drain`], the health check in [`validity`]. What a session's state means is in [`crate::session`]; who uses it,
+//! in [`crate::scope`].
 
+mod drain;
 mod release;
+mod validity;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,7 +20,7 @@ use futures_util::future::{Either, select};
 
 use crate::error::Error;
 use crate::events::{Event, Listeners, Listening};
-use crate::health::{Counters, Health, Holder, Validity};
+use crate::health::{Counters, Health, Holder};
 use crate::lease::{Joint, Lease};
 use crate::policy::{OnLoss, Policy, PolicyError};
 use crate::resolver::Resolver;
@@ -25,6 +28,7 @@ use crate::scope::{Cell, Scope};
 use crate::session::{Call, Happened, Session, State};
 use crate::source::{AcquireError, Class, Condition, Connection, Control, Failure, Source};
 use crate::sync::Shared;
+pub use drain::DrainError;
 use release::clean;
 
 /// Opens scopes over a source of connections.
@@ -69,16 +73,6 @@ impl Gone {
     pub(crate) fn of(failure: &Failure) -> Self {
         if failure.is_no_answer() { Self::Silent } else { Self::Dead }
     }
-}
-
-/// A drain that met its deadline: who still holds a scope.
-#[derive(Debug, thiserror::Error)]
-#[error("{} scopes did not end within {waited:?}, the first is {}", holders.len(), holders.first().map_or_else(String::new, ToString::to_string))]
-pub struct DrainError {
-    /// Who holds them, the oldest first.
-    pub holders: Vec<Holder>,
-    /// How long the drain waited.
-    pub waited: Duration,
 }
 
 impl<S: Source> Sessions<S> {
@@ -219,75 +213,6 @@ impl<S: Source> Sessions<S> {
         self.inner.counters.health(self.inner.source.usage(), self.open_scopes(), leaks)
     }
 
-    /// Whether the database can be used now: what is known already first, then a simple query on a connection, under
-    /// `connect_timeout`.
-    ///
-    /// # Cancel safety
-    /// Cancel safe.
-    pub async fn check(&self) -> Validity {
-        if self.inner.draining.load(Ordering::Acquire) {
-            return Validity::Closed;
-        }
-        if let Some(joint) = &self.inner.joint {
-            return joint.lost().map_or(Validity::Valid { took: Duration::ZERO }, |why| Validity::Invalid { why });
-        }
-        let usage = self.inner.source.usage();
-        if usage.in_use >= usage.max {
-            return Validity::Exhausted(usage);
-        }
-        let began = self.inner.source.now();
-        let limit = self.inner.policy.connect_timeout;
-        let answer = self.inner.within(limit, async {
-            let mut answer = self.inner.look().await;
-            // One that died on the shelf says nothing of the database, and there may be as many as the shelf holds.
-            for _ in 0..usage.max {
-                match answer {
-                    Err(failure) if failure.class == Class::Dead => answer = self.inner.look().await,
-                    _ => break,
-                }
-            }
-            answer
-        });
-        match answer.await {
-            Some(Ok(())) => Validity::Valid { took: self.inner.source.now().saturating_sub(began) },
-            Some(Err(failure)) => Validity::Invalid { why: failure.to_string() },
-            None => Validity::Invalid { why: format!("no answer within {limit:?}") },
-        }
-    }
-
-    /// Lends nothing from now on. Scopes that have a connection keep it until they end.
-    pub fn close(&self) {
-        self.inner.draining.store(true, Ordering::Release);
-        // A test's source is that of other tests as well.
-        if self.inner.joint.is_none() {
-            self.inner.source.close();
-        }
-    }
-
-    /// Closes, and waits until every scope has ended, at most this long.
-    ///
-    /// # Errors
-    /// [`DrainError`]: who still holds a scope.
-    ///
-    /// # Cancel safety
-    /// Cancel safe: the sessions stay closed.
-    pub async fn drain(&self, deadline: Duration) -> Result<(), DrainError> {
-        self.close();
-        let began = self.inner.source.now();
-        loop {
-            let waited = self.inner.source.now().saturating_sub(began);
-            let lent = if self.inner.joint.is_some() { 0 } else { self.inner.source.usage().in_use };
-            if self.open_scopes() == 0 && lent == 0 {
-                return Ok(());
-            }
-            if waited >= deadline {
-                return Err(DrainError { holders: self.holders(|_| true), waited });
-            }
-            // There is no hurry: a drain waits for work that takes milliseconds.
-            self.inner.source.sleep(Duration::from_millis(1).min(deadline - waited)).await;
-        }
-    }
-
     /// The source.
     pub fn source(&self) -> &S {
         &self.inner.source
@@ -393,23 +318,6 @@ impl<S: Source> Inner<S> {
         }
     }
 
-    /// Whether a connection answers.
-    async fn look(&self) -> Result<(), Failure> {
-        match self.source.acquire().await {
-            Ok(mut lent) => {
-                let condition = lent.condition.max(Condition::Suspect);
-                let answer = self.make_good(&mut lent.lease, condition).await;
-                match &answer {
-                    Ok(()) => self.source.give_back(lent.lease),
-                    Err(it) => self.discard(lent.lease, "it did not answer a health check", Gone::of(it)),
-                }
-                answer
-            }
-            Err(AcquireError::Closed) => Err(Failure::new(Class::Mistake, "the source is closed")),
-            Err(AcquireError::Connect(failure)) => Err(failure),
-        }
-    }
-
     /// Does what a connection's condition asks for.
     pub(crate) async fn make_good(&self, lease: &mut S::Lease, condition: Condition) -> Result<(), Failure> {
         let policy = &self.policy;
@@ -480,10 +388,16 @@ impl<S: Source> Inner<S> {
         }
         let only = self.is_only();
         let limit = self.policy.settle_timeout;
-        let certain = session.ask();
+        let shared = self.joint.is_some() && S::Connection::INTERRUPTIBLE;
+        // Where a statement that is cut off loses the transaction outside of a test, it does so in one.
+        let certain = session.ask() && (S::Connection::ORDERED || call != Call::Statement);
         let open = match session.lease_mut() {
-            Some(lease) if S::Connection::ORDERED => {
-                self.within(limit, settle(lease, call, depth, certain, self.policy.attempts_max)).await
+            Some(lease) if S::Connection::ORDERED || shared => {
+                let asked = async {
+                    lease.quiesce(self).await?;
+                    settle(lease, call, depth, certain, self.policy.attempts_max).await
+                };
+                self.within(limit, asked).await
             }
             _ => None,
         };
@@ -550,6 +464,22 @@ pub(crate) async fn in_transaction<C: Connection>(connection: &mut C, attempts: 
     for _ in 1..attempts {
         match answer {
             Err(failure) if failure.class == Class::StatementLost => answer = connection.in_transaction().await,
+            answer => return answer,
+        }
+    }
+    answer
+}
+
+/// Rolls back to a savepoint if there is one, again if that was interrupted; whether there was.
+pub(crate) async fn roll_back_to<C: Connection>(
+    connection: &mut C,
+    depth: u32,
+    attempts: u32,
+) -> Result<bool, Failure> {
+    let mut answer = connection.roll_back_to(depth).await;
+    for _ in 1..attempts {
+        match answer {
+            Err(failure) if failure.class == Class::StatementLost => answer = connection.roll_back_to(depth).await,
             answer => return answer,
         }
     }

@@ -58,7 +58,7 @@ impl<S: Source> Inner<S> {
             if matches!(session.condition(), Condition::Owing { .. }) { Owes::Cleaning } else { Owes::Nothing };
         let now = match (self.policy.reset, session.left()) {
             (Reset::Never, _) => Owes::Nothing,
-            (_, Effect::Lasting(_)) => Owes::Closing,
+            (_, Effect::ForGood(_)) => Owes::Closing,
             (_, Effect::Lock(_)) => Owes::CleaningNow,
             (Reset::Owed, Effect::Plain) => Owes::Nothing,
             (Reset::Owed | Reset::Always, _) => Owes::Cleaning,

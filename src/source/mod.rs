@@ -11,7 +11,7 @@ pub mod sqlite;
 mod sqlite_connection;
 pub(crate) mod tokio;
 
-pub use adopted::AdoptedPool;
+pub use adopted::{AdoptedPgPool, AdoptedPool};
 pub use postgres::{PgOpenError, PgOptions, PgSource};
 pub use sqlite::{OpenError, SqliteOptions, SqliteSource};
 
@@ -64,6 +64,18 @@ pub trait Source: Send + Sync + 'static {
     /// it is told to stop.
     fn abandon(&self, lease: Self::Lease) {
         self.discard(lease);
+    }
+
+    /// Has the server stop what a call that was cut off left running on this connection, which is kept. Done when it was told; a
+    /// statement after it is not hit. Only for connections [of which that can be asked](Connection::INTERRUPTIBLE).
+    ///
+    /// # Errors
+    /// It could not be told.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: it may be told a little later, and hit a statement after it.
+    fn interrupt(&self, _lease: &Self::Lease) -> impl Future<Output = Result<(), Failure>> + Send {
+        std::future::ready(Err(Failure::new(Class::Mistake, "it cannot be told to stop")))
     }
 
     /// By what it can be found out later whether the server still works for this connection; none where it cannot, or need not.
@@ -150,6 +162,10 @@ pub trait Connection: Send + 'static {
     /// If not, the database has to be asked what became of it.
     const ABORTS: bool = false;
 
+    /// Whether what a call that was cut off left running can be stopped, by [`Source::interrupt`], so that the connection can be
+    /// kept.
+    const INTERRUPTIBLE: bool = false;
+
     /// Runs a statement of the library's own.
     ///
     /// # Errors
@@ -159,6 +175,23 @@ pub trait Connection: Send + 'static {
     /// # Cancel safety
     /// Not cancel safe: whether it ran is unknown.
     fn control(&mut self, control: Control) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// As [`Control::RollbackTo`] if there is such a savepoint; whether there is. If not, things are left as they are.
+    ///
+    /// # Errors
+    /// As [`Connection::control`].
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: whether it ran is unknown.
+    fn roll_back_to(&mut self, depth: u32) -> impl Future<Output = Result<bool, Failure>> + Send {
+        async move {
+            match self.control(Control::RollbackTo(depth)).await {
+                Ok(()) => Ok(true),
+                Err(failure) if failure.class == Class::Mistake => Ok(false),
+                Err(failure) => Err(failure),
+            }
+        }
+    }
 
     /// Asks the database itself whether a transaction is open. It leaves things as they are.
     ///
@@ -488,7 +521,7 @@ pub enum Effect {
     /// It leaves a lock for which others wait.
     Lock(&'static str),
     /// It leaves something that only closing the connection undoes.
-    Lasting(&'static str),
+    ForGood(&'static str),
     /// It begins or ends a transaction.
     Control(&'static str),
 }

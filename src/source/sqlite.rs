@@ -1,7 +1,7 @@
 //! The default source for SQLite: raw sqlx connections on the shelf.
 //!
 //! Owns opening, and the look at a database file before anything is opened. A `:memory:` database is one connection, and is
-//! never given up. How connections are kept is in [`super::shelf`].
+//! never given up. How connections are kept is in `source/shelf`.
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;

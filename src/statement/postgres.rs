@@ -49,7 +49,7 @@ const PERHAPS: [&str; 7] = ["call", "do", "execute", "copy", "declare", "close",
 const RESIDUE: [&str; 4] = ["set", "reset", "listen", "discard"];
 
 /// sqlx keeps prepared statements of its own, so these cannot be dropped together; a library stays loaded.
-const LASTING: [&str; 3] = ["prepare", "deallocate", "load"];
+const FOR_GOOD: [&str; 3] = ["prepare", "deallocate", "load"];
 
 /// What this SQL does beside its work; the strongest effect of its statements.
 pub(crate) fn effect(sql: &str) -> Effect {
@@ -218,7 +218,7 @@ impl<'a> Statement<'a> {
         } else if begins("prepare") && is(&["transaction"]) {
             self.effect = Effect::Control("prepare transaction");
         } else if begins("discard") && !is(&["temp", "temporary", "sequences", "plans"]) {
-            self.effect = Effect::Lasting("discard all");
+            self.effect = Effect::ForGood("discard all");
         }
     }
 
@@ -261,8 +261,8 @@ fn first(word: &str) -> Effect {
     if let Some(found) = listed(word, &CONTROL) {
         return Effect::Control(found);
     }
-    if let Some(found) = listed(word, &LASTING) {
-        return Effect::Lasting(found);
+    if let Some(found) = listed(word, &FOR_GOOD) {
+        return Effect::ForGood(found);
     }
     match listed(word, &RESIDUE) {
         Some(found) => Effect::Residue(found),
@@ -477,7 +477,7 @@ mod tests {
             assert!(matches!(effect(sql), Effect::Lock(_)), "{sql}");
         }
         for sql in ["prepare p as select 1", "deallocate all", "discard all", "load 'x'"] {
-            assert!(matches!(effect(sql), Effect::Lasting(_)), "{sql}");
+            assert!(matches!(effect(sql), Effect::ForGood(_)), "{sql}");
         }
     }
 

@@ -52,8 +52,10 @@
 //! What belongs to real transactions: constraints that are deferred to the commit, locks and isolation between two
 //! scopes, read-only transactions, what a commit refuses. For these open a [`Template::database`] without a fixture.
 
+mod pg_template;
 mod template;
 
+pub use pg_template::{PgDatabase, PgTemplate};
 pub use template::Template;
 
 use std::borrow::Cow;
@@ -63,7 +65,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::health::Holder;
-use crate::lease::Joint;
+use crate::lease::{Joint, quiesce};
 use crate::registry::{Override, Registry, ResolveError};
 use crate::sessions::{Gone, Sessions, control};
 use crate::source::{Begin, Class, Connection, Control, Failure, Locking, OpenError, Source};
@@ -252,7 +254,12 @@ impl<S: Source> Fixture<S> {
             return Err("a call is still in flight".into());
         };
         let Some(mut lease) = core.lease.take() else { return Err("its connection is gone".into()) };
+        let doubt = core.doubt;
         let undone = inner.within(policy.end_timeout, async {
+            if let Some(doubt) = doubt {
+                let stopped = quiesce(inner, &mut lease, doubt).await;
+                stopped.map_err(|it| format!("a call that was cut off could not be stopped: {it}"))?;
+            }
             control(&mut *lease, Control::RollbackTo(MARK), policy.attempts_max).await.map_err(ended_by_somebody)?;
             let rolled_back = control(&mut *lease, Control::Rollback, policy.attempts_max).await;
             rolled_back.map_err(|it| format!("it could not be rolled back: {it}"))
@@ -260,7 +267,12 @@ impl<S: Source> Fixture<S> {
         let undone = undone.await.unwrap_or_else(|| Err("it could not be rolled back in time".into()));
         match (self.joint.lost(), undone) {
             (None, Ok(())) => {
-                inner.source.give_back(lease);
+                // A function may have left what no rollback undoes.
+                if S::Connection::CLEANS {
+                    inner.source.give_back_owing(lease);
+                } else {
+                    inner.source.give_back(lease);
+                }
                 Ok(())
             }
             (lost, undone) => {

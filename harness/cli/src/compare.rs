@@ -3,7 +3,7 @@
 //! Owns what the two have in common. A system that is right on one database and wrong on another rests on something that the
 //! other does not promise. Faults are left out, since each database has its own.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
@@ -97,7 +97,7 @@ fn judged(subject: &dyn Subject, plan: &Plan, storage: Storage) -> Result<Option
     })
 }
 
-fn written(folder: &PathBuf, name: &str, text: &str) -> Result<String, CommandError> {
+fn written(folder: &Path, name: &str, text: &str) -> Result<String, CommandError> {
     let written = write_atomically(folder, name, text);
     let path =
         written.map_err(|source| CommandError::Write { path: folder.join(name).display().to_string(), source })?;

@@ -198,7 +198,7 @@ fn wrong_numbers_get_one_clear_error() {
         (["explore", "--shard", "0/2"], "found `0/2`"),
         (["explore", "--for", "0s"], "expected a time such as 30s, 5m or 1h, found `0s`"),
         (["explore", "--for", "9999999999999999h"], "expected a time such as"),
-        (["explore", "--backend", "oracle"], "[possible values: sqlite, sim]"),
+        (["explore", "--backend", "oracle"], "expected sqlite, sim, postgres, or postgres://"),
         (["storm", "--restarts", "0"], "invalid value '0' for '--restarts <N>'"),
         (["storm", "--connections", "81"], "invalid value '81' for '--connections <N>'"),
         (["zoo", "--plans", "0"], "invalid value '0' for '--plans <N>'"),

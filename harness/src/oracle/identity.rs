@@ -137,15 +137,21 @@ fn at_work_for_nobody(view: &View<'_>, checked: &mut Checked) {
     let events = &view.facts.history.events;
     for (late, event) in events.iter().enumerate() {
         let (What::Late(connection), Some(owner)) = (&event.what, event.by) else { continue };
-        let Some((_, session)) = view.session(owner) else { continue };
+        let Some((mine, session)) = view.session(owner) else { continue };
         checked.evaluated += 1;
+        // One that is being closed may answer a last time.
+        let lent = |it: &Event| {
+            let by = it.by.filter(|_| it.what == What::Served(*connection));
+            by.is_some_and(|by| view.session(by).is_some_and(|(theirs, _)| theirs != mine))
+        };
+        let lent_again = events[late..].iter().any(lent);
         let ends = |it: &Event| {
             let over = matches!(it.what, What::Returned(_) | What::Ended | What::Panicked(_));
             over && it.by.is_some_and(|by| by.actor == owner.actor)
         };
         // Who waits for it in his own `close` holds nobody else up.
         let over = events.iter().skip(session.ended).position(ends).is_some_and(|it| session.ended + it < late);
-        if over {
+        if over && lent_again {
             let step = view.facts.spans.get(owner).map_or_else(String::new, |it| it.step.to_string());
             let expected = format!("nothing is under way on {connection}: its session has ended");
             let observed = format!("it was still at `{step}`, to the end: whoever is lent it waits for that");

@@ -6,7 +6,7 @@
 
 use super::view::is_done;
 use super::{Checked, Invariant, View};
-use crate::history::{Outcome, Report, Span, What};
+use crate::history::{By, Outcome, Report, Span, What};
 use crate::model::opens_session;
 use crate::plan::{Command, Ground};
 
@@ -59,6 +59,9 @@ pub fn health_agrees(view: &View<'_>) -> Checked {
 pub fn reconnects_bounded(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     let mut allowed = most_at_once(view);
+    let is_observer = |by: By| view.facts.history.is_observer(by.actor);
+    let observers =
+        view.facts.spans.iter().filter(|(by, it)| is_observer(*by) && opens_session(&it.step.command)).count();
     let mut connected = 0;
     for (at, event) in view.facts.history.events.iter().enumerate() {
         match &event.what {
@@ -75,6 +78,8 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
                 allowed += if view.facts.history.ground == Ground::Postgres { 2 } else { 1 };
             }
             What::Returned(Outcome::Failed(_) | Outcome::Cancelled(_)) | What::Blocked | What::Lost(_) => allowed += 1,
+            // Reasons that nobody needed are no credit for later: each who comes now needs one connection at most.
+            What::PlanOver => allowed = allowed.min(connected + observers),
             _ => {}
         }
     }

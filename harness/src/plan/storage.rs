@@ -84,10 +84,10 @@ impl Storage {
         }
     }
 
-    /// Whether calls that were cut off can be asked about there; if not, a test that joins everything on one connection
+    /// Whether calls that were cut off can be asked about there, or stopped; if not, a test that joins everything on one connection
     /// ends with the first.
     pub fn is_ordered(self) -> bool {
-        !matches!(self, Self::Sim | Self::Postgres)
+        self != Self::Sim
     }
 
     /// Whether this fault can be done to it. A database that is its one connection would go with it, and all that was

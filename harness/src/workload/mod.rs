@@ -32,11 +32,10 @@ pub async fn statement<'c, DB: Dialect>(
 
 /// Whether a command is a single statement.
 pub fn is_statement(command: &Command) -> bool {
-    match command {
-        Command::Put(..) | Command::Insert(..) | Command::Get(_) | Command::Delete(_) => true,
-        Command::Scan | Command::Stream(_) | Command::Fail | Command::Slow | Command::Raw(_) | Command::Inspect => true,
-        _ => false,
-    }
+    let by_key = matches!(command, Command::Put(..) | Command::Insert(..) | Command::Get(_) | Command::Delete(_));
+    by_key
+        || matches!(command, Command::Scan | Command::Stream(_) | Command::Inspect)
+        || matches!(command, Command::Fail | Command::Slow | Command::Raw(_))
 }
 
 /// What a single-statement command answers on this connection: for systems that have something of their own around each

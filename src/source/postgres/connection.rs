@@ -33,6 +33,7 @@ impl Connection for PgConnection {
     const BEGIN_PROBES: bool = true;
     const CLEANS: bool = true;
     const ABORTS: bool = true;
+    const INTERRUPTIBLE: bool = true;
 
     async fn control(&mut self, control: Control) -> Result<(), Failure> {
         let sql = match control {
@@ -53,6 +54,24 @@ impl Connection for PgConnection {
         };
         self.execute(sql).await.map_err(failure)?;
         Ok(())
+    }
+
+    /// The refusal would abort the transaction, unless another savepoint is there to go back to. In one that is aborted already it
+    /// changes nothing.
+    async fn roll_back_to(&mut self, depth: u32) -> Result<bool, Failure> {
+        let undo = format!("rollback to unstale_{depth}; release unstale_{depth}");
+        let guarded = format!("savepoint unstale_question; {undo}");
+        let mut answer = self.execute(sqlx::AssertSqlSafe(guarded)).await;
+        // in_failed_sql_transaction
+        if answer.as_ref().is_err_and(|it| code(it).as_deref() == Some("25P02")) {
+            answer = self.execute(sqlx::AssertSqlSafe(undo)).await;
+            return there(answer.map(drop));
+        }
+        let there = there(answer.map(drop))?;
+        if !there && self.in_transaction().await? {
+            self.execute("rollback to unstale_question; release unstale_question").await.map_err(failure)?;
+        }
+        Ok(there)
     }
 
     /// SAVEPOINT is refused outside of a transaction, and in one that failed with another code.
@@ -177,7 +196,7 @@ impl SqlxConnection for PgConnection {
     }
 
     fn effect_of(error: &sqlx::Error) -> Effect {
-        if is_outdated(error) { Effect::Lasting("an outdated statement") } else { Effect::Plain }
+        if is_outdated(error) { Effect::ForGood("an outdated statement") } else { Effect::Plain }
     }
 }
 
@@ -210,6 +229,16 @@ pub(super) fn connect_failure(error: sqlx::Error) -> Failure {
 
 pub(super) fn code(error: &sqlx::Error) -> Option<String> {
     error.as_database_error()?.code().map(|it| it.into_owned())
+}
+
+/// Whether a savepoint was there.
+fn there(answer: Result<(), sqlx::Error>) -> Result<bool, Failure> {
+    match answer {
+        Ok(()) => Ok(true),
+        // invalid_savepoint_specification; no_active_sql_transaction
+        Err(error) if matches!(code(&error).as_deref(), Some("3B001" | "25P01")) => Ok(false),
+        Err(error) => Err(failure(error)),
+    }
 }
 
 fn number(row: Option<&PgRow>) -> Result<Number, sqlx::Error> {

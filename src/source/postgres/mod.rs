@@ -123,6 +123,15 @@ impl PgOptions {
         self
     }
 
+    pub(crate) fn connect(&self) -> &PgConnectOptions {
+        &self.connect
+    }
+
+    /// The same in another database of the server.
+    pub(crate) fn in_database(self, name: &str) -> Self {
+        Self { connect: self.connect.database(name), ..self }
+    }
+
     /// Sessions over this database. Opens one connection to see that it can be used, and keeps it. A server that is starting
     /// up, or has no place just now, is waited for.
     ///

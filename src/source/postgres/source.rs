@@ -65,6 +65,10 @@ impl Source for PgSource {
         self.stop.backend(backend);
     }
 
+    async fn interrupt(&self, lease: &Self::Lease) -> Result<(), Failure> {
+        self.stop.cancel(*lease.mark()).await.map_err(connect_failure)
+    }
+
     fn trace(&self, lease: &Self::Lease) -> Option<Trace> {
         Some(*lease.mark())
     }

@@ -66,6 +66,14 @@ impl Stop {
         Ok(found.is_none())
     }
 
+    /// Has this backend cancel what it is at. What is sent to it after this is not hit: the signal is there before.
+    pub(super) async fn cancel(&self, backend: Trace) -> Result<(), sqlx::Error> {
+        let mut connection = PgConnection::connect_with(&self.options).await?;
+        let sql = format!("select pg_cancel_backend(pid) from pg_stat_activity where {}", known_by(&backend));
+        connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
+        connection.close().await
+    }
+
     /// One attempt.
     async fn stop(&self, due: &[Trace]) -> Result<(), sqlx::Error> {
         let mut connection = PgConnection::connect_with(&self.options).await?;

@@ -26,7 +26,7 @@ impl System for UnstalePg {
     const NAME: &'static str = "unstale-pg";
 
     fn capabilities() -> Capabilities {
-        Capabilities::postgres().and(Capabilities::services()).without(Capability::Fixture).with(Capability::Reports)
+        Capabilities::postgres().and(Capabilities::services()).with(Capability::Reports)
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {
@@ -40,6 +40,9 @@ impl System for UnstalePg {
         let told: Arc<Told> = Arc::default();
         let listening = told.listen(&sessions);
         let application = Application::new(sessions, database.mint());
+        if database.fixture() {
+            application.begin_test().await?;
+        }
         Ok(Self { application, told, _listening: listening })
     }
 

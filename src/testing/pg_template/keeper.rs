@@ -1,0 +1,150 @@
+//! Makes and drops a process's test databases, on a thread of its own.
+//!
+//! Owns the connection by which other processes know that this one is alive. A thread, because tests have a runtime each, which
+//! ends with them, and what is dropped in a panic can wait for nothing.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Row};
+use tokio::runtime::Builder;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Reply = oneshot::Sender<Result<(), Failure>>;
+
+/// How long one statement may take: a template's SQL may have much to do.
+const STATEMENT_MAX: Duration = Duration::from_secs(60);
+
+/// What belongs to nobody who is connected. Whose name begins with `unstale_`, a process and a number, is a keeper's, and what it
+/// made begins with its name.
+const LEFT_BEHIND: &str = "select db.datname from pg_database db where db.datname ~ '^unstale_[0-9]+_[0-9a-f]{8}(_[0-9]+)?$' and \
+     not exists (select from pg_stat_activity where application_name = substring(db.datname from '^unstale_[0-9]+_[0-9a-f]{8}'))";
+
+/// The thread's other end. Dropped, it ends when it has done what it was told.
+pub(super) struct Keeper {
+    jobs: UnboundedSender<Job>,
+}
+
+enum Job {
+    Make { name: String, sql: &'static str, reply: Reply },
+    Run { sql: String, reply: Option<Reply> },
+}
+
+impl Keeper {
+    pub(super) fn start(options: PgConnectOptions) -> Result<Self, Failure> {
+        let (jobs, to_do) = unbounded_channel();
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let work = move || runtime.block_on(work(options, to_do));
+        std::thread::Builder::new().name("unstale test databases".into()).spawn(work)?;
+        Ok(Self { jobs })
+    }
+
+    /// Removes what others left behind, and makes the template.
+    pub(super) async fn make(&self, name: String, sql: &'static str) -> Result<(), Failure> {
+        self.ask(|reply| Job::Make { name, sql, reply }).await
+    }
+
+    /// Runs a statement.
+    pub(super) async fn run(&self, sql: String) -> Result<(), Failure> {
+        self.ask(|reply| Job::Run { sql, reply: Some(reply) }).await
+    }
+
+    /// Has a statement run, and does not wait for it.
+    pub(super) fn tell(&self, sql: String) {
+        // If the thread is gone, so is the process soon: the next one removes what is left.
+        let _ = self.jobs.send(Job::Run { sql, reply: None });
+    }
+
+    async fn ask(&self, job: impl FnOnce(Reply) -> Job) -> Result<(), Failure> {
+        let (reply, replied) = oneshot::channel();
+        let sent = self.jobs.send(job(reply)).is_ok();
+        match replied.await {
+            Ok(result) if sent => result,
+            _ => Err("the thread that keeps the test databases has ended".into()),
+        }
+    }
+}
+
+async fn work(options: PgConnectOptions, mut jobs: UnboundedReceiver<Job>) {
+    let mut connection = None;
+    let mut made = None;
+    while let Some(job) = jobs.recv().await {
+        match job {
+            Job::Make { name, sql, reply } => {
+                let done = make(&options, &mut connection, &name, sql).await;
+                made = Some(name);
+                let _ = reply.send(done);
+            }
+            Job::Run { sql, reply } => {
+                let done = run(&options, &mut connection, sql).await;
+                match (reply, done) {
+                    (Some(reply), done) => drop(reply.send(done)),
+                    (None, Ok(())) => {}
+                    (None, Err(error)) => tracing::warn!(%error, "a test's database could not be dropped"),
+                }
+            }
+        }
+    }
+    // The template was dropped, and all its copies before it.
+    if let Some(name) = made {
+        let _ = run(&options, &mut connection, format!("drop database if exists {name}")).await;
+    }
+}
+
+async fn make(
+    options: &PgConnectOptions,
+    connection: &mut Option<PgConnection>,
+    name: &str,
+    sql: &'static str,
+) -> Result<(), Failure> {
+    run(options, connection, format!("create database {name}")).await?;
+    if let Some(connection) = connection {
+        for row in sqlx::raw_sql(LEFT_BEHIND).fetch_all(&mut *connection).await? {
+            let left: String = row.try_get_unchecked(0)?;
+            // Somebody who is connected is alive; a database that is not ours is refused.
+            let _ =
+                sqlx::raw_sql(AssertSqlSafe(format!("drop database if exists {left}"))).execute(&mut *connection).await;
+        }
+    }
+    let filled = timeout(STATEMENT_MAX, async {
+        let mut inside = PgConnection::connect_with(&options.clone().database(name)).await?;
+        let filled = sqlx::raw_sql(sql).execute(&mut inside).await;
+        // While anybody is connected it cannot be copied.
+        inside.close().await?;
+        filled.map(drop)
+    });
+    match filled.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => {
+            run(options, connection, format!("drop database if exists {name}")).await?;
+            Err(error.into())
+        }
+        Err(_) => Err(format!("the template's SQL took longer than {STATEMENT_MAX:?}").into()),
+    }
+}
+
+/// Runs a statement on the connection, or on another one if that has died.
+async fn run(options: &PgConnectOptions, connection: &mut Option<PgConnection>, sql: String) -> Result<(), Failure> {
+    let done = timeout(STATEMENT_MAX, async {
+        if let Some(kept) = connection
+            && kept.ping().await.is_err()
+        {
+            *connection = None;
+        }
+        let kept = match connection {
+            Some(kept) => kept,
+            None => connection.insert(PgConnection::connect_with(options).await?),
+        };
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(kept).await.map(drop)
+    });
+    match done.await {
+        Ok(done) => done.map_err(Failure::from),
+        Err(_) => {
+            *connection = None;
+            Err(format!("the server did not answer within {STATEMENT_MAX:?}").into())
+        }
+    }
+}
