@@ -131,7 +131,7 @@ impl<L> Session<L> {
             lease: None,
             generation: 0,
             begun: Begin::default(),
-            left: Effect::Plain,
+            left: Effect::Nothing,
             condition: Condition::Good,
             touched: false,
             asking: false,
@@ -300,7 +300,7 @@ impl<L> Session<L> {
         match happened {
             Happened::Lent => {
                 self.generation += 1;
-                self.left = Effect::Plain;
+                self.left = Effect::Nothing;
                 self.touched = false;
                 self.asking = false;
                 self.last_failure = None;

@@ -60,7 +60,7 @@ impl<S: Source> Inner<S> {
             (Reset::Never, _) => Owes::Nothing,
             (_, Effect::ForGood(_)) => Owes::Closing,
             (_, Effect::Lock(_)) => Owes::CleaningNow,
-            (Reset::Owed, Effect::Plain) => Owes::Nothing,
+            (Reset::Owed, Effect::Nothing) => Owes::Nothing,
             (Reset::Owed | Reset::Always, _) => Owes::Cleaning,
         };
         before.max(now)

@@ -490,7 +490,7 @@ pub trait SqlxConnection: Connection {
 
     /// What this error leaves on its connection.
     fn effect_of(_error: &sqlx::Error) -> Effect {
-        Effect::Plain
+        Effect::Nothing
     }
 
     /// A second set of the values of a statement, kept while the first statement on a connection runs.
@@ -513,7 +513,7 @@ type Spare<C> = <<C as SqlxConnection>::Database as sqlx::Database>::Arguments;
 pub enum Effect {
     /// Nothing.
     #[default]
-    Plain,
+    Nothing,
     /// It calls something that may leave something on the connection.
     Perhaps,
     /// It leaves something on the connection, named by its first word.

@@ -53,7 +53,7 @@ const FOR_GOOD: [&str; 3] = ["prepare", "deallocate", "load"];
 
 /// What this SQL does beside its work; the strongest effect of its statements.
 pub(crate) fn effect(sql: &str) -> Effect {
-    let mut strongest = Effect::Plain;
+    let mut strongest = Effect::Nothing;
     let mut statement = Statement::default();
     for token in Tokens::of(sql) {
         if token == Token::Symbol(b';') && statement.body == 0 {
@@ -79,7 +79,7 @@ pub(crate) enum Repeats {
 /// Whether this SQL may be run a second time; in doubt it may not. What commits by itself (`call`, `do`, `vacuum`, `create index
 /// concurrently`, `create database` …) is not among the words that may.
 pub(crate) fn repeats(sql: &str) -> Repeats {
-    if effect(sql) != Effect::Plain {
+    if effect(sql) != Effect::Nothing {
         return Repeats::Never;
     }
     let mut first = None;
@@ -214,7 +214,7 @@ impl<'a> Statement<'a> {
         let begins = |it: &str| self.first.eq_ignore_ascii_case(it);
         if begins("set") && is(&["local", "constraints", "transaction"]) {
             // It lasts as long as its transaction.
-            self.effect = Effect::Plain;
+            self.effect = Effect::Nothing;
         } else if begins("prepare") && is(&["transaction"]) {
             self.effect = Effect::Control("prepare transaction");
         } else if begins("discard") && !is(&["temp", "temporary", "sequences", "plans"]) {
@@ -256,7 +256,7 @@ impl<'a> Statement<'a> {
 /// What the first word says.
 fn first(word: &str) -> Effect {
     if listed(word, &PLAIN).is_some() {
-        return Effect::Plain;
+        return Effect::Nothing;
     }
     if let Some(found) = listed(word, &CONTROL) {
         return Effect::Control(found);
@@ -450,7 +450,7 @@ mod tests {
             "",
             " ; ",
         ] {
-            assert_eq!(effect(sql), Effect::Plain, "{sql}");
+            assert_eq!(effect(sql), Effect::Nothing, "{sql}");
         }
     }
 

@@ -34,7 +34,7 @@ const ANSWERING: [&str; 14] = [
 /// What this SQL does beside its work; the strongest effect of its statements.
 pub(crate) fn effect(sql: &str) -> Effect {
     let mut rest = sql;
-    let mut strongest = Effect::Plain;
+    let mut strongest = Effect::Nothing;
     loop {
         rest = skip_blank(rest);
         if rest.is_empty() {
@@ -64,13 +64,13 @@ fn one(sql: &str) -> Effect {
     let Some(found) = listed(word, &PLAIN) else {
         return match word {
             _ if word.eq_ignore_ascii_case("pragma") => pragma(rest),
-            "" => Effect::Plain,
+            "" => Effect::Nothing,
             _ => Effect::Residue("a statement that is not known to leave nothing"),
         };
     };
     let (second, _) = first_word(skip_blank(rest));
     let temporary = ["temp", "temporary"].iter().any(|it| second.eq_ignore_ascii_case(it));
-    if found == "create" && temporary { Effect::Residue("create temp") } else { Effect::Plain }
+    if found == "create" && temporary { Effect::Residue("create temp") } else { Effect::Nothing }
 }
 
 /// A pragma that is given a value may be a setting.
@@ -82,7 +82,7 @@ fn pragma(rest: &str) -> Effect {
     let name = text.split(['(', '=']).next().unwrap_or_default().trim();
     let name = name.rsplit('.').next().unwrap_or_default();
     let answers = listed(name, &ANSWERING).is_some();
-    if assigned || text.contains('(') && !answers { Effect::Residue("pragma") } else { Effect::Plain }
+    if assigned || text.contains('(') && !answers { Effect::Residue("pragma") } else { Effect::Nothing }
 }
 
 fn is_trigger(sql: &str) -> bool {
@@ -189,7 +189,7 @@ mod tests {
             " ; ",
             "select 'é; begin' , 'ü'",
         ] {
-            assert_eq!(effect(sql), Effect::Plain, "{sql}");
+            assert_eq!(effect(sql), Effect::Nothing, "{sql}");
         }
     }
 
@@ -208,7 +208,7 @@ mod tests {
             assert!(matches!(effect(sql), Effect::Residue(_)), "{sql}");
         }
         for sql in ["pragma table_info(t)", "pragma main.table_info('t')", "pragma user_version"] {
-            assert_eq!(effect(sql), Effect::Plain, "{sql}");
+            assert_eq!(effect(sql), Effect::Nothing, "{sql}");
         }
     }
 

@@ -196,7 +196,7 @@ impl SqlxConnection for PgConnection {
     }
 
     fn effect_of(error: &sqlx::Error) -> Effect {
-        if is_outdated(error) { Effect::ForGood("an outdated statement") } else { Effect::Plain }
+        if is_outdated(error) { Effect::ForGood("an outdated statement") } else { Effect::Nothing }
     }
 }
 
