@@ -29,7 +29,11 @@ async fn is_caught_and_minimal(name: &str) {
     let smallest = smallest.min_by_key(|it| it.plan.commands()).unwrap_or_else(|| panic!("{name} got away"));
     let commands = smallest.plan.commands();
     let known = exhibit.smallest_known;
-    assert!((known..=known + 1).contains(&commands), "{name}: {commands} commands, {known} known: {:#?}", smallest.plan);
+    assert!(
+        (known..=known + 1).contains(&commands),
+        "{name}: {commands} commands, {known} known: {:#?}",
+        smallest.plan
+    );
 }
 
 macro_rules! exhibits {
