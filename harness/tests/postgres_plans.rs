@@ -66,7 +66,7 @@ async fn cancelled_begin_is_found_without_being_told() {
 async fn plan_runs_the_same_way_again() {
     let plan = plan(
         2,
-        "a b a b a/ b a b",
+        "a b a b a/ b a a b",
         &[("a", &["open", "begin", "put k1 1", "commit"]), ("b", &["open", "put k2 2", "begin", "rollback"])],
     );
     let first = Chain::new(POOL).run(&plan).history.trace();

@@ -105,8 +105,10 @@ fn half_open_connection_is_silent_for_its_client_and_closed_for_its_server() {
         expect_silence(&ends.client);
         ends.client.write_all(&query("select 2")).unwrap();
         expect_silence(&ends.client);
-        world.proxy.heal().unwrap();
+        world.proxy.heal_network().unwrap();
         expect_silence(&ends.client);
+        world.proxy.heal().unwrap();
+        assert_eq!(rest(&mut ends.client), (vec![], Ending::Reset), "{moment}");
     }
 }
 
