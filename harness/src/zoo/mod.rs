@@ -123,7 +123,7 @@ const LOSS_FOR_MISTAKE: Exhibit = Exhibit {
     defect: "zoo: a lost connection is taken for a statement that was refused, and is lent again",
     origin: "lists of fatal codes with gaps: HikariCP's lacks 25P03 and 57P05",
     invariant: Invariant::Recovers,
-    smallest_known: 2,
+    smallest_known: 1,
 };
 
 zoo! {
