@@ -35,12 +35,22 @@ async fn storm<S: FreeSystem>(restarts: u32, seed: u64) -> (History, Judgement, 
     (history, judgement, summary)
 }
 
+/// What a short storm meets is chance: it may have to be more than one.
+const STORMS: u64 = 4;
+
 async fn library_comes_through_a_storm() {
-    let (history, judgement, summary) = storm::<Library>(12, 1).await;
-    assert_eq!(judgement.findings, []);
-    assert_eq!(history.harness, Vec::<String>::new());
-    assert_eq!(summary.gaps(&judgement), Vec::<String>::new());
-    assert!(history.landings.iter().filter(|it| it.is_restart()).count() >= 12);
+    let mut gaps = Vec::new();
+    for seed in 1..=STORMS {
+        let (history, judgement, summary) = storm::<Library>(12, seed).await;
+        assert_eq!(judgement.findings, []);
+        assert_eq!(history.harness, Vec::<String>::new());
+        assert!(history.landings.iter().filter(|it| it.is_restart()).count() >= 12);
+        gaps = summary.gaps(&judgement);
+        if gaps.is_empty() {
+            return;
+        }
+    }
+    panic!("{STORMS} storms, and none met everything; the last one: {gaps:?}");
 }
 
 /// The library, used by somebody who takes an unknown commit for a failed one.
@@ -70,7 +80,11 @@ impl FreeSystem for Repeating {
 }
 
 async fn commit_that_is_repeated_blindly_is_caught() {
-    let (_, judgement, _) = storm::<Repeating>(12, 2).await;
-    let found: Vec<_> = judgement.findings.iter().map(|it| it.invariant).collect();
-    assert_eq!(found, [Invariant::NoDuplicateEffect]);
+    for seed in 1..=STORMS {
+        let (_, judgement, _) = storm::<Repeating>(20, seed).await;
+        if judgement.findings.iter().any(|it| it.invariant == Invariant::NoDuplicateEffect) {
+            return;
+        }
+    }
+    panic!("it got away with {STORMS} storms");
 }
