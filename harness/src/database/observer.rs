@@ -51,12 +51,10 @@ struct Connection {
     executes: bool,
     /// Whether its command had not ended when it was sent; what is sent after that is somebody's tidying.
     asked: bool,
-    /// Whether the server was told to stop it, and did.
-    stopped: bool,
-    /// The same of the request that has begun to arrive, and may be kept back.
+    /// Whose request has begun to arrive, and may be kept back, and whether that command had not ended.
     begun: Option<(Option<By>, bool)>,
-    /// Whether a transaction was open when it was last ready.
-    in_transaction: bool,
+    /// Whether the server was told to stop the one under way, and did.
+    stopped: bool,
     /// Whether the transaction that is open changed a row.
     wrote: bool,
 }
@@ -172,7 +170,6 @@ impl Watch for Observer {
                 asked: false,
                 stopped: false,
                 begun: None,
-                in_transaction: false,
                 wrote: false,
             };
             state.connections.insert(connection, fresh);
@@ -252,7 +249,6 @@ impl Connection {
             recorder.record_as(self.by, What::Committed(self.id));
             self.wrote = false;
         }
-        self.in_transaction = in_transaction;
         self.outstanding = self.outstanding.saturating_sub(1);
         if let Some(by) = self.by.filter(|_| self.asked && !self.stopped)
             && recorder.outcome_of(by).is_some()

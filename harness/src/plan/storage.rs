@@ -70,11 +70,6 @@ impl Storage {
         }
     }
 
-    /// Whether it is simulated.
-    pub fn is_simulated(self) -> bool {
-        self.backend() == Backend::Sim
-    }
-
     /// What may be concluded from what happens there.
     pub fn ground(self) -> Ground {
         match self.backend() {
