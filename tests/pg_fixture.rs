@@ -2,6 +2,7 @@
 
 mod pg_support;
 
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
         trial!(refused_statement_outside_of_a_transaction_spoils_nothing),
         trial!(refused_statement_in_a_transaction_spoils_that_alone),
         trial!(call_cut_off_at_any_poll_leaves_the_test_isolated_and_usable),
+        trial!(tidying_that_is_cut_off_too_is_done_by_whoever_comes_next),
         trial!(statement_cut_off_is_stopped_and_the_test_goes_on),
         trial!(statement_cut_off_while_it_is_sent_is_stopped_and_the_test_goes_on),
         trial!(statement_cut_off_at_the_end_of_the_test_is_stopped),
@@ -128,6 +130,36 @@ async fn call_cut_off_at_any_poll_leaves_the_test_isolated_and_usable() {
         }
     }
     assert_eq!(fresh.rows().await, []);
+}
+
+async fn tidying_that_is_cut_off_too_is_done_by_whoever_comes_next() {
+    let fresh = Fresh::new().await;
+    for (polls_of_end, polls) in (1..4).flat_map(|first| (1..16).map(move |second| (first, second))) {
+        let test = Fixture::begin(&fresh.sessions).await.expect("a test");
+        let (first, second, third) =
+            (test.sessions().scope("first"), test.sessions().scope("second"), test.sessions().scope("third"));
+        first.begin().await.expect("begin");
+        cut_off(polls_of_end, first.rollback()).await;
+        drop(first);
+        // A poll may come before the answer to what the last one sent.
+        let slowly = async {
+            let mut begin = pin!(second.begin());
+            for _ in 0..polls {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                if tokio::time::timeout(Duration::ZERO, begin.as_mut()).await.is_ok() {
+                    break;
+                }
+            }
+        };
+        slowly.await;
+        drop(second);
+        let name = format!("cut off after {polls_of_end} and {polls} polls");
+        third.begin().await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        put(&third, 1, 1).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        third.rollback().await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        drop(third);
+        test.end().await.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
 }
 
 /// Runs a statement until the server is at it, and drops it.

@@ -61,15 +61,19 @@ impl Connection for PgConnection {
     async fn roll_back_to(&mut self, depth: u32) -> Result<bool, Failure> {
         let undo = format!("rollback to unstale_{depth}; release unstale_{depth}");
         let guarded = format!("savepoint unstale_question; {undo}");
-        let mut answer = self.execute(sqlx::AssertSqlSafe(guarded)).await;
+        let answer = self.execute(sqlx::AssertSqlSafe(guarded)).await;
         // in_failed_sql_transaction
         if answer.as_ref().is_err_and(|it| code(it).as_deref() == Some("25P02")) {
-            answer = self.execute(sqlx::AssertSqlSafe(undo)).await;
-            return there(answer.map(drop));
+            let there = there(self.execute(sqlx::AssertSqlSafe(undo)).await.map(drop))?;
+            if !there {
+                // A question that was cut off may be what aborted it.
+                forget_question(self).await?;
+            }
+            return Ok(there);
         }
         let there = there(answer.map(drop))?;
         if !there && self.in_transaction().await? {
-            self.execute("rollback to unstale_question; release unstale_question").await.map_err(failure)?;
+            forget_question(self).await?;
         }
         Ok(there)
     }
@@ -229,6 +233,12 @@ pub(super) fn connect_failure(error: sqlx::Error) -> Failure {
 
 pub(super) fn code(error: &sqlx::Error) -> Option<String> {
     error.as_database_error()?.code().map(|it| it.into_owned())
+}
+
+/// Goes back to before a question that was refused; whether it had been asked.
+async fn forget_question(connection: &mut PgConnection) -> Result<bool, Failure> {
+    let answer = connection.execute("rollback to unstale_question; release unstale_question").await;
+    there(answer.map(drop))
 }
 
 /// Whether a savepoint was there.
