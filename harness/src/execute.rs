@@ -109,12 +109,13 @@ pub async fn execute<S: System>(plan: &Plan, limits: &Limits, recorder: &Recorde
             return recorder.finish();
         }
     };
+    let tasks = tasks_alive();
     let mut stage =
-        Stage { system: &system, database: &database, recorder, limits, tasks: tasks_alive(), ongoing: None };
+        Stage { system: &system, database: &database, recorder, limits, at_rest: tasks, tasks, ongoing: None };
 
     let mut hung = stage.perform(&plan.actors, 0, &plan.schedule.0).await;
     recorder.set_current(None);
-    stage.settle(SILENCE_BEFORE_LOOK).await;
+    stage.rest().await;
     recorder.record(What::PlanOver);
     if !hung {
         let observers = observers(plan, S::capabilities());
@@ -123,7 +124,7 @@ pub async fn execute<S: System>(plan: &Plan, limits: &Limits, recorder: &Recorde
         recorder.set_current(None);
     }
     if !hung && S::capabilities().has(Capability::Reports) {
-        stage.settle(SILENCE_BEFORE_LOOK).await;
+        stage.rest().await;
         // A report that never comes is a hang like any other.
         match unless_endless(system.report(), recorder, limits).await {
             Some(report) => recorder.record(What::Reported(report)),
@@ -171,7 +172,9 @@ struct Stage<'a, S> {
     database: &'a Database,
     recorder: &'a Recorder,
     limits: &'a Limits,
-    /// How many tasks the system keeps running when nothing happens.
+    /// How many tasks the system had when it had started.
+    at_rest: usize,
+    /// How many tasks the system keeps running when nothing happens, as far as it is known.
     tasks: usize,
     ongoing: Option<Ongoing>,
 }
@@ -430,6 +433,17 @@ impl<'a, S: System> Stage<'a, S> {
             tokio::task::yield_now().await;
             silent = if self.recorder.pulse() == before { silent + 1 } else { 0 };
         }
+    }
+
+    /// Before somebody looks whether everything is in order: the system may be waiting for a time limit of its own, to give
+    /// up a peer that is gone for one, and nothing moves until then.
+    async fn rest(&mut self) {
+        let mut stillness = Stillness::new(self.recorder, self.limits);
+        while tasks_alive() > self.at_rest && !stillness.is_endless().await {
+            tokio::task::yield_now().await;
+            std::thread::sleep(NAP);
+        }
+        self.settle(SILENCE_BEFORE_LOOK).await;
     }
 
     /// The driver closes a dropped connection on its own thread: gives it the time.

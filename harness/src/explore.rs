@@ -3,12 +3,13 @@
 //! Owns the workers, the list of what was found, and the files it is written to. It goes on after a violation. A violating
 //! plan in which a known minimal one is embedded is counted there, and now and then shrunk all the same, to see.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::chain::{Chain, Subject};
+use crate::chain::{Chain, Run, Subject};
 use crate::coverage::Coverage;
 use crate::generate::{Profile, generate, random_for};
 use crate::oracle::Invariant;
@@ -89,13 +90,32 @@ pub struct Finding {
     pub path: Option<PathBuf>,
 }
 
+/// A violating plan that did not break again: what happened the first time is all that there is to go by.
+#[derive(Clone, Debug)]
+pub struct Unsure {
+    /// What broke.
+    pub invariant: Invariant,
+    /// The plan as it was drawn.
+    pub plan: Plan,
+    /// The run in which it broke.
+    pub run: Run,
+    /// The plan's file, or its text.
+    pub named: String,
+}
+
+impl fmt::Display for Unsure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.named)
+    }
+}
+
 /// What an exploration came to.
 #[derive(Clone, Debug, Default)]
 pub struct Explored {
     /// The distinct violations, in the order in which they were found in their present form. None contains another.
     pub findings: Vec<Finding>,
-    /// Violating plans that did not break again when they were run once more, each with its file or its text.
-    pub unsure: Vec<String>,
+    /// Violating plans that did not break again when they were run once more.
+    pub unsure: Vec<Unsure>,
     /// What was exercised.
     pub coverage: Coverage,
     /// How long it took.
@@ -248,18 +268,18 @@ impl Shared<'_> {
             coverage.add(&plan, &run);
             if let Some(violation) = run.violation() {
                 let origin = format!("plan {number} of seed {}", self.exploration.seed);
-                self.violated(&chain, &plan, violation.invariant, &origin, plans);
+                self.violated(&chain, &plan, &run, violation.invariant, &origin, plans);
             }
         }
         self.found().coverage.merge(coverage);
     }
 
-    fn violated(&self, chain: &Chain<'_>, plan: &Plan, invariant: Invariant, origin: &str, plans: u64) {
+    fn violated(&self, chain: &Chain<'_>, plan: &Plan, run: &Run, invariant: Invariant, origin: &str, plans: u64) {
         let after = self.started.elapsed();
         if self.is_known(plan, invariant) {
             return;
         }
-        let raw = self.write(plan, invariant, Vec::new(), origin, "unshrunk");
+        let raw = self.write(plan, invariant, run.history.trace(), origin, "unshrunk");
         let begun = Instant::now();
         let is_over = || self.is_cut_short() || begun.elapsed() > self.exploration.shrink_time;
         let progress = |now| *self.shrinking() = Some(now);
@@ -272,7 +292,7 @@ impl Shared<'_> {
                 Some(Err(unwritten)) => unwritten,
                 None => plan_text(plan),
             };
-            self.found().unsure.push(format!("{invariant}: {named}"));
+            self.found().unsure.push(Unsure { invariant, plan: plan.clone(), run: run.clone(), named });
             return;
         };
         let fingerprint = fingerprint(invariant, &counterexample.plan);

@@ -340,7 +340,10 @@ impl Drawing<'_> {
     fn step(&mut self, standing: Standing, left: u8, draw: &mut Draw<'_, impl Rng>) -> Step {
         // A transaction that nobody ends shows little: what was done in it may be there or not.
         let end = if standing.depth >= left && draw.chance(12) { self.end(standing, draw) } else { None };
-        let command = end.unwrap_or_else(|| self.command(standing, draw));
+        // All this began with a handle that outlives its session: one that does is used.
+        let stale = standing.outlived && self.table.has(Kind::Stale) && draw.chance(6);
+        let stale = stale.then(|| self.command_of(Kind::Stale, standing, draw));
+        let command = end.or(stale).unwrap_or_else(|| self.command(standing, draw));
         let mut step = Step::from(command);
         if self.disturbances_left == 0 {
             return step;

@@ -7,7 +7,9 @@
 //! wait has no end that anybody here would live to see.
 //!
 //! Looks are counted and not milliseconds: on a machine so busy that the driver's threads do not run, the one that looks
-//! does not run either. It does not see threads of a system that neither touch the database nor wake anybody.
+//! does not run either. Between us and a server there are the proxy's thread and the server's
+//! processes, which run or wait on their own: there a look counts only if both have had a turn since the last one, so that a
+//! busy machine slows the look down too. It does not see threads of a system that neither touch the database nor wake anybody.
 
 use std::time::{Duration, Instant};
 
@@ -27,6 +29,7 @@ pub(crate) struct Stillness<'a> {
     recorder: &'a Recorder,
     limits: &'a Limits,
     seen: (u64, usize),
+    turns: [u64; 2],
     looked: Instant,
     looks: u32,
     brought_forward: Duration,
@@ -36,11 +39,12 @@ pub(crate) struct Stillness<'a> {
 impl<'a> Stillness<'a> {
     /// Starts to watch; the wait is given up after [`Limits::hang`] even if something moves all the time.
     pub(crate) fn new(recorder: &'a Recorder, limits: &'a Limits) -> Self {
-        let (seen, now) = (signs(recorder), Instant::now());
+        let (seen, turns, now) = (signs(recorder), recorder.turns(), Instant::now());
         Self {
             recorder,
             limits,
             seen,
+            turns,
             looked: now,
             looks: 0,
             brought_forward: Duration::ZERO,
@@ -84,6 +88,11 @@ impl<'a> Stillness<'a> {
             return false;
         }
         self.looked = Instant::now();
+        let turns = self.recorder.turns();
+        if turns.iter().zip(self.turns).any(|(now, before)| *now == before && before > 0) {
+            return false;
+        }
+        self.turns = turns;
         let now = signs(self.recorder);
         if now != self.seen {
             (self.seen, self.looks) = (now, 0);

@@ -174,6 +174,7 @@ fn print(subject: &dyn Subject, explored: &Explored, status: Status) {
     }
     for unsure in &explored.unsure {
         println!("\nbroke once and not again: {unsure}");
+        print!("{}", output::report(&unsure.plan, &unsure.run.history, unsure.run.violation()));
     }
     for unwritten in &explored.unwritten {
         println!("\nnot written: {unwritten}");
@@ -275,7 +276,7 @@ fn json(subject: &dyn Subject, explored: &Explored, status: Status) -> Json {
                 reproduced: it.counterexample.reproduced,
             })
             .collect(),
-        unsure: explored.unsure.clone(),
+        unsure: explored.unsure.iter().map(ToString::to_string).collect(),
         unwritten: explored.unwritten.clone(),
         threads_given_up: explored.threads_given_up,
         gaps: explored.coverage.gaps(subject.capabilities()),

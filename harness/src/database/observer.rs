@@ -141,9 +141,17 @@ impl Watcher for Observer {
     fn beat(&self) {
         self.recorder.beat();
     }
+
+    fn asked(&self) {
+        self.recorder.server_turned();
+    }
 }
 
 impl Watch for Observer {
+    fn turned(&self) {
+        self.recorder.proxy_turned();
+    }
+
     fn seen(&self, connection: u32, what: Seen<'_>) {
         self.recorder.beat();
         let mut state = self.state();

@@ -48,7 +48,8 @@ pub enum Kind {
 /// Each kind with how often it is drawn, and how likely a plan knows it at all, in sixteenths.
 ///
 /// Ends are drawn less often than what they end, since most defects need several commands in one session; explicit and
-/// nested begins are known more often than other kinds beyond the basic ones, since they are only met together.
+/// nested begins are known more often than other kinds beyond the basic ones, since they are only met together. A plan
+/// that retains a handle knows how to use it.
 pub(super) const WEIGHTS: [(Kind, u8, u32); 34] = [
     (Kind::Open, 6, 16),
     (Kind::Close, 2, 14),
@@ -72,8 +73,8 @@ pub(super) const WEIGHTS: [(Kind, u8, u32); 34] = [
     (Kind::RawTempTable, 2, 2),
     (Kind::RawLock, 2, 2),
     (Kind::Inspect, 1, 4),
-    (Kind::Retain, 3, 10),
-    (Kind::Stale, 4, 10),
+    (Kind::Retain, 4, 10),
+    (Kind::Stale, 4, 16),
     (Kind::ClosePool, 1, 2),
     (Kind::Resolve, 6, 13),
     (Kind::Override, 3, 11),
@@ -142,7 +143,8 @@ impl Kind {
 
     /// Whether services can go wrong by it, or it is where they live.
     pub(super) fn is_about_services(self) -> bool {
-        self.in_registry() || matches!(self, Self::Open | Self::Close | Self::Replace | Self::Crash)
+        self.in_registry()
+            || matches!(self, Self::Open | Self::Close | Self::Replace | Self::Crash | Self::Retain | Self::Stale)
     }
 
     /// Whether it is a registry's business alone.

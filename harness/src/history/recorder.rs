@@ -20,6 +20,9 @@ struct Shared {
     log: Mutex<Log>,
     /// Counts everything that happens, the steps of statements too; lets the executor see that nothing moves any more.
     pulse: AtomicU64,
+    /// Count the signs of life of those between a caller and a database that is another process; 0 where there are none.
+    proxy_turns: AtomicU64,
+    server_turns: AtomicU64,
     /// Counts the commands; lets a hook see without a lock that it has reported for this one already.
     stamp: AtomicU64,
     /// Whether the running command's statements are to be interrupted, or their commits refused.
@@ -121,6 +124,21 @@ impl Recorder {
     /// Changes whenever something moves.
     pub(crate) fn pulse(&self) -> u64 {
         self.shared.pulse.load(Ordering::Relaxed)
+    }
+
+    /// The proxy has been to all its sockets.
+    pub(crate) fn proxy_turned(&self) {
+        self.shared.proxy_turns.fetch_add(1, Ordering::Release);
+    }
+
+    /// The server has been asked what it works at.
+    pub(crate) fn server_turned(&self) {
+        self.shared.server_turns.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often either had its turn; 0 where there is none.
+    pub(crate) fn turns(&self) -> [u64; 2] {
+        [&self.shared.proxy_turns, &self.shared.server_turns].map(|it| it.load(Ordering::Acquire))
     }
 
     /// How many events there are.

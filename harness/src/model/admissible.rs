@@ -89,6 +89,8 @@ pub struct Standing {
     pub depth: u8,
     /// It has retained a handle.
     pub retained: bool,
+    /// That handle's session has ended.
+    pub outlived: bool,
     /// The most guards of overrides that it may have.
     pub overrides: u8,
 }
@@ -134,13 +136,13 @@ impl Standing {
             Command::Restore => {
                 self.overrides = self.overrides.checked_sub(1).ok_or("nothing was overridden before")?;
             }
-            Command::Crash => *self = Self { retained: self.retained, ..Self::default() },
+            Command::Crash => *self = Self { retained: self.retained, outlived: self.retained, ..Self::default() },
             Command::Stale(_) if !self.retained => {
                 return Err("no handle was retained before".into());
             }
             Command::Stale(_) => {}
             _ if !self.session => return Err("the actor has no session: `open` comes first".into()),
-            Command::Close => (self.session, self.depth) = (false, 0),
+            Command::Close => (self.session, self.depth, self.outlived) = (false, 0, self.retained),
             Command::Replace => self.depth = 0,
             Command::Begin(_) if self.depth > 0 && !capabilities.has(Capability::Nesting) => {
                 return lacks(Capability::Nesting);
@@ -149,7 +151,7 @@ impl Standing {
             Command::Commit | Command::Rollback | Command::Drop => {
                 self.depth = self.depth.checked_sub(1).ok_or("no transaction was begun before")?;
             }
-            Command::Retain => self.retained = true,
+            Command::Retain => (self.retained, self.outlived) = (true, false),
             _ => {}
         }
         Ok(())

@@ -59,6 +59,8 @@ pub fn health_agrees(view: &View<'_>) -> Checked {
 pub fn reconnects_bounded(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     let mut allowed = most_at_once(view);
+    // A server goes on with what its client has given up, until it is told over another connection.
+    let each = if view.facts.history.ground == Ground::Postgres { 2 } else { 1 };
     let is_observer = |by: By| view.facts.history.is_observer(by.actor);
     let observers =
         view.facts.spans.iter().filter(|(by, it)| is_observer(*by) && opens_session(&it.step.command)).count();
@@ -74,12 +76,11 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
                 }
             }
             What::Invoked(step) if gives_reason(&step.command) || step.cancel.is_some() || step.fault.is_some() => {
-                // A server goes on with what its client has given up, until it is told over another connection.
-                allowed += if view.facts.history.ground == Ground::Postgres { 2 } else { 1 };
+                allowed += each;
             }
             What::Returned(Outcome::Failed(_) | Outcome::Cancelled(_)) | What::Blocked | What::Lost(_) => allowed += 1,
-            // Reasons that nobody needed are no credit for later: each who comes now needs one connection at most.
-            What::PlanOver => allowed = allowed.min(connected + observers),
+            // Reasons that nobody needed are no credit for later.
+            What::PlanOver => allowed = allowed.min(connected + observers * each),
             _ => {}
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Owns one thread and one connection for each server. Pending is not blocked: a plan's scheduler asks whether anything
 //! moves, and between a request and its reply nothing is seen on the wire. So this thread asks the server, and tells each
-//! watcher whose backends are active and wait for nobody (`pg_blocking_pids`). A backend that waits for a lock does not
-//! move.
+//! watcher whose backends have not answered and wait for nobody (`pg_blocking_pids`). A backend that waits for a lock does not
+//! move. One that is idle has not read its request yet, or its answer is under way.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use sqlx::{ConnectOptions, PgConnection};
 use super::fleet::Berth;
 
 /// Between two questions; a fraction of the looks after which a command counts as blocked.
-const EVERY: Duration = Duration::from_millis(2);
+const EVERY: Duration = Duration::from_millis(1);
 
 /// After the server did not answer: it restarts, or is gone.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -31,6 +31,9 @@ pub(crate) trait Watcher: Send + Sync {
 
     /// The server works for it.
     fn beat(&self);
+
+    /// The server was asked; one that does not answer is not waited for.
+    fn asked(&self);
 }
 
 #[derive(Default)]
@@ -70,6 +73,8 @@ pub(crate) fn watch(server: &Berth, watcher: Arc<dyn Watcher>) -> Watched {
     });
     let registry = Arc::clone(registry);
     drop(registries);
+    // From here on it counts on being asked.
+    watcher.asked();
     let number = {
         let mut watchers = registry.watchers();
         watchers.next += 1;
@@ -95,33 +100,30 @@ impl Registry {
             while watchers.all.is_empty() {
                 watchers = self.changed.wait(watchers).unwrap_or_else(PoisonError::into_inner);
             }
-            watchers.all.values().filter(|it| it.is_logging_in()).for_each(|it| it.beat());
             let pids: Vec<i32> = watchers.all.values().flat_map(|it| it.working()).collect();
             drop(watchers);
-            if pids.is_empty() {
-                std::thread::sleep(EVERY);
-                continue;
-            }
-            match runtime.block_on(active(&mut connection, options, &pids)) {
-                Ok(active) => {
-                    for watcher in self.watchers().all.values() {
-                        if watcher.working().iter().any(|it| active.contains(it)) {
-                            watcher.beat();
-                        }
-                    }
-                    std::thread::sleep(EVERY);
+            let asked = if pids.is_empty() {
+                Ok(Vec::new())
+            } else {
+                runtime.block_on(unblocked(&mut connection, options, &pids))
+            };
+            for watcher in self.watchers().all.values() {
+                let works = asked.iter().flatten().any(|it| watcher.working().contains(it));
+                if works || watcher.is_logging_in() {
+                    watcher.beat();
                 }
-                Err(_) => {
-                    connection = None;
-                    std::thread::sleep(PAUSE);
-                }
+                watcher.asked();
             }
+            if asked.is_err() {
+                connection = None;
+            }
+            std::thread::sleep(if asked.is_ok() { EVERY } else { PAUSE });
         }
     }
 }
 
-/// Which of these backends are active and wait for no other.
-async fn active(
+/// Which of these backends are there and wait for no other.
+async fn unblocked(
     connection: &mut Option<PgConnection>,
     options: &PgConnectOptions,
     pids: &[i32],
@@ -130,7 +132,6 @@ async fn active(
         Some(connection) => connection,
         None => connection.insert(options.connect().await?),
     };
-    let question = "select pid from pg_stat_activity where pid = any($1) and state = 'active' \
-        and cardinality(pg_blocking_pids(pid)) = 0";
+    let question = "select pid from pg_stat_activity where pid = any($1) and cardinality(pg_blocking_pids(pid)) = 0";
     sqlx::query_scalar(question).bind(pids).fetch_all(connection).await
 }

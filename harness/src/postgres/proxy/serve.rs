@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinSet, LocalSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::arming::Act;
 use super::line::{End, Lines};
@@ -26,6 +26,9 @@ use crate::plan::trouble::{Moment, Trouble};
 
 /// Connections at once; more wait in the listening socket.
 const CONNECTIONS_MAX: usize = 1024;
+
+/// Between two signs of life.
+const TURN: Duration = Duration::from_millis(1);
 
 /// The longest that the server may take to accept a connection, and to close a cancel request's.
 const SERVER_MAX: Duration = Duration::from_secs(10);
@@ -115,6 +118,8 @@ fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
 
 async fn serve(lines: Rc<Lines>, mut door: Door, mut orders: UnboundedReceiver<Order>) {
     let mut tasks = JoinSet::new();
+    let mut turns = interval(TURN);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             biased;
@@ -133,6 +138,7 @@ async fn serve(lines: Rc<Lines>, mut door: Door, mut orders: UnboundedReceiver<O
                 // Out of files, say: it passes, or nobody can connect.
                 Err(_) => sleep(Duration::from_millis(10)).await,
             },
+            _ = turns.tick() => lines.shared.watch.turned(),
         }
     }
 }
