@@ -10,6 +10,7 @@ use crate::history::{History, Outcome, What};
 use crate::model::{Inadmissible, admissible};
 use crate::oracle::{Invariant, Judgement, Oracle, Verdict, Violation};
 use crate::plan::{Backend, Plan};
+use crate::system::started::Starter;
 use crate::system::{Capabilities, Extension, System};
 use crate::worker::watched;
 
@@ -63,7 +64,7 @@ impl<S: System> Subject for Of<S> {
     }
 
     fn execute(&self, plan: &Plan, limits: &Limits) -> History {
-        watched::<S>(plan, limits)
+        watched(Starter::of::<S>(), plan, limits)
     }
 }
 

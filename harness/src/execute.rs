@@ -14,7 +14,6 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,8 +25,9 @@ use crate::history::{History, Outcome, Recorder, What};
 use crate::model::{ends_session, observers};
 use crate::plan::{Actor, ActorId, Backend, Command, Fault, Gate, Phase, Plan, Turn};
 use crate::stillness::{LOOK, Stillness, tasks_alive, unless_endless, unless_still};
+use crate::system::Capability;
 use crate::system::port::Seat;
-use crate::system::{Capability, System};
+use crate::system::started::{Local, Started, Starter};
 
 /// Between two looks at what ends within a round trip to a driver's thread: turning in a circle would take the processor
 /// from that thread.
@@ -90,7 +90,7 @@ impl Limits {
 ///
 /// # Cancel safety
 /// Cancel safe: the actors, the system and the database go with the future.
-pub async fn execute<S: System>(plan: &Plan, limits: &Limits, recorder: &Recorder) -> History {
+pub(crate) async fn execute(starter: Starter, plan: &Plan, limits: &Limits, recorder: &Recorder) -> History {
     let limits = &limits.on(plan.storage.backend());
     recorder.set_planned(plan.actors.len());
     recorder.set_ground(plan.storage.ground());
@@ -102,7 +102,7 @@ pub async fn execute<S: System>(plan: &Plan, limits: &Limits, recorder: &Recorde
             return recorder.finish();
         }
     };
-    let system = match S::start(&database).await {
+    let system = match (starter.start)(&database).await {
         Ok(system) => system,
         Err(failure) => {
             recorder.record(What::HarnessFault(format!("the system did not start: {}", failure.message)));
@@ -111,19 +111,19 @@ pub async fn execute<S: System>(plan: &Plan, limits: &Limits, recorder: &Recorde
     };
     let tasks = tasks_alive();
     let mut stage =
-        Stage { system: &system, database: &database, recorder, limits, at_rest: tasks, tasks, ongoing: None };
+        Stage { system: &*system, database: &database, recorder, limits, at_rest: tasks, tasks, ongoing: None };
 
     let mut hung = stage.perform(&plan.actors, 0, &plan.schedule.0).await;
     recorder.set_current(None);
     stage.rest().await;
     recorder.record(What::PlanOver);
     if !hung {
-        let observers = observers(plan, S::capabilities());
+        let observers = observers(plan, starter.capabilities);
         let turns = in_rounds(&observers, plan.actors.len());
         hung = stage.perform(&observers, plan.actors.len(), &turns).await;
         recorder.set_current(None);
     }
-    if !hung && S::capabilities().has(Capability::Reports) {
+    if !hung && starter.capabilities.has(Capability::Reports) {
         stage.rest().await;
         // A report that never comes is a hang like any other.
         match unless_endless(system.report(), recorder, limits).await {
@@ -167,8 +167,8 @@ pub(crate) fn in_rounds(actors: &[Actor], first: usize) -> Vec<Turn> {
 }
 
 /// What a group of actors performs on.
-struct Stage<'a, S> {
-    system: &'a S,
+struct Stage<'a> {
+    system: &'a dyn Started,
     database: &'a Database,
     recorder: &'a Recorder,
     limits: &'a Limits,
@@ -190,7 +190,7 @@ struct Ongoing {
 /// One actor while it performs.
 struct Performer<'a> {
     seat: Rc<Seat>,
-    future: Option<Pin<Box<dyn Future<Output = ()> + 'a>>>,
+    future: Option<Local<'a, ()>>,
     alarm: Arc<Alarm>,
     blocked: Cell<bool>,
     /// Turns that came while it was blocked.
@@ -208,7 +208,7 @@ enum Stop {
     Gone,
 }
 
-impl<'a, S: System> Stage<'a, S> {
+impl<'a> Stage<'a> {
     /// Runs these actors along the schedule and to their ends; whether one of them hung.
     async fn perform(&mut self, actors: &[Actor], first: usize, turns: &[Turn]) -> bool {
         let mut cast: Vec<_> = actors.iter().enumerate().map(|(at, it)| self.performer(first + at, it)).collect();
@@ -224,13 +224,12 @@ impl<'a, S: System> Stage<'a, S> {
     }
 
     fn performer(&self, at: usize, actor: &Actor) -> Performer<'a> {
-        let system = self.system;
         let id = ActorId::new(at);
         let seat = Seat::new(id, actor.steps.clone(), self.database.wire(id));
         let port = seat.port(self.recorder.clone());
         Performer {
             seat,
-            future: Some(Box::pin(system.actor(port))),
+            future: Some(self.system.actor(port)),
             alarm: Arc::default(),
             blocked: Cell::new(false),
             owed: 0,

@@ -19,7 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::execute::{Limits, execute, panic_text};
 use crate::history::{Event, History, Recorder, What};
 use crate::plan::Plan;
-use crate::system::System;
+use crate::system::started::Starter;
 
 /// Between two looks at a plan that has not ended.
 const LOOK: Duration = Duration::from_millis(10);
@@ -44,13 +44,13 @@ thread_local! {
 }
 
 /// Runs a plan on the worker of this thread and waits for its history, or for the moment to give the worker up.
-pub(crate) fn watched<S: System>(plan: &Plan, limits: &Limits) -> History {
+pub(crate) fn watched(starter: Starter, plan: &Plan, limits: &Limits) -> History {
     let recorder = Recorder::default();
     let (answer, answered) = channel();
     let job = {
         let (plan, limits, recorder) = (plan.clone(), *limits, recorder.clone());
         // Nobody listens any more to a worker that was given up and came back.
-        Box::new(move || drop(answer.send(run::<S>(&plan, &limits, &recorder))))
+        Box::new(move || drop(answer.send(run(starter, &plan, &limits, &recorder))))
     };
     let worker = match WORKER.take().map_or_else(hire, Ok) {
         Ok(worker) => worker,
@@ -85,13 +85,13 @@ fn hire() -> std::io::Result<Sender<Job>> {
 }
 
 /// Runs a plan on this thread.
-fn run<S: System>(plan: &Plan, limits: &Limits, recorder: &Recorder) -> History {
+fn run(starter: Starter, plan: &Plan, limits: &Limits, recorder: &Recorder) -> History {
     let runtime = match RUNTIME.take().map_or_else(|| Builder::new_current_thread().enable_all().build(), Ok) {
         Ok(runtime) => runtime,
         Err(error) => return harness_fault(format!("no runtime: {error}")),
     };
     // An actor that panics is caught by the executor; this is for a system that panics while it starts or stops.
-    let history = catch_unwind(AssertUnwindSafe(|| runtime.block_on(execute::<S>(plan, limits, recorder))));
+    let history = catch_unwind(AssertUnwindSafe(|| runtime.block_on(execute(starter, plan, limits, recorder))));
     if history.is_ok() && runtime.metrics().num_alive_tasks() == 0 {
         RUNTIME.set(Some(runtime));
     } else {

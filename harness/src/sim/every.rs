@@ -10,7 +10,7 @@
 //! requests arrive (one turn after they were abandoned).
 
 use super::execute::{Stance, direct};
-use super::system::Simulated;
+use super::system::{Simulated, Starter};
 use crate::history::{History, Outcome, What};
 use crate::oracle::{Oracle, Verdict};
 use crate::plan::{ActorId, Gate, Phase, Plan, Schedule, Turn};
@@ -31,16 +31,20 @@ pub struct Everything {
 /// Runs the plan along every schedule, with at most so many preemptions and faults together, without a cancel and with one
 /// at every poll of every command. Ends early only if something does not pass.
 pub fn everything<S: Simulated>(plan: &Plan, disturbances: usize) -> Everything {
+    everything_of(Starter::of::<S>(), plan, disturbances)
+}
+
+fn everything_of(starter: Starter, plan: &Plan, disturbances: usize) -> Everything {
     let mut all = Everything::default();
     for (faults, plan) in with_faults(plan, disturbances) {
         let preemptions = disturbances - faults;
-        run_all::<S>(&plan, preemptions, &mut all);
+        run_all(starter, &plan, preemptions, &mut all);
         for (actor, at) in plan.places() {
             for phase in std::iter::once(Phase::BeforeSend).chain((1..=u8::MAX).map(Phase::Poll)) {
                 let mut plan = plan.clone();
                 plan.actors[actor.index()].steps[at].cancel = Some(phase);
                 let before = all.cancelled;
-                run_all::<S>(&plan, preemptions, &mut all);
+                run_all(starter, &plan, preemptions, &mut all);
                 if all.broken.is_some() {
                     return all;
                 }
@@ -71,11 +75,11 @@ fn with_faults(plan: &Plan, most: usize) -> Vec<(usize, Plan)> {
 }
 
 /// Runs the plan along every schedule with at most so many preemptions.
-fn run_all<S: Simulated>(plan: &Plan, preemptions: usize, all: &mut Everything) {
+fn run_all(starter: Starter, plan: &Plan, preemptions: usize, all: &mut Everything) {
     let oracle = Oracle::default();
     let mut path = Path::default();
     while all.broken.is_none() {
-        let (history, schedule) = path.follow::<S>(plan, preemptions);
+        let (history, schedule) = path.follow(starter, plan, preemptions);
         all.schedules += 1;
         let landed = |what: &dyn Fn(&What) -> bool| u64::from(history.events.iter().any(|it| what(&it.what)));
         all.cancelled += landed(&|it| matches!(it, What::Returned(Outcome::Cancelled(_))));
@@ -99,10 +103,10 @@ struct Path {
 
 impl Path {
     /// Runs the plan along this path, and beyond its end always with the first choice.
-    fn follow<S: Simulated>(&mut self, plan: &Plan, preemptions: usize) -> (History, Schedule) {
+    fn follow(&mut self, starter: Starter, plan: &Plan, preemptions: usize) -> (History, Schedule) {
         let mut turns: Vec<Turn> = Vec::new();
         let mut left = preemptions;
-        let history = direct::<S>(plan, &mut |stances| {
+        let history = direct(starter, plan, &mut |stances| {
             let stances: Vec<Stance> = stances.collect();
             let running = turns.last().map(|it| it.actor.index());
             let within = running.filter(|it| stances[*it] == Stance::Within);
@@ -152,7 +156,7 @@ mod tests {
         let plan = PlanFile::parse(text, std::path::Path::new("every")).expect("the plan is well formed").plan;
         let (mut path, mut all) = (Path::default(), Vec::new());
         loop {
-            let (_, schedule) = path.follow::<Unstale>(&plan, preemptions);
+            let (_, schedule) = path.follow(Starter::of::<Unstale>(), &plan, preemptions);
             all.push(schedule.0.iter().map(|it| it.actor.to_string()).collect::<String>());
             if !path.advance() {
                 return (all.len(), all.into_iter().collect());

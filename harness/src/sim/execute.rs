@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use super::server::Origin;
-use super::system::Simulated;
+use super::system::{Started, Starter};
 use super::world::World;
 use crate::execute::{in_rounds, panic_text};
 use crate::history::{History, Recorder, What};
@@ -24,6 +24,7 @@ use crate::model::observers;
 use crate::plan::{Actor, ActorId, Gate, Ground, Plan, Turn};
 use crate::system::Capability;
 use crate::system::port::Seat;
+use crate::system::started::Local;
 
 /// The most polls of one plan: far above what any needs. A system that needs more turns in a circle.
 const POLLS_MAX: u32 = 200_000;
@@ -38,9 +39,9 @@ const REST: Duration = Duration::from_secs(1);
 const FIRST_TASK: u64 = 1000;
 
 /// Runs the plan in a world of its own, along its schedule.
-pub(super) fn execute<S: Simulated>(plan: &Plan) -> History {
+pub(super) fn execute(starter: Starter, plan: &Plan) -> History {
     let mut turns = plan.schedule.0.iter().copied();
-    direct::<S>(plan, &mut |_| turns.next())
+    direct(starter, plan, &mut |_| turns.next())
 }
 
 /// Where an actor stands between two turns.
@@ -58,15 +59,15 @@ pub(super) enum Stance {
 pub(super) type Director<'a> = &'a mut dyn FnMut(&mut dyn Iterator<Item = Stance>) -> Option<Turn>;
 
 /// Runs the plan in a world of its own; the turns are the director's.
-pub(super) fn direct<S: Simulated>(plan: &Plan, director: Director<'_>) -> History {
+pub(super) fn direct(starter: Starter, plan: &Plan, director: Director<'_>) -> History {
     let recorder = Recorder::default();
     recorder.set_planned(plan.actors.len());
     recorder.set_ground(Ground::Simulation);
     recorder.set_fixture(plan.fixture);
     let world = World::new(recorder.clone());
-    let system = S::start(&world, plan);
+    let system = (starter.start)(&world, plan);
     let mut stage = Stage {
-        system: &system,
+        system: &*system,
         world: &world,
         tasks: Vec::new(),
         tasks_made: 0,
@@ -85,14 +86,14 @@ pub(super) fn direct<S: Simulated>(plan: &Plan, director: Director<'_>) -> Histo
     stage.set_running(0, Origin::default());
     recorder.record(What::PlanOver);
     if !hung {
-        let observers = observers(plan, S::capabilities());
+        let observers = observers(plan, starter.capabilities);
         let mut turns = in_rounds(&observers, plan.actors.len()).into_iter();
         hung = stage.perform(&observers, plan.actors.len(), &mut |_| turns.next());
         stage.set_running(0, Origin::default());
     }
     if !hung {
         stage.rest();
-        if S::capabilities().has(Capability::Reports) {
+        if starter.capabilities.has(Capability::Reports) {
             match stage.finish_one(system.report()) {
                 Some(report) => recorder.record(What::Reported(report)),
                 None => hung = true,
@@ -114,8 +115,8 @@ pub(super) fn direct<S: Simulated>(plan: &Plan, director: Director<'_>) -> Histo
     history
 }
 
-struct Stage<'a, S> {
-    system: &'a S,
+struct Stage<'a> {
+    system: &'a dyn Started,
     world: &'a World,
     tasks: Vec<Left>,
     tasks_made: u64,
@@ -137,7 +138,7 @@ struct Left {
 struct Performer<'a> {
     number: u64,
     seat: Rc<Seat>,
-    future: Option<Pin<Box<dyn Future<Output = ()> + 'a>>>,
+    future: Option<Local<'a, ()>>,
     flag: Arc<Flag>,
     waker: Waker,
     blocked: bool,
@@ -159,7 +160,7 @@ impl Performer<'_> {
     }
 }
 
-impl<'a, S: Simulated> Stage<'a, S> {
+impl<'a> Stage<'a> {
     /// Runs these actors as they are directed and then to their ends; whether one of them hung.
     fn perform(&mut self, actors: &[Actor], first: usize, director: Director<'_>) -> bool {
         let mut cast: Vec<_> = actors.iter().enumerate().map(|(at, it)| self.performer(first + at, it)).collect();
@@ -175,14 +176,13 @@ impl<'a, S: Simulated> Stage<'a, S> {
     }
 
     fn performer(&self, at: usize, actor: &Actor) -> Performer<'a> {
-        let system = self.system;
         let seat = Seat::new(ActorId::new(at), actor.steps.clone(), Some(self.world.add_wire()));
         let port = seat.port(self.world.recorder().clone());
         let flag: Arc<Flag> = Arc::default();
         Performer {
             number: at as u64,
             seat,
-            future: Some(Box::pin(system.actor(port))),
+            future: Some(self.system.actor(port)),
             waker: Waker::from(Arc::clone(&flag)),
             flag,
             blocked: false,

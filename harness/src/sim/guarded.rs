@@ -3,7 +3,7 @@
 //! As [`crate::systems::guarded`] on SQLite, it buys its correctness with bluntness: every connection is probed before it is
 //! used; a session whose statement failed inside a transaction refuses everything until the rollback; a connection that was
 //! touched by a cancel, by raw SQL or by an open transaction is closed instead of being lent again. It is the control of
-//! the simulation: whatever alarms here is the simulation's own defect. Each switch of [`Care`] takes one piece away.
+//! the simulation: whatever alarms here is the simulation's own defect. Each switch of [`Flaw`] takes one piece away.
 
 use std::marker::PhantomData;
 use std::rc::{Rc, Weak};
@@ -22,42 +22,51 @@ use crate::plan::{BeginMode, Command, Plan, StaleUse};
 use crate::system::port::Ended;
 use crate::system::{Capabilities, Capability, Port};
 
-/// What a system may get wrong when a connection is lost; by default nothing is.
-pub trait Care: 'static {
+/// What a system may get wrong when a connection is lost: each switch is one defect, and a system has at most one of them
+/// thrown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// A write of which nobody knows whether it was done is done again.
+    RetriesBlindly,
+    /// A connection that is lost inside a transaction is replaced, and the transaction goes on.
+    RecoversInside,
+    /// Whatever was left on a connection goes to its next borrower.
+    KeepsResidue,
+    /// A statement that was refused is taken for a connection that is lost, and done again on another one.
+    MistakesAreLosses,
+    /// A connection that is lost is taken for a statement that was refused.
+    LossesAreMistakes,
+}
+
+/// Which of the systems that `guarded-sim` can be: the correct one, or one with a flaw.
+pub trait Variant: 'static {
     /// The name of the system.
     const NAME: &'static str;
-    /// A write of which nobody knows whether it was done is done again.
-    const RETRIES_BLINDLY: bool = false;
-    /// A connection that is lost inside a transaction is replaced, and the transaction goes on.
-    const RECOVERS_INSIDE: bool = false;
-    /// Whatever was left on a connection goes to its next borrower.
-    const KEEPS_RESIDUE: bool = false;
-    /// A statement that was refused is taken for a connection that is lost, and done again on another one.
-    const MISTAKES_ARE_LOSSES: bool = false;
-    /// A connection that is lost is taken for a statement that was refused.
-    const LOSSES_ARE_MISTAKES: bool = false;
+    /// What is wrong with it.
+    const FLAW: Option<Flaw>;
 }
 
 /// Nothing is wrong.
 pub struct Careful;
 
-impl Care for Careful {
+impl Variant for Careful {
     const NAME: &'static str = "guarded-sim";
+    const FLAW: Option<Flaw> = None;
 }
 
 /// Defines those that leave one piece of care away.
 macro_rules! careless {
-    ($($(#[$doc:meta])* $type:ident = $care:ident $name:literal $switch:ident)*) => {
+    ($($(#[$doc:meta])* $type:ident = $variant:ident $name:literal $flaw:ident)*) => {
         $(
             $(#[$doc])*
-            pub type $type = Lender<$care>;
+            pub type $type = Lender<$variant>;
 
             $(#[$doc])*
-            pub struct $care;
+            pub struct $variant;
 
-            impl Care for $care {
+            impl Variant for $variant {
                 const NAME: &'static str = $name;
-                const $switch: bool = true;
+                const FLAW: Option<Flaw> = Some(Flaw::$flaw);
             }
         )*
     };
@@ -65,30 +74,33 @@ macro_rules! careless {
 
 careless! {
     /// A write of which nobody knows whether it was done is done again.
-    Hasty = Retries "zoo-blind-retry" RETRIES_BLINDLY
+    Hasty = Retries "zoo-blind-retry" RetriesBlindly
     /// A connection that is lost inside a transaction is replaced, and the transaction goes on.
-    Forgetful = Recovers "recovery-inside-sim" RECOVERS_INSIDE
+    Forgetful = Recovers "recovery-inside-sim" RecoversInside
     /// Connections go back with whatever was left on them.
-    Untidy = KeepsResidue "zoo-residue-sim" KEEPS_RESIDUE
+    Untidy = KeepsResidue "zoo-residue-sim" KeepsResidue
     /// What was refused is done again on another connection.
-    Suspicious = FearsMistakes "zoo-mistake-for-loss-sim" MISTAKES_ARE_LOSSES
+    Suspicious = FearsMistakes "zoo-mistake-for-loss-sim" MistakesAreLosses
     /// Connections that are lost are kept.
-    Trusting = BelievesLosses "zoo-loss-for-mistake-sim" LOSSES_ARE_MISTAKES
+    Trusting = BelievesLosses "zoo-loss-for-mistake-sim" LossesAreMistakes
 }
 
 /// The correct one.
 pub type Guarded = Lender<Careful>;
 
 /// Lends probed connections.
-pub struct Lender<C> {
-    source: Rc<SimSource<Ordered>>,
-    care: PhantomData<C>,
+pub struct Lender<V>(Rc<Pool>, PhantomData<V>);
+
+/// What all actors share. Whatever is wrong with it, it is compiled once.
+struct Pool {
+    source: SimSource<Ordered>,
+    flaw: Option<Flaw>,
 }
 
 /// A connection lent to one session.
-struct Lease<C: Care> {
+struct Lease {
     connection: Option<SimLease<Ordered>>,
-    source: Rc<SimSource<Ordered>>,
+    pool: Rc<Pool>,
     /// 0 outside a transaction, 1 in one, more in savepoints.
     depth: u32,
     /// A statement failed in the transaction: only its end is accepted.
@@ -97,11 +109,10 @@ struct Lease<C: Care> {
     lost: bool,
     /// Raw SQL ran here.
     raw: bool,
-    care: PhantomData<C>,
 }
 
-impl<C: Care> Simulated for Lender<C> {
-    const NAME: &'static str = C::NAME;
+impl<V: Variant> Simulated for Lender<V> {
+    const NAME: &'static str = V::NAME;
 
     fn capabilities() -> Capabilities {
         Capabilities::sqlite().with(Capability::Retention).and(Capabilities::simulation())
@@ -110,12 +121,30 @@ impl<C: Care> Simulated for Lender<C> {
     fn start(world: &World, plan: &Plan) -> Self {
         let probe_idle_after = Duration::ZERO;
         let source = SimSource::new(world.clone(), u32::from(plan.connections), false, probe_idle_after);
-        Self { source: Rc::new(source), care: PhantomData }
+        Self(Rc::new(Pool { source, flaw: V::FLAW }), PhantomData)
     }
 
-    async fn actor(&self, mut port: Port) {
-        let mut session: Option<Rc<Mutex<Lease<C>>>> = None;
-        let mut retained: Weak<Mutex<Lease<C>>> = Weak::new();
+    fn actor(&self, port: Port) -> impl Future<Output = ()> {
+        self.0.actor(port)
+    }
+
+    async fn report(&self) -> Report {
+        Report::default()
+    }
+
+    async fn stop(&self) {
+        self.0.source.close();
+    }
+}
+
+impl Pool {
+    fn has(&self, flaw: Flaw) -> bool {
+        self.flaw == Some(flaw)
+    }
+
+    async fn actor(self: &Rc<Self>, mut port: Port) {
+        let mut session: Option<Rc<Mutex<Lease>>> = None;
+        let mut retained: Weak<Mutex<Lease>> = Weak::new();
         while let Some(command) = port.next().await {
             match (&command, &session) {
                 (Command::Open, None) => {
@@ -148,53 +177,46 @@ impl<C: Care> Simulated for Lender<C> {
         }
     }
 
-    async fn report(&self) -> Report {
-        Report::default()
+    async fn open(self: &Rc<Self>) -> Result<Lease, Failure> {
+        let connection = Some(self.lend().await?);
+        Ok(Lease { connection, pool: Rc::clone(self), depth: 0, aborted: false, lost: false, raw: false })
     }
 
-    async fn stop(&self) {
-        self.source.close();
-    }
-}
-
-impl<C: Care> Lender<C> {
-    async fn open(&self) -> Result<Lease<C>, Failure> {
-        let connection = Some(lend::<C>(&self.source).await?);
-        let source = Rc::clone(&self.source);
-        Ok(Lease { connection, source, depth: 0, aborted: false, lost: false, raw: false, care: PhantomData })
-    }
-}
-
-/// Lends a connection that has answered a probe. A dead one is replaced; while none can be opened it is tried again.
-async fn lend<C: Care>(source: &SimSource<Ordered>) -> Result<SimLease<Ordered>, Failure> {
-    loop {
-        match source.acquire().await {
-            Ok(mut lent) => match lent.lease.probe().await {
-                Ok(()) => return Ok(lent.lease),
-                Err(_) if C::LOSSES_ARE_MISTAKES => return Ok(lent.lease),
-                Err(_) => source.discard(lent.lease),
-            },
-            Err(AcquireError::Closed) => return Err(Failure::new(Class::Closed, "the pool is closed")),
-            Err(AcquireError::Connect(_)) => source.sleep(Duration::from_millis(10)).await,
+    /// Lends a connection that has answered a probe. A dead one is replaced; while none can be opened it is tried again.
+    async fn lend(&self) -> Result<SimLease<Ordered>, Failure> {
+        loop {
+            match self.source.acquire().await {
+                Ok(mut lent) => match lent.lease.probe().await {
+                    Ok(()) => return Ok(lent.lease),
+                    Err(_) if self.has(Flaw::LossesAreMistakes) => return Ok(lent.lease),
+                    Err(_) => self.source.discard(lent.lease),
+                },
+                Err(AcquireError::Closed) => return Err(Failure::new(Class::Closed, "the pool is closed")),
+                Err(AcquireError::Connect(_)) => self.source.sleep(Duration::from_millis(10)).await,
+            }
         }
     }
 }
 
 /// The release gate: a connection goes back only if nothing can be left on it.
-impl<C: Care> Drop for Lease<C> {
+impl Drop for Lease {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else {
             return;
         };
-        if self.lost || self.raw && !C::KEEPS_RESIDUE || self.depth > 0 {
-            self.source.discard(connection);
+        if self.lost || self.raw && !self.has(Flaw::KeepsResidue) || self.depth > 0 {
+            self.pool.source.discard(connection);
         } else {
-            self.source.give_back(connection);
+            self.pool.source.give_back(connection);
         }
     }
 }
 
-impl<C: Care> Lease<C> {
+impl Lease {
+    fn has(&self, flaw: Flaw) -> bool {
+        self.pool.has(flaw)
+    }
+
     async fn obey(&mut self, command: &Command, port: &mut Port) {
         match command {
             Command::Commit | Command::Rollback | Command::Drop if self.depth == 0 => {}
@@ -236,13 +258,15 @@ impl<C: Care> Lease<C> {
         self.lost = true;
         let mut result = self.connection().serve(statement).await;
         let is = |class, it: &Result<Reply, unstale::source::Failure>| it.as_ref().is_err_and(|it| it.class == class);
-        let dead = |it: &_| is(unstale::Class::Dead, it) && !C::LOSSES_ARE_MISTAKES;
-        let misread = C::MISTAKES_ARE_LOSSES && self.depth == 0 && is(unstale::Class::Mistake, &result);
-        if misread || dead(&result) && (C::RETRIES_BLINDLY && self.depth == 0 || C::RECOVERS_INSIDE && self.depth > 0) {
+        let believes = self.has(Flaw::LossesAreMistakes);
+        let dead = |it: &_| is(unstale::Class::Dead, it) && !believes;
+        let misread = self.has(Flaw::MistakesAreLosses) && self.depth == 0 && is(unstale::Class::Mistake, &result);
+        let goes_on = if self.depth == 0 { Flaw::RetriesBlindly } else { Flaw::RecoversInside };
+        if misread || dead(&result) && self.has(goes_on) {
             if let Some(old) = self.connection.take() {
-                self.source.discard(old);
+                self.pool.source.discard(old);
             }
-            self.connection = Some(lend::<C>(&self.source).await?);
+            self.connection = Some(self.pool.lend().await?);
             result = self.connection().serve(statement).await;
         }
         self.lost = dead(&result);
@@ -317,7 +341,7 @@ impl<C: Care> Lease<C> {
     }
 }
 
-async fn use_retained<C: Care>(handle: Weak<Mutex<Lease<C>>>, usage: StaleUse) -> Result<Reply, Failure> {
+async fn use_retained(handle: Weak<Mutex<Lease>>, usage: StaleUse) -> Result<Reply, Failure> {
     let Some(lease) = handle.upgrade() else {
         return Err(Failure::new(Class::Stale, "this handle's session has ended: resolve it again"));
     };

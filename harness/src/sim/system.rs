@@ -14,6 +14,7 @@ use crate::chain::Subject;
 use crate::execute::Limits;
 use crate::history::{Event, Failure, History, Reply, Report, What};
 use crate::plan::{Command, Plan, StaleUse, Storage};
+use crate::system::started::Local;
 use crate::system::{Capabilities, Capability, Extension, Port};
 use crate::systems::unstale::{Application, Served, Told, actor, policy, report};
 
@@ -59,6 +60,45 @@ pub trait Simulated: Sized + 'static {
     fn stop(&self) -> impl Future<Output = ()>;
 }
 
+/// How a system starts, with its type forgotten.
+#[derive(Clone, Copy)]
+pub(super) struct Starter {
+    pub(super) capabilities: Capabilities,
+    pub(super) start: fn(&World, &Plan) -> Box<dyn Started>,
+}
+
+impl Starter {
+    pub(super) fn of<S: Simulated>() -> Self {
+        Self { capabilities: S::capabilities(), start: |world, plan| Box::new(S::start(world, plan)) }
+    }
+}
+
+/// A system that has started. Its methods are those of [`Simulated`].
+pub(super) trait Started {
+    fn begin<'a>(&'a self, plan: &'a Plan) -> Local<'a, Result<(), Failure>>;
+    fn actor(&self, port: Port) -> Local<'_, ()>;
+    fn report(&self) -> Local<'_, Report>;
+    fn stop(&self) -> Local<'_, ()>;
+}
+
+impl<S: Simulated> Started for S {
+    fn begin<'a>(&'a self, plan: &'a Plan) -> Local<'a, Result<(), Failure>> {
+        Box::pin(Simulated::begin(self, plan))
+    }
+
+    fn actor(&self, port: Port) -> Local<'_, ()> {
+        Box::pin(Simulated::actor(self, port))
+    }
+
+    fn report(&self) -> Local<'_, Report> {
+        Box::pin(Simulated::report(self))
+    }
+
+    fn stop(&self) -> Local<'_, ()> {
+        Box::pin(Simulated::stop(self))
+    }
+}
+
 /// The subject that a simulated system's type makes.
 pub struct SimulatedSystem<S>(PhantomData<fn() -> S>);
 
@@ -90,13 +130,17 @@ impl<S: Simulated> Subject for SimulatedSystem<S> {
 
     /// The limits do not apply: nothing takes time here.
     fn execute(&self, plan: &Plan, _: &Limits) -> History {
-        static PLANS: AtomicU64 = AtomicU64::new(0);
-        let history = execute::<S>(plan);
-        if PLANS.fetch_add(1, Ordering::Relaxed).is_multiple_of(TWICE_EVERY) {
-            return same_again(history, &execute::<S>(plan));
-        }
-        history
+        sometimes_twice(Starter::of::<S>(), plan)
     }
+}
+
+fn sometimes_twice(starter: Starter, plan: &Plan) -> History {
+    static PLANS: AtomicU64 = AtomicU64::new(0);
+    let history = execute(starter, plan);
+    if PLANS.fetch_add(1, Ordering::Relaxed).is_multiple_of(TWICE_EVERY) {
+        return same_again(history, &execute(starter, plan));
+    }
+    history
 }
 
 /// One plan in this many is run twice, to see that nothing but the plan decides what happens.

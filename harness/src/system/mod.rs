@@ -6,6 +6,7 @@
 //! itself and decides at every gate who goes on.
 
 pub mod port;
+pub(crate) mod started;
 
 pub use port::Port;
 

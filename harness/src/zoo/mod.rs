@@ -8,7 +8,7 @@ use crate::oracle::Invariant;
 use crate::sim::SimulatedSystem;
 use crate::sim::guarded::{Hasty, Suspicious, Trusting, Untidy};
 use crate::system::{Capabilities, Capability};
-use crate::systems::guarded::{Flaw, Guarded};
+use crate::systems::guarded::{Flaw, Guarded, Variant};
 
 /// Every exhibit, wherever it runs.
 pub fn exhibits() -> impl Iterator<Item = &'static Exhibit> {
@@ -33,7 +33,7 @@ pub struct Exhibit {
 macro_rules! zoo {
     (
         $(#[$doc:meta])*
-        $list:ident: $system:ident with $trait:ident, and [$($further:ident),*];
+        $list:ident: $system:ident, and [$($further:ident),*];
         $($flaw:ident {
             name: $name:literal,
             switch: $switch:ident,
@@ -47,9 +47,9 @@ macro_rules! zoo {
         $(
             struct $flaw;
 
-            impl $trait for $flaw {
+            impl Variant for $flaw {
                 const NAME: &'static str = $name;
-                const $switch: bool = true;
+                const FLAW: Option<Flaw> = Some(Flaw::$switch);
 
                 fn capabilities() -> Capabilities {
                     Capabilities::of([Capability::Identity, $(Capability::$capability),*])
@@ -75,17 +75,17 @@ pub mod postgres;
 /// Before the repair: one session, registered as an instance.
 struct StaticWiring;
 
-impl Flaw for StaticWiring {
+impl Variant for StaticWiring {
     const NAME: &'static str = "wiring-static-session";
-    const STATIC_SESSION: bool = true;
+    const FLAW: Option<Flaw> = Some(Flaw::StaticSession);
 }
 
 /// After the repair: sessions come from a scoped factory, and the services over them are still singletons.
 struct CaptiveWiring;
 
-impl Flaw for CaptiveWiring {
+impl Variant for CaptiveWiring {
     const NAME: &'static str = "wiring-captive-services";
-    const CAPTIVE_SESSION: bool = true;
+    const FLAW: Option<Flaw> = Some(Flaw::CaptiveSession);
 }
 
 /// An application's two wirings, with everything that an application can do: before and after a repair that left the cause.
@@ -128,10 +128,10 @@ const LOSS_FOR_MISTAKE: Exhibit = Exhibit {
 
 zoo! {
     /// Every exhibit on SQLite and in the simulation.
-    EXHIBITS: Guarded with Flaw, and [BLIND_RETRY, RESIDUE, MISTAKE_FOR_LOSS, LOSS_FOR_MISTAKE];
+    EXHIBITS: Guarded, and [BLIND_RETRY, RESIDUE, MISTAKE_FOR_LOSS, LOSS_FOR_MISTAKE];
     SharedConnection {
         name: "zoo-shared-connection",
-        switch: SHARES,
+        switch: Shares,
         can: [Transactions],
         defect: "a connection is handed to two sessions at once",
         origin: "pools whose idle list is read without being taken from",
@@ -140,7 +140,7 @@ zoo! {
     }
     StaticSession {
         name: "zoo-static-session",
-        switch: STATIC_SESSION,
+        switch: StaticSession,
         can: [Transactions],
         defect: "one session serves every scope",
         origin: "a session registered as a static instance in a service registry (see the seed's `db.session`)",
@@ -149,7 +149,7 @@ zoo! {
     }
     CheckThenUse {
         name: "zoo-check-then-use",
-        switch: CHECK_THEN_USE,
+        switch: CheckThenUse,
         can: [Transactions],
         defect: "a connection is checked first and taken afterwards, and somebody else does so in between",
         origin: "pools that validate an idle connection in place",
@@ -158,7 +158,7 @@ zoo! {
     }
     NoRollbackOnDrop {
         name: "zoo-no-rollback-on-drop",
-        switch: KEEPS_TRANSACTION,
+        switch: KeepsTransaction,
         can: [Transactions],
         defect: "a transaction that is dropped is not rolled back before the connection is lent again",
         origin: "pools that trust their borrowers to end what they began, as every pool without a reset on release does",
@@ -168,7 +168,7 @@ zoo! {
     }
     LyingCommit {
         name: "zoo-lying-commit",
-        switch: COMMITS_LATER,
+        switch: CommitsLater,
         can: [Transactions],
         defect: "commit answers before it is done, and is lost when the session closes first",
         origin: "wrappers that pipeline COMMIT with the next statement and do not wait for its reply",
@@ -177,7 +177,7 @@ zoo! {
     }
     ReleasedConnection {
         name: "zoo-released-connection",
-        switch: HANDLE_KEEPS_CONNECTION,
+        switch: HandleKeepsConnection,
         can: [Transactions, Retention],
         defect: "a retained handle serves statements on a connection that was given back",
         origin: "singleton services that keep a scoped session (the root cause of the seed's 139 failures)",
@@ -186,7 +186,7 @@ zoo! {
     }
     HandleByPlace {
         name: "zoo-handle-by-place",
-        switch: HANDLE_BY_PLACE,
+        switch: HandleByPlace,
         can: [Transactions, Retention],
         defect: "a handle is compared by its place alone, and reaches the session that came after its own",
         origin: "slot maps and connection ids without a generation, or with one that wraps",
@@ -195,7 +195,7 @@ zoo! {
     }
     AlwaysHealthy {
         name: "zoo-always-healthy",
-        switch: ALWAYS_HEALTHY,
+        switch: AlwaysHealthy,
         can: [ClosePool, Reports],
         defect: "the health check always says yes",
         origin: "health endpoints that answer from configuration instead of asking the database",
@@ -204,7 +204,7 @@ zoo! {
     }
     AlwaysSick {
         name: "zoo-always-sick",
-        switch: ALWAYS_SICK,
+        switch: AlwaysSick,
         can: [Transactions],
         defect: "the health check always says no, so every session reconnects",
         origin: "validation queries that fail for another reason, a missing table or a right, and empty the pool",
@@ -213,7 +213,7 @@ zoo! {
     }
     RecoversInside {
         name: "zoo-recovers-inside",
-        switch: RECOVERS_INSIDE,
+        switch: RecoversInside,
         can: [Transactions, Cancellation],
         defect: "a connection lost inside a transaction is replaced, and the transaction goes on in autocommit",
         origin: "drivers and proxies with automatic reconnect, such as MySQL's old `autoReconnect`",
@@ -222,7 +222,7 @@ zoo! {
     }
     DepthOffByOne {
         name: "zoo-depth-off-by-one",
-        switch: DEPTH_OFF_BY_ONE,
+        switch: DepthOffByOne,
         can: [Transactions, Nesting],
         defect: "the rollback of the first savepoint rolls the whole transaction back",
         origin: "nested transactions that count depth from 0 in one place and from 1 in another",
@@ -231,7 +231,7 @@ zoo! {
     }
     LeakOnCancel {
         name: "zoo-leak-on-cancel",
-        switch: LEAKS_ON_CANCEL,
+        switch: LeaksOnCancel,
         can: [Transactions, Cancellation],
         defect: "an open that is cancelled keeps its permit for ever",
         origin: "permits that are forgotten before the connection is made (sqlx #4349 is one such)",
@@ -240,7 +240,7 @@ zoo! {
     }
     LeakOnError {
         name: "zoo-leak-on-error",
-        switch: LEAKS_ON_ERROR,
+        switch: LeaksOnError,
         can: [Transactions, Faults],
         defect: "an open that fails keeps its permit for ever",
         origin: "early returns between taking the permit and making its guard",
@@ -249,7 +249,7 @@ zoo! {
     }
     ListenerStays {
         name: "zoo-listener-stays",
-        switch: KEEPS_LISTENERS,
+        switch: KeepsListeners,
         can: [Transactions, Reports],
         defect: "the listener of a session is not removed when the session ends",
         origin: "event emitters that are subscribed to per request",
@@ -258,7 +258,7 @@ zoo! {
     }
     CaptiveSession {
         name: "zoo-captive-session",
-        switch: CAPTIVE_SESSION,
+        switch: CaptiveSession,
         can: [Transactions, Registry],
         defect: "a singleton works on the session of the scope in which it was first used",
         origin: "singletons whose factory takes something scoped: ASP.NET Core's captive dependencies, and what was left of the seed",
@@ -267,7 +267,7 @@ zoo! {
     }
     KeptRepository {
         name: "zoo-kept-repository",
-        switch: KEEPS_REPOSITORY,
+        switch: KeepsRepository,
         can: [Transactions, Registry],
         defect: "a repository is cached across the replacement of its session",
         origin: "test fixtures that replace the session in a registry and not what was built over it (the seed)",
@@ -276,7 +276,7 @@ zoo! {
     }
     CleanupCascades {
         name: "zoo-cleanup-cascades",
-        switch: CLEANUP_CASCADES,
+        switch: CleanupCascades,
         can: [Transactions, Registry],
         defect: "clean-up stops at its first error, and an override is never taken back",
         origin: "tear-down functions whose steps follow each other without each being tried (the seed's `conftest.py`)",
@@ -285,7 +285,7 @@ zoo! {
     }
     FakedCommit {
         name: "zoo-faked-commit",
-        switch: FAKES_COMMIT,
+        switch: FakesCommit,
         can: [Transactions, Fixture],
         defect: "inside a test a commit does nothing, and a later rollback undoes what was committed",
         origin: "fixtures that replace `commit` by `flush`",
@@ -294,7 +294,7 @@ zoo! {
     }
     OverrideStays {
         name: "zoo-override-stays",
-        switch: KEEPS_OVERRIDES,
+        switch: KeepsOverrides,
         can: [Transactions, Registry],
         defect: "what stands in for a service still does after the test has panicked",
         origin: "overrides that are taken back by the last line of a test",
@@ -303,7 +303,7 @@ zoo! {
     }
     OverrideShared {
         name: "zoo-override-shared",
-        switch: SHARES_OVERRIDES,
+        switch: SharesOverrides,
         can: [Transactions, Registry],
         defect: "what stands in for a service in one test does so in the others that run beside it",
         origin: "overrides in a global container, such as FastAPI's `dependency_overrides`",
@@ -312,7 +312,7 @@ zoo! {
     }
     MissesTransitive {
         name: "zoo-misses-transitive",
-        switch: MISSES_TRANSITIVE,
+        switch: MissesTransitive,
         can: [Transactions, Registry],
         defect: "what is made from an invalidated service through another one is not built anew",
         origin: "caches that are cleared by the name of the service alone",
@@ -321,7 +321,7 @@ zoo! {
     }
     CachedByTask {
         name: "zoo-cached-by-task",
-        switch: CACHE_BY_TASK,
+        switch: CacheByTask,
         can: [Transactions, Registry],
         defect: "what belongs to a scope is kept by the task, and the task's next scope gets it",
         origin: "scoped services in thread-locals or task-locals, such as SQLAlchemy's `scoped_session` without `remove()`",
@@ -330,7 +330,7 @@ zoo! {
     }
     BuiltTwice {
         name: "zoo-built-twice",
-        switch: BUILDS_TWICE,
+        switch: BuildsTwice,
         can: [Transactions, Registry],
         defect: "two who ask for a singleton at the same time both build one",
         origin: "caches that look, build, and put without holding anything in between",

@@ -7,14 +7,14 @@ use super::Exhibit;
 use crate::chain::Of;
 use crate::oracle::Invariant;
 use crate::system::{Capabilities, Capability};
-use crate::systems::guarded_pg::{Flaw, GuardedPg};
+use crate::systems::guarded_pg::{Flaw, GuardedPg, Variant};
 
 zoo! {
     /// Every exhibit on PostgreSQL.
-    EXHIBITS: GuardedPg with Flaw, and [];
+    EXHIBITS: GuardedPg, and [];
     EndlessRollback {
         name: "zoo-endless-rollback-pg",
-        switch: ROLLS_BACK_FOR_EVER,
+        switch: RollsBackForEver,
         can: [Postgres, Transactions, Faults, ConnectionLoss],
         defect: "a rollback waits for ever for a peer that is gone",
         origin: "clean-up without a time limit: sqlx's `Transaction::rollback`, `database/sql` before contexts",
@@ -23,7 +23,7 @@ zoo! {
     }
     EndlessProbe {
         name: "zoo-endless-probe-pg",
-        switch: PROBES_FOR_EVER,
+        switch: ProbesForEver,
         can: [Postgres, Transactions, Faults, ConnectionLoss],
         defect: "whether a connection answers is asked without a time limit",
         origin: "validation queries without one: sqlx's `test_before_acquire` has the caller's whole `acquire_timeout`",
@@ -32,7 +32,7 @@ zoo! {
     }
     LostPermit {
         name: "zoo-lost-permit-pg",
-        switch: AWAITS_ABANDONED,
+        switch: AwaitsAbandoned,
         can: [Postgres, Transactions, Faults, ConnectionLoss],
         defect: "a permit is given back only when a connection that was given up has answered, and a silent one never does",
         origin: "sqlx #4349: a pooled connection that is dropped while its peer is silent",
@@ -41,7 +41,7 @@ zoo! {
     }
     DiscardedStatements {
         name: "zoo-discarded-statements-pg",
-        switch: DISCARDS_STATEMENTS,
+        switch: DiscardsStatements,
         can: [Postgres, Transactions],
         defect: "a connection is reset with `discard all`, and the driver still believes in its prepared statements",
         origin: "reset queries under a driver's statement cache: PgBouncer's `server_reset_query`, asyncpg and Npgsql behind it",
@@ -50,7 +50,7 @@ zoo! {
     }
     PreparedOnce {
         name: "zoo-prepared-once-pg",
-        switch: PREPARES_ONCE,
+        switch: PreparesOnce,
         can: [Postgres, Transactions, Faults, ConnectionLoss],
         defect: "a statement is prepared by name on each connection of the pool, and not on those that take their place",
         origin: "applications that prepare when they start; `prepared statement does not exist` after a failover",
@@ -59,7 +59,7 @@ zoo! {
     }
     Residue {
         name: "zoo-residue-pg",
-        switch: KEEPS_RESIDUE,
+        switch: KeepsResidue,
         can: [Postgres, Transactions, RawSql, ConnectionLocks],
         defect: "a connection goes back with the settings, locks and temporary tables of its last borrower",
         origin: "pools without a reset on release: sqlx, r2d2, deadpool and HikariCP leave it to their users",
@@ -68,7 +68,7 @@ zoo! {
     }
     MistakeForLoss {
         name: "zoo-mistake-for-loss-pg",
-        switch: MISTAKES_ARE_LOSSES,
+        switch: MistakesAreLosses,
         can: [Postgres, Transactions],
         defect: "a constraint that is violated is taken for a lost connection, which is replaced to try again",
         origin: "handlers that catch the driver's base class of errors, or look for words in the message",
@@ -77,7 +77,7 @@ zoo! {
     }
     LossForMistake {
         name: "zoo-loss-for-mistake-pg",
-        switch: LOSSES_ARE_MISTAKES,
+        switch: LossesAreMistakes,
         can: [Postgres, Transactions, Faults, ConnectionLoss],
         defect: "a lost connection is taken for a statement that was refused, and is lent again",
         origin: "lists of fatal codes with gaps: HikariCP's lacks 25P03 and 57P05",
@@ -86,7 +86,7 @@ zoo! {
     }
     ReconnectStorm {
         name: "zoo-reconnect-storm-pg",
-        switch: STORMS,
+        switch: Storms,
         can: [Postgres, Transactions, Faults, ConnectionLoss],
         defect: "whoever finds one connection dead opens all of them anew",
         origin: "pools that are thrown away as a whole on the first error, by each caller who meets it",

@@ -13,13 +13,13 @@ use crate::system::Port;
 use crate::system::port::Ended;
 use crate::workload::{begin_statement, statement};
 
-/// For [`Flaw::FAKES_COMMIT`]: without savepoints there is only the whole test to roll back.
+/// For [`Flaw::FakesCommit`]: without savepoints there is only the whole test to roll back.
 const FORGET_TEST: &str = "rollback; begin immediate";
 
 /// A connection lent to one session.
-pub(super) struct Lease<F: Flaw> {
+pub(super) struct Lease {
     connection: Option<Kept>,
-    pool: Rc<Pool<F>>,
+    pool: Rc<Pool>,
     /// 0 outside a transaction, 1 in one, more in savepoints.
     depth: u32,
     /// A statement failed in the transaction: only its end is accepted.
@@ -28,13 +28,13 @@ pub(super) struct Lease<F: Flaw> {
     lost: bool,
     /// Raw SQL ran here.
     raw: bool,
-    /// A commit was answered and not sent; for [`Flaw::COMMITS_LATER`].
+    /// A commit was answered and not sent; for [`Flaw::CommitsLater`].
     owes_commit: bool,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 /// The release gate: a connection goes back only if nothing can be left on it.
-impl<F: Flaw> Drop for Lease<F> {
+impl Drop for Lease {
     fn drop(&mut self) {
         self.pool.sessions.set(self.pool.sessions.get() - 1);
         let Some(connection) = self.connection.take() else {
@@ -43,8 +43,8 @@ impl<F: Flaw> Drop for Lease<F> {
         if self.pool.test.borrow().is_some() {
             return self.clean_up_in_test(connection);
         }
-        let open = self.depth > 0 && !F::KEEPS_TRANSACTION || self.owes_commit;
-        let doubtful = (self.lost || self.raw || open) && !F::ALWAYS_HEALTHY || F::ALWAYS_SICK;
+        let open = self.depth > 0 && !self.has(Flaw::KeepsTransaction) || self.owes_commit;
+        let doubtful = (self.lost || self.raw || open) && !self.has(Flaw::AlwaysHealthy) || self.has(Flaw::AlwaysSick);
         if doubtful || self.pool.closed.get() {
             if let Some(connection) = Arc::into_inner(connection) {
                 tokio::spawn(connection.into_inner().close());
@@ -55,11 +55,11 @@ impl<F: Flaw> Drop for Lease<F> {
     }
 }
 
-impl<F: Flaw> Lease<F> {
-    pub(super) fn new(pool: Rc<Pool<F>>, connection: Kept, permit: Option<OwnedSemaphorePermit>) -> Self {
+impl Lease {
+    pub(super) fn new(pool: Rc<Pool>, connection: Kept, permit: Option<OwnedSemaphorePermit>) -> Self {
         pool.sessions.set(pool.sessions.get() + 1);
         pool.opened.set(pool.opened.get() + 1);
-        if F::SHARES {
+        if pool.has(Flaw::Shares) {
             pool.put_back(Arc::clone(&connection));
         }
         Self {
@@ -72,6 +72,10 @@ impl<F: Flaw> Lease<F> {
             owes_commit: false,
             permit,
         }
+    }
+
+    fn has(&self, flaw: Flaw) -> bool {
+        self.pool.has(flaw)
     }
 
     pub(super) fn connection(&self) -> Option<Kept> {
@@ -89,7 +93,7 @@ impl<F: Flaw> Lease<F> {
         if self.depth == 0 && !self.lost {
             return;
         }
-        let undo = if F::FAKES_COMMIT { FORGET_TEST } else { "rollback to s0; release s0" };
+        let undo = if self.has(Flaw::FakesCommit) { FORGET_TEST } else { "rollback to s0; release s0" };
         tokio::spawn(async move {
             // Where nothing is open there is nothing to undo.
             let _ = connection.lock().await.execute(undo).await;
@@ -150,7 +154,7 @@ impl<F: Flaw> Lease<F> {
 
     /// Why nothing may run here before the transaction, or the session, has ended.
     async fn refusal(&mut self) -> Option<Failure> {
-        if F::RECOVERS_INSIDE && self.lost && self.depth > 0 {
+        if self.has(Flaw::RecoversInside) && self.lost && self.depth > 0 {
             let fresh = self.pool.connector.connect().await.ok()?;
             let lost = self.connection.replace(Arc::new(tokio::sync::Mutex::new(fresh)));
             lost.map(discard)?.await;
@@ -164,7 +168,7 @@ impl<F: Flaw> Lease<F> {
 
     async fn begin(&mut self, mode: BeginMode) -> Result<(), Failure> {
         let sql = match (self.depth, begin_statement::<sqlx::Sqlite>(mode)) {
-            (0, _) if self.in_test() && F::FAKES_COMMIT => "select 1".to_owned(),
+            (0, _) if self.in_test() && self.has(Flaw::FakesCommit) => "select 1".to_owned(),
             (0, _) if self.in_test() => "savepoint s0".to_owned(),
             (0, statement) => statement.unwrap_or("begin").to_owned(),
             (depth, None) => format!("savepoint s{depth}"),
@@ -185,20 +189,20 @@ impl<F: Flaw> Lease<F> {
             self.rollback().await?;
             return Err(refusal);
         }
-        if F::COMMITS_LATER && self.depth == 1 {
+        if self.has(Flaw::CommitsLater) && self.depth == 1 {
             self.owes_commit = true;
             self.depth = 0;
             return Ok(());
         }
         let sql = match self.depth {
-            1 if self.in_test() && F::FAKES_COMMIT => "select 1".to_owned(),
+            1 if self.in_test() && self.has(Flaw::FakesCommit) => "select 1".to_owned(),
             1 if !self.in_test() => "commit".to_owned(),
             depth => format!("release s{}", depth - 1),
         };
         let result = self.execute(sql).await;
         match result {
             Ok(()) => self.depth -= 1,
-            Err(Failure { class: Class::NoTransaction, .. }) if F::RECOVERS_INSIDE => {
+            Err(Failure { class: Class::NoTransaction, .. }) if self.has(Flaw::RecoversInside) => {
                 self.depth -= 1;
                 return Ok(());
             }
@@ -215,7 +219,7 @@ impl<F: Flaw> Lease<F> {
             // The connection is closed with its session, and its transaction with it.
             return Ok(());
         }
-        if self.depth > u32::from(F::DEPTH_OFF_BY_ONE) {
+        if self.depth > u32::from(self.has(Flaw::DepthOffByOne)) {
             if self.aborted {
                 return Ok(());
             }
@@ -226,12 +230,14 @@ impl<F: Flaw> Lease<F> {
         }
         let failed = std::mem::take(&mut self.aborted);
         let undo = match self.in_test() {
-            true if F::FAKES_COMMIT => FORGET_TEST,
+            true if self.has(Flaw::FakesCommit) => FORGET_TEST,
             true => "rollback to s0; release s0",
             false => "rollback",
         };
         match self.execute(undo.to_owned()).await {
-            Err(failure) if (failed || F::RECOVERS_INSIDE) && failure.class == Class::NoTransaction => Ok(()),
+            Err(failure) if (failed || self.has(Flaw::RecoversInside)) && failure.class == Class::NoTransaction => {
+                Ok(())
+            }
             result => {
                 // A rollback that failed leaves the transaction open: nobody may have the connection after this.
                 self.lost |= result.is_err();
@@ -257,7 +263,7 @@ impl<F: Flaw> Lease<F> {
 
     /// The connection for statements.
     fn served_by(&self) -> Kept {
-        if F::CAPTIVE_SESSION {
+        if self.has(Flaw::CaptiveSession) {
             return Arc::clone(self.pool.captive.borrow_mut().get_or_insert_with(|| self.kept()));
         }
         self.kept()

@@ -30,56 +30,63 @@ use crate::workload::{get, put};
 use lease::Lease;
 use wiring::{Cache, Guard, Registry};
 
-/// What a pool may get wrong: each switch is one defect, and by default nothing is.
-pub trait Flaw: 'static {
+/// What a pool may get wrong: each switch is one defect, and a system has at most one of them thrown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// A connection that is lent stays on the shelf.
+    Shares,
+    /// Every actor uses the session that was opened first.
+    StaticSession,
+    /// A connection is checked, and taken afterwards: whoever checks meanwhile takes the same one.
+    CheckThenUse,
+    /// The health check, and with it the release gate, believes everything.
+    AlwaysHealthy,
+    /// The release gate believes no connection.
+    AlwaysSick,
+    /// What was begun is not rolled back before the connection is lent again.
+    KeepsTransaction,
+    /// A commit is sent only with the next statement.
+    CommitsLater,
+    /// A connection that is lost inside a transaction is replaced, and the transaction goes on.
+    RecoversInside,
+    /// The rollback of the first savepoint is taken for that of the transaction.
+    DepthOffByOne,
+    /// A retained handle holds the connection instead of the session.
+    HandleKeepsConnection,
+    /// A retained handle is known by its place, and reaches whatever session is there now.
+    HandleByPlace,
+    /// An open that is cut off keeps its permit.
+    LeaksOnCancel,
+    /// An open that fails keeps its permit.
+    LeaksOnError,
+    /// The listener of a session stays when the session ends.
+    KeepsListeners,
+    /// What everybody shares works on the connection of the session in which it was first used.
+    CaptiveSession,
+    /// What was resolved in a session is kept when the session is replaced.
+    KeepsRepository,
+    /// What belongs to a session is kept by who asked for it.
+    CacheByTask,
+    /// What stands in for a service stays when the unit of work panics.
+    KeepsOverrides,
+    /// After a transaction that has to be rolled back, the rest of the clean-up is left out.
+    CleanupCascades,
+    /// What stands in for a service in a registry of one's own does so in every registry.
+    SharesOverrides,
+    /// Only what is made from a service directly is built anew when it changes.
+    MissesTransitive,
+    /// Two who ask at once both build.
+    BuildsTwice,
+    /// Inside a fixture a commit does nothing.
+    FakesCommit,
+}
+
+/// Which of the systems that `guarded` can be: the correct one, or one with a flaw.
+pub trait Variant: 'static {
     /// The name of the system.
     const NAME: &'static str;
-    /// A connection that is lent stays on the shelf.
-    const SHARES: bool = false;
-    /// Every actor uses the session that was opened first.
-    const STATIC_SESSION: bool = false;
-    /// A connection is checked, and taken afterwards: whoever checks meanwhile takes the same one.
-    const CHECK_THEN_USE: bool = false;
-    /// The health check, and with it the release gate, believes everything.
-    const ALWAYS_HEALTHY: bool = false;
-    /// The release gate believes no connection.
-    const ALWAYS_SICK: bool = false;
-    /// What was begun is not rolled back before the connection is lent again.
-    const KEEPS_TRANSACTION: bool = false;
-    /// A commit is sent only with the next statement.
-    const COMMITS_LATER: bool = false;
-    /// A connection that is lost inside a transaction is replaced, and the transaction goes on.
-    const RECOVERS_INSIDE: bool = false;
-    /// The rollback of the first savepoint is taken for that of the transaction.
-    const DEPTH_OFF_BY_ONE: bool = false;
-    /// A retained handle holds the connection instead of the session.
-    const HANDLE_KEEPS_CONNECTION: bool = false;
-    /// A retained handle is known by its place, and reaches whatever session is there now.
-    const HANDLE_BY_PLACE: bool = false;
-    /// An open that is cut off keeps its permit.
-    const LEAKS_ON_CANCEL: bool = false;
-    /// An open that fails keeps its permit.
-    const LEAKS_ON_ERROR: bool = false;
-    /// The listener of a session stays when the session ends.
-    const KEEPS_LISTENERS: bool = false;
-    /// What everybody shares works on the connection of the session in which it was first used.
-    const CAPTIVE_SESSION: bool = false;
-    /// What was resolved in a session is kept when the session is replaced.
-    const KEEPS_REPOSITORY: bool = false;
-    /// What belongs to a session is kept by who asked for it.
-    const CACHE_BY_TASK: bool = false;
-    /// What stands in for a service stays when the unit of work panics.
-    const KEEPS_OVERRIDES: bool = false;
-    /// After a transaction that has to be rolled back, the rest of the clean-up is left out.
-    const CLEANUP_CASCADES: bool = false;
-    /// What stands in for a service in a registry of one's own does so in every registry.
-    const SHARES_OVERRIDES: bool = false;
-    /// Only what is made from a service directly is built anew when it changes.
-    const MISSES_TRANSITIVE: bool = false;
-    /// Two who ask at once both build.
-    const BUILDS_TWICE: bool = false;
-    /// Inside a fixture a commit does nothing.
-    const FAKES_COMMIT: bool = false;
+    /// What is wrong with it.
+    const FLAW: Option<Flaw>;
 
     /// What the system can do: no more than it needs to be wrong.
     fn capabilities() -> Capabilities {
@@ -90,71 +97,93 @@ pub trait Flaw: 'static {
 /// Nothing is wrong.
 pub struct Flawless;
 
-impl Flaw for Flawless {
+impl Variant for Flawless {
     const NAME: &'static str = "guarded";
+    const FLAW: Option<Flaw> = None;
 }
 
 /// A pool of raw connections behind a gate.
-pub struct Guarded<F: Flaw = Flawless> {
-    pool: Rc<Pool<F>>,
-    registry: Rc<Registry<F>>,
-    /// For [`Flaw::STATIC_SESSION`].
-    first: RefCell<Option<Session<F>>>,
-    /// For [`Flaw::KEEPS_OVERRIDES`].
-    never_given_up: RefCell<Vec<Guard<F>>>,
+pub struct Guarded<V = Flawless>(Shared, PhantomData<V>);
+
+/// What all actors share. Whatever is wrong with it, it is compiled once.
+struct Shared {
+    pool: Rc<Pool>,
+    registry: Rc<Registry>,
+    /// For [`Flaw::StaticSession`].
+    first: RefCell<Option<Session>>,
+    /// For [`Flaw::KeepsOverrides`].
+    never_given_up: RefCell<Vec<Guard>>,
 }
 
-type Session<F> = Rc<Mutex<Lease<F>>>;
+type Session = Rc<Mutex<Lease>>;
 
 /// A connection; only a flaw makes two users of it.
 type Kept = Arc<Mutex<SqliteConnection>>;
 
-struct Pool<F> {
+struct Pool {
+    flaw: Option<Flaw>,
     idle: RefCell<Vec<Kept>>,
     /// The one connection of a fixture, on which its transaction is open.
     test: RefCell<Option<Kept>>,
-    /// For [`Flaw::CAPTIVE_SESSION`].
+    /// For [`Flaw::CaptiveSession`].
     captive: RefCell<Option<Kept>>,
     permits: Arc<Semaphore>,
     closed: Cell<bool>,
     connector: Connector,
     sessions: Cell<u32>,
     opened: Cell<u32>,
-    flaw: PhantomData<F>,
 }
 
 /// One actor: a unit of work.
-struct Unit<F: Flaw> {
-    session: Option<Session<F>>,
+struct Unit {
+    session: Option<Session>,
     /// What was resolved in the session.
     cache: Cache,
-    registry: Rc<Registry<F>>,
-    guards: Vec<Guard<F>>,
+    registry: Rc<Registry>,
+    guards: Vec<Guard>,
 }
 
-impl<F: Flaw> Unit<F> {
+impl Unit {
     /// What was resolved in a session goes with it.
     fn session_changed(&mut self, kept: bool) {
-        if !kept && !F::CACHE_BY_TASK {
+        if !kept && !self.registry.has(Flaw::CacheByTask) {
             self.cache = Cache::default();
         }
     }
 }
 
 /// What an actor keeps for later.
-struct Retained<F: Flaw> {
-    session: Weak<Mutex<Lease<F>>>,
+struct Retained {
+    session: Weak<Mutex<Lease>>,
     connection: Option<Kept>,
 }
 
-impl<F: Flaw> System for Guarded<F> {
-    const NAME: &'static str = F::NAME;
+impl<V: Variant> System for Guarded<V> {
+    const NAME: &'static str = V::NAME;
 
     fn capabilities() -> Capabilities {
-        F::capabilities()
+        V::capabilities()
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {
+        Ok(Self(Shared::start(database, V::FLAW).await?, PhantomData))
+    }
+
+    fn actor(&self, port: Port) -> impl Future<Output = ()> {
+        self.0.actor(port)
+    }
+
+    fn report(&self) -> impl Future<Output = Report> {
+        self.0.report()
+    }
+
+    fn stop(&self) -> impl Future<Output = ()> {
+        self.0.stop()
+    }
+}
+
+impl Shared {
+    async fn start(database: &Database, flaw: Option<Flaw>) -> Result<Self, Failure> {
         let connector = database.connector();
         let test = if database.fixture() {
             let mut connection = connector.connect().await?;
@@ -165,6 +194,7 @@ impl<F: Flaw> System for Guarded<F> {
         };
         let sessions_max = if test.is_some() { 1 } else { database.connections() };
         let pool = Pool {
+            flaw,
             idle: RefCell::default(),
             test: RefCell::new(test),
             captive: RefCell::default(),
@@ -173,9 +203,8 @@ impl<F: Flaw> System for Guarded<F> {
             connector,
             sessions: Cell::new(0),
             opened: Cell::new(0),
-            flaw: PhantomData,
         };
-        let registry = Registry::new(database.mint());
+        let registry = Registry::new(database.mint(), flaw);
         let (first, never_given_up) = Default::default();
         Ok(Self { pool: Rc::new(pool), registry, first, never_given_up })
     }
@@ -203,12 +232,13 @@ impl<F: Flaw> System for Guarded<F> {
                 }
                 (Command::Retain, Some(lease)) => {
                     if port.run(std::future::ready(Ok::<_, Failure>(()))).await.is_some() {
-                        let connection = lease.lock().await.connection().filter(|_| F::HANDLE_KEEPS_CONNECTION);
+                        let connection =
+                            lease.lock().await.connection().filter(|_| self.pool.has(Flaw::HandleKeepsConnection));
                         retained = Retained { session: Rc::downgrade(lease), connection };
                     }
                 }
                 (Command::Stale(usage), now) => {
-                    let by_place = now.as_ref().filter(|_| F::HANDLE_BY_PLACE).map(Rc::downgrade);
+                    let by_place = now.as_ref().filter(|_| self.pool.has(Flaw::HandleByPlace)).map(Rc::downgrade);
                     let handle = by_place.unwrap_or_else(|| retained.session.clone());
                     port.ask(use_retained(handle, retained.connection.clone(), *usage), Reply::clone).await;
                 }
@@ -225,11 +255,11 @@ impl<F: Flaw> System for Guarded<F> {
         let idle = u32::try_from(self.pool.idle.borrow().len()).unwrap_or(u32::MAX);
         let (sessions, opened) = (self.pool.sessions.get(), self.pool.opened.get());
         Report {
-            healthy: !self.pool.closed.get() || F::ALWAYS_HEALTHY,
+            healthy: !self.pool.closed.get() || self.pool.has(Flaw::AlwaysHealthy),
             connections: idle + sessions,
             lent: sessions,
             sessions,
-            listeners: if F::KEEPS_LISTENERS { opened } else { sessions },
+            listeners: if self.pool.has(Flaw::KeepsListeners) { opened } else { sessions },
             told_opened: opened,
             told_closed: opened - sessions,
         }
@@ -246,10 +276,8 @@ impl<F: Flaw> System for Guarded<F> {
             discard(test).await;
         }
     }
-}
 
-impl<F: Flaw> Guarded<F> {
-    async fn registry_command(&self, unit: &mut Unit<F>, command: &Command, port: &mut Port) {
+    async fn registry_command(&self, unit: &mut Unit, command: &Command, port: &mut Port) {
         let done = || Ok::<_, Failure>(());
         match command {
             Command::Resolve(wanted) if wanted.needs_session() && unit.session.is_none() => {}
@@ -292,13 +320,13 @@ impl<F: Flaw> Guarded<F> {
             }
             Command::Replace if unit.session.is_some() => {
                 drop(unit.session.take());
-                unit.session_changed(F::KEEPS_REPOSITORY);
+                unit.session_changed(self.pool.has(Flaw::KeepsRepository));
                 unit.session = port.run(self.session()).await;
             }
             Command::Crash => {
                 let session = unit.session.take();
                 let in_transaction = session.as_ref().is_some_and(|it| it.try_lock().is_ok_and(|it| it.is_open()));
-                if F::KEEPS_OVERRIDES || F::CLEANUP_CASCADES && in_transaction {
+                if self.pool.has(Flaw::KeepsOverrides) || self.pool.has(Flaw::CleanupCascades) && in_transaction {
                     self.never_given_up.borrow_mut().append(&mut unit.guards);
                 }
                 let held = (session, std::mem::take(&mut unit.guards));
@@ -314,31 +342,35 @@ impl<F: Flaw> Guarded<F> {
         }
     }
 
-    async fn session(&self) -> Result<Session<F>, Failure> {
+    async fn session(&self) -> Result<Session, Failure> {
         if let Some(first) = self.first.borrow().as_ref() {
             return Ok(Rc::clone(first));
         }
         let session = Rc::new(Mutex::new(self.pool.open().await?));
-        if F::STATIC_SESSION {
+        if self.pool.has(Flaw::StaticSession) {
             *self.first.borrow_mut() = Some(Rc::clone(&session));
         }
         Ok(session)
     }
 }
 
-impl<F: Flaw> Pool<F> {
-    async fn open(self: &Rc<Self>) -> Result<Lease<F>, Failure> {
+impl Pool {
+    fn has(&self, flaw: Flaw) -> bool {
+        self.flaw == Some(flaw)
+    }
+
+    async fn open(self: &Rc<Self>) -> Result<Lease, Failure> {
         let permits = Arc::clone(&self.permits);
         let mut permit = Some(permits.acquire_owned().await.map_err(|it| Failure::new(Class::Closed, it))?);
-        if F::LEAKS_ON_CANCEL {
+        if self.has(Flaw::LeaksOnCancel) {
             permit.take().into_iter().for_each(tokio::sync::OwnedSemaphorePermit::forget);
         }
         let connection = self.connection().await;
-        if F::LEAKS_ON_CANCEL {
+        if self.has(Flaw::LeaksOnCancel) {
             self.permits.add_permits(1);
             permit = Arc::clone(&self.permits).try_acquire_owned().ok();
         }
-        if F::LEAKS_ON_ERROR && connection.is_err() {
+        if self.has(Flaw::LeaksOnError) && connection.is_err() {
             permit.take().into_iter().for_each(tokio::sync::OwnedSemaphorePermit::forget);
         }
         Ok(Lease::new(Rc::clone(self), connection?, permit))
@@ -351,7 +383,7 @@ impl<F: Flaw> Pool<F> {
             None => Arc::new(Mutex::new(self.connector.connect().await?)),
         };
         kept.lock().await.execute("select count(*) from kv").await?;
-        if F::CHECK_THEN_USE {
+        if self.has(Flaw::CheckThenUse) {
             self.idle.borrow_mut().retain(|it| !Arc::ptr_eq(it, &kept));
         }
         Ok(kept)
@@ -362,7 +394,7 @@ impl<F: Flaw> Pool<F> {
             return Some(Arc::clone(test));
         }
         let mut idle = self.idle.borrow_mut();
-        if F::SHARES || F::CHECK_THEN_USE { idle.last().cloned() } else { idle.pop() }
+        if self.has(Flaw::Shares) || self.has(Flaw::CheckThenUse) { idle.last().cloned() } else { idle.pop() }
     }
 
     fn put_back(&self, connection: Kept) {
@@ -394,8 +426,8 @@ async fn discard(connection: Kept) {
     }
 }
 
-async fn use_retained<F: Flaw>(
-    session: Weak<Mutex<Lease<F>>>,
+async fn use_retained(
+    session: Weak<Mutex<Lease>>,
     connection: Option<Kept>,
     usage: StaleUse,
 ) -> Result<Reply, Failure> {

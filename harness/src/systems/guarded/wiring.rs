@@ -5,7 +5,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::rc::Rc;
 
@@ -23,7 +22,7 @@ type Kept = BTreeMap<Service, (Build, u32)>;
 pub(super) type Cache = Rc<RefCell<Kept>>;
 
 /// A registry of services.
-pub(super) struct Registry<F> {
+pub(super) struct Registry {
     mint: Mint,
     shared: Cache,
     /// Only one shared service is built at a time.
@@ -31,7 +30,7 @@ pub(super) struct Registry<F> {
     versions: RefCell<BTreeMap<Service, u32>>,
     substitutes: Rc<RefCell<Vec<Substitute>>>,
     guards: Cell<u32>,
-    flaw: PhantomData<F>,
+    flaw: Option<Flaw>,
 }
 
 /// What stands in for a service, while its guard is kept.
@@ -42,25 +41,25 @@ struct Substitute {
 }
 
 /// Whoever keeps it keeps something standing in.
-pub(super) struct Guard<F: Flaw> {
-    registry: Rc<Registry<F>>,
+pub(super) struct Guard {
+    registry: Rc<Registry>,
     number: u32,
     service: Service,
 }
 
-impl<F: Flaw> Drop for Guard<F> {
+impl Drop for Guard {
     fn drop(&mut self) {
         self.registry.substitutes.borrow_mut().retain(|it| it.guard != self.number);
         self.registry.outdate(self.service, false);
     }
 }
 
-impl<F: Flaw> Registry<F> {
-    pub(super) fn new(mint: Mint) -> Rc<Self> {
-        Self::with(mint, Rc::default())
+impl Registry {
+    pub(super) fn new(mint: Mint, flaw: Option<Flaw>) -> Rc<Self> {
+        Self::with(mint, flaw, Rc::default())
     }
 
-    fn with(mint: Mint, substitutes: Rc<RefCell<Vec<Substitute>>>) -> Rc<Self> {
+    fn with(mint: Mint, flaw: Option<Flaw>, substitutes: Rc<RefCell<Vec<Substitute>>>) -> Rc<Self> {
         Rc::new(Self {
             mint,
             shared: Rc::default(),
@@ -68,14 +67,18 @@ impl<F: Flaw> Registry<F> {
             versions: RefCell::default(),
             substitutes,
             guards: Cell::new(0),
-            flaw: PhantomData,
+            flaw,
         })
+    }
+
+    pub(super) fn has(&self, flaw: Flaw) -> bool {
+        self.flaw == Some(flaw)
     }
 
     /// Another one, of which nobody else notices anything.
     pub(super) fn fork(&self) -> Rc<Self> {
-        let substitutes = if F::SHARES_OVERRIDES { Rc::clone(&self.substitutes) } else { Rc::default() };
-        Self::with(self.mint.clone(), substitutes)
+        let substitutes = if self.has(Flaw::SharesOverrides) { Rc::clone(&self.substitutes) } else { Rc::default() };
+        Self::with(self.mint.clone(), self.flaw, substitutes)
     }
 
     /// What is wanted, with `mine` for what belongs to a session.
@@ -105,7 +108,11 @@ impl<F: Flaw> Registry<F> {
             for need in service.needs() {
                 parts.push(self.one(*need, mine).await);
             }
-            let turn = if service.is_scoped() || F::BUILDS_TWICE { None } else { Some(self.building.lock().await) };
+            let turn = if service.is_scoped() || self.has(Flaw::BuildsTwice) {
+                None
+            } else {
+                Some(self.building.lock().await)
+            };
             // Somebody else may have built it meanwhile.
             if let Some(build) = self.current(service, kept).filter(|_| turn.is_some()) {
                 return build;
@@ -132,7 +139,8 @@ impl<F: Flaw> Registry<F> {
     /// Lets everything that is made from this service be built anew, and the service too if `itself`.
     pub(super) fn outdate(&self, service: Service, itself: bool) {
         let affected = |it: Service| {
-            let made_from = if F::MISSES_TRANSITIVE { it.needs().contains(&service) } else { it.depends_on(service) };
+            let made_from =
+                if self.has(Flaw::MissesTransitive) { it.needs().contains(&service) } else { it.depends_on(service) };
             if it == service { itself } else { made_from }
         };
         for it in Service::ALL.into_iter().filter(|it| affected(*it)) {
@@ -141,7 +149,7 @@ impl<F: Flaw> Registry<F> {
     }
 
     /// Lets something stand in for the service.
-    pub(super) fn stand_in(self: &Rc<Self>, service: Service) -> (Build, Guard<F>) {
+    pub(super) fn stand_in(self: &Rc<Self>, service: Service) -> (Build, Guard) {
         let build = self.mint.built(service, &[]);
         let number = self.guards.replace(self.guards.get() + 1);
         self.substitutes.borrow_mut().push(Substitute { guard: number, service, build });

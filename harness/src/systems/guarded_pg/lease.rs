@@ -14,10 +14,10 @@ use crate::system::port::Ended;
 use crate::workload::{Dialect, answer, begin_statement, is_statement};
 
 /// A connection lent to one session.
-pub(super) struct Lease<F: Flaw> {
+pub(super) struct Lease {
     /// None once it was given up: then everything but the end of the session is refused.
     kept: Option<Kept>,
-    pool: Rc<Pool<F>>,
+    pool: Rc<Pool>,
     /// 0 outside a transaction, 1 in one, more in savepoints.
     depth: u32,
     /// A statement failed in the transaction: only its end is accepted.
@@ -31,7 +31,7 @@ pub(super) struct Lease<F: Flaw> {
 }
 
 /// The release gate: a connection goes back only if nothing can be left on it.
-impl<F: Flaw> Drop for Lease<F> {
+impl Drop for Lease {
     fn drop(&mut self) {
         if self.in_doubt {
             return self.give_up();
@@ -39,7 +39,7 @@ impl<F: Flaw> Drop for Lease<F> {
         let Some(kept) = self.kept.take() else {
             return;
         };
-        let unclean = self.depth > 0 || self.touched && !F::KEEPS_RESIDUE;
+        let unclean = self.depth > 0 || self.touched && !self.has(Flaw::KeepsResidue);
         if unclean || self.pool.closed.get() {
             let permit = Arc::clone(&self.permit);
             tokio::spawn(async move {
@@ -52,8 +52,8 @@ impl<F: Flaw> Drop for Lease<F> {
     }
 }
 
-impl<F: Flaw> Lease<F> {
-    pub(super) fn new(pool: Rc<Pool<F>>, kept: Kept, permit: OwnedSemaphorePermit) -> Self {
+impl Lease {
+    pub(super) fn new(pool: Rc<Pool>, kept: Kept, permit: OwnedSemaphorePermit) -> Self {
         Self {
             kept: Some(kept),
             pool,
@@ -63,6 +63,10 @@ impl<F: Flaw> Lease<F> {
             touched: false,
             permit: Arc::new(permit),
         }
+    }
+
+    fn has(&self, flaw: Flaw) -> bool {
+        self.pool.has(flaw)
     }
 
     pub(super) async fn serve(&mut self, command: &Command, port: &mut Port) {
@@ -106,13 +110,13 @@ impl<F: Flaw> Lease<F> {
     }
 
     async fn answer(&mut self, command: &Command) -> Result<Reply, Failure> {
-        if let (Command::Get(key), true) = (command, F::PREPARES_ONCE) {
+        if let (Command::Get(key), true) = (command, self.has(Flaw::PreparesOnce)) {
             let sql = sqlx::AssertSqlSafe(format!("execute get_kv({})", key.0));
             let rows = self.call(async |connection| connection.fetch_optional(sql).await).await?;
             return Ok(Reply::Value(rows.map(|it| sqlx::Postgres::pair(&it).1)));
         }
         let result = self.call(async |connection| answer(connection, command).await).await;
-        if F::MISTAKES_ARE_LOSSES && self.depth == 0 && result.is_err() && !self.in_doubt {
+        if self.has(Flaw::MistakesAreLosses) && self.depth == 0 && result.is_err() && !self.in_doubt {
             self.kept = Some(self.pool.connect().await?);
             return self.call(async |connection| answer(connection, command).await).await;
         }
@@ -169,7 +173,8 @@ impl<F: Flaw> Lease<F> {
             _ if self.aborted => return Ok(()),
             depth => format!("rollback to s{depth}; release s{depth}"),
         };
-        let result = if F::ROLLS_BACK_FOR_EVER { self.execute_for_ever(sql).await } else { self.execute(sql).await };
+        let result =
+            if self.has(Flaw::RollsBackForEver) { self.execute_for_ever(sql).await } else { self.execute(sql).await };
         // What was to be undone may still be there: only the end of the session undoes it then.
         self.in_doubt |= result.is_err();
         self.aborted &= self.depth > 0;
@@ -188,7 +193,7 @@ impl<F: Flaw> Lease<F> {
         self.call(async |connection| connection.execute(sqlx::AssertSqlSafe(sql)).await.map(drop)).await
     }
 
-    /// For [`Flaw::ROLLS_BACK_FOR_EVER`].
+    /// For [`Flaw::RollsBackForEver`].
     async fn execute_for_ever(&mut self, sql: String) -> Result<(), Failure> {
         let kept = self.kept.as_mut().expect("whoever rolls back has looked whether it was given up");
         kept.connection.execute(sqlx::AssertSqlSafe(sql)).await?;
@@ -204,7 +209,8 @@ impl<F: Flaw> Lease<F> {
         let kept = self.kept.as_mut().expect("whoever calls has looked whether it was given up");
         self.in_doubt = true;
         let result = limited(call(&mut kept.connection)).await;
-        self.in_doubt = result.as_ref().is_err_and(|it| !is_about_statement(it.class)) && !F::LOSSES_ARE_MISTAKES;
+        self.in_doubt =
+            result.as_ref().is_err_and(|it| !is_about_statement(it.class)) && !self.has(Flaw::LossesAreMistakes);
         result
     }
 
@@ -213,8 +219,9 @@ impl<F: Flaw> Lease<F> {
         self.in_doubt = false;
         if let Some(mut kept) = self.kept.take() {
             let (options, permit) = (self.pool.options.clone(), Arc::clone(&self.permit));
+            let awaits = self.has(Flaw::AwaitsAbandoned);
             tokio::spawn(async move {
-                if F::AWAITS_ABANDONED {
+                if awaits {
                     // It is closed in any case.
                     let _ = kept.connection.ping().await;
                 }

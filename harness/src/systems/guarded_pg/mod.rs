@@ -28,28 +28,35 @@ use crate::plan::{Command, StaleUse};
 use crate::system::{Capabilities, Capability, Port, System};
 use lease::Lease;
 
-/// What a pool may get wrong: each switch is one defect, and by default nothing is.
-pub trait Flaw: 'static {
+/// What a pool may get wrong: each switch is one defect, and a system has at most one of them thrown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// A rollback takes as long as it takes.
+    RollsBackForEver,
+    /// Whether a connection answers is waited for as long as it takes.
+    ProbesForEver,
+    /// What a connection in doubt still does is waited for as long as it takes, with the permit in hand.
+    AwaitsAbandoned,
+    /// A connection is reset with `discard all` before it is lent, under a driver that still knows its prepared statements.
+    DiscardsStatements,
+    /// A query is prepared by name on the first connections, and not on those that take their place.
+    PreparesOnce,
+    /// Whatever was left on a connection goes to its next borrower.
+    KeepsResidue,
+    /// A statement that was refused is taken for a connection that is lost, and done again on another one.
+    MistakesAreLosses,
+    /// A connection that is lost is taken for a statement that was refused.
+    LossesAreMistakes,
+    /// Who finds one connection dead opens all of them anew.
+    Storms,
+}
+
+/// Which of the systems that `guarded-pg` can be: the correct one, or one with a flaw.
+pub trait Variant: 'static {
     /// The name of the system.
     const NAME: &'static str;
-    /// A rollback takes as long as it takes.
-    const ROLLS_BACK_FOR_EVER: bool = false;
-    /// Whether a connection answers is waited for as long as it takes.
-    const PROBES_FOR_EVER: bool = false;
-    /// What a connection in doubt still does is waited for as long as it takes, with the permit in hand.
-    const AWAITS_ABANDONED: bool = false;
-    /// A connection is reset with `discard all` before it is lent, under a driver that still knows its prepared statements.
-    const DISCARDS_STATEMENTS: bool = false;
-    /// A query is prepared by name on the first connections, and not on those that take their place.
-    const PREPARES_ONCE: bool = false;
-    /// Whatever was left on a connection goes to its next borrower.
-    const KEEPS_RESIDUE: bool = false;
-    /// A statement that was refused is taken for a connection that is lost, and done again on another one.
-    const MISTAKES_ARE_LOSSES: bool = false;
-    /// A connection that is lost is taken for a statement that was refused.
-    const LOSSES_ARE_MISTAKES: bool = false;
-    /// Who finds one connection dead opens all of them anew.
-    const STORMS: bool = false;
+    /// What is wrong with it.
+    const FLAW: Option<Flaw>;
 
     /// What the system can do: no more than it needs to be wrong.
     fn capabilities() -> Capabilities {
@@ -60,8 +67,9 @@ pub trait Flaw: 'static {
 /// Nothing is wrong.
 pub struct Flawless;
 
-impl Flaw for Flawless {
+impl Variant for Flawless {
     const NAME: &'static str = "guarded-pg";
+    const FLAW: Option<Flaw> = None;
 }
 
 /// Longer than anything takes here, and well below the wait that the harness takes for one without an end.
@@ -77,21 +85,20 @@ const TRIES_MAX: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A pool of raw connections behind a gate.
-pub struct GuardedPg<F: Flaw = Flawless> {
-    pool: Rc<Pool<F>>,
-}
+pub struct GuardedPg<V = Flawless>(Rc<Pool>, PhantomData<V>);
 
-type Session<F> = Rc<Mutex<Lease<F>>>;
+type Session = Rc<Mutex<Lease>>;
 
-struct Pool<F> {
+/// What all actors share. Whatever is wrong with it, it is compiled once.
+struct Pool {
+    flaw: Option<Flaw>,
     idle: RefCell<Vec<Kept>>,
     permits: Arc<Semaphore>,
     closed: Cell<bool>,
     connections: usize,
     options: PgConnectOptions,
-    /// For [`Flaw::PREPARES_ONCE`].
+    /// For [`Flaw::PreparesOnce`].
     prepared: Cell<usize>,
-    flaw: PhantomData<F>,
 }
 
 /// A connection.
@@ -101,36 +108,54 @@ struct Kept {
     pid: i32,
 }
 
-impl<F: Flaw> System for GuardedPg<F> {
-    const NAME: &'static str = F::NAME;
+impl<V: Variant> System for GuardedPg<V> {
+    const NAME: &'static str = V::NAME;
 
     fn capabilities() -> Capabilities {
-        F::capabilities()
+        V::capabilities()
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {
-        let pool = Pool {
+        Ok(Self(Rc::new(Pool::new(database, V::FLAW)), PhantomData))
+    }
+
+    fn actor(&self, port: Port) -> impl Future<Output = ()> {
+        self.0.actor(port)
+    }
+
+    async fn stop(&self) {
+        // Closing cannot fail, and each connection has its time limit.
+        let _ = self.0.close().await;
+    }
+}
+
+impl Pool {
+    fn new(database: &Database, flaw: Option<Flaw>) -> Self {
+        Self {
+            flaw,
             idle: RefCell::default(),
             permits: Arc::new(Semaphore::new(usize::from(database.connections()))),
             closed: Cell::new(false),
             connections: usize::from(database.connections()),
             options: database.pg_connect_options(),
             prepared: Cell::new(0),
-            flaw: PhantomData,
-        };
-        Ok(Self { pool: Rc::new(pool) })
+        }
     }
 
-    async fn actor(&self, mut port: Port) {
-        let mut session: Option<Session<F>> = None;
-        let mut retained: Weak<Mutex<Lease<F>>> = Weak::new();
+    fn has(&self, flaw: Flaw) -> bool {
+        self.flaw == Some(flaw)
+    }
+
+    async fn actor(self: &Rc<Self>, mut port: Port) {
+        let mut session: Option<Session> = None;
+        let mut retained: Weak<Mutex<Lease>> = Weak::new();
         while let Some(command) = port.next().await {
             match (&command, &session) {
                 (Command::Open, None) => {
-                    session = port.run(self.pool.open()).await.map(|lease| Rc::new(Mutex::new(lease)));
+                    session = port.run(self.open()).await.map(|lease| Rc::new(Mutex::new(lease)));
                 }
                 (Command::ClosePool, None) => {
-                    port.run(self.pool.close()).await;
+                    port.run(self.close()).await;
                 }
                 (Command::Close, Some(_)) => {
                     let lease = session.take();
@@ -155,14 +180,7 @@ impl<F: Flaw> System for GuardedPg<F> {
         }
     }
 
-    async fn stop(&self) {
-        // Closing cannot fail, and each connection has its time limit.
-        let _ = self.pool.close().await;
-    }
-}
-
-impl<F: Flaw> Pool<F> {
-    async fn open(self: &Rc<Self>) -> Result<Lease<F>, Failure> {
+    async fn open(self: &Rc<Self>) -> Result<Lease, Failure> {
         let permit = match timeout(CALL_MAX, Arc::clone(&self.permits).acquire_owned()).await {
             Ok(permit) => permit.map_err(|it| Failure::new(Class::Closed, it))?,
             Err(_) => return Err(Failure::new(Class::Exhausted, "every connection is lent")),
@@ -179,25 +197,25 @@ impl<F: Flaw> Pool<F> {
             if self.answers(&mut kept).await {
                 return Ok(kept);
             }
-            if F::STORMS {
+            if self.has(Flaw::Storms) {
                 self.reconnect_all().await?;
             }
         }
     }
 
     async fn answers(&self, kept: &mut Kept) -> bool {
-        let question = if F::DISCARDS_STATEMENTS { "discard all" } else { "select 1" };
+        let question = if self.has(Flaw::DiscardsStatements) { "discard all" } else { "select 1" };
         let question = kept.connection.execute(question);
-        if F::PROBES_FOR_EVER {
+        if self.has(Flaw::ProbesForEver) {
             return question.await.is_ok();
         }
         match timeout(PROBE_MAX, question).await {
-            Ok(answer) => answer.is_ok() || F::LOSSES_ARE_MISTAKES,
+            Ok(answer) => answer.is_ok() || self.has(Flaw::LossesAreMistakes),
             Err(_) => false,
         }
     }
 
-    /// For [`Flaw::STORMS`].
+    /// For [`Flaw::Storms`].
     async fn reconnect_all(&self) -> Result<(), Failure> {
         self.idle.take();
         for _ in 0..self.connections {
@@ -213,7 +231,7 @@ impl<F: Flaw> Pool<F> {
         loop {
             match limited(connect(&self.options)).await {
                 Err(_) if tries < TRIES_MAX => sleep(PAUSE).await,
-                Ok(mut kept) if F::PREPARES_ONCE && self.prepared.get() < self.connections => {
+                Ok(mut kept) if self.has(Flaw::PreparesOnce) && self.prepared.get() < self.connections => {
                     self.prepared.set(self.prepared.get() + 1);
                     limited(kept.connection.execute(PREPARE)).await?;
                     return Ok(kept);
@@ -239,7 +257,7 @@ impl<F: Flaw> Pool<F> {
     }
 }
 
-/// For [`Flaw::PREPARES_ONCE`].
+/// For [`Flaw::PreparesOnce`].
 const PREPARE: &str = "prepare get_kv (bigint) as select k, v from kv where k = $1";
 
 async fn connect(options: &PgConnectOptions) -> Result<Kept, sqlx::Error> {
@@ -286,7 +304,7 @@ async fn limited<T>(call: impl Future<Output = Result<T, sqlx::Error>>) -> Resul
     }
 }
 
-async fn use_retained<F: Flaw>(session: Weak<Mutex<Lease<F>>>, usage: StaleUse) -> Result<Reply, Failure> {
+async fn use_retained(session: Weak<Mutex<Lease>>, usage: StaleUse) -> Result<Reply, Failure> {
     let Some(session) = session.upgrade() else {
         return Err(Failure::new(Class::Stale, "this handle's session has ended: resolve it again"));
     };
