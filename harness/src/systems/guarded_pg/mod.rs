@@ -199,6 +199,7 @@ impl Pool {
             }
             if self.has(Flaw::Storms) {
                 self.reconnect_all().await?;
+                return self.connect().await;
             }
         }
     }
