@@ -20,6 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
+
 use crate::database::Database;
 use crate::history::{History, Outcome, Recorder, What};
 use crate::model::{ends_session, observers};
@@ -102,6 +104,7 @@ pub(crate) async fn execute(starter: Starter, plan: &Plan, limits: &Limits, reco
             return recorder.finish();
         }
     };
+    recorder.set_on_stage(true);
     let system = match (starter.start)(&database).await {
         Ok(system) => system,
         Err(failure) => {
@@ -142,10 +145,10 @@ pub(crate) async fn execute(starter: Starter, plan: &Plan, limits: &Limits, reco
     }
     // What the system still holds may keep a shared cache locked.
     drop(system);
+    recorder.set_on_stage(false);
     let rows = database.final_state();
     // After a hang the rows are likely to stay locked, and the verdict does not need them.
-    let rows =
-        if hung { unless_still(rows, recorder, limits).await } else { unless_endless(rows, recorder, limits).await };
+    let rows = if hung { unless_still(rows, recorder, limits).await } else { timeout(limits.hang, rows).await.ok() };
     match rows {
         Some(Ok(rows)) => recorder.record(What::FinalState(rows)),
         Some(Err(error)) => recorder.record(What::HarnessFault(error.to_string())),

@@ -88,6 +88,7 @@ impl<'a> Stillness<'a> {
             return false;
         }
         self.looked = Instant::now();
+        self.recorder.look();
         let turns = self.recorder.turns();
         if turns.iter().zip(self.turns).any(|(now, before)| *now == before && before > 0) {
             return false;

@@ -121,9 +121,12 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Looks; whether the thread is to be given up.
+    /// Looks; whether the thread is to be given up. An executor that looks whether something moves has its thread.
     fn is_over(&mut self) -> bool {
-        let now = (self.recorder.stamp(), self.recorder.pulse());
+        if !self.recorder.is_on_stage() {
+            return false;
+        }
+        let now = (self.recorder.stamp(), self.recorder.pulse() + self.recorder.looks());
         self.unmoved = if now.0 == self.seen.0 { self.unmoved + 1 } else { 0 };
         self.motionless = if now == self.seen { self.motionless + 1 } else { 0 };
         self.seen = now;

@@ -23,6 +23,10 @@ struct Shared {
     /// Count the signs of life of those between a caller and a database that is another process; 0 where there are none.
     proxy_turns: AtomicU64,
     server_turns: AtomicU64,
+    /// Counts the executor's looks at whether something moves.
+    looks: AtomicU64,
+    /// Whether the system is there, from its start to its stop.
+    on_stage: AtomicBool,
     /// Counts the commands; lets a hook see without a lock that it has reported for this one already.
     stamp: AtomicU64,
     /// Whether the running command's statements are to be interrupted, or their commits refused.
@@ -124,6 +128,26 @@ impl Recorder {
     /// Changes whenever something moves.
     pub(crate) fn pulse(&self) -> u64 {
         self.shared.pulse.load(Ordering::Relaxed)
+    }
+
+    /// The executor waits, and looks whether something moves.
+    pub(crate) fn look(&self) {
+        self.shared.looks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often it has looked.
+    pub(crate) fn looks(&self) -> u64 {
+        self.shared.looks.load(Ordering::Relaxed)
+    }
+
+    /// Says whether the system is there; what takes long before and after that is the harness's own.
+    pub(crate) fn set_on_stage(&self, on_stage: bool) {
+        self.shared.on_stage.store(on_stage, Ordering::Release);
+    }
+
+    /// Whether it is.
+    pub(crate) fn is_on_stage(&self) -> bool {
+        self.shared.on_stage.load(Ordering::Acquire)
     }
 
     /// The proxy has been to all its sockets.
