@@ -513,7 +513,7 @@ impl Alarm {
             *self.scheduler.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
             if self.rang.swap(false, Ordering::AcqRel) { Poll::Ready(()) } else { Poll::Pending }
         });
-        tokio::time::timeout(limit, ring).await.is_ok()
+        timeout(limit, ring).await.is_ok()
     }
 
     /// Whether it rang since it was last waited for.
