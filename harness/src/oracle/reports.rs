@@ -60,7 +60,7 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     let mut allowed = most_at_once(view);
     // A server goes on with what its client has given up, until it is told over another connection.
-    let each = if view.facts.history.ground == Ground::Postgres { 2 } else { 1 };
+    let to_tell = usize::from(view.facts.history.ground == Ground::Postgres);
     let is_observer = |by: By| view.facts.history.is_observer(by.actor);
     let observers =
         view.facts.spans.iter().filter(|(by, it)| is_observer(*by) && opens_session(&it.step.command)).count();
@@ -76,11 +76,12 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
                 }
             }
             What::Invoked(step) if gives_reason(&step.command) || step.cancel.is_some() || step.fault.is_some() => {
-                allowed += each;
+                allowed += 1 + to_tell;
             }
             What::Returned(Outcome::Failed(_) | Outcome::Cancelled(_)) | What::Blocked | What::Lost(_) => allowed += 1,
-            // Reasons that nobody needed are no credit for later.
-            What::PlanOver => allowed = allowed.min(connected + observers * each),
+            // Reasons that nobody needed are no credit for later: each who comes now needs one connection at most, and over one
+            // more the server is told of all that is left.
+            What::PlanOver => allowed = allowed.min(connected + observers + to_tell),
             _ => {}
         }
     }

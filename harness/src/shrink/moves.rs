@@ -297,8 +297,14 @@ fn plainer_than(command: &Command) -> Vec<Command> {
         Command::WarmUp => vec![Command::Resolve(Wanted::One(Service::Mailer))],
         Command::Crash => vec![Command::Close, Command::Restore],
         Command::Replace => vec![Command::Close],
-        Command::Stale(StaleUse::Put(key, _)) => vec![Command::Stale(StaleUse::Get(key))],
-        Command::Stale(StaleUse::Get(key)) => keys(key).map(|it| Command::Stale(StaleUse::Get(it))).collect(),
+        Command::Stale(StaleUse::Put(key, value)) => {
+            vec![Command::Get(key), Command::Put(key, value), Command::Stale(StaleUse::Get(key))]
+        }
+        Command::Stale(StaleUse::Get(key)) => {
+            let mut plainer = vec![Command::Get(key)];
+            plainer.extend(keys(key).map(|it| Command::Stale(StaleUse::Get(it))));
+            plainer
+        }
         _ => Vec::new(),
     }
 }
