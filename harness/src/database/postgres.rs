@@ -19,6 +19,7 @@ use crate::plan::{ActorId, Fault, Key, Value};
 use crate::postgres::fleet::Berth;
 use crate::postgres::monitor;
 use crate::postgres::proxy::{Held, Proxy};
+use crate::postgres::strike::Target;
 use crate::system::port::Wire;
 use crate::workload::{ALL_ROWS, Dialect};
 
@@ -59,7 +60,8 @@ impl Postgres {
             .port(proxy.address().port())
             .ssl_mode(PgSslMode::Disable);
         let _watched = monitor::watch(&server, Arc::clone(&observer) as _);
-        let faults = Faults::new(server, proxy, Arc::clone(&observer));
+        let target = Target { server, connect: straight.clone(), column: ("kv", "v") };
+        let faults = Faults::new(target, proxy, Arc::clone(&observer));
         Ok(Self { schema, straight, through_proxy, observer, faults, own: Mutex::new(own), _watched })
     }
 
@@ -79,7 +81,8 @@ impl Postgres {
     /// All rows, read on the harness's own connection.
     pub(super) async fn final_state(&self) -> Result<BTreeMap<Key, Value>, SetupError> {
         let mut own = self.own().await.map_err(SetupError::of)?;
-        let rows = own.fetch_all(ALL_ROWS).await.map_err(SetupError::of)?;
+        // Not kept: a fault may change the table's types meanwhile.
+        let rows = sqlx::query(ALL_ROWS).persistent(false).fetch_all(&mut *own).await.map_err(SetupError::of)?;
         Ok(rows.iter().map(<sqlx::Postgres as Dialect>::pair).collect())
     }
 
