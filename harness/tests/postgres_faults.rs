@@ -168,5 +168,7 @@ async fn library_comes_through() {
         let steps = ["open", "put k1 1", "get k1", "close", &format!("open with {fault}"), &struck, "get k1"];
         let run = Chain::new(&Of::<UnstalePg>::new()).run(&plan(&steps).plan);
         assert!(matches!(run.judgement.verdict, Verdict::Pass), "{fault}: {:?}", run.judgement.verdict);
+        let landed = run.history.events.iter().filter(|it| it.what == What::FaultLanded(self::fault(fault))).count();
+        assert!(landed > 0, "{fault}");
     }
 }

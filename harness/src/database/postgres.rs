@@ -81,8 +81,7 @@ impl Postgres {
     /// All rows, read on the harness's own connection.
     pub(super) async fn final_state(&self) -> Result<BTreeMap<Key, Value>, SetupError> {
         let mut own = self.own().await.map_err(SetupError::of)?;
-        // Not kept: a fault may change the table's types meanwhile.
-        let rows = sqlx::query(ALL_ROWS).persistent(false).fetch_all(&mut *own).await.map_err(SetupError::of)?;
+        let rows = own.fetch_all(ALL_ROWS).await.map_err(SetupError::of)?;
         Ok(rows.iter().map(<sqlx::Postgres as Dialect>::pair).collect())
     }
 

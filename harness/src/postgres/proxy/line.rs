@@ -147,9 +147,8 @@ impl Lines {
 
     /// Lets the server end the sessions of the lines that have nothing under way, and waits until it has: of how many.
     pub(super) async fn time_out_idle(&self) -> usize {
-        // In a transaction that failed the server listens to nothing but its end.
-        let listens = |it: &Rc<Line>| self.is_idle(it) && !it.stands() && self.status(it) != Some(b'E');
-        let idle: Vec<Rc<Line>> = self.open.borrow().values().filter(|it| listens(it)).cloned().collect();
+        let is_idle = |it: &Rc<Line>| self.is_idle(it) && !it.stands();
+        let idle: Vec<Rc<Line>> = self.open.borrow().values().filter(|it| is_idle(it)).cloned().collect();
         idle.iter().for_each(|it| self.set_time_out(it, TimeOut::Wanted));
         let is_over = |it: &Rc<Line>| it.time_out.get().is_over() || !self.open.borrow().contains_key(&it.id);
         // What was asked stays asked: its answer is still none of the client's.
@@ -160,7 +159,7 @@ impl Lines {
     /// Waits until the server is to be told to end this session; whether that is in a transaction.
     pub(super) async fn time_out_wanted(&self, line: &Line) -> bool {
         self.until(|| line.time_out.get() == TimeOut::Wanted).await;
-        self.status(line) == Some(b'T')
+        self.shared.ledger.connection(line.id).and_then(|it| it.status) == Some(b'T')
     }
 
     pub(super) fn set_time_out(&self, line: &Line, time_out: TimeOut) {
@@ -238,10 +237,6 @@ impl Lines {
             }
             changed.await;
         }
-    }
-
-    fn status(&self, line: &Line) -> Option<u8> {
-        self.shared.ledger.connection(line.id).and_then(|it| it.status)
     }
 
     fn is_idle(&self, line: &Line) -> bool {

@@ -17,7 +17,7 @@ pub(super) enum TimeOut {
     Asked { refused: bool },
     /// The server knows, and ends the session as soon as it idles.
     Set,
-    /// The server does not know such a limit.
+    /// The server does not know such a limit, or its transaction has failed and it listens to nothing but its end.
     Refused,
     /// The server has said that it ends the session.
     Ended,
