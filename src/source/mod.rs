@@ -498,9 +498,9 @@ pub trait SqlxConnection: Connection {
         None
     }
 
-    /// Whether an autocommit statement that was answered with this error and nothing before it may be run again: it has provably
-    /// not been done, or it only reads. If it was the first on its connection that is on another one; if it is
-    /// [outdated](SqlxConnection::is_outdated), on the same. `times`: so often it has been already.
+    /// Whether an autocommit statement that was answered with this error and nothing before it may be run again: it was provably
+    /// not done, or only reads. The first on its connection runs on another one, an [outdated](SqlxConnection::is_outdated) one
+    /// on the same. `times`: so often it has been already.
     fn may_repeat(_sql: &str, _error: &sqlx::Error, _times: u32) -> bool {
         false
     }
@@ -510,10 +510,7 @@ pub trait SqlxConnection: Connection {
         false
     }
 
-    /// Forgets every statement that was prepared.
-    ///
-    /// # Errors
-    /// What the database answered.
+    /// Forgets every statement that was prepared; the error is what the database answered.
     ///
     /// # Cancel safety
     /// Not cancel safe: an answer may be under way.
