@@ -112,8 +112,8 @@ where
             };
             drop(items);
             prepared = match (result, spare) {
-                (Err(error), Some(spare)) if nothing_yet && again.allowed::<S>(&spare.sql, &error) => {
-                    again.elsewhere(&mut call, error).await?;
+                (Err(error), Some(spare)) if nothing_yet && again.allowed(&mut call, &spare.sql, &error) => {
+                    again.go_on(&mut call, error).await?;
                     spare
                 }
                 (result, _) => return finish(call, result).await,
@@ -122,7 +122,8 @@ where
     }
 }
 
-/// Runs a statement again whose connection was dead before anything was done on it.
+/// Runs a statement again of which nothing was done: its connection was dead before anything was done on it, or knew the
+/// statement as it was before its tables were changed.
 #[derive(Default)]
 struct Again {
     times: u32,
@@ -138,24 +139,36 @@ impl Again {
     where
         S::Connection: SqlxConnection,
     {
-        let possible = call.is_untouched() && self.times < call.attempts_max();
+        let here = S::Connection::REPEATS && self.times == 0 && call.is_autocommit();
+        let possible = here || call.is_untouched() && self.times < call.attempts_max();
         if possible { prepared.spare::<S::Connection>() } else { None }
     }
 
     /// Whether what this error answered may be run again.
-    fn allowed<S: Source>(&self, sql: &SqlStr, error: &sqlx::Error) -> bool
+    fn allowed<S: Source>(&self, call: &mut Entered<'_, S>, sql: &SqlStr, error: &sqlx::Error) -> bool
     where
         S::Connection: SqlxConnection,
     {
-        S::Connection::may_repeat(sql.as_str(), error, self.times)
+        let sql = sql.as_str();
+        match S::Connection::is_outdated(error) {
+            true => self.times == 0 && call.is_autocommit() && S::Connection::may_repeat(sql, error, 0),
+            false => call.is_untouched() && S::Connection::may_repeat(sql, error, self.times),
+        }
     }
 
-    /// The call goes on with another connection.
-    async fn elsewhere<S: Source>(&mut self, call: &mut Entered<'_, S>, error: sqlx::Error) -> Result<(), sqlx::Error>
+    /// The call goes on, with another connection if it is this one that failed.
+    async fn go_on<S: Source>(&mut self, call: &mut Entered<'_, S>, error: sqlx::Error) -> Result<(), sqlx::Error>
     where
         S::Connection: SqlxConnection,
     {
         self.times += 1;
+        if S::Connection::is_outdated(&error) {
+            let patience = call.patience();
+            let forget = call.connection().map_err(Error::into_sqlx)?.forget();
+            // A connection that broke over this says so again when the statement runs.
+            let _ = patience.answer(forget).await.map_err(Error::into_sqlx)?;
+            return Ok(());
+        }
         let failure = Failure::new(S::Connection::class(&error), error);
         call.replace(&failure).await.map_err(Error::into_sqlx)
     }
@@ -247,8 +260,8 @@ where
                     }
                 }
                 prepared = match (failed, spare) {
-                    (Some(error), Some(spare)) if nothing_yet && again.allowed::<S>(&spare.sql, &error) => {
-                        again.elsewhere(&mut call, error).await?;
+                    (Some(error), Some(spare)) if nothing_yet && again.allowed(&mut call, &spare.sql, &error) => {
+                        again.go_on(&mut call, error).await?;
                         spare
                     }
                     (failed, _) => {

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         trial!(wrong_password_and_missing_database_are_mistakes),
         trial!(serialization_failure_and_deadlock_lose_the_transaction),
         trial!(statement_after_a_refused_one_finds_the_transaction_lost),
-        trial!(statement_outdated_by_ddl_loses_the_transaction),
+        trial!(statement_outdated_by_ddl_is_unseen_or_loses_the_transaction),
         trial!(lock_that_is_not_to_be_had_and_cancelled_statement_lose_the_statement),
         trial!(what_is_wrong_with_the_statement_is_a_mistake),
     ])
@@ -267,12 +267,15 @@ async fn statement_after_a_refused_one_finds_the_transaction_lost() {
     }
 }
 
-async fn statement_outdated_by_ddl_loses_the_transaction() {
+async fn statement_outdated_by_ddl_is_unseen_or_loses_the_transaction() {
     for fresh in both().await {
         let scope = fresh.sessions.scope("request");
         run(&scope, "select * from kv").await.expect("prepared");
         fresh.outside().await.execute("alter table kv add column w int").await.expect("ddl");
-        // In autocommit it was not the first on its session, so it is not run on another.
+        run(&scope, "select * from kv").await.expect("prepared anew, on the same session");
+        assert_eq!(scope.generation(), 1);
+        fresh.outside().await.execute("alter table kv add column x int").await.expect("ddl");
+        scope.begin().await.expect("begin");
         let outdated = class(run(&scope, "select * from kv").await);
         assert_eq!(outdated, (Class::TransactionLost, "0A000".into()));
         drop(scope);

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         trial!(ten_terminated_connections_and_ten_callers_show_no_error, threads = 2),
         trial!(killed_backend_takes_all_along_and_reads_and_begins_see_nothing),
         trial!(frozen_idle_connection_costs_its_probe_and_no_place),
-        trial!(statement_outdated_by_ddl_is_run_on_another_connection),
+        trial!(statement_outdated_by_ddl_is_prepared_anew),
         trial!(connection_is_dropped_outside_of_a_runtime),
     ])
 }
@@ -233,7 +233,7 @@ async fn frozen_idle_connection_costs_its_probe_and_no_place() {
     }
 }
 
-async fn statement_outdated_by_ddl_is_run_on_another_connection() {
+async fn statement_outdated_by_ddl_is_prepared_anew() {
     let mut policy = policy();
     policy.sessions_max = 1;
     let fresh = Fresh::with(policy).await;
@@ -243,8 +243,9 @@ async fn statement_outdated_by_ddl_is_run_on_another_connection() {
     scope.end().await.expect("end");
     let mut outside = fresh.outside().await;
     sqlx::raw_sql("alter table kv add column a int").execute(&mut outside).await.expect("ddl");
-    let scope = fresh.sessions.scope("second");
+    let (scope, before) = (fresh.sessions.scope("second"), fresh.pids().await);
     read(&scope).await.expect("unseen");
+    assert_eq!(fresh.pids().await, before, "on the same connection");
 
     sqlx::raw_sql("alter table kv add column b int").execute(&mut outside).await.expect("ddl");
     scope.begin().await.expect("begin");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, Executor, PgConnection};
 use tokio::time::timeout;
 use unstale_harness::postgres::proxy::{Landed, Moment, Proxy, Scope, Seen, Side, Trouble, Watch};
 use unstale_harness::postgres::server::{Server, Shutdown};
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         trial!(lost_reply_is_of_work_that_was_done),
         trial!(call_at_a_moment_ends_the_backend_there),
         trial!(restart_at_a_moment_is_survived_by_a_pool),
+        trial!(idle_session_is_ended_by_the_server_and_nothing_is_told_of_the_asking),
         trial!(cancel_request_of_another_client_is_seen),
         trial!(reply_waits_for_the_end_of_a_hold),
         trial!(round_trip_through_it_is_affordable),
@@ -282,6 +283,38 @@ async fn lost_reply_is_of_work_that_was_done() {
     assert_eq!(lines, told);
     let found: Vec<i32> = sqlx::query_scalar("select id from lost").fetch_all(&mut direct).await.unwrap();
     assert_eq!(found, [1]);
+}
+
+async fn idle_session_is_ended_by_the_server_and_nothing_is_told_of_the_asking() {
+    let world = World::new();
+    let [mut idle, mut begun, mut failed, mut busy] =
+        [world.connect().await, world.connect().await, world.connect().await, world.connect().await];
+    idle.execute("select 1").await.unwrap();
+    begun.execute("begin").await.unwrap();
+    failed.execute("begin").await.unwrap();
+    failed.execute("select 1 / 0").await.unwrap_err();
+    let mut sleep = Box::pin(busy.execute("select pg_sleep(0.3)"));
+    timeout(PATIENCE, &mut sleep).await.unwrap_err();
+    let knows = Server::shared().unwrap().version() >= 14;
+    let before = (world.proxy.counters(), world.proxy.connections().into_iter().map(|it| it.requests));
+    let before = (before.0.requests, before.0.to_server, before.1.collect::<Vec<_>>());
+    world.log.take();
+    assert_eq!(world.proxy.time_out_idle().unwrap(), if knows { 2 } else { 1 });
+
+    let mut lines = world.log.take();
+    lines.sort();
+    let told = ["1 FATAL 57P05", "1 closed by server", "2 FATAL 25P03", "2 closed by server"];
+    assert_eq!(lines, if knows { &told[..] } else { &told[2..] });
+    let after = (world.proxy.counters(), world.proxy.connections().into_iter().map(|it| it.requests));
+    assert_eq!((after.0.requests, after.0.to_server, after.1.collect::<Vec<_>>()), before);
+    let code = |it: sqlx::Error| it.as_database_error().and_then(|it| it.code()).map(|it| it.into_owned());
+    assert_eq!(begun.execute("select 1").await.map_err(code).unwrap_err().as_deref(), Some("25P03"));
+    match idle.execute("select 1").await.map_err(code) {
+        Ok(_) => assert!(!knows),
+        Err(code) => assert_eq!(code.as_deref(), Some("57P05")),
+    }
+    sleep.await.unwrap();
+    failed.execute("rollback").await.unwrap();
 }
 
 async fn call_at_a_moment_ends_the_backend_there() {

@@ -349,6 +349,12 @@ impl<'a, S: Source> Entered<'a, S> {
         self.queued.session().is_untouched()
     }
 
+    /// Whether the database commits a statement of this call by itself.
+    pub(crate) fn is_autocommit(&mut self) -> bool {
+        let session = self.queued.session();
+        session.depth() == 0 && matches!(session.lease_mut(), Some(Lease::Own(_)))
+    }
+
     /// The connection was dead before anything was done on it: the call goes on with another, and nobody has to know.
     pub(crate) async fn replace(&mut self, failure: &Failure) -> Result<(), Error> {
         let (call, left) = match *self.queued.session().state() {

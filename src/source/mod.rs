@@ -493,16 +493,29 @@ pub trait SqlxConnection: Connection {
         Effect::Nothing
     }
 
-    /// A second set of the values of a statement, kept while the first statement on a connection runs.
+    /// A second set of the values of a statement in autocommit, kept while it runs.
     fn spare(_arguments: &<Self::Database as sqlx::Database>::Arguments) -> Option<Spare<Self>> {
         None
     }
 
-    /// Whether an autocommit statement that was the first on its connection, and was answered with this error and nothing
-    /// before it, may be run again on another connection: it has provably not been done, or it only reads. `times`: so often it
-    /// has been already.
+    /// Whether an autocommit statement that was answered with this error and nothing before it may be run again: it was provably
+    /// not done, or only reads. The first on its connection runs on another one, an [outdated](SqlxConnection::is_outdated) one
+    /// on the same. `times`: so often it has been already.
     fn may_repeat(_sql: &str, _error: &sqlx::Error, _times: u32) -> bool {
         false
+    }
+
+    /// Whether a statement was refused before it ran, because it was prepared before its tables were changed.
+    fn is_outdated(_error: &sqlx::Error) -> bool {
+        false
+    }
+
+    /// Forgets every statement that was prepared; the error is what the database answered.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: an answer may be under way.
+    fn forget(&mut self) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
+        async { Ok(()) }
     }
 }
 

@@ -10,12 +10,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use sqlx::PgConnection;
+
 use super::observer::Observer;
 use crate::plan::{Fault, Harm, Moment, Trouble};
 use crate::postgres::fleet::Berth;
 use crate::postgres::proxy::{Proxy, Scope};
 use crate::postgres::server::Signal;
-use crate::postgres::strike::{Struck, UP_MAX, strike};
+use crate::postgres::strike::{Struck, Target, UP_MAX, leave, strike};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(2);
@@ -28,15 +30,23 @@ pub(super) struct Faults {
 
 /// What does something to the server, on whatever thread the moment comes.
 struct Doer {
-    server: Arc<Berth>,
+    target: Target,
     observer: Arc<Observer>,
+    /// What has to be undone.
+    undo: Mutex<Undo>,
+}
+
+#[derive(Default)]
+struct Undo {
     /// The backends that are stopped.
-    stopped: Mutex<Vec<i32>>,
+    stopped: Vec<i32>,
+    /// Those who take the server's places.
+    crowd: Vec<PgConnection>,
 }
 
 impl Faults {
-    pub(super) fn new(server: Arc<Berth>, proxy: Proxy, observer: Arc<Observer>) -> Self {
-        Self { proxy, doer: Arc::new(Doer { server, observer, stopped: Mutex::default() }) }
+    pub(super) fn new(target: Target, proxy: Proxy, observer: Arc<Observer>) -> Self {
+        Self { proxy, doer: Arc::new(Doer { target, observer, undo: Mutex::default() }) }
     }
 
     pub(super) fn proxy(&self) -> &Proxy {
@@ -44,7 +54,7 @@ impl Faults {
     }
 
     pub(super) fn owns_server(&self) -> bool {
-        matches!(*self.doer.server, Berth::Own(_))
+        matches!(*self.doer.target.server, Berth::Own(_))
     }
 
     /// Does it, or lets it happen when its moment comes. What cannot be done has not landed, and the plan says so.
@@ -59,7 +69,12 @@ impl Faults {
                 // An error is a proxy that does not answer: nothing landed.
                 let _ = self.proxy.arm(trouble, at, scope);
             }
-            Fault::Server(harm, Moment::Idle) => {
+            Fault::Server(Harm::IdleTimeOut, _) => self.apart(|| {
+                if self.proxy.time_out_idle().is_ok_and(|ended| ended > 0) {
+                    self.doer.observer.landed_now();
+                }
+            }),
+            Fault::Server(harm, Moment::Connect | Moment::Idle) => {
                 let open = self.proxy.connections();
                 let idle: Vec<u32> =
                     open.iter().filter(|it| it.open && it.answered == it.requests).filter_map(|it| it.pid).collect();
@@ -88,10 +103,14 @@ impl Faults {
             std::thread::sleep(LOOK);
         }
         self.doer.observer.disarm();
-        let stopped = std::mem::take(&mut *self.doer.stopped.lock().unwrap_or_else(PoisonError::into_inner));
+        let Undo { stopped, crowd } =
+            std::mem::take(&mut *self.doer.undo.lock().unwrap_or_else(PoisonError::into_inner));
         for pid in stopped {
             // One that has ended meanwhile needs no waking.
-            let _ = self.doer.server.private().map(|it| it.signal_backend(pid, Signal::Continue));
+            let _ = self.doer.target.server.private().map(|it| it.signal_backend(pid, Signal::Continue));
+        }
+        if !crowd.is_empty() {
+            self.apart(|| leave(&self.doer.target, crowd));
         }
     }
 
@@ -111,11 +130,14 @@ impl Faults {
 impl Doer {
     /// Does this to these backends, or to their server.
     fn strike(&self, harm: Harm, pids: &[u32]) {
-        if self.server.private().is_none() && !harm.is_discreet() {
+        if self.target.server.private().is_none() && !harm.is_discreet() {
             return self.observer.refuse(&format!("{harm} would harm a server that is not ours"));
         }
-        let Struck { landed, stopped } = strike(&*self.server, harm, pids);
-        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).extend(&stopped);
+        let Struck { landed, stopped, crowd } = strike(&self.target, harm, pids);
+        let mut undo = self.undo.lock().unwrap_or_else(PoisonError::into_inner);
+        undo.stopped.extend(stopped);
+        undo.crowd.extend(crowd);
+        drop(undo);
         if landed {
             self.observer.landed_now();
         }

@@ -19,6 +19,7 @@ use crate::plan::{ActorId, Fault, Key, Value};
 use crate::postgres::fleet::Berth;
 use crate::postgres::monitor;
 use crate::postgres::proxy::{Held, Proxy};
+use crate::postgres::strike::Target;
 use crate::system::port::Wire;
 use crate::workload::{ALL_ROWS, Dialect};
 
@@ -59,7 +60,8 @@ impl Postgres {
             .port(proxy.address().port())
             .ssl_mode(PgSslMode::Disable);
         let _watched = monitor::watch(&server, Arc::clone(&observer) as _);
-        let faults = Faults::new(server, proxy, Arc::clone(&observer));
+        let target = Target { server, connect: straight.clone(), column: ("kv", "v") };
+        let faults = Faults::new(target, proxy, Arc::clone(&observer));
         Ok(Self { schema, straight, through_proxy, observer, faults, own: Mutex::new(own), _watched })
     }
 

@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection, Row};
 
 use super::work::ACCOUNTS;
 use crate::postgres::fleet::Berth;
+use crate::postgres::strike::Target;
 
 /// Under which name the system is connected.
 const APPLICATION: &str = "unstale-free";
@@ -34,7 +35,6 @@ impl Ground {
     /// # Errors
     /// What the server answered.
     pub(super) async fn prepare(server: Arc<Berth>) -> Result<Self, sqlx::Error> {
-        // The server may have been another storm's before.
         let schema = format!("free_{:08x}", rand::random::<u32>());
         let ground = Self { server, schema };
         let mut own = ground.own().await?;
@@ -54,6 +54,11 @@ impl Ground {
     /// How the system connects: through the proxy on this port.
     pub(super) fn options(&self, port: u16) -> PgConnectOptions {
         self.straight().application_name(APPLICATION).host("127.0.0.1").port(port).ssl_mode(PgSslMode::Disable)
+    }
+
+    /// What the rain falls on.
+    pub(super) fn target(&self) -> Target {
+        Target { server: Arc::clone(&self.server), connect: self.straight(), column: ("effect", "sequence") }
     }
 
     /// Every row, and how often it is there.
@@ -96,12 +101,6 @@ impl Ground {
             tokio::time::sleep(LOOK).await;
             waited += LOOK;
         }
-    }
-
-    /// Drops the tables, so that the server can be another storm's.
-    pub(super) async fn remove(self) -> Result<(), sqlx::Error> {
-        let mut own = self.own().await?;
-        own.execute(AssertSqlSafe(format!("drop schema {} cascade", self.schema))).await.map(drop)
     }
 
     async fn own(&self) -> Result<PgConnection, sqlx::Error> {

@@ -72,6 +72,11 @@ pub struct Landing {
 }
 
 impl Landing {
+    /// Whether no session of the server was left.
+    pub fn ends_every_session(&self) -> bool {
+        matches!(self.fault, Fault::Server(harm, _) if harm.ends_every_session())
+    }
+
     /// Whether the server was down, and was started again.
     pub fn is_restart(&self) -> bool {
         matches!(self.fault, Fault::Server(Harm::RestartFast | Harm::RestartImmediate | Harm::RestartKilled, _))

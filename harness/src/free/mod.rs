@@ -106,7 +106,7 @@ pub fn pass<S: FreeSystem>(
     stop: &AtomicBool,
     told: &mut dyn FnMut(usize, u32),
 ) -> Result<History, StormError> {
-    let server = Arc::new(Berth::take(true)?);
+    let server = Arc::new(Berth::roomy()?);
     let runtime = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
     let history = on(&runtime, server, storm, stop, told, S::start);
     // Not dropped: that would wait without bound for a task that blocks its thread.
@@ -123,8 +123,8 @@ fn on<S: FreeSystem, F: Future<Output = Result<S, String>>>(
     start: impl FnOnce(sqlx::postgres::PgConnectOptions, u32) -> F,
 ) -> Result<History, StormError> {
     let clock = Clock::start();
-    let ground = runtime.block_on(Ground::prepare(Arc::clone(&server)))?;
-    let mut rain = Rain::over(server, clock, storm.seed)?;
+    let ground = runtime.block_on(Ground::prepare(server))?;
+    let mut rain = Rain::over(ground.target(), clock, storm.seed)?;
     let tasks_before = tasks(runtime);
     let system = runtime
         .block_on(start(ground.options(rain.port()), storm.connections))
@@ -159,7 +159,6 @@ fn on<S: FreeSystem, F: Future<Output = Result<S, String>>>(
     let (rows, balances) =
         runtime.block_on(async { Ok::<_, sqlx::Error>((ground.rows().await?, ground.balances().await?)) })?;
     let fallen = rain.into_record();
-    let _ = runtime.block_on(ground.remove());
     Ok(History {
         actors: diaries.iter().map(Diary::take).collect(),
         panics,

@@ -17,10 +17,9 @@ use rand::{RngExt, SeedableRng};
 use super::history::Landing;
 use super::{Clock, Storm};
 use crate::plan::{Fault, Harm, Moment, Trouble};
-use crate::postgres::fleet::Berth;
 use crate::postgres::proxy::{Arming, Landed, Proxy, Scope, Seen, Watch};
 use crate::postgres::server::Signal;
-use crate::postgres::strike::strike;
+use crate::postgres::strike::{Target, leave, strike};
 
 /// How long a moment is waited for. Somebody comes to most of them within milliseconds.
 const MOMENT_MAX: Duration = Duration::from_millis(500);
@@ -39,7 +38,7 @@ const LOOK: Duration = Duration::from_millis(1);
 
 /// What falls on one server and the network in front of it.
 pub(super) struct Rain {
-    server: Arc<Berth>,
+    target: Target,
     proxy: Proxy,
     clock: Clock,
     witness: Arc<Witness>,
@@ -89,10 +88,10 @@ impl Rain {
     ///
     /// # Errors
     /// There is no proxy to be had.
-    pub(super) fn over(server: Arc<Berth>, clock: Clock, seed: u64) -> std::io::Result<Self> {
+    pub(super) fn over(target: Target, clock: Clock, seed: u64) -> std::io::Result<Self> {
         let witness: Arc<Witness> = Arc::default();
-        let proxy = Proxy::start(server.address(), Arc::clone(&witness) as _)?;
-        Ok(Self { server, proxy, clock, witness, record: Arc::default(), random: StdRng::seed_from_u64(seed) })
+        let proxy = Proxy::start(target.server.address(), Arc::clone(&witness) as _)?;
+        Ok(Self { target, proxy, clock, witness, record: Arc::default(), random: StdRng::seed_from_u64(seed) })
     }
 
     /// Where clients connect.
@@ -130,6 +129,8 @@ impl Rain {
     fn shower(&mut self, fault: Fault) {
         let landed = match fault {
             Fault::Network(trouble, at) => self.network(fault, trouble, at),
+            Fault::Server(Harm::IdleTimeOut, _) => self.time_out(fault),
+            Fault::Server(harm, Moment::Connect) => self.full(fault, harm),
             Fault::Server(harm, Moment::Idle) => self.idle(fault, harm),
             Fault::Server(harm, at) => self.at_its_moment(fault, harm, at),
             _ => false,
@@ -165,6 +166,35 @@ impl Rain {
         true
     }
 
+    fn time_out(&self, fault: Fault) -> bool {
+        let began = self.clock.now();
+        let landed = self.proxy.time_out_idle().is_ok_and(|ended| ended > 0);
+        let ended = self.clock.now();
+        if landed {
+            self.record().landings.push(Landing { fault, began, ended });
+        }
+        landed
+    }
+
+    /// Nobody new has a place for a while, and everybody needs one.
+    fn full(&mut self, fault: Fault, harm: Harm) -> bool {
+        let began = self.clock.now();
+        let struck = strike(&self.target, harm, &[]);
+        if struck.landed {
+            let _ = self.proxy.arm(Trouble::Reset, Moment::BeforeSend, Scope::All);
+            self.last();
+        }
+        self.heal();
+        leave(&self.target, struck.crowd);
+        let ended = self.clock.now();
+        if struck.landed {
+            self.record().landings.push(Landing { fault, began, ended });
+        } else {
+            self.record().harness.push(format!("{fault} could not be done"));
+        }
+        struck.landed
+    }
+
     fn idle(&mut self, fault: Fault, harm: Harm) -> bool {
         let open = self.proxy.connections();
         let pids: Vec<u32> = open.iter().filter(|it| it.open && !it.is_outstanding()).filter_map(|it| it.pid).collect();
@@ -173,7 +203,7 @@ impl Rain {
             let _ = self.proxy.arm(Trouble::Refuse, Moment::Connect, Scope::All);
         }
         let began = self.clock.now();
-        let struck = strike(&*self.server, harm, &pids);
+        let struck = strike(&self.target, harm, &pids);
         let mut record = self.record();
         record.stopped.extend(&struck.stopped);
         if harm.is_server_wide() && !struck.landed && !pids.is_empty() {
@@ -194,12 +224,12 @@ impl Rain {
 
     fn at_its_moment(&mut self, fault: Fault, harm: Harm, at: Moment) -> bool {
         let progress = Arc::new(Mutex::new(Progress::Waiting));
-        let (server, record, clock) = (Arc::clone(&self.server), Arc::clone(&self.record), self.clock);
+        let (target, record, clock) = (self.target.clone(), Arc::clone(&self.record), self.clock);
         let shown = Arc::clone(&progress);
         let armed = self.proxy.arm_call(at, Scope::Next, move |pid| {
             *lock(&shown) = Progress::Striking;
             let began = clock.now();
-            let struck = strike(&*server, harm, &[pid]);
+            let struck = strike(&target, harm, &[pid]);
             let ended = clock.now();
             let mut record = lock(&record);
             record.stopped.extend(&struck.stopped);
@@ -245,7 +275,7 @@ impl Rain {
         let stopped = std::mem::take(&mut self.record().stopped);
         for pid in stopped {
             // One that has ended meanwhile needs no waking.
-            let _ = self.server.private().map(|it| it.signal_backend(pid, Signal::Continue));
+            let _ = self.target.server.private().map(|it| it.signal_backend(pid, Signal::Continue));
         }
     }
 

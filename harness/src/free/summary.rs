@@ -103,7 +103,7 @@ impl Summary {
             if landing.is_restart() {
                 summary.met("server restarted");
             }
-            if landing.fault.is_server_wide() {
+            if landing.ends_every_session() {
                 summary.met("all connections died at once");
             }
         }
@@ -197,7 +197,7 @@ impl Summary {
                     None => recovery.overtaken += 1,
                 }
             }
-            if under_way {
+            if under_way && outage.ends_every_session() {
                 self.met("operation was under way when the server went down");
             }
         }

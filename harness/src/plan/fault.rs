@@ -56,6 +56,13 @@ pub enum Harm {
     RestartImmediate,
     /// Every process of the server is killed, and it recovers.
     RestartKilled,
+    /// The type of a column of the workload's table becomes a domain over itself, or is what it was again: no value and no
+    /// answer is another, and statements that were prepared before are refused.
+    AlterTable,
+    /// The server ends sessions that idle, in a transaction or outside.
+    IdleTimeOut,
+    /// No place is free on the server, until healed.
+    ConnectionLimit,
 }
 
 /// The faults that strike one connection.
@@ -69,7 +76,7 @@ static DISCREET: LazyLock<Vec<Fault>> = LazyLock::new(|| {
     POSTGRES.iter().copied().filter(|it| !matches!(it, Fault::Server(harm, _) if !harm.is_discreet())).collect()
 });
 
-/// Those that strike every connection to a server.
+/// Those that strike a whole server.
 static SERVER_WIDE: LazyLock<Vec<Fault>> =
     LazyLock::new(|| Harm::ALL.into_iter().filter(|it| it.is_server_wide()).flat_map(Harm::faults).collect());
 
@@ -105,7 +112,7 @@ impl Fault {
         &SERVER_WIDE
     }
 
-    /// Whether it strikes every connection to a server.
+    /// Whether it strikes a whole server: a plan that has one needs a server of its own.
     pub fn is_server_wide(self) -> bool {
         matches!(self, Self::Server(harm, _) if harm.is_server_wide())
     }
@@ -120,7 +127,7 @@ impl Fault {
             | Self::SlowReply
             | Self::Freeze
             | Self::Network(..) => true,
-            Self::Server(harm, _) => harm != Harm::CancelQuery,
+            Self::Server(harm, _) => !matches!(harm, Harm::CancelQuery | Harm::AlterTable),
             Self::Locked | Self::Interrupt | Self::RefuseCommit | Self::NoRuntime => false,
         }
     }
@@ -135,7 +142,7 @@ impl Fault {
 
 impl Harm {
     /// Every harm.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Terminate,
         Self::CancelQuery,
         Self::Stop,
@@ -143,6 +150,9 @@ impl Harm {
         Self::RestartFast,
         Self::RestartImmediate,
         Self::RestartKilled,
+        Self::AlterTable,
+        Self::IdleTimeOut,
+        Self::ConnectionLimit,
     ];
 
     /// The moments at which it can happen.
@@ -150,21 +160,30 @@ impl Harm {
         match self {
             // A backend that has nothing to do has nothing to give up.
             Self::CancelQuery => &[Moment::Sent],
-            // Later than this its answer is on its way.
-            Self::Stop => &[Moment::Idle, Moment::BeforeSend],
+            // Later than this an answer is on its way, or the table is in use.
+            Self::Stop | Self::AlterTable => &[Moment::Idle, Moment::BeforeSend],
             Self::Terminate | Self::KillBackend | Self::RestartFast | Self::RestartImmediate | Self::RestartKilled => {
                 &[Moment::Idle, Moment::BeforeSend, Moment::Sent, Moment::BeforeReply]
             }
+            // A session that has something to do does not idle.
+            Self::IdleTimeOut => &[Moment::Idle],
+            // Those who have a place keep it.
+            Self::ConnectionLimit => &[Moment::Connect],
         }
     }
 
     /// Whether nobody notices it but who owns the connection, and no process is signalled by us.
     pub fn is_discreet(self) -> bool {
-        matches!(self, Self::Terminate | Self::CancelQuery)
+        matches!(self, Self::Terminate | Self::CancelQuery | Self::AlterTable | Self::IdleTimeOut)
+    }
+
+    /// Whether it is done to the server as a whole.
+    pub fn is_server_wide(self) -> bool {
+        self.ends_every_session() || self == Self::ConnectionLimit
     }
 
     /// Whether every session of the server ends with it.
-    pub fn is_server_wide(self) -> bool {
+    pub fn ends_every_session(self) -> bool {
         matches!(self, Self::KillBackend | Self::RestartFast | Self::RestartImmediate | Self::RestartKilled)
     }
 
@@ -183,6 +202,9 @@ impl fmt::Display for Harm {
             Self::RestartFast => "restart-fast",
             Self::RestartImmediate => "restart-immediate",
             Self::RestartKilled => "restart-killed",
+            Self::AlterTable => "alter-table",
+            Self::IdleTimeOut => "idle-time-out",
+            Self::ConnectionLimit => "connection-limit",
         })
     }
 }
@@ -209,9 +231,9 @@ impl fmt::Display for Fault {
 /// What a fault is written as.
 pub(super) const WORDS: &str = "a fault: locked, interrupt or refuse-commit; in the simulation also lost-idle, lost-before, \
     lost-after, refuse-connect, slow-reply, freeze or no-runtime; on PostgreSQL FAULT@MOMENT with one of terminate, \
-    cancel-query, stop, kill-backend, restart-fast, restart-immediate, restart-killed, refuse, hang-connect, reset, fin, \
-    half-open, black-hole, latency-MILLISECONDS and cut-after-BYTES, and one of connect, idle, before-send, sent, \
-    before-reply and mid-reply";
+    cancel-query, stop, kill-backend, restart-fast, restart-immediate, restart-killed, alter-table, idle-time-out, \
+    connection-limit, refuse, hang-connect, reset, fin, half-open, black-hole, latency-MILLISECONDS and cut-after-BYTES, and \
+    one of connect, idle, before-send, sent, before-reply and mid-reply";
 
 /// Why a text is no fault: what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Which server a plan runs on.
 //!
 //! Owns the servers that plans have for themselves because they do something to the whole of one. They are given back, and
-//! started for the first time when there is none left: at most as many as plans run at once. All others share one: a private
+//! started for the first time when there is none left: at most as many as plans run at once. They have few places, since a
+//! plan may take all of them; a storm's has as many as any, and is its own to the end. All others share one: a private
 //! one, or one that somebody else has given ([`use_given`]), to which nothing is done that another of its users would notice.
 
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -13,12 +14,18 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::server::{Server, ServerError, VERSION_MIN};
 
-/// A server for one plan.
+/// How many places a plan's own server has: more than the plan's system, whose connections may be slow to go, and the harness
+/// need.
+const PLACES: &str = "30";
+
+/// A server for one plan, or one storm.
 pub(crate) enum Berth {
     /// The private one that everybody shares.
     Shared(&'static Server),
     /// Nobody else's until this is dropped; none only then.
     Own(Option<Box<Server>>),
+    /// Nobody else's, with as many places as any server.
+    Roomy(Box<Server>),
     /// Somebody else's.
     Given(&'static Given),
 }
@@ -148,9 +155,17 @@ impl Berth {
         let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let server = match free {
             Some(server) => server,
-            None => Server::start()?,
+            None => Server::start_with(&[("max_connections", PLACES)])?,
         };
         Ok(Self::Own(Some(Box::new(server))))
+    }
+
+    /// A server of its own for many connections.
+    ///
+    /// # Errors
+    /// The server could not be started.
+    pub(crate) fn roomy() -> Result<Self, ServerError> {
+        Server::start().map(|it| Self::Roomy(Box::new(it)))
     }
 
     /// How to connect, straight to it.
@@ -158,6 +173,7 @@ impl Berth {
         match self {
             Self::Given(given) => given.options.clone(),
             Self::Shared(server) => server.tcp(),
+            Self::Roomy(server) => server.tcp(),
             Self::Own(server) => server.as_ref().map_or_else(PgConnectOptions::new_without_pgpass, |it| it.tcp()),
         }
     }
@@ -167,6 +183,7 @@ impl Berth {
         match self {
             Self::Given(given) => given.address,
             Self::Shared(server) => server.address(),
+            Self::Roomy(server) => server.address(),
             Self::Own(server) => server.as_ref().expect("only taken when it is dropped").address(),
         }
     }
@@ -176,6 +193,7 @@ impl Berth {
         match self {
             Self::Given(_) => None,
             Self::Shared(server) => Some(server),
+            Self::Roomy(server) => Some(server),
             Self::Own(server) => server.as_deref(),
         }
     }

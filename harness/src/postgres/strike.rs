@@ -1,16 +1,17 @@
 //! What is done to a PostgreSQL server and its backends, with the wait until it has taken effect.
 //!
-//! Owns one harm from its doing to the evidence for it: a terminated backend is gone, a restarted server accepts connections.
-//! It is synchronous and may block for as long as a server takes to restart; the caller's thread must not drive a runtime.
+//! Owns one harm from its doing to the evidence for it: a terminated backend is gone, a restarted server accepts connections,
+//! a full one refuses them. It is synchronous and may block for as long as a server takes to restart; the caller's thread must not drive a runtime.
 //! When it is done, and what is made of it, is the caller's business.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection};
 
 use super::fleet::Berth;
-use super::server::{Server, Shutdown, Signal};
+use super::server::{Shutdown, Signal};
 use crate::plan::Harm;
 
 /// How long a backend that was told to end may take.
@@ -18,6 +19,12 @@ const GONE_MAX: Duration = Duration::from_secs(2);
 
 /// How long a server may take until it accepts connections again.
 pub(crate) const UP_MAX: Duration = Duration::from_secs(20);
+
+/// As whom the server knows those who take its places.
+const CROWD: &str = "unstale-crowd";
+
+/// More places than any server has here.
+const CROWD_MAX: usize = 1000;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(2);
@@ -29,33 +36,28 @@ pub(crate) struct Struck {
     pub(crate) landed: bool,
     /// The backends that are stopped now, and have to be woken.
     pub(crate) stopped: Vec<i32>,
+    /// Connections that take the server's places, and have to be given up ([`leave`]).
+    pub(crate) crowd: Vec<PgConnection>,
 }
 
-/// What is struck: how to ask it, and its processes if they are ours.
-pub(crate) struct Target<'a> {
-    connect: PgConnectOptions,
-    ours: Option<&'a Server>,
-}
-
-impl<'a> From<&'a Server> for Target<'a> {
-    fn from(server: &'a Server) -> Self {
-        Self { connect: server.tcp(), ours: Some(server) }
-    }
-}
-
-impl<'a> From<&'a Berth> for Target<'a> {
-    fn from(berth: &'a Berth) -> Self {
-        Self { connect: berth.tcp(), ours: berth.private() }
-    }
+/// What is struck.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) server: Arc<Berth>,
+    /// How to ask it, in the schema of the workload.
+    pub(crate) connect: PgConnectOptions,
+    /// The column whose type may change, and its table.
+    pub(crate) column: (&'static str, &'static str),
 }
 
 /// Does this to these backends, or to their server. What would signal a process that is not ours is not done.
-pub(crate) fn strike<'a>(target: impl Into<Target<'a>>, harm: Harm, pids: &[u32]) -> Struck {
-    let Target { connect, ours } = target.into();
+pub(crate) fn strike(target: &Target, harm: Harm, pids: &[u32]) -> Struck {
+    let ours = target.server.private();
+    let connect = target.connect.clone().application_name("unstale-harness");
     let signal = |pid: i32, signal| ours.is_some_and(|it| it.signal_backend(pid, signal).is_ok());
     let restart = |how| ours.is_some_and(|it| it.restart(how).is_ok());
     let pids: Vec<i32> = pids.iter().filter_map(|it| i32::try_from(*it).ok()).collect();
-    let mut stopped = Vec::new();
+    let (mut stopped, mut crowd) = (Vec::new(), Vec::new());
     let landed = match harm {
         Harm::Terminate => ask(&connect, "pg_terminate_backend", &pids, GONE_MAX),
         Harm::CancelQuery => ask(&connect, "pg_cancel_backend", &pids, Duration::ZERO),
@@ -70,39 +72,98 @@ pub(crate) fn strike<'a>(target: impl Into<Target<'a>>, harm: Harm, pids: &[u32]
         Harm::RestartFast => restart(Shutdown::Fast),
         Harm::RestartImmediate => restart(Shutdown::Immediate),
         Harm::RestartKilled => restart(Shutdown::Kill),
+        Harm::AlterTable => wait_for(alter(&connect, target.column)).is_ok(),
+        // It is the proxy's: only there the server can be told for a session what its limit is.
+        Harm::IdleTimeOut => false,
+        Harm::ConnectionLimit => wait_for(fill(&connect, &mut crowd)).unwrap_or(false),
     };
-    Struck { landed, stopped }
+    Struck { landed, stopped, crowd }
+}
+
+/// Ends these connections, and waits until their places are free.
+pub(crate) fn leave(target: &Target, crowd: Vec<PgConnection>) {
+    if crowd.is_empty() {
+        return;
+    }
+    drop(crowd);
+    let until = Instant::now() + UP_MAX;
+    let left = "select exists (select from pg_stat_activity where application_name = $1)";
+    // An error is a server that is full, or gone.
+    let is_left = async || {
+        let mut connection = target.connect.connect().await?;
+        sqlx::query_scalar(left).bind(CROWD).fetch_one(&mut connection).await
+    };
+    while wait_for(is_left()).unwrap_or(true) && Instant::now() < until {
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// Lets the column's type become a domain over itself, or what it was again. In one message, so that it is done or not.
+async fn alter(connect: &PgConnectOptions, (table, column): (&str, &str)) -> Result<(), sqlx::Error> {
+    let mut connection = connect.connect().await?;
+    let question = "select format_type(nullif(typbasetype, 0), null), format_type(pg_type.oid, null) \
+        from pg_attribute join pg_type on pg_type.oid = atttypid where attrelid = $1::regclass and attname = $2";
+    let types: (Option<String>, String) =
+        sqlx::query_as(question).bind(table).bind(column).fetch_one(&mut connection).await?;
+    // Who works on the table is not waited for, since he may wait for us.
+    let limit = "set lock_timeout = 10";
+    let changed = match types {
+        (Some(base), domain) => {
+            format!("{limit}; alter table {table} alter column {column} type {base}; drop domain {domain}")
+        }
+        (None, base) => format!(
+            "{limit}; create domain {column}_again as {base}; alter table {table} alter column {column} type {column}_again"
+        ),
+    };
+    connection.execute(AssertSqlSafe(changed)).await.map(drop)
+}
+
+/// Takes every place that the server has; whether it says that there is none left.
+async fn fill(connect: &PgConnectOptions, crowd: &mut Vec<PgConnection>) -> Result<bool, sqlx::Error> {
+    let connect = connect.clone().application_name(CROWD);
+    while crowd.len() < CROWD_MAX {
+        match connect.connect().await {
+            Ok(connection) => crowd.push(connection),
+            // too_many_connections
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("53300") => return Ok(true),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
 }
 
 /// Lets the server do this to these backends, and waits until they are gone; whether there was one.
 fn ask(connect: &PgConnectOptions, function: &str, pids: &[i32], wait: Duration) -> bool {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return false };
-    let asked = runtime.block_on(async {
-        let mut connection = connect.clone().application_name("unstale-harness").connect().await?;
+    let asked = wait_for(async {
+        let mut connection = connect.connect().await?;
         let question = format!("select count(*) from unnest($1::int[]) as it where {function}(it)");
-        let question = sqlx::query_scalar(sqlx::AssertSqlSafe(question)).bind(pids);
+        let question = sqlx::query_scalar(AssertSqlSafe(question)).bind(pids);
         let done: i64 = question.fetch_one(&mut connection).await?;
         let until = Instant::now() + wait;
         while Instant::now() < until && any_left(&mut connection, pids).await? {
             tokio::time::sleep(LOOK).await;
         }
-        Ok::<_, sqlx::Error>(done > 0)
+        Ok(done > 0)
     });
     asked.unwrap_or(false)
 }
 
 /// Waits until the server has recovered from a crash.
 fn is_up_again(connect: &PgConnectOptions) -> bool {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return false };
     let until = Instant::now() + UP_MAX;
     while Instant::now() < until {
         // The kill is noticed a moment later: until then the server still answers.
         std::thread::sleep(LOOK * 5);
-        if runtime.block_on(connect.connect()).is_ok() {
+        if wait_for(connect.connect()).is_ok() {
             return true;
         }
     }
     false
+}
+
+/// Waits for it on this thread.
+fn wait_for<T>(future: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
 }
 
 async fn any_left(connection: &mut PgConnection, pids: &[i32]) -> Result<bool, sqlx::Error> {

@@ -199,6 +199,14 @@ impl SqlxConnection for PgConnection {
         }
     }
 
+    fn is_outdated(error: &sqlx::Error) -> bool {
+        is_outdated(error)
+    }
+
+    async fn forget(&mut self) -> Result<(), sqlx::Error> {
+        self.clear_cached_statements().await
+    }
+
     fn effect_of(error: &sqlx::Error) -> Effect {
         if is_outdated(error) { Effect::ForGood("an outdated statement") } else { Effect::Nothing }
     }

@@ -16,11 +16,15 @@ use tokio::time::timeout;
 
 use super::arming::{Act, Call, Claim};
 use super::serve::Healing;
+use super::time_out::TimeOut;
 use super::{Landed, Seen, Shared, Side};
 use crate::plan::trouble::{Moment, Trouble};
 
 /// The longest that the bytes of a connection wait for what the harness does to the server meanwhile.
 const CALL_MAX: Duration = Duration::from_secs(30);
+
+/// The longest that the server may take to end sessions that idle for a millisecond.
+const TIME_OUT_MAX: Duration = Duration::from_secs(1);
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +56,7 @@ pub(super) struct Line {
     /// Whether the server has said that it is ready, and a request has come in part since.
     pub(super) greeted: Cell<bool>,
     pub(super) begun: Cell<bool>,
+    pub(super) time_out: Cell<TimeOut>,
 }
 
 impl Lines {
@@ -75,6 +80,7 @@ impl Lines {
             ordered: Cell::new(None),
             greeted: Cell::new(false),
             begun: Cell::new(false),
+            time_out: Cell::default(),
         });
         self.open.borrow_mut().insert(line.id, line.clone());
         self.seen(line.id, Seen::Opened);
@@ -139,6 +145,29 @@ impl Lines {
         self.until(|| ended.iter().all(|id| !self.open.borrow().contains_key(id))).await;
     }
 
+    /// Lets the server end the sessions of the lines that have nothing under way, and waits until it has: of how many.
+    pub(super) async fn time_out_idle(&self) -> usize {
+        let is_idle = |it: &Rc<Line>| self.is_idle(it) && !it.stands();
+        let idle: Vec<Rc<Line>> = self.open.borrow().values().filter(|it| is_idle(it)).cloned().collect();
+        idle.iter().for_each(|it| self.set_time_out(it, TimeOut::Wanted));
+        let is_over = |it: &Rc<Line>| it.time_out.get().is_over() || !self.open.borrow().contains_key(&it.id);
+        // What was asked stays asked: its answer is still none of the client's.
+        let _ = timeout(TIME_OUT_MAX, self.until(|| idle.iter().all(is_over))).await;
+        idle.iter().filter(|it| it.time_out.get() == TimeOut::Ended).count()
+    }
+
+    /// Waits until the server is to be told to end this session; whether that is in a transaction.
+    pub(super) async fn time_out_wanted(&self, line: &Line) -> bool {
+        self.until(|| line.time_out.get() == TimeOut::Wanted).await;
+        self.shared.ledger.connection(line.id).and_then(|it| it.status) == Some(b'T')
+    }
+
+    pub(super) fn set_time_out(&self, line: &Line, time_out: TimeOut) {
+        if line.time_out.replace(time_out) != time_out {
+            self.changed.notify_waiters();
+        }
+    }
+
     /// What lasts is over; what is half open only if everything is healed.
     pub(super) fn heal(&self, what: Healing) {
         self.heals.set(self.heals.get() + 1);
@@ -165,6 +194,11 @@ impl Lines {
     /// Waits until bytes of this line may move.
     pub(super) async fn clear(&self, line: &Line) {
         self.until(|| !line.stands()).await;
+    }
+
+    /// Waits until this line's client may be heard.
+    pub(super) async fn audible(&self, line: &Line) {
+        self.until(|| !line.is_unheard()).await;
     }
 
     /// Waits as long as a request or a reply of this line is late.
@@ -215,6 +249,11 @@ impl Line {
     /// Whether its bytes may not move.
     pub(super) fn stands(&self) -> bool {
         self.stands.get() || self.called.get()
+    }
+
+    /// Whether its client's bytes may not move.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.stands() || self.time_out.get().is_asking()
     }
 
     fn strike(&self, trouble: Trouble) -> ControlFlow<End> {

@@ -4,13 +4,15 @@
 //! an actor is polled ([`Proxy::hold`]); and it disturbs the network at a named moment, with evidence that it did
 //! ([`Proxy::arm`]). One per plan, on a thread of its own, so that it goes on while the plan's thread is busy or blocked.
 //!
-//! Owns what others see of it. It changes no byte that passes, speaks no TLS, and judges nothing.
+//! Owns what others see of it. It changes no byte that passes, speaks no TLS, and judges nothing. It says one thing of its
+//! own, and only when told to: that a session which idles is to end ([`Proxy::time_out_idle`]).
 //!
 //! | file | owns |
 //! | --- | --- |
 //! | `frames`, `requests`, `replies` | reading the protocol; pure |
 //! | `arming` | what is armed for whom; what can happen when is a word of the plan (`plan::trouble`) |
 //! | `hold` | replies that stand still |
+//! | `time_out` | what it says itself, and what answers that; pure |
 //! | `opening`, `pipe` | one connection: its first message, and the rest |
 //! | `line` | what the tasks share, and what happens at a moment |
 //! | `serve` | the thread, the listening socket, the ends of sockets |
@@ -26,6 +28,7 @@ mod pipe;
 mod replies;
 mod requests;
 mod serve;
+mod time_out;
 
 use std::io;
 use std::net::SocketAddr;
@@ -245,6 +248,16 @@ impl Proxy {
         Ok(self.shared.armings.arm(Act::Call(Arc::new(call)), moment, scope))
     }
 
+    /// Lets the server end the session of each connection that has nothing under way, as it does with one that idles for too
+    /// long, and waits until it has, at most 1 s: of how many. What is said and answered for this is in no count and is told to
+    /// no watch; the end of the session is.
+    ///
+    /// # Errors
+    /// The proxy's thread did not do it.
+    pub fn time_out_idle(&self) -> io::Result<usize> {
+        self.order(Order::TimeOut)
+    }
+
     /// Takes one arming back: whether it had landed. What lasts goes on until it is healed.
     pub fn withdraw(&self, arming: Arming) -> bool {
         self.shared.armings.withdraw(arming)
@@ -289,7 +302,7 @@ impl Proxy {
         self.shared.ledger.counters()
     }
 
-    fn order(&self, order: impl FnOnce(SyncSender<io::Result<()>>) -> Order) -> io::Result<()> {
+    fn order<T>(&self, order: impl FnOnce(SyncSender<io::Result<T>>) -> Order) -> io::Result<T> {
         let (done, is_done) = sync_channel(1);
         let sent = self.orders.as_ref().is_some_and(|it| it.send(order(done)).is_ok());
         if sent { answer(&is_done) } else { Err(gone()) }

@@ -1,7 +1,7 @@
 //! The pipe: one connection, both directions, byte for byte.
 //!
 //! Owns the two sockets of a connection from its startup message to its end, and the points in the stream at which something
-//! may happen. What goes through is not changed. There is one buffer for each direction and no queue: what one side does not
+//! may happen. What goes through is not changed; what the proxy asks itself, and its answer, goes past the client. There is one buffer for each direction and no queue: what one side does not
 //! take, the other cannot send. What happens at a moment is decided by [`super::line`].
 
 use std::cell::{Cell, RefCell};
@@ -16,6 +16,7 @@ use super::arming::{Act, Claim};
 use super::line::{End, Line, Lines};
 use super::replies::{Replies, Said};
 use super::requests::{Request, Requests};
+use super::time_out::{TimeOut, message};
 use super::{Seen, Side};
 use crate::plan::trouble::{Moment, Trouble};
 
@@ -79,6 +80,7 @@ impl<'a> Pipe<'a> {
             biased;
             end = self.lines.ordered(&self.line) => end,
             end = self.down(replies) => end,
+            end = self.time_out() => end,
             end = up => end,
         }
     }
@@ -99,9 +101,13 @@ impl<'a> Pipe<'a> {
     async fn down(&self, mut replies: Replies) -> End {
         let mut buffer = vec![0; BUFFER];
         let mut reply = Reply::default();
+        let mut begun = Vec::new();
         loop {
             let flow = match self.read(self.server, Side::Server, &mut buffer).await {
-                Ok(length) => self.pass_down(&mut replies, &mut reply, &buffer[..length]).await,
+                Ok(length) => match self.take_answer(&mut replies, &mut begun, &buffer[..length]).await {
+                    Continue(rest) => self.pass_down(&mut replies, &mut reply, rest).await,
+                    Break(end) => Break(end),
+                },
                 Err(end) => {
                     // The server's last words are its client's to read.
                     let kept = reply.kept.take().unwrap_or_default();
@@ -112,6 +118,50 @@ impl<'a> Pipe<'a> {
                 return end;
             }
         }
+    }
+
+    /// Tells the server to end the session, whenever that is wanted. Nothing is under way then, and the client is not heard.
+    async fn time_out(&self) -> End {
+        loop {
+            let in_transaction = self.lines.time_out_wanted(&self.line).await;
+            let message = message(in_transaction);
+            let mut left = &message[..];
+            while !left.is_empty() {
+                let written = match self.server.writable().await {
+                    Ok(()) => self.server.try_write(left),
+                    Err(error) => Err(error),
+                };
+                match done(written, Side::Server) {
+                    Continue(written) => left = &left[written..],
+                    Break(end) => return end,
+                }
+            }
+            self.lines.set_time_out(&self.line, TimeOut::Asked { refused: false });
+        }
+    }
+
+    /// Takes out of these bytes what answers the proxy itself: what follows it. `begun` has what is there of a message.
+    async fn take_answer<'b>(
+        &self,
+        replies: &mut Replies,
+        begun: &mut Vec<u8>,
+        mut bytes: &'b [u8],
+    ) -> ControlFlow<End, &'b [u8]> {
+        while self.line.time_out.get().is_asking() && !bytes.is_empty() {
+            let (taken, said) = replies.take(bytes);
+            begun.extend_from_slice(&bytes[..taken]);
+            bytes = &bytes[taken..];
+            let Some(said) = said else { continue };
+            let message = std::mem::take(begun);
+            match self.line.time_out.get().answered(&said) {
+                Some(next) => self.lines.set_time_out(&self.line, next),
+                None => {
+                    self.heard(&said);
+                    self.deliver(&message).await?;
+                }
+            }
+        }
+        Continue(bytes)
     }
 
     async fn pass_up(&self, requests: &mut Requests, bytes: &[u8]) -> ControlFlow<End> {
@@ -209,6 +259,7 @@ impl<'a> Pipe<'a> {
             }
             Said::Completed { tag } => lines.seen(line.id, Seen::Completed { tag }),
             Said::Refused { severity, code, message } => {
+                lines.set_time_out(line, line.time_out.get().heard(said));
                 lines.seen(line.id, Seen::Refused { severity, code, message });
             }
             Said::Ready { status } => {
@@ -276,12 +327,16 @@ impl<'a> Pipe<'a> {
     async fn read(&self, from: &TcpStream, side: Side, buffer: &mut [u8]) -> Result<usize, End> {
         loop {
             let ready = from.readable().await;
-            if side == Side::Client && self.line.stands() && self.client.peek(&mut [0]).await.is_ok_and(|it| it > 0) {
+            if side == Side::Client && self.line.is_unheard() && self.client.peek(&mut [0]).await.is_ok_and(|it| it > 0)
+            {
                 // Whose it is can be told only while its sender is at it, and not when it is let through.
                 self.lines.seen(self.line.id, Seen::Begun);
             }
             // It waits in the socket, where it cannot be lost.
-            self.lines.clear(&self.line).await;
+            match side {
+                Side::Client => self.lines.audible(&self.line).await,
+                _ => self.lines.clear(&self.line).await,
+            }
             match ready.and_then(|()| from.try_read(buffer)) {
                 Ok(0) => return Err(End::Left { by: side, reset: false }),
                 Ok(length) => return Ok(length),

@@ -40,6 +40,8 @@ const CLOSE_MAX: Duration = Duration::from_secs(1);
 pub(super) enum Order {
     /// What is armed for idle connections.
     Idle(SyncSender<io::Result<()>>),
+    /// The server is to end sessions that idle; of how many it did.
+    TimeOut(SyncSender<io::Result<usize>>),
     /// What is armed for the listening socket.
     Refuse(SyncSender<io::Result<()>>),
     /// Everything, or nearly everything, is as it was.
@@ -149,6 +151,9 @@ async fn obey(order: Order, lines: &Lines, door: &mut Door) {
         Order::Idle(answer) => {
             lines.meet_idle().await;
             let _ = answer.send(Ok(()));
+        }
+        Order::TimeOut(answer) => {
+            let _ = answer.send(Ok(lines.time_out_idle().await));
         }
         Order::Refuse(answer) => {
             let _ = answer.send(refuse(lines, door).await);
