@@ -24,6 +24,10 @@ use crate::system::started::Starter;
 /// Between two looks at a plan that has not ended.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// Without optimisation the futures of a system are large, and lie on the stack one in the other. What is not touched costs
+/// nothing.
+const STACK: usize = 64 << 20;
+
 /// How much longer a thread is watched while its statements move, or while its system starts.
 const PATIENCE: u32 = 10;
 
@@ -80,7 +84,7 @@ pub(crate) fn watched(starter: Starter, plan: &Plan, limits: &Limits) -> History
 fn hire() -> std::io::Result<Sender<Job>> {
     let (sender, jobs) = channel::<Job>();
     let work = move || jobs.into_iter().for_each(|job| job());
-    std::thread::Builder::new().name("plan".into()).spawn(work)?;
+    std::thread::Builder::new().name("plan".into()).stack_size(STACK).spawn(work)?;
     Ok(sender)
 }
 

@@ -131,13 +131,17 @@ impl<V: Variant> System for GuardedPg<V> {
 
 impl Pool {
     fn new(database: &Database, flaw: Option<Flaw>) -> Self {
+        let options = database.pg_connect_options();
+        // What is kept prepared is refused when its tables have changed.
+        let is_kept = flaw == Some(Flaw::DiscardsStatements);
+        let options = if is_kept { options } else { options.statement_cache_capacity(0) };
         Self {
             flaw,
             idle: RefCell::default(),
             permits: Arc::new(Semaphore::new(usize::from(database.connections()))),
             closed: Cell::new(false),
             connections: usize::from(database.connections()),
-            options: database.pg_connect_options(),
+            options,
             prepared: Cell::new(0),
         }
     }
