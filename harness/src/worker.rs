@@ -3,7 +3,7 @@
 //! Owns the runtime of a plan and the boundary to a system that never gives its thread back: one that sleeps, waits for a
 //! lock or turns in a circle inside a poll. A future that waits is the executor's business; here nothing is left that could
 //! be polled, so the plan runs on a thread of its own and the caller watches it. A thread cannot be ended from outside: it
-//! is given up, and stays with all that it holds (connections, the plan's temporary folder) until the process ends.
+//! is given up, and stays with the connections that it holds until the process ends.
 //!
 //! What counts is that nothing moves, as for a future (`stillness`), and looks are counted instead of time: on a
 //! machine that is too busy to run the plan, the watch does not run either.
@@ -72,6 +72,10 @@ pub(crate) fn watched(starter: Starter, plan: &Plan, limits: &Limits) -> History
             }
             Err(RecvTimeoutError::Timeout) if watch.is_over() => {
                 GIVEN_UP.fetch_add(1, Ordering::Relaxed);
+                // What the thread has open goes on without a name.
+                if let Some(folder) = recorder.folder() {
+                    let _ = std::fs::remove_dir_all(folder);
+                }
                 return recorder.give_up();
             }
             Err(RecvTimeoutError::Timeout) => {}

@@ -1,6 +1,7 @@
 //! A system that never gives its thread back: a violation with its plan saved, and everything ends in time.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,9 @@ const DEADLOCKS: u8 = Wrong::Deadlocks as u8;
 const TURNS_IN_A_CIRCLE: u8 = Wrong::TurnsInACircle as u8;
 const PANICS_AT_STOP: u8 = Wrong::PanicsAtStop as u8;
 
+/// The files of the plans that deadlocked.
+static DEADLOCKED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
 struct Blocker<const WRONG: u8>;
 
 impl<const WRONG: u8> System for Blocker<WRONG> {
@@ -37,12 +41,18 @@ impl<const WRONG: u8> System for Blocker<WRONG> {
         Capabilities::NONE
     }
 
-    async fn start(_: &Database) -> Result<Self, Failure> {
+    async fn start(database: &Database) -> Result<Self, Failure> {
+        if WRONG == DEADLOCKS {
+            DEADLOCKED
+                .lock()
+                .expect("no test fails with it")
+                .push(database.connect_options().get_filename().to_owned());
+        }
         Ok(Self)
     }
 
     async fn actor(&self, mut port: Port) {
-        let lock = std::sync::Mutex::new(());
+        let lock = Mutex::new(());
         while let Some(command) = port.next().await {
             let block = async {
                 if matches!(command, Command::Get(key) if key.0 > 0) {
@@ -96,6 +106,8 @@ fn sleeping_thread_is_given_up_and_its_command_hangs() {
 #[test]
 fn deadlocked_thread_is_given_up_and_its_command_hangs() {
     hangs_in_replay(&Of::<Blocker<DEADLOCKS>>::new());
+    let files = DEADLOCKED.lock().expect("no test fails with it");
+    assert!(!files.is_empty() && files.iter().all(|it| !it.exists()), "left: {files:?}");
 }
 
 #[test]

@@ -78,6 +78,7 @@ impl Sqlite {
             Storage::Memory => (SqliteConnectOptions::from_str("sqlite::memory:").map_err(SetupError::of)?, None),
             _ => {
                 let folder = fresh_folder().map_err(SetupError::of)?;
+                recorder.set_folder(folder.path());
                 let path = folder.path().join("db");
                 let template = template(storage).await?;
                 std::fs::write(&path, template).map_err(SetupError::of)?;

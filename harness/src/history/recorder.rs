@@ -3,6 +3,7 @@
 //! Owns whose name an event is recorded under, and the faults that the hooks do.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -43,6 +44,7 @@ struct Log {
     connections: u16,
     open: u16,
     builds: u16,
+    folder: Option<PathBuf>,
 }
 
 /// As many events as few plans exceed.
@@ -269,6 +271,16 @@ impl Recorder {
     /// Takes the history; what comes later is appended to an empty one that nobody reads.
     pub fn finish(&self) -> History {
         std::mem::take(&mut self.log().history)
+    }
+
+    /// Says where the plan's files are.
+    pub(crate) fn set_folder(&self, folder: &Path) {
+        self.log().folder = Some(folder.to_owned());
+    }
+
+    /// Where they are.
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
+        self.log().folder.clone()
     }
 
     /// Takes the history of a plan whose thread is given up: the running command hangs.
