@@ -18,7 +18,7 @@ use pg_support::{Run, SCHEMA, median, turns};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection, Postgres};
 use tokio::runtime::{Builder, Runtime};
-use unstale::{PgOptions, PgSource, Policy, Reset, Scope, Sessions};
+use unstale::{PgOptions, PgSource, Policy, Reset, Resolver, Scope, Sessions};
 
 const CALLERS: usize = 8;
 const CONNECTIONS: u32 = 4;
@@ -83,6 +83,10 @@ impl Contender {
             let sessions = PgOptions::new(options.clone()).open(policy).await.expect("sessions");
             Self { name, kind: Kind::Library(sessions) }
         };
+        let mut resolving = library("unstale, Resolver::transaction_id()", |_| ()).await;
+        if let Kind::Library(sessions) = &mut resolving.kind {
+            *sessions = sessions.resolving(Resolver::transaction_id());
+        }
         let raw = managed::Pool::builder(Raw(options.clone())).max_size(CONNECTIONS as usize).build().expect("a pool");
         [
             Self { name: "sqlx without test_before_acquire", kind: Kind::Sqlx(sqlx_pool(options, false).await) },
@@ -92,6 +96,7 @@ impl Contender {
             library("unstale, Reset::Never", |it| it.reset = Reset::Never).await,
             library("unstale, probe_writes_after 100 ms", |it| it.probe_writes_after = Duration::from_millis(100))
                 .await,
+            resolving,
             Self { name: "raw connections in deadpool", kind: Kind::Raw(raw) },
         ]
         .into()
