@@ -14,14 +14,13 @@
 //!   after its scope has ended.
 
 use std::ops::{Deref, DerefMut};
-use std::pin::Pin;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool, Postgres, Sqlite};
 
 use super::{
-    AcquireError, Class, Condition, Connection, Control, Failure, Lent, Source, SqlxConnection, TaskId, Usage,
+    AcquireError, Class, Condition, Connection, Control, Failure, Lent, Source, SqlxConnection, Usage,
     tokio as surroundings,
 };
 use crate::policy::Policy;
@@ -99,26 +98,6 @@ where
         let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
         let size = self.pool.size();
         Usage { size, in_use: size.saturating_sub(idle), max: self.pool.options().get_max_connections() }
-    }
-
-    fn now(&self) -> Duration {
-        surroundings::now()
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        surroundings::sleep(duration).await;
-    }
-
-    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) -> bool {
-        surroundings::spawn(task)
-    }
-
-    fn random(&self) -> u64 {
-        surroundings::random()
-    }
-
-    fn task(&self) -> TaskId {
-        surroundings::task()
     }
 }
 

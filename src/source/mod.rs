@@ -12,6 +12,7 @@ mod sqlite_connection;
 mod sqlx_connection;
 pub(crate) mod tokio;
 
+use self::tokio as surroundings;
 pub use adopted::{AdoptedPgPool, AdoptedPool};
 pub use postgres::{PgOpenError, PgOptions, PgSource};
 pub use sqlite::{OpenError, SqliteOptions, SqliteSource};
@@ -129,23 +130,34 @@ pub trait Source: Send + Sync + 'static {
     /// How many connections there are, and how many of them are lent.
     fn usage(&self) -> Usage;
 
-    /// A clock that never goes back; its zero means nothing.
-    fn now(&self) -> Duration;
+    /// A clock that never goes back; its zero means nothing. This and what follows is the machine's and tokio's, unless the
+    /// source has a world of its own.
+    fn now(&self) -> Duration {
+        surroundings::now()
+    }
 
     /// Waits.
     ///
     /// # Cancel safety
     /// Cancel safe.
-    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {
+        surroundings::sleep(duration)
+    }
 
     /// Runs a task beside the caller. False if there is nothing to run it on; then the task has been dropped.
-    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) -> bool;
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) -> bool {
+        surroundings::spawn(task)
+    }
 
     /// A random number.
-    fn random(&self) -> u64;
+    fn random(&self) -> u64 {
+        surroundings::random()
+    }
 
     /// The task that is running, as far as it can be told.
-    fn task(&self) -> TaskId;
+    fn task(&self) -> TaskId {
+        surroundings::task()
+    }
 }
 
 /// One physical connection, as far as the library has to speak to it itself.

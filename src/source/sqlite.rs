@@ -4,11 +4,9 @@
 //! never given up. How connections are kept is in `source/shelf`.
 
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -16,7 +14,7 @@ use sqlx::{Connection as _, SqliteConnection};
 
 use super::shelf::{Lease, Left, Open, Shelf};
 use super::sqlite_connection::failure;
-use super::{AcquireError, Class, Condition, Failure, Lent, Source, TaskId, Usage, tokio as surroundings};
+use super::{AcquireError, Class, Condition, Failure, Lent, Source, Usage};
 use crate::policy::{Policy, PolicyError};
 use crate::sessions::Sessions;
 
@@ -230,26 +228,6 @@ impl Source for SqliteSource {
 
     fn usage(&self) -> Usage {
         self.shelf.usage()
-    }
-
-    fn now(&self) -> Duration {
-        surroundings::now()
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        surroundings::sleep(duration).await;
-    }
-
-    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) -> bool {
-        surroundings::spawn(task)
-    }
-
-    fn random(&self) -> u64 {
-        surroundings::random()
-    }
-
-    fn task(&self) -> TaskId {
-        surroundings::task()
     }
 }
 

@@ -3,9 +3,7 @@
 //! Owns how one is opened, what is done with one on which a call was cut off, and cleaning. How connections are kept is in
 //! [`crate::source::shelf`].
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection as _, Executor, Row};
@@ -16,7 +14,7 @@ use super::{OnOpen, PgOptions, VERSION_MIN, version};
 use crate::policy::Policy;
 use crate::source::shelf::{Lease, Left, Open, Shelf};
 use crate::source::{
-    AcquireError, Class, Connection, Control, Failure, Lent, Source, TaskId, Trace, Usage, tokio as surroundings,
+    AcquireError, Class, Connection, Control, Failure, Lent, Source, Trace, Usage, tokio as surroundings,
 };
 
 /// Connections to one PostgreSQL database.
@@ -104,26 +102,6 @@ impl Source for PgSource {
 
     fn usage(&self) -> Usage {
         self.shelf.usage()
-    }
-
-    fn now(&self) -> Duration {
-        surroundings::now()
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        surroundings::sleep(duration).await;
-    }
-
-    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) -> bool {
-        surroundings::spawn(task)
-    }
-
-    fn random(&self) -> u64 {
-        surroundings::random()
-    }
-
-    fn task(&self) -> TaskId {
-        surroundings::task()
     }
 }
 
