@@ -1,8 +1,9 @@
 //! The pipe: one connection, both directions, byte for byte.
 //!
 //! Owns the two sockets of a connection from its startup message to its end, and the points in the stream at which something
-//! may happen. What goes through is not changed; what the proxy asks itself, and its answer, goes past the client. There is one buffer for each direction and no queue: what one side does not
-//! take, the other cannot send. What happens at a moment is decided by [`super::line`].
+//! may happen. What goes through is not changed; what the proxy asks itself, and its answer, goes past the client. There is
+//! one buffer for each direction and no queue: what one side does not take, the other cannot send. What happens at a moment is
+//! decided by [`super::line`].
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
