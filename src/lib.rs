@@ -85,9 +85,9 @@
 //!
 //! # Where connections come from
 //!
-//! [`SqliteSource`] and [`PgSource`] pool raw sqlx connections; [`AdoptedPool`] lends those of an existing `SqlitePool` or `PgPool`. A
-//! [`source::Source`] of one's own is a seam for tests. Every limit is in [`Policy`]; what happened is in [`Sessions::health`], in
-//! [`Sessions::listen`], and goes to `tracing` and `metrics`.
+//! [`SqliteSource`] and [`PgSource`] pool raw sqlx connections; [`AdoptedPool`] lends those of an existing `SqlitePool` or
+//! `PgPool`. A [`source::Source`] of one's own is a seam for tests. Every limit is in [`Policy`]; what happened is in
+//! [`Sessions::health`], in [`Sessions::listen`], and goes to `tracing` and `metrics`.
 //!
 //! # On PostgreSQL
 //!
@@ -107,7 +107,8 @@
 //!
 //! # What is not here
 //!
-//! Joins, relations and migrations: those are sqlx's and the application's. What a trigger or a SQL function leaves on a connection is not seen.
+//! Joins, relations and migrations: those are sqlx's and the application's. What a trigger or a SQL function leaves on a
+//! connection is not seen.
 
 mod call;
 mod error;

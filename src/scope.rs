@@ -139,8 +139,8 @@ impl<S: Source> Scope<S> {
     /// Rolls the transaction back, or undoes everything since the innermost savepoint.
     ///
     /// # Errors
-    /// [`Error::CommitUnknown`] after a commit that was cut off and may have happened, [`Error::AlreadyCommitted`] after one that is
-    /// known to have happened; the transaction is over then.
+    /// [`Error::CommitUnknown`] after a commit that was cut off and may have happened, [`Error::AlreadyCommitted`] after one
+    /// that is known to have happened; the transaction is over then.
     ///
     /// # Cancel safety
     /// Safe for the session: what was cut off is rolled back, if only with the next call. For the caller the transaction is

@@ -72,7 +72,8 @@ async fn two_slowly(db: Handle<SqliteSource>) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Drops the operation after one to four polls, alone and inside a transaction. The driver may end further polls, when it is slow.
+/// Drops the operation after one to four polls, alone and inside a transaction. The driver may end further polls, when it is
+/// slow.
 #[tokio::test]
 async fn cut_off_at_any_poll_it_is_undone_before_anything_else() {
     for in_transaction in [false, true] {

@@ -5,9 +5,9 @@
 //! compares the two. What is asked of a registry is in [`wiring`].
 //!
 //! Isolation: a read may return any value that was committed at some moment between its invocation and its return; in a
-//! transaction its own writes come first. That is READ COMMITTED, as on PostgreSQL and in the simulation. On SQLite the moment may be as
-//! early as the transaction's begin, for its snapshots. What is *not* modelled: that the reads of one transaction come
-//! from one snapshot.
+//! transaction its own writes come first. That is READ COMMITTED, as on PostgreSQL and in the simulation. On SQLite the
+//! moment may be as early as the transaction's begin, for its snapshots. What is *not* modelled: that the reads of one
+//! transaction come from one snapshot.
 //!
 //! Outcomes are three: done, definitely not done, unknown. Each unknown is one bit of an assignment, and the claims
 //! are drawn up per assignment, so that a transaction of unknown outcome is applied whole or not at all.

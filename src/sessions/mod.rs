@@ -103,8 +103,8 @@ impl<S: Source> Sessions<S> {
     }
 
     /// The same sessions, for scopes that find out what became of a commit that was cut off: its answer is lost, or its caller
-    /// did not wait for it. Then [`commit`](Scope::commit) is `Ok`, or [`Error::RolledBack`], and only if it could not be found out
-    /// within `resolve_timeout`, [`Error::CommitUnknown`].
+    /// did not wait for it. Then [`commit`](Scope::commit) is `Ok`, or [`Error::RolledBack`], and only if it could not be
+    /// found out within `resolve_timeout`, [`Error::CommitUnknown`].
     ///
     /// Whose commit was cut off in the caller's hands asks with the next `commit` of the scope; a `rollback` is then
     /// [`Error::AlreadyCommitted`] if it has happened. In a test's fixture nothing is committed, and nothing asked.

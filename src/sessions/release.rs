@@ -1,7 +1,7 @@
 //! The release gate: what a connection passes before anybody else may borrow it.
 //!
-//! Owns what becomes of a connection when its scope ends: it goes back, with what it owes its next borrower, or is cleaned beside,
-//! or closed. Nobody waits here.
+//! Owns what becomes of a connection when its scope ends: it goes back, with what it owes its next borrower, or is cleaned
+//! beside, or closed. Nobody waits here.
 
 use std::sync::Arc;
 

@@ -25,7 +25,8 @@ use super::{
 };
 use crate::policy::Policy;
 
-/// The connections of a pool that somebody else made. See the [module](self) for what is weaker than with a source of the library's.
+/// The connections of a pool that somebody else made. See the [module](self) for what is weaker than with a source of the
+/// library's.
 pub struct AdoptedPool<DB: Database = Sqlite> {
     pool: Pool<DB>,
     clean_max: Duration,

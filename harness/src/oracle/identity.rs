@@ -3,9 +3,11 @@
 //!
 //! They rest on evidence from below the system: the database's hooks say which connection served, wrote, committed.
 //!
-//! Not checked: anything in a history in which a command waited before its connection was known; anything on connections that the hooks do not see; which connection served a command that failed or was
-//! cancelled, and on which one anybody ran in a history where a cancelled command left no trace; residue other than transactions, one setting, temporary tables, locks and replies that are still under way; duplicate effects of a statement while
-//! a cancelled write may still be under way; a read-only transaction that stays open.
+//! Not checked: anything in a history in which a command waited before its connection was known; anything on connections
+//! that the hooks do not see; which connection served a command that failed or was cancelled, and on which one anybody ran
+//! in a history where a cancelled command left no trace; residue other than transactions, one setting, temporary tables,
+//! locks and replies that are still under way; duplicate effects of a statement while a cancelled write may still be under
+//! way; a read-only transaction that stays open.
 
 use std::collections::BTreeMap;
 

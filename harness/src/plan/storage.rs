@@ -79,8 +79,8 @@ impl Storage {
         }
     }
 
-    /// Whether calls that were cut off can be asked about there, or stopped; if not, a test that joins everything on one connection
-    /// ends with the first.
+    /// Whether calls that were cut off can be asked about there, or stopped; if not, a test that joins everything on one
+    /// connection ends with the first.
     pub fn is_ordered(self) -> bool {
         self != Self::Sim
     }

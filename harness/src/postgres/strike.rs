@@ -1,8 +1,8 @@
 //! What is done to a PostgreSQL server and its backends, with the wait until it has taken effect.
 //!
 //! Owns one harm from its doing to the evidence for it: a terminated backend is gone, a restarted server accepts connections,
-//! a full one refuses them. It is synchronous and may block for as long as a server takes to restart; the caller's thread must not drive a runtime.
-//! When it is done, and what is made of it, is the caller's business.
+//! a full one refuses them. It is synchronous and may block for as long as a server takes to restart; the caller's thread
+//! must not drive a runtime. When it is done, and what is made of it, is the caller's business.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
 //! The report of one run, for a terminal: what everybody did, in order, and where it went wrong.
 //!
-//! Owns the picture: first a history becomes rows (`story`), then rows become lines that fit the width (`page`, `text`). The command and `check!` print it. It judges nothing: the violation is
-//! given. It does no I/O and does not look at the terminal: width and colors are given too.
+//! Owns the picture: first a history becomes rows (`story`), then rows become lines that fit the width (`page`, `text`). The
+//! command and `check!` print it. It judges nothing: the violation is given. It does no I/O and does not look at the
+//! terminal: width and colors are given too.
 //!
 //! A row reads from left to right in the order of events: the command, what the database was seen to do for it, what
 //! the system answered, and what the database did `then`.

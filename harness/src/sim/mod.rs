@@ -3,7 +3,8 @@
 //! There is no runtime, no thread, no clock and no chance in here: the same plan gives the same history, byte for byte.
 //! From below: `database` holds rows, transactions and locks; `server` the order in which requests are done, and the
 //! faults; `world` the clock, the timers and the gates of a call; `source` stands where deadpool stands for a real
-//! database; `execute` is the scheduler; [`every`] directs it through all schedules of a small plan; `system` puts a system on top.
+//! database; `execute` is the scheduler; [`every`] directs it through all schedules of a small plan; `system` puts a system
+//! on top.
 //!
 //! Not simulated: SQL, prepared statements, a reply in several pieces, a server that restarts and stays away, serializable
 //! isolation, and clocks that disagree.

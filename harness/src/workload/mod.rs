@@ -15,8 +15,8 @@ use crate::history::{Leftovers, Reply};
 use crate::plan::{BeginMode, Command, Conflict, Key, Residue, Value};
 use crate::system::Port;
 
-/// Runs a single-statement command on this connection, or on what stands for one. A command that is not a statement is left alone, and the port
-/// records it as skipped.
+/// Runs a single-statement command on this connection, or on what stands for one. A command that is not a statement is left
+/// alone, and the port records it as skipped.
 ///
 /// # Cancel safety
 /// Cancels of the plan land inside; the connection is as sqlx leaves it.

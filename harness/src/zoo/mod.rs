@@ -1,7 +1,9 @@
 //! The zoo: deliberately broken systems, each with one defect met in real software. The harness must catch every one.
 //!
-//! Owns the list of exhibits, and the two [wirings](WIRINGS) of the application that all this began with. Each is the correct system [`guarded`](crate::systems::guarded) with one switch of
-//! [`Flaw`] thrown; what needs a connection that can be lost is its [counterpart](crate::sim::guarded) in the simulation; what needs a network is in [`postgres`]. Nothing in the generator or the oracle knows of them; they keep both honest.
+//! Owns the list of exhibits, and the two [wirings](WIRINGS) of the application that all this began with. Each is the
+//! correct system [`guarded`](crate::systems::guarded) with one switch of [`Flaw`] thrown; what needs a connection that can
+//! be lost is its [counterpart](crate::sim::guarded) in the simulation; what needs a network is in [`postgres`]. Nothing in
+//! the generator or the oracle knows of them; they keep both honest.
 
 use crate::chain::{Of, Subject};
 use crate::oracle::Invariant;

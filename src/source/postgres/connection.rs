@@ -56,8 +56,8 @@ impl Connection for PgConnection {
         Ok(())
     }
 
-    /// The refusal would abort the transaction, unless another savepoint is there to go back to. In one that is aborted already it
-    /// changes nothing.
+    /// The refusal would abort the transaction, unless another savepoint is there to go back to. In one that is aborted
+    /// already it changes nothing.
     async fn roll_back_to(&mut self, depth: u32) -> Result<bool, Failure> {
         let undo = format!("rollback to unstale_{depth}; release unstale_{depth}");
         let guarded = format!("savepoint unstale_question; {undo}");
