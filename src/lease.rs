@@ -339,7 +339,7 @@ impl<S: Source> Connection for Lease<S> {
         };
         match control {
             Control::Begin(_) | Control::CleanBegin(_) => turns.outermost(Control::Savepoint(JOINED), Begun::Yes).await,
-            Control::Commit => turns.outermost(Control::Release(JOINED), Begun::No).await,
+            Control::Commit | Control::CommitUnlessFailed => turns.outermost(Control::Release(JOINED), Begun::No).await,
             Control::Rollback if turns.begun == Begun::No => Ok(()),
             Control::Rollback => turns.outermost(Control::RollbackTo(JOINED), Begun::No).await,
             // Whether a joined transaction is read-only is not shown, so nothing was set.

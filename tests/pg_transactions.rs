@@ -5,8 +5,9 @@ mod pg_support;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use futures_util::TryStreamExt;
 use pg_support::{Fresh, own, put};
-use sqlx::Connection;
+use sqlx::{Connection, Executor, SqlSafeStr};
 use unstale::{Begin, Class, Error, Isolation, Repository};
 use unstale_harness::postgres::trials;
 use unstale_harness::trial;
@@ -14,6 +15,7 @@ use unstale_harness::trial;
 fn main() -> ExitCode {
     trials::run([
         trial!(commit_of_an_aborted_transaction_is_rolled_back),
+        trial!(commit_remembers_whatever_was_refused),
         trial!(savepoint_brings_an_aborted_transaction_back),
         trial!(release_of_a_savepoint_in_an_aborted_transaction_undoes_it),
         trial!(refused_commit_of_a_deferred_constraint_is_rolled_back),
@@ -36,6 +38,38 @@ async fn commit_of_an_aborted_transaction_is_rolled_back() {
     assert!(matches!(scope.commit().await, Err(Error::RolledBack { .. })));
     put(&scope, 3, 3).await.expect("in autocommit, on the same session");
     assert_eq!((fresh.rows().await, scope.generation()), (vec![(3, 3)], 1));
+}
+
+/// PostgreSQL answers the plain COMMIT of a failed transaction as if all was well.
+async fn commit_remembers_whatever_was_refused() {
+    let fresh = Fresh::new().await;
+    const LATER: &str = "select 1 / (2 - k) from generate_series(1, 3) as k";
+    for way in 0..6 {
+        let scope = fresh.sessions.scope("request");
+        scope.begin().await.expect("begin");
+        put(&scope, 1, 1).await.expect("put");
+        let answer = match way {
+            0 => sqlx::query("select nothing").execute(&scope).await.map(drop),
+            1 => sqlx::query(LATER).fetch_optional(&scope).await.map(drop),
+            2 => sqlx::query(LATER).fetch(&scope).try_collect::<Vec<_>>().await.map(drop),
+            3 => sqlx::raw_sql("select 1; select nothing").execute(&scope).await.map(drop),
+            4 => scope.prepare("select nothing".into_sql_str()).await.map(drop),
+            _ => {
+                let mut rows = sqlx::query(LATER).fetch(&scope);
+                rows.try_next().await.map(drop).expect("the first row");
+                Err(sqlx::Error::RowNotFound)
+            }
+        };
+        assert!(answer.is_err(), "way {way}");
+        let committed = scope.commit().await;
+        assert!(
+            matches!(committed, Err(Error::RolledBack { .. } | Error::TransactionLost { .. })),
+            "way {way}: {committed:?}"
+        );
+        let _ = scope.rollback().await;
+        scope.end().await.expect("end");
+        assert_eq!(fresh.rows().await, [], "way {way}");
+    }
 }
 
 async fn savepoint_brings_an_aborted_transaction_back() {

@@ -212,7 +212,11 @@ impl<'a, S: Source> Queued<'a, S> {
         let limit = self.cell().inner.policy.end_timeout;
         let mut call = self.enter(Call::Commit, operation).await?;
         let depth = call.depth();
-        let control = if depth == 1 { Control::Commit } else { Control::Release(depth - 1) };
+        let control = match depth {
+            1 if call.queued.session().last_failure().is_none() => Control::Commit,
+            1 => Control::CommitUnlessFailed,
+            depth => Control::Release(depth - 1),
+        };
         match call.control(control, limit).await {
             Ok(()) => {
                 let reset = call.reset().await;

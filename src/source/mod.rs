@@ -331,8 +331,11 @@ pub enum AcquireError {
 pub enum Control {
     /// Begins a transaction.
     Begin(Begin),
-    /// Ends it and keeps its effects.
+    /// Ends it and keeps its effects. Every statement in it was done.
     Commit,
+    /// The same where a statement in it was refused: a transaction that has failed by that is not to be rolled back and
+    /// answered as if all was well.
+    CommitUnlessFailed,
     /// Ends it and undoes its effects.
     Rollback,
     /// Undoes what [`Begin::read_only`] has set on the connection itself, if anything; sent after each transaction that was

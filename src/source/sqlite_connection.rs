@@ -13,7 +13,7 @@ impl Connection for SqliteConnection {
     async fn control(&mut self, control: Control) -> Result<(), Failure> {
         let sql = match control {
             Control::Begin(begin) => begin_sql(begin).into_sql_str(),
-            Control::Commit => "commit".into_sql_str(),
+            Control::Commit | Control::CommitUnlessFailed => "commit".into_sql_str(),
             Control::Rollback => "rollback".into_sql_str(),
             Control::Reset => "pragma query_only = off".into_sql_str(),
             // What statements leave here is undone by closing the connection.

@@ -83,7 +83,7 @@ impl Database {
     /// Whether the request, if it succeeds, commits something.
     pub(super) fn commits(&mut self, id: ConnectionId, request: &Request) -> bool {
         match request {
-            Request::Control(Control::Commit) => self.session(id).transaction.is_some(),
+            Request::Control(Control::Commit | Control::CommitUnlessFailed) => self.session(id).transaction.is_some(),
             Request::Statement(statement) => statement.writes().is_some() && self.session(id).transaction.is_none(),
             _ => false,
         }
@@ -115,11 +115,11 @@ impl Database {
     ) -> Result<(), Refused> {
         match control {
             Control::Begin(begun) => return self.begin(id, begun),
-            Control::Commit if refuse_commit => {
+            Control::Commit | Control::CommitUnlessFailed if refuse_commit => {
                 self.roll_back(id, evidence);
                 return Err(Refused { class: Class::Mistake, text: "the commit was refused and rolled back" });
             }
-            Control::Commit => {
+            Control::Commit | Control::CommitUnlessFailed => {
                 let transaction = self.session(id).transaction.take().ok_or(NO_TRANSACTION)?;
                 // As SQLite's hook: an empty transaction commits nothing.
                 if !transaction.writes.is_empty() {

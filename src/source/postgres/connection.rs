@@ -40,9 +40,10 @@ impl Connection for PgConnection {
             Control::Begin(begin) => begin_sql("", begin, ""),
             Control::CleanBegin(begin) => begin_sql(CLEAN_FIRST, begin, ""),
             Control::Clean => clean!().into_sql_str(),
+            Control::Commit => "commit".into_sql_str(),
             // A transaction that failed is rolled back by COMMIT, which is answered as if all was well. Any other statement
             // before it is refused then, and the COMMIT not run.
-            Control::Commit => "select; commit".into_sql_str(),
+            Control::CommitUnlessFailed => "select; commit".into_sql_str(),
             Control::Rollback => "rollback".into_sql_str(),
             // BEGIN says it for the transaction alone.
             Control::Reset => return Ok(()),
