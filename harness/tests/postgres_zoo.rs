@@ -16,6 +16,10 @@ const JOBS: usize = 4;
 /// A run of a plan with a fault takes up to a second.
 const SHRINK_MAX: Duration = Duration::from_secs(120);
 
+/// Now and then another form of the same defect comes out, from which no move leads on: of 27 plans two were this much longer,
+/// and five by one command.
+const LONGER_MAX: usize = 2;
+
 #[expect(clippy::unused_async, reason = "a trial is an async function")]
 async fn is_caught_and_minimal(name: &str) {
     let exhibit = EXHIBITS.iter().find(|it| it.subject.name() == name).expect("the zoo has it");
@@ -30,7 +34,7 @@ async fn is_caught_and_minimal(name: &str) {
     let commands = smallest.plan.commands();
     let known = exhibit.smallest_known;
     assert!(
-        (known..=known + 1).contains(&commands),
+        (known..=known + LONGER_MAX).contains(&commands),
         "{name}: {commands} commands, {known} known: {:#?}",
         smallest.plan
     );
