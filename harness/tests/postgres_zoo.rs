@@ -17,7 +17,7 @@ const JOBS: usize = 4;
 const SHRINK_MAX: Duration = Duration::from_secs(120);
 
 /// Now and then another form of the same defect comes out, from which no move leads on: of 27 plans two were this much longer,
-/// and five by one command.
+/// and seven by one command.
 const LONGER_MAX: usize = 2;
 
 #[expect(clippy::unused_async, reason = "a trial is an async function")]
