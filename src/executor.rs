@@ -150,10 +150,12 @@ impl Again {
         S::Connection: SqlxConnection,
     {
         let sql = sql.as_str();
-        match S::Connection::is_outdated(error) {
-            true => self.times == 0 && call.is_autocommit() && S::Connection::may_repeat(sql, error, 0),
-            false => call.is_untouched() && S::Connection::may_repeat(sql, error, self.times),
-        }
+        let can_go_on = if S::Connection::is_outdated(error) {
+            self.times == 0 && call.is_autocommit()
+        } else {
+            call.is_untouched()
+        };
+        can_go_on && S::Connection::may_repeat(sql, error, self.times)
     }
 
     /// The call goes on, with another connection if it is this one that failed.
