@@ -9,7 +9,7 @@ use unstale_harness::chain::{Chain, Of, Subject};
 use unstale_harness::explore::{Exploration, explore};
 use unstale_harness::generate::{Profile, StorageName, generate, random_for};
 use unstale_harness::oracle::Oracle;
-use unstale_harness::systems::guarded::Guarded;
+use unstale_lab::systems::guarded::Guarded;
 
 /// 3 actors × 8 commands on a file, without cancels and faults: the size that the figures are given for.
 fn profile() -> Profile {

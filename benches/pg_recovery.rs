@@ -15,7 +15,7 @@ use pg_support::{Run, SCHEMA, Times, turns};
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::runtime::Builder;
-use unstale_harness::postgres::server::{Server, Shutdown, Signal};
+use unstale_wire::server::{Server, Shutdown, Signal};
 
 /// How long a caller waits before he drops his statement.
 const PATIENCE: Duration = Duration::from_millis(20);

@@ -9,9 +9,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use unstale_harness::chain::{Chain, Subject};
 use unstale_harness::generate::{Profile, generate, random_for};
 use unstale_harness::oracle::Oracle;
-use unstale_harness::sim::SimulatedSystem;
-use unstale_harness::sim::guarded::Guarded;
-use unstale_harness::sim::system::Unstale;
+use unstale_lab::sim::SimulatedSystem;
+use unstale_lab::sim::guarded::Guarded;
+use unstale_lab::sim::system::Unstale;
 
 /// 3 actors × 8 commands without cancels and faults: the size that the figures are given for.
 fn calm() -> Profile {

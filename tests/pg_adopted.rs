@@ -9,8 +9,8 @@ use pg_support::{Fresh, pid, policy, put, within};
 use sqlx::Executor;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use unstale::{AdoptedPgPool, Error, Sessions};
-use unstale_harness::postgres::trials;
-use unstale_harness::trial;
+use unstale_wire::trial;
+use unstale_wire::trials;
 
 fn main() -> ExitCode {
     trials::run([

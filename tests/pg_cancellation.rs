@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use pg_support::{Fresh, cut_off, own, pid, policy, put, within};
 use unstale::{Error, PgSource, Policy, Scope};
-use unstale_harness::postgres::trials;
-use unstale_harness::trial;
+use unstale_wire::trial;
+use unstale_wire::trials;
 
 const SOON: Duration = Duration::from_secs(5);
 

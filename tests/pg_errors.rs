@@ -10,9 +10,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use unstale::source::{AcquireError, Source, SqlxConnection};
 use unstale::{Begin, Class, Error, Isolation, PgOptions, PgSource, Scope};
-use unstale_harness::postgres::server::{Server, Shutdown, Signal};
-use unstale_harness::postgres::trials;
-use unstale_harness::trial;
+use unstale_wire::server::{Server, Shutdown, Signal};
+use unstale_wire::trial;
+use unstale_wire::trials;
 
 fn main() -> ExitCode {
     trials::run([

@@ -10,8 +10,8 @@ use pg_support::{Fresh, cut_off, own, policy, put, within};
 use sqlx::Row;
 use unstale::testing::{Fixture, FixtureError};
 use unstale::{Error, PgSource, Scope};
-use unstale_harness::postgres::trials;
-use unstale_harness::trial;
+use unstale_wire::trial;
+use unstale_wire::trials;
 
 fn main() -> ExitCode {
     trials::run([

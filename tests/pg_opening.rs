@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use pg_support::{Fresh, policy, put};
 use sqlx::{Connection, PgConnection};
 use unstale::{Error, PgOpenError, PgOptions};
-use unstale_harness::postgres::server::Server;
-use unstale_harness::postgres::trials;
-use unstale_harness::trial;
+use unstale_wire::server::Server;
+use unstale_wire::trial;
+use unstale_wire::trials;
 
 fn main() -> ExitCode {
     trials::run([

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use pg_support::{Fresh, own, pid, policy, put};
 use unstale::{Error, PgSource, Scope};
-use unstale_harness::postgres::server::{Server, Signal};
-use unstale_harness::postgres::trials;
-use unstale_harness::trial;
+use unstale_wire::server::{Server, Signal};
+use unstale_wire::trial;
+use unstale_wire::trials;
 
 fn main() -> ExitCode {
     trials::run([

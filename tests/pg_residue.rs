@@ -8,8 +8,8 @@ use std::time::Duration;
 use pg_support::{Fresh, pid, policy, put, within};
 use sqlx::Executor;
 use unstale::{PgOptions, PgSource, Policy, Reset, Scope};
-use unstale_harness::postgres::trials;
-use unstale_harness::trial;
+use unstale_wire::trial;
+use unstale_wire::trials;
 
 fn main() -> ExitCode {
     trials::run([

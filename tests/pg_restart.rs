@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use pg_support::{Fresh, own, policy, put};
 use sqlx::{Connection, PgConnection};
 use unstale::{Class, Error};
-use unstale_harness::postgres::server::{Server, Shutdown};
-use unstale_harness::postgres::trials;
-use unstale_harness::trial;
+use unstale_wire::server::{Server, Shutdown};
+use unstale_wire::trial;
+use unstale_wire::trials;
 
 fn main() -> ExitCode {
     trials::run([

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use pg_support::Fresh;
 use unstale::{PgSource, Record, Table, table};
-use unstale_harness::postgres::trials;
-use unstale_harness::trial;
+use unstale_wire::trial;
+use unstale_wire::trials;
 
 fn main() -> ExitCode {
     trials::run([trial!(rows_are_inserted_found_listed_and_deleted)])

@@ -12,9 +12,9 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor};
 use unstale::testing::{FixtureError, PgTemplate};
 use unstale::{Error, PgOptions};
-use unstale_harness::postgres::server::Server;
-use unstale_harness::postgres::trials;
-use unstale_harness::trial;
+use unstale_wire::server::Server;
+use unstale_wire::trial;
+use unstale_wire::trials;
 
 fn main() -> ExitCode {
     trials::run([

@@ -9,8 +9,8 @@ use futures_util::TryStreamExt;
 use pg_support::{Fresh, own, put};
 use sqlx::{Connection, Executor, SqlSafeStr};
 use unstale::{Begin, Class, Error, Isolation, Repository};
-use unstale_harness::postgres::trials;
-use unstale_harness::trial;
+use unstale_wire::trial;
+use unstale_wire::trials;
 
 fn main() -> ExitCode {
     trials::run([

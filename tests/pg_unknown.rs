@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use pg_support::{Fresh, cut_off, own, pid, policy, put, within};
 use unstale::source::Begin;
 use unstale::{Error, PgOptions, PgSource, Policy, Resolver, Scope, Sessions};
-use unstale_harness::postgres::proxy::{Moment, Proxy, Scope as Whom, Seen, Trouble, Watch};
-use unstale_harness::postgres::server::{Server, Shutdown};
-use unstale_harness::postgres::trials;
-use unstale_harness::trial;
+use unstale_wire::proxy::{Moment, NetworkFault, Proxy, Scope as Whom, Seen, Watch};
+use unstale_wire::server::{Server, Shutdown};
+use unstale_wire::trial;
+use unstale_wire::trials;
 
 fn main() -> ExitCode {
     trials::run([
@@ -65,7 +65,7 @@ impl World {
         [Resolver::transaction_id(), Resolver::asking(is_there)].map(|it| self.sessions.resolving(it))
     }
 
-    fn arm(&self, trouble: Trouble, moment: Moment) {
+    fn arm(&self, trouble: NetworkFault, moment: Moment) {
         self.proxy.arm(trouble, moment, Whom::Next).expect("armed");
     }
 
@@ -91,7 +91,7 @@ fn is_rolled_back(result: &Result<(), Error>) -> bool {
 async fn without_a_resolver_it_is_unknown() {
     let world = World::new().await;
     let scope = World::begun(&world.sessions, 7).await;
-    world.arm(Trouble::Reset, Moment::BeforeReply);
+    world.arm(NetworkFault::Reset, Moment::BeforeReply);
     let committed = scope.commit().await;
     assert!(matches!(committed, Err(Error::CommitUnknown { .. })), "{committed:?}");
     assert_eq!(world.fresh.rows().await, [(7, 7)]);
@@ -99,9 +99,9 @@ async fn without_a_resolver_it_is_unknown() {
 
 async fn answer_that_is_lost_is_found_out() {
     for (trouble, moment) in [
-        (Trouble::Reset, Moment::BeforeReply),
-        (Trouble::Fin, Moment::BeforeReply),
-        (Trouble::CutAfter(3), Moment::MidReply),
+        (NetworkFault::Reset, Moment::BeforeReply),
+        (NetworkFault::Fin, Moment::BeforeReply),
+        (NetworkFault::CutAfter(3), Moment::MidReply),
     ] {
         for way in 0..2 {
             let world = World::new().await;
@@ -121,7 +121,7 @@ async fn commit_that_never_arrived_is_rolled_back() {
         let world = World::new().await;
         let sessions = &world.resolving()[way];
         let scope = World::begun(sessions, 7).await;
-        world.arm(Trouble::Reset, Moment::BeforeSend);
+        world.arm(NetworkFault::Reset, Moment::BeforeSend);
         let committed = scope.commit().await;
         assert!(is_rolled_back(&committed), "{committed:?}");
         assert_eq!(world.fresh.rows().await, []);
@@ -141,7 +141,7 @@ async fn commit_that_stands_still_is_stopped_and_told() {
             let world = World::before(Server::shared().expect("a server"), policy.clone()).await;
             let sessions = &world.resolving()[way];
             let scope = World::begun(sessions, 7).await;
-            world.arm(Trouble::BlackHole, moment);
+            world.arm(NetworkFault::BlackHole, moment);
             let began = Instant::now();
             let committed = scope.commit().await;
             assert_eq!((committed.is_ok(), is_rolled_back(&committed)), (kept, !kept), "{way} {moment} {committed:?}");
@@ -200,7 +200,7 @@ async fn restart_in_a_commit_is_found_out() {
             let world = World::before(&server, policy).await;
             let sessions = &world.resolving()[way];
             let scope = World::begun(sessions, 7).await;
-            world.arm(Trouble::BlackHole, moment);
+            world.arm(NetworkFault::BlackHole, moment);
             let restart = async {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 server.restart(how).expect("restarted");
@@ -279,7 +279,7 @@ async fn resolution_cut_off_leaves_the_commit_unknown() {
             let world = World::new().await;
             let sessions = &world.resolving()[way];
             let scope = World::begun(sessions, 7).await;
-            world.arm(Trouble::Reset, Moment::BeforeReply);
+            world.arm(NetworkFault::Reset, Moment::BeforeReply);
             if cut_off(polls, scope.commit()).await.is_none() {
                 assert!(own(put(&scope, 8, 8).await).contains("is unknown"));
                 scope.commit().await.expect("it was committed");
@@ -317,7 +317,7 @@ async fn whole_transaction_is_tried_again_only_if_it_was_rolled_back() {
         let work = async |scope: &Scope<PgSource>| {
             put(scope, 7, 7).await.map_err(Failed::from)?;
             if ran.fetch_add(1, Ordering::SeqCst) == 0 {
-                world.arm(Trouble::Reset, moment);
+                world.arm(NetworkFault::Reset, moment);
             }
             Ok::<_, Failed>(())
         };
@@ -349,7 +349,7 @@ async fn read_only_transaction_has_no_number() {
     pid(&scope).await.expect("a pid");
     let number = sqlx::query_scalar::<_, Option<String>>("select pg_current_xact_id_if_assigned()::text");
     assert_eq!(number.fetch_one(&scope).await.expect("an answer"), None);
-    world.arm(Trouble::Reset, Moment::BeforeReply);
+    world.arm(NetworkFault::Reset, Moment::BeforeReply);
     assert!(matches!(scope.commit().await, Err(Error::CommitUnknown { .. })));
 }
 
@@ -369,7 +369,7 @@ async fn question_that_fails_leaves_it_unknown() {
         }
     };
     let scope = World::begun(&world.sessions.resolving(Resolver::asking(question)), 7).await;
-    world.arm(Trouble::Reset, Moment::BeforeReply);
+    world.arm(NetworkFault::Reset, Moment::BeforeReply);
     assert!(matches!(scope.commit().await, Err(Error::CommitUnknown { .. })));
     assert!(asked.load(Ordering::SeqCst) > 1, "it was asked again");
     drop(scope);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use rand::seq::SliceRandom;
-use unstale_harness::postgres::server::{Server, ServerError};
+use unstale_wire::server::{Server, ServerError};
 
 /// What is read and written.
 pub const SCHEMA: &str = "create table kv (k bigint primary key, v bigint not null);

@@ -5,12 +5,12 @@
 
 use std::marker::PhantomData;
 
-use crate::execute::Limits;
+use crate::erased::Starter;
 use crate::history::{History, Outcome, What};
+use crate::limits::Limits;
 use crate::model::{Inadmissible, admissible};
 use crate::oracle::{Invariant, Judgement, Oracle, Verdict, Violation};
 use crate::plan::{Backend, Plan};
-use crate::system::started::Starter;
 use crate::system::{Capabilities, Extension, System};
 use crate::worker::watched;
 

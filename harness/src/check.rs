@@ -26,7 +26,7 @@ use crate::system::System;
 /// be said fails the test as well: it is no pass.
 ///
 /// These are all the environment knobs that there are; a value that is not a number of the range fails the test. The last two
-/// are for tests with PostgreSQL, see [`trials`](crate::postgres::trials).
+/// are for tests with PostgreSQL, see [`trials`](unstale_wire::trials).
 ///
 /// | knob | meaning | range | without it |
 /// | --- | --- | --- | --- |

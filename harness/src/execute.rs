@@ -23,13 +23,15 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use crate::database::Database;
+use crate::erased::{Started, Starter};
 use crate::history::{History, Outcome, Recorder, What};
+use crate::limits::Limits;
+use crate::local::Local;
 use crate::model::{ends_session, observers};
-use crate::plan::{Actor, ActorId, Backend, Command, Fault, Gate, Phase, Plan, Turn};
+use crate::plan::{Actor, ActorId, Command, Fault, Gate, Phase, Plan, Turn};
+use crate::port::ActorPort;
 use crate::stillness::{LOOK, Stillness, tasks_alive, unless_endless, unless_still};
 use crate::system::Capability;
-use crate::system::port::Seat;
-use crate::system::started::{Local, Started, Starter};
 
 /// Between two looks at what ends within a round trip to a driver's thread: turning in a circle would take the processor
 /// from that thread.
@@ -40,53 +42,6 @@ const NAP: Duration = Duration::from_micros(20);
 const SILENCE: u32 = 1;
 const SILENCE_CUT_OFF: u32 = 5;
 const SILENCE_BEFORE_LOOK: u32 = 5;
-
-/// The bounds of every wait.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// How many looks, at least a millisecond apart, must have found that nothing moves before a command that waits counts
-    /// as blocked.
-    pub grace: u32,
-    /// How long a command may wait when nobody is left that could let it go on; then it hangs.
-    pub hang: Duration,
-    /// How many looks, at least a millisecond apart, must have found that nothing moves before a wait is taken to have no
-    /// end.
-    pub still: u32,
-    /// How many looks, at least ten milliseconds apart, must have found that neither the scheduler nor the database moves
-    /// before the thread of a plan is given up: the system blocks it. Ten times as many if the database moves, and while
-    /// the system starts.
-    pub motionless: u32,
-    /// How long the system's own tasks may take after a step.
-    pub settle: Duration,
-    /// How long nothing may have moved in the database before it counts as silent.
-    pub quiet: Duration,
-    /// How long a fault lasts that lasts as long as its command: an outage ends, and a system that waits for that goes on.
-    pub fault: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            grace: 5,
-            hang: Duration::from_millis(500),
-            still: 15,
-            motionless: 100,
-            settle: Duration::from_millis(100),
-            quiet: Duration::from_micros(200),
-            fault: Duration::from_millis(60),
-        }
-    }
-}
-
-impl Limits {
-    /// The bounds on this backend: behind a wire everything takes longer, and some things wait for a server's time-out.
-    fn on(self, backend: Backend) -> Self {
-        match backend {
-            Backend::Sqlite | Backend::Sim => self,
-            Backend::Postgres => Self { hang: self.hang * 10, settle: self.settle * 10, ..self },
-        }
-    }
-}
 
 /// Runs the plan on a fresh database. Whoever watches from another thread sees in the recorder how far it has come.
 ///
@@ -160,7 +115,7 @@ pub(crate) async fn execute(starter: Starter, plan: &Plan, limits: &Limits, reco
 }
 
 /// Every actor begins its first command before any ends it; from then on they run in turn, one command each.
-pub(crate) fn in_rounds(actors: &[Actor], first: usize) -> Vec<Turn> {
+pub fn in_rounds(actors: &[Actor], first: usize) -> Vec<Turn> {
     let rounds = actors.iter().map(|it| it.steps.len()).max().unwrap_or(0);
     let round = |round: usize, until: Gate| {
         let who = actors.iter().enumerate().filter(move |(_, it)| round < it.steps.len());
@@ -192,7 +147,7 @@ struct Ongoing {
 
 /// One actor while it performs.
 struct Performer<'a> {
-    seat: Rc<Seat>,
+    seat: Rc<ActorPort>,
     future: Option<Local<'a, ()>>,
     alarm: Arc<Alarm>,
     blocked: Cell<bool>,
@@ -228,7 +183,7 @@ impl<'a> Stage<'a> {
 
     fn performer(&self, at: usize, actor: &Actor) -> Performer<'a> {
         let id = ActorId::new(at);
-        let seat = Seat::new(id, actor.steps.clone(), self.database.wire(id));
+        let seat = ActorPort::new(id, actor.steps.clone(), self.database.wire(id));
         let port = seat.port(self.recorder.clone());
         Performer {
             seat,
@@ -522,7 +477,8 @@ impl Alarm {
     }
 }
 
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+/// The text of a panic, if it has one.
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a text".into())
 }

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use crate::execute::Limits;
 use crate::history::Recorder;
+use crate::limits::Limits;
 
 /// The least time between two looks.
 pub(crate) const LOOK: Duration = Duration::from_millis(1);

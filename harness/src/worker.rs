@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::execute::{Limits, execute, panic_text};
+use crate::erased::Starter;
+use crate::execute::{execute, panic_text};
 use crate::history::{Event, History, Recorder, What};
+use crate::limits::Limits;
 use crate::plan::Plan;
-use crate::system::started::Starter;
 
 /// Between two looks at a plan that has not ended.
 const LOOK: Duration = Duration::from_millis(10);

@@ -9,8 +9,8 @@ use unstale_harness::history::{Failure, History, What};
 use unstale_harness::oracle::Invariant;
 use unstale_harness::plan::{Command, PlanFile};
 use unstale_harness::system::{Capabilities, Port, System};
-use unstale_harness::systems::guarded::Guarded;
-use unstale_harness::systems::sqlx_pool::SqlxPool;
+use unstale_lab::systems::guarded::Guarded;
+use unstale_lab::systems::sqlx_pool::SqlxPool;
 
 /// Opens nothing, and answers every command after a while.
 struct Sleeper;
@@ -115,7 +115,7 @@ fn hang_ends_the_plan() {
 /// thing now and another then.
 #[test]
 fn statement_is_never_answered_in_the_poll_that_sends_it() {
-    let shared = unstale_harness::zoo::EXHIBITS.iter().find(|it| it.subject.name() == "zoo-check-then-use");
+    let shared = unstale_lab::zoo::EXHIBITS.iter().find(|it| it.subject.name() == "zoo-check-then-use");
     let subject = shared.expect("the zoo has it").subject;
     let plan = "version = 1\nconnections = 2\n[actors]\na = [\"open\"]\n";
     let broken = (0..20).filter(|_| history(subject, plan).1 == Some(Invariant::NoCrossScope));

@@ -10,7 +10,7 @@ use unstale_harness::oracle::{Invariant, Violation};
 use unstale_harness::plan::{Command, Plan, PlanFile};
 use unstale_harness::shrink::{Attempt, Budget, Certificate, Counterexample, Removal, shrink};
 use unstale_harness::system::{Capabilities, Capability, Extension, Judged, Port, System};
-use unstale_harness::zoo::EXHIBITS;
+use unstale_lab::zoo::EXHIBITS;
 
 fn plan(text: &str) -> Plan {
     PlanFile::parse(&format!("version = 1\n{text}"), Path::new("p.toml")).unwrap_or_else(|it| panic!("{it}")).plan

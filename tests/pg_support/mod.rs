@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection, Row};
 use unstale::{PgOptions, PgSource, Policy, Sessions};
-use unstale_harness::postgres::server::Server;
+use unstale_wire::server::Server;
 
 /// Sessions over a schema of their own, under an application name of its own.
 pub struct Fresh {

@@ -2,9 +2,9 @@
 
 use unstale::registry::{Dep, Registry};
 use unstale::{Policy, RepositoryError, Scope, Sessions, SqliteSource};
+use unstale_harness::library::transaction;
 use unstale_harness::plan::{Command, StaleUse};
 use unstale_harness::system::{Capabilities, Capability::*, Port, System};
-use unstale_harness::systems::unstale::transaction;
 use unstale_harness::{check, database::Database, history::Failure, history::Reply};
 use warehouse::{Limits, SCHEMA, Stocks, services};
 

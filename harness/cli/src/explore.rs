@@ -13,8 +13,8 @@ use unstale_harness::explore::{
     Exploration, Explored, Finding, Progress, StopAt, THREADS_GIVEN_UP_MAX, explore as run,
 };
 use unstale_harness::generate::{Order, Profile};
-use unstale_harness::postgres::fleet::{is_given, use_given};
 use unstale_harness::scenario::Scenario;
+use unstale_wire::fleet::{is_given, use_given};
 
 use crate::args::{Backend, Explore};
 use crate::{CommandError, Status, output, systems};

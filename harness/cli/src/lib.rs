@@ -66,13 +66,13 @@ pub enum CommandError {
     },
     /// The server that was given cannot be used.
     #[error(transparent)]
-    Server(unstale_harness::postgres::fleet::GivenError),
+    Server(unstale_wire::fleet::GivenError),
     /// No private server can be started.
     #[error(transparent)]
-    NoServer(unstale_harness::postgres::server::ServerError),
+    NoServer(unstale_wire::server::ServerError),
     /// There is no server to let it rain on.
     #[error(transparent)]
-    Storm(#[from] unstale_harness::free::StormError),
+    Storm(#[from] unstale_lab::storm::StormError),
     /// Something else was asked for in a wrong way.
     #[error("{0}")]
     Usage(String),

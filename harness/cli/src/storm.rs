@@ -7,21 +7,21 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use unstale_harness::free::history::History;
-use unstale_harness::free::judge::{Finding, Judgement, judge};
-use unstale_harness::free::summary::{Recovery, Summary};
-use unstale_harness::free::system::FreeSystem;
-use unstale_harness::free::systems::{Library, SqlxPool};
-use unstale_harness::free::{self, StormError};
+use unstale_lab::storm::history::History;
+use unstale_lab::storm::judge::{Finding, Judgement, judge};
+use unstale_lab::storm::summary::{Recovery, Summary};
+use unstale_lab::storm::system::FreeSystem;
+use unstale_lab::storm::systems::{Library, SqlxPool};
+use unstale_lab::storm::{self, StormError};
 
 use crate::args::Storm;
 use crate::explore::interrupted;
 use crate::{CommandError, Status, output};
 
-type Pass = fn(&free::Storm, &AtomicBool, &mut dyn FnMut(usize, u32)) -> Result<History, StormError>;
+type Pass = fn(&storm::Storm, &AtomicBool, &mut dyn FnMut(usize, u32)) -> Result<History, StormError>;
 
 /// The systems that a storm can pass over.
-const SYSTEMS: [(&str, Pass); 2] = [(Library::NAME, free::pass::<Library>), (SqlxPool::NAME, free::pass::<SqlxPool>)];
+const SYSTEMS: [(&str, Pass); 2] = [(Library::NAME, storm::pass::<Library>), (SqlxPool::NAME, storm::pass::<SqlxPool>)];
 
 /// Runs `storm`.
 ///
@@ -35,7 +35,7 @@ pub(crate) fn storm(options: &Storm) -> Result<Status, CommandError> {
     })?;
     // With a number of restarts alone, as long as they take.
     let given = options.time.or(options.restarts.is_none().then_some(Duration::from_secs(30)));
-    let storm = free::Storm {
+    let storm = storm::Storm {
         actors: options.actors,
         connections: options.connections,
         seed: options.seed,
@@ -69,7 +69,7 @@ pub(crate) fn storm(options: &Storm) -> Result<Status, CommandError> {
     Ok(status)
 }
 
-fn with_progress(storm: &free::Storm, pass: Pass, quiet: bool) -> Result<History, StormError> {
+fn with_progress(storm: &storm::Storm, pass: Pass, quiet: bool) -> Result<History, StormError> {
     let terminal = std::io::stderr().is_terminal() && !quiet;
     let bar = if terminal { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
     bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("the template is a constant that parses"));

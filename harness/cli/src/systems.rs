@@ -3,13 +3,13 @@
 use serde::Serialize;
 use unstale_harness::chain::{Of, Subject};
 use unstale_harness::plan;
-use unstale_harness::postgres::fleet;
-use unstale_harness::sim::{self, SimulatedSystem};
-use unstale_harness::systems::guarded::Guarded;
-use unstale_harness::systems::guarded_pg::GuardedPg;
-use unstale_harness::systems::sqlx_pool::{SqlxPgPool, SqlxPgPoolTrusting, SqlxPool};
-use unstale_harness::systems::unstale::{Unstale, UnstalePg};
-use unstale_harness::zoo;
+use unstale_lab::sim::{self, SimulatedSystem};
+use unstale_lab::systems::guarded::Guarded;
+use unstale_lab::systems::guarded_pg::GuardedPg;
+use unstale_lab::systems::sqlx_pool::{SqlxPgPool, SqlxPgPoolTrusting, SqlxPool};
+use unstale_lab::systems::unstale::{Unstale, UnstalePg};
+use unstale_lab::zoo;
+use unstale_wire::fleet;
 
 use crate::args::{Backend, Systems};
 use crate::{CommandError, Status, output};

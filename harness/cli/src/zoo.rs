@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 use unstale_harness::explore::{Exploration, Finding, StopAt, explore as run};
 use unstale_harness::plan::Backend;
-use unstale_harness::postgres::server::Binaries;
-use unstale_harness::zoo::{Exhibit, exhibits};
+use unstale_lab::zoo::{Exhibit, exhibits};
+use unstale_wire::server::Binaries;
 
 use crate::args::Zoo;
 use crate::explore::interrupted;

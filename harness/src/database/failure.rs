@@ -1,13 +1,17 @@
 //! What an error of sqlx means to the harness.
 
+#[cfg(feature = "postgres")]
 use sqlx::postgres::PgDatabaseError;
+
+use sqlx::error::DatabaseError;
 
 use crate::history::{Class, Failure};
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
+        #[cfg(feature = "unstale")]
         if let Some(own) = unstale::Error::of(&error) {
-            return Self::new(crate::systems::unstale::class(own), own);
+            return Self::new(crate::library::class(own), own);
         }
         let class = match &error {
             sqlx::Error::PoolClosed => Class::Closed,
@@ -16,14 +20,19 @@ impl From<sqlx::Error> for Failure {
                 Class::Dead
             }
             sqlx::Error::InvalidSavePointStatement | sqlx::Error::BeginFailed => Class::NoTransaction,
-            sqlx::Error::Database(database) => match database.try_downcast_ref::<PgDatabaseError>() {
-                Some(error) => postgres(error.code()),
-                None => sqlite(database.code().and_then(|it| it.parse().ok()).unwrap_or(1), database.message()),
-            },
+            sqlx::Error::Database(database) => database_class(&**database),
             _ => Class::Mistake,
         };
         Self::new(class, error)
     }
+}
+
+fn database_class(error: &dyn DatabaseError) -> Class {
+    #[cfg(feature = "postgres")]
+    if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
+        return postgres(error.code());
+    }
+    sqlite(error.code().and_then(|code| code.parse().ok()).unwrap_or(1), error.message())
 }
 
 /// By SQLite's result codes (<https://sqlite.org/rescode.html>).
@@ -38,6 +47,7 @@ fn sqlite(code: i32, message: &str) -> Class {
 }
 
 /// By PostgreSQL's SQLSTATE (appendix A of its manual).
+#[cfg(feature = "postgres")]
 fn postgres(code: &str) -> Class {
     match code {
         // serialization_failure, deadlock_detected, lock_not_available.

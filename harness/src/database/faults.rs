@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use sqlx::PgConnection;
 
 use super::observer::Observer;
-use crate::plan::{Fault, Harm, Moment, Trouble};
-use crate::postgres::fleet::Berth;
-use crate::postgres::proxy::{Proxy, Scope};
-use crate::postgres::server::Signal;
-use crate::postgres::strike::{Struck, Target, UP_MAX, leave, strike};
+use crate::plan::{Fault, Moment, NetworkFault, ServerFault};
+use unstale_wire::fleet::ServerLease;
+use unstale_wire::inject::{Struck, Target, UP_MAX, leave, strike};
+use unstale_wire::proxy::{Proxy, Scope};
+use unstale_wire::server::Signal;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(2);
@@ -54,7 +54,7 @@ impl Faults {
     }
 
     pub(super) fn owns_server(&self) -> bool {
-        matches!(*self.doer.target.server, Berth::Own(_))
+        matches!(*self.doer.target.server, ServerLease::Own(_))
     }
 
     /// Does it, or lets it happen when its moment comes. What cannot be done has not landed, and the plan says so.
@@ -63,13 +63,13 @@ impl Faults {
         match fault {
             Fault::Network(trouble, at) => {
                 let scope = match (trouble, at) {
-                    (Trouble::Refuse, _) | (_, Moment::Idle) => Scope::All,
+                    (NetworkFault::Refuse, _) | (_, Moment::Idle) => Scope::All,
                     _ => Scope::Next,
                 };
                 // An error is a proxy that does not answer: nothing landed.
                 let _ = self.proxy.arm(trouble, at, scope);
             }
-            Fault::Server(Harm::IdleTimeOut, _) => self.apart(|| {
+            Fault::Server(ServerFault::IdleTimeOut, _) => self.apart(|| {
                 if self.proxy.time_out_idle().is_ok_and(|ended| ended > 0) {
                     self.doer.observer.landed_now();
                 }
@@ -129,7 +129,7 @@ impl Faults {
 
 impl Doer {
     /// Does this to these backends, or to their server.
-    fn strike(&self, harm: Harm, pids: &[u32]) {
+    fn strike(&self, harm: ServerFault, pids: &[u32]) {
         if self.target.server.private().is_none() && !harm.is_discreet() {
             return self.observer.refuse(&format!("{harm} would harm a server that is not ours"));
         }

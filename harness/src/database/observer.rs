@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use crate::history::{By, ConnectionId, Recorder, What};
 use crate::plan::{ActorId, Fault};
-use crate::postgres::monitor::Watcher;
-use crate::postgres::proxy::{Landed, Seen, Side, Watch};
-use crate::system::port::Wire;
+use crate::port::Wire;
+use unstale_wire::monitor::Watcher;
+use unstale_wire::proxy::{Landed, Seen, Side, Watch};
 
 /// Longer than any login takes: one that was not answered by then hangs.
 const LOGIN_MAX: Duration = Duration::from_secs(1);

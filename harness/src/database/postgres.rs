@@ -7,21 +7,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::SetupError;
+use super::Database;
+use super::dialect::{ALL_ROWS, Dialect};
 use super::faults::Faults;
 use super::observer::Observer;
+use super::place::{self, Place, SetupError};
 use crate::history::Recorder;
+use crate::local::Local;
 use crate::plan::{ActorId, Fault, Key, Value};
-use crate::postgres::fleet::Berth;
-use crate::postgres::monitor;
-use crate::postgres::proxy::{Held, Proxy};
-use crate::postgres::strike::Target;
-use crate::system::port::Wire;
-use crate::workload::{ALL_ROWS, Dialect};
+use crate::port::Wire;
+use unstale_wire::fleet::ServerLease;
+use unstale_wire::inject::Target;
+use unstale_wire::monitor;
+use unstale_wire::proxy::Proxy;
 
 /// The PostgreSQL database that one plan runs on.
 pub(super) struct Postgres {
@@ -45,7 +47,7 @@ impl Postgres {
     /// Cancel safe, but a schema may be left on the server.
     pub(super) async fn create(own_server: bool, recorder: Recorder) -> Result<Self, SetupError> {
         static SCHEMAS: AtomicU64 = AtomicU64::new(1);
-        let server = Arc::new(Berth::take(own_server).map_err(SetupError::of)?);
+        let server = Arc::new(ServerLease::take(own_server).map_err(SetupError::of)?);
         let schema = format!("unstale_{}_{}", std::process::id(), SCHEMAS.fetch_add(1, Ordering::Relaxed));
         let straight = server.tcp().options([("search_path", &schema)]).application_name("unstale-harness");
         let mut own = straight.connect().await.map_err(SetupError::of)?;
@@ -70,49 +72,6 @@ impl Postgres {
         self.through_proxy.clone()
     }
 
-    pub(super) async fn prepare(&self, statements: &[&'static str]) -> Result<(), sqlx::Error> {
-        let mut own = self.own().await?;
-        for statement in statements {
-            own.execute(*statement).await?;
-        }
-        Ok(())
-    }
-
-    /// All rows, read on the harness's own connection.
-    pub(super) async fn final_state(&self) -> Result<BTreeMap<Key, Value>, SetupError> {
-        let mut own = self.own().await.map_err(SetupError::of)?;
-        let rows = own.fetch_all(ALL_ROWS).await.map_err(SetupError::of)?;
-        Ok(rows.iter().map(<sqlx::Postgres as Dialect>::pair).collect())
-    }
-
-    /// No reply reaches a client until this is dropped.
-    pub(super) fn hold(&self) -> Held<'_> {
-        self.faults.proxy().hold()
-    }
-
-    pub(super) fn wire(&self, actor: ActorId) -> Arc<Wire> {
-        self.observer.wire(actor)
-    }
-
-    pub(super) fn start_fault(&self, fault: Fault) {
-        self.faults.start(fault);
-    }
-
-    pub(super) fn end_fault(&self, fault: Fault) {
-        self.faults.end(fault);
-    }
-
-    /// Ends what is still connected to the schema, and drops it. What cannot be removed stays until the server goes: the next
-    /// plan has a schema of its own.
-    pub(super) async fn remove(self) {
-        if let Ok(mut own) = self.own().await {
-            let end = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1";
-            let _ = sqlx::query(end).bind(&self.schema).execute(&mut *own).await;
-            let _ = own.execute(AssertSqlSafe(format!("drop schema {} cascade", self.schema))).await;
-        }
-        let _ = self.own.into_inner().close().await;
-    }
-
     /// The harness's own connection; another one if the server was restarted meanwhile.
     async fn own(&self) -> Result<MutexGuard<'_, PgConnection>, sqlx::Error> {
         let mut own = self.own.lock().await;
@@ -120,5 +79,77 @@ impl Postgres {
             *own = self.straight.connect().await?;
         }
         Ok(own)
+    }
+}
+
+impl Place for Postgres {
+    fn prepare<'a>(&'a self, statements: &'a [&'static str]) -> Local<'a, Result<(), sqlx::Error>> {
+        Box::pin(async move {
+            let mut own = self.own().await?;
+            for statement in statements {
+                own.execute(*statement).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn final_state(&self) -> Local<'_, Result<BTreeMap<Key, Value>, SetupError>> {
+        Box::pin(async {
+            let mut own = self.own().await.map_err(SetupError::of)?;
+            let rows = own.fetch_all(ALL_ROWS).await.map_err(SetupError::of)?;
+            Ok(rows.iter().map(<sqlx::Postgres as Dialect>::pair).collect())
+        })
+    }
+
+    /// No reply reaches a client until this is dropped.
+    fn hold(&self) -> place::Held<'_> {
+        place::Held::new(self.faults.proxy().hold())
+    }
+
+    fn wire(&self, actor: ActorId) -> Option<Arc<Wire>> {
+        Some(self.observer.wire(actor))
+    }
+
+    fn start_fault(&self, fault: Fault) -> Local<'_, ()> {
+        Box::pin(async move { self.faults.start(fault) })
+    }
+
+    fn end_fault(&self, fault: Fault) -> Local<'_, ()> {
+        Box::pin(async move { self.faults.end(fault) })
+    }
+
+    /// Ends what is still connected to the schema, and drops it. What cannot be removed stays until the server goes: the next
+    /// plan has a schema of its own.
+    fn remove(self: Box<Self>) -> Local<'static, ()> {
+        Box::pin(async move {
+            if let Ok(mut own) = self.own().await {
+                let end = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1";
+                let _ = sqlx::query(end).bind(&self.schema).execute(&mut *own).await;
+                let _ = own.execute(AssertSqlSafe(format!("drop schema {} cascade", self.schema))).await;
+            }
+            let _ = self.own.into_inner().close().await;
+        })
+    }
+}
+
+/// What systems on PostgreSQL are given.
+impl Database {
+    /// How to connect to PostgreSQL: through the harness's proxy, which sees what any client does there, and into the
+    /// plan's schema.
+    ///
+    /// # Panics
+    /// On another database: only a system that declares the capability `postgres` is given one.
+    pub fn pg_connect_options(&self) -> PgConnectOptions {
+        self.as_postgres().connect_options()
+    }
+
+    /// Options for a pool of the plan's size; everything else is sqlx's default.
+    pub fn pg_pool_options(&self) -> PgPoolOptions {
+        PgPoolOptions::new().max_connections(u32::from(self.connections))
+    }
+
+    fn as_postgres(&self) -> &Postgres {
+        let place: &dyn std::any::Any = &*self.place;
+        place.downcast_ref().expect("this plan's database is SQLite: declare the capability `postgres` for another")
     }
 }

@@ -6,19 +6,23 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Executor, SqliteConnection};
 use tempfile::TempDir;
+#[cfg(feature = "unstale")]
 use unstale::SqliteOptions;
 
-use super::SetupError;
+use super::Database;
+use super::dialect::{ALL_ROWS, Dialect};
+use super::place::{self, Place, SetupError};
 use crate::history::{ConnectionId, Recorder, What};
-use crate::hold::{Held, Hold};
-use crate::plan::{Fault, Key, Storage, Value};
-use crate::workload::{ALL_ROWS, Dialect};
+use crate::hold::Hold;
+use crate::local::Local;
+use crate::plan::{ActorId, Fault, Key, Storage, Value};
+use crate::port::Wire;
 
 const SCHEMA: &str = "create table kv (k integer primary key, v integer not null)";
 
@@ -106,6 +110,7 @@ impl Sqlite {
     }
 
     /// Options for `unstale`, whose connections are observed from the moment they open.
+    #[cfg(feature = "unstale")]
     pub(super) fn options(&self) -> SqliteOptions {
         let options = match self.storage {
             Storage::Memory => SqliteOptions::memory(self.connect_options()),
@@ -118,15 +123,6 @@ impl Sqlite {
         })
     }
 
-    /// Runs these statements on the harness's own connection.
-    pub(super) async fn prepare(&self, statements: &[&'static str]) -> Result<(), sqlx::Error> {
-        let mut own = self.own.lock().await;
-        for statement in statements {
-            own.execute(*statement).await?;
-        }
-        Ok(())
-    }
-
     /// Options for a pool of this size, whose connections are observed from the moment they open.
     pub(super) fn pool_options(&self, connections: u8) -> SqlitePoolOptions {
         let connector = self.connector.clone();
@@ -135,41 +131,112 @@ impl Sqlite {
             Box::pin(async move { connector.observe(connection).await })
         })
     }
+}
 
-    /// No statement of an observed connection goes on until this is dropped.
-    pub(super) fn hold(&self) -> Held<'_> {
-        self.connector.hold.close()
+impl Place for Sqlite {
+    fn prepare<'a>(&'a self, statements: &'a [&'static str]) -> Local<'a, Result<(), sqlx::Error>> {
+        Box::pin(async move {
+            let mut own = self.own.lock().await;
+            for statement in statements {
+                own.execute(*statement).await?;
+            }
+            Ok(())
+        })
     }
 
-    /// All rows, read on the harness's own connection. In a shared cache it waits for ever if a transaction stays open that
-    /// changed the rows.
-    pub(super) async fn final_state(&self) -> Result<BTreeMap<Key, Value>, SetupError> {
-        let mut own = self.own.lock().await;
-        let rows = own.fetch_all(ALL_ROWS).await.map_err(SetupError::of)?;
-        Ok(rows.iter().map(<sqlx::Sqlite as Dialect>::pair).collect())
+    /// In a shared cache it waits for ever if a transaction stays open that changed the rows.
+    fn final_state(&self) -> Local<'_, Result<BTreeMap<Key, Value>, SetupError>> {
+        Box::pin(async {
+            let mut own = self.own.lock().await;
+            let rows = own.fetch_all(ALL_ROWS).await.map_err(SetupError::of)?;
+            Ok(rows.iter().map(<sqlx::Sqlite as Dialect>::pair).collect())
+        })
+    }
+
+    /// No statement of an observed connection goes on until this is dropped.
+    fn hold(&self) -> place::Held<'_> {
+        place::Held::new(self.connector.hold.close())
+    }
+
+    /// Its calls do not go over a wire.
+    fn wire(&self, _: ActorId) -> Option<Arc<Wire>> {
+        None
     }
 
     /// Starts a fault that is done to the database from outside; the driver's faults are armed in the recorder.
     ///
     /// A shared cache has no busy time-out: whoever meets a lock there waits for it, the harness too, so `:memory:` is
     /// never locked and the fault is recorded as not landed.
-    pub(super) async fn start_fault(&self, fault: Fault) {
-        if fault == Fault::Locked && self.storage != Storage::Memory {
-            let mut own = self.own.lock().await;
-            if own.execute("begin exclusive").await.is_ok() {
-                self.connector.recorder.record(What::FaultLanded(fault));
+    fn start_fault(&self, fault: Fault) -> Local<'_, ()> {
+        Box::pin(async move {
+            if fault == Fault::Locked && self.storage != Storage::Memory {
+                let mut own = self.own.lock().await;
+                if own.execute("begin exclusive").await.is_ok() {
+                    self.connector.recorder.record(What::FaultLanded(fault));
+                }
             }
-        }
-        self.connector.recorder.arm(Some(fault));
+            self.connector.recorder.arm(Some(fault));
+        })
     }
 
-    pub(super) async fn end_fault(&self, fault: Fault) {
-        self.connector.recorder.arm(None);
-        if fault == Fault::Locked && self.storage != Storage::Memory {
-            let mut own = self.own.lock().await;
-            // It fails exactly when the lock could not be had in the first place.
-            let _ = own.execute("rollback").await;
-        }
+    fn end_fault(&self, fault: Fault) -> Local<'_, ()> {
+        Box::pin(async move {
+            self.connector.recorder.arm(None);
+            if fault == Fault::Locked && self.storage != Storage::Memory {
+                let mut own = self.own.lock().await;
+                // It fails exactly when the lock could not be had in the first place.
+                let _ = own.execute("rollback").await;
+            }
+        })
+    }
+
+    /// The folder goes with this value.
+    fn remove(self: Box<Self>) -> Local<'static, ()> {
+        Box::pin(async move { drop(self) })
+    }
+}
+
+/// What systems on SQLite are given.
+impl Database {
+    /// How to connect to SQLite: the plan's file or `:memory:`, without a busy time-out, since a gated run would sit in it.
+    ///
+    /// # Panics
+    /// On another database, as everything here that names SQLite: whoever declares the capability `postgres` is given
+    /// that.
+    pub fn connect_options(&self) -> SqliteConnectOptions {
+        self.as_sqlite().connect_options()
+    }
+
+    /// Options for `unstale` on SQLite, whose connections are observed from the moment they open.
+    ///
+    /// # Panics
+    /// As [`Database::connect_options`].
+    #[cfg(feature = "unstale")]
+    pub fn sqlite_options(&self) -> SqliteOptions {
+        self.as_sqlite().options()
+    }
+
+    /// Options for a pool, of the plan's size, whose connections are observed from the moment they open.
+    ///
+    /// A system that needs an `after_connect` of its own calls [`Connector::observe`] in it.
+    ///
+    /// # Panics
+    /// As [`Database::connect_options`].
+    pub fn pool_options(&self) -> SqlitePoolOptions {
+        self.as_sqlite().pool_options(self.connections)
+    }
+
+    /// Opens observed connections to SQLite, for systems that do their own pooling.
+    ///
+    /// # Panics
+    /// As [`Database::connect_options`].
+    pub fn connector(&self) -> Connector {
+        self.as_sqlite().connector.clone()
+    }
+
+    fn as_sqlite(&self) -> &Sqlite {
+        let place: &dyn std::any::Any = &*self.place;
+        place.downcast_ref().expect("this plan's database is PostgreSQL: use `pg_connect_options`")
     }
 }
 

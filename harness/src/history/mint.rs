@@ -13,7 +13,8 @@ pub struct Mint {
 }
 
 impl Mint {
-    pub(crate) fn new(recorder: Recorder) -> Self {
+    /// Records into this history.
+    pub fn new(recorder: Recorder) -> Self {
         Self { recorder }
     }
 

@@ -69,12 +69,12 @@ impl Recorder {
     }
 
     /// Appends evidence that is known to belong to this command, or to none.
-    pub(crate) fn record_as(&self, by: Option<By>, what: What) {
+    pub fn record_as(&self, by: Option<By>, what: What) {
         self.log().history.events.push(Event { by, what });
     }
 
     /// Appends evidence that belongs to this command, unless the same was appended for it before.
-    pub(crate) fn record_once(&self, by: By, what: What) {
+    pub fn record_once(&self, by: By, what: What) {
         let mut log = self.log();
         let since = log.history.events.iter().rev().take_while(|it| !matches!(it.what, What::PlanOver));
         let mut own = since.filter(|it| it.by == Some(by));
@@ -84,7 +84,7 @@ impl Recorder {
     }
 
     /// The running command.
-    pub(crate) fn current(&self) -> Option<By> {
+    pub fn current(&self) -> Option<By> {
         self.log().current
     }
 
@@ -123,47 +123,47 @@ impl Recorder {
     }
 
     /// Something moved: a statement has come one step further.
-    pub(crate) fn beat(&self) {
+    pub fn beat(&self) {
         self.shared.pulse.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Changes whenever something moves.
-    pub(crate) fn pulse(&self) -> u64 {
+    pub fn pulse(&self) -> u64 {
         self.shared.pulse.load(Ordering::Relaxed)
     }
 
     /// The executor waits, and looks whether something moves.
-    pub(crate) fn look(&self) {
+    pub fn look(&self) {
         self.shared.looks.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How often it has looked.
-    pub(crate) fn looks(&self) -> u64 {
+    pub fn looks(&self) -> u64 {
         self.shared.looks.load(Ordering::Relaxed)
     }
 
     /// Says whether the system is there; what takes long before and after that is the harness's own.
-    pub(crate) fn set_on_stage(&self, on_stage: bool) {
+    pub fn set_on_stage(&self, on_stage: bool) {
         self.shared.on_stage.store(on_stage, Ordering::Release);
     }
 
     /// Whether it is.
-    pub(crate) fn is_on_stage(&self) -> bool {
+    pub fn is_on_stage(&self) -> bool {
         self.shared.on_stage.load(Ordering::Acquire)
     }
 
     /// The proxy has been to all its sockets.
-    pub(crate) fn proxy_turned(&self) {
+    pub fn proxy_turned(&self) {
         self.shared.proxy_turns.fetch_add(1, Ordering::Release);
     }
 
     /// The server has been asked what it works at.
-    pub(crate) fn server_turned(&self) {
+    pub fn server_turned(&self) {
         self.shared.server_turns.fetch_add(1, Ordering::Release);
     }
 
     /// How often either had its turn; 0 where there is none.
-    pub(crate) fn turns(&self) -> [u64; 2] {
+    pub fn turns(&self) -> [u64; 2] {
         [&self.shared.proxy_turns, &self.shared.server_turns].map(|it| it.load(Ordering::Acquire))
     }
 
@@ -178,7 +178,7 @@ impl Recorder {
     }
 
     /// How this command ended, if it has.
-    pub(crate) fn outcome_of(&self, by: By) -> Option<Outcome> {
+    pub fn outcome_of(&self, by: By) -> Option<Outcome> {
         self.log().history.events.iter().rev().find_map(|event| match &event.what {
             What::Returned(outcome) if event.by == Some(by) => Some(outcome.clone()),
             _ => None,
@@ -236,7 +236,7 @@ impl Recorder {
     }
 
     /// A service was built: numbers it.
-    pub(super) fn built(&self, service: Service, parts: &[Build]) -> Build {
+    pub fn built(&self, service: Service, parts: &[Build]) -> Build {
         self.beat();
         let mut log = self.log();
         log.builds += 1;
@@ -247,12 +247,12 @@ impl Recorder {
     }
 
     /// Says whether it happens inside a test fixture.
-    pub(crate) fn set_fixture(&self, fixture: bool) {
+    pub fn set_fixture(&self, fixture: bool) {
         self.log().history.fixture = fixture;
     }
 
     /// Says where it happens.
-    pub(crate) fn set_ground(&self, ground: Ground) {
+    pub fn set_ground(&self, ground: Ground) {
         self.log().history.ground = ground;
     }
 
@@ -274,17 +274,17 @@ impl Recorder {
     }
 
     /// Says where the plan's files are.
-    pub(crate) fn set_folder(&self, folder: &Path) {
+    pub fn set_folder(&self, folder: &Path) {
         self.log().folder = Some(folder.to_owned());
     }
 
     /// Where they are.
-    pub(crate) fn folder(&self) -> Option<PathBuf> {
+    pub fn folder(&self) -> Option<PathBuf> {
         self.log().folder.clone()
     }
 
     /// Takes the history of a plan whose thread is given up: the running command hangs.
-    pub(crate) fn give_up(&self) -> History {
+    pub fn give_up(&self) -> History {
         self.record(What::Hung);
         let mut log = self.log();
         log.history.events.push(Event { by: None, what: What::ThreadGivenUp });

@@ -1,13 +1,13 @@
 //! What is done to the database while a command runs.
 //!
 //! Owns the faults of every database, which of them can be done where, and how they are printed and parsed. What happens to
-//! the network is [`trouble`](super::trouble)'s. Pure: they are done by [`crate::database`] and the simulation.
+//! the network is [`unstale_wire::NetworkFault`]'s. Pure: they are done by [`crate::database`] and the simulation.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
 
-use super::trouble::{Moment, Trouble};
+use unstale_wire::{Moment, NetworkFault, ServerFault};
 
 /// Something done to the database while one command runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,41 +34,16 @@ pub enum Fault {
     /// The runtime has ended: a task cannot be spawned.
     NoRuntime,
     /// Something happens to a PostgreSQL server at a moment of the command's next request.
-    Server(Harm, Moment),
+    Server(ServerFault, Moment),
     /// Something happens between a client and a PostgreSQL server at such a moment.
-    Network(Trouble, Moment),
-}
-
-/// Something that happens to a PostgreSQL server, or to one of its backends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Harm {
-    /// The backend is told to end its session, as an administrator does.
-    Terminate,
-    /// The backend is told to give up its statement.
-    CancelQuery,
-    /// The backend is stopped (SIGSTOP), and goes on when the command is over: its connection is open and silent.
-    Stop,
-    /// The backend is killed (SIGKILL): the server ends every session and recovers from the crash.
-    KillBackend,
-    /// The server shuts down in order and starts again.
-    RestartFast,
-    /// The server is shut down without a checkpoint and recovers.
-    RestartImmediate,
-    /// Every process of the server is killed, and it recovers.
-    RestartKilled,
-    /// The type of a column of the workload's table becomes a domain over itself, or is what it was again: no value and no
-    /// answer is another, and statements that were prepared before are refused.
-    AlterTable,
-    /// The server ends sessions that idle, in a transaction or outside.
-    IdleTimeOut,
-    /// No place is free on the server, until healed.
-    ConnectionLimit,
+    Network(NetworkFault, Moment),
 }
 
 /// The faults that strike one connection.
 static POSTGRES: LazyLock<Vec<Fault>> = LazyLock::new(|| {
-    let troubles = Trouble::ALL.into_iter().flat_map(|it| it.moments().iter().map(move |at| Fault::Network(it, *at)));
-    Harm::ALL.into_iter().filter(|it| !it.is_server_wide()).flat_map(Harm::faults).chain(troubles).collect()
+    let troubles =
+        NetworkFault::ALL.into_iter().flat_map(|it| it.moments().iter().map(move |at| Fault::Network(it, *at)));
+    ServerFault::ALL.into_iter().filter(|it| !it.is_server_wide()).flat_map(server_faults).chain(troubles).collect()
 });
 
 /// Those for which no process of the server is signalled by us.
@@ -78,7 +53,11 @@ static DISCREET: LazyLock<Vec<Fault>> = LazyLock::new(|| {
 
 /// Those that strike a whole server.
 static SERVER_WIDE: LazyLock<Vec<Fault>> =
-    LazyLock::new(|| Harm::ALL.into_iter().filter(|it| it.is_server_wide()).flat_map(Harm::faults).collect());
+    LazyLock::new(|| ServerFault::ALL.into_iter().filter(|it| it.is_server_wide()).flat_map(server_faults).collect());
+
+fn server_faults(fault: ServerFault) -> impl Iterator<Item = Fault> {
+    fault.moments().iter().map(move |at| Fault::Server(fault, *at))
+}
 
 impl Fault {
     /// Every fault that can be done to SQLite.
@@ -127,7 +106,7 @@ impl Fault {
             | Self::SlowReply
             | Self::Freeze
             | Self::Network(..) => true,
-            Self::Server(harm, _) => !matches!(harm, Harm::CancelQuery | Harm::AlterTable),
+            Self::Server(harm, _) => !matches!(harm, ServerFault::CancelQuery | ServerFault::AlterTable),
             Self::Locked | Self::Interrupt | Self::RefuseCommit | Self::NoRuntime => false,
         }
     }
@@ -137,75 +116,6 @@ impl Fault {
         let elsewhere = Self::SIMULATED.into_iter().filter(|it| !Self::SQLITE.contains(it));
         let postgres = Self::postgres().iter().chain(Self::server_wide()).copied();
         Self::SQLITE.into_iter().chain(elsewhere).chain(postgres)
-    }
-}
-
-impl Harm {
-    /// Every harm.
-    pub const ALL: [Self; 10] = [
-        Self::Terminate,
-        Self::CancelQuery,
-        Self::Stop,
-        Self::KillBackend,
-        Self::RestartFast,
-        Self::RestartImmediate,
-        Self::RestartKilled,
-        Self::AlterTable,
-        Self::IdleTimeOut,
-        Self::ConnectionLimit,
-    ];
-
-    /// The moments at which it can happen.
-    pub fn moments(self) -> &'static [Moment] {
-        match self {
-            // A backend that has nothing to do has nothing to give up.
-            Self::CancelQuery => &[Moment::Sent],
-            // Later than this an answer is on its way, or the table is in use.
-            Self::Stop | Self::AlterTable => &[Moment::Idle, Moment::BeforeSend],
-            Self::Terminate | Self::KillBackend | Self::RestartFast | Self::RestartImmediate | Self::RestartKilled => {
-                &[Moment::Idle, Moment::BeforeSend, Moment::Sent, Moment::BeforeReply]
-            }
-            // A session that has something to do does not idle.
-            Self::IdleTimeOut => &[Moment::Idle],
-            // Those who have a place keep it.
-            Self::ConnectionLimit => &[Moment::Connect],
-        }
-    }
-
-    /// Whether nobody notices it but who owns the connection, and no process is signalled by us.
-    pub fn is_discreet(self) -> bool {
-        matches!(self, Self::Terminate | Self::CancelQuery | Self::AlterTable | Self::IdleTimeOut)
-    }
-
-    /// Whether it is done to the server as a whole.
-    pub fn is_server_wide(self) -> bool {
-        self.ends_every_session() || self == Self::ConnectionLimit
-    }
-
-    /// Whether every session of the server ends with it.
-    pub fn ends_every_session(self) -> bool {
-        matches!(self, Self::KillBackend | Self::RestartFast | Self::RestartImmediate | Self::RestartKilled)
-    }
-
-    fn faults(self) -> impl Iterator<Item = Fault> {
-        self.moments().iter().map(move |at| Fault::Server(self, *at))
-    }
-}
-
-impl fmt::Display for Harm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Terminate => "terminate",
-            Self::CancelQuery => "cancel-query",
-            Self::Stop => "stop",
-            Self::KillBackend => "kill-backend",
-            Self::RestartFast => "restart-fast",
-            Self::RestartImmediate => "restart-immediate",
-            Self::RestartKilled => "restart-killed",
-            Self::AlterTable => "alter-table",
-            Self::IdleTimeOut => "idle-time-out",
-            Self::ConnectionLimit => "connection-limit",
-        })
     }
 }
 
@@ -249,14 +159,14 @@ impl FromStr for Fault {
             return plain.into_iter().find(|it| it.to_string() == text).ok_or_else(no);
         };
         let at: Moment = at.parse().map_err(|_| no())?;
-        if let Some(harm) = Harm::ALL.into_iter().find(|it| it.to_string() == what) {
+        if let Ok(harm) = what.parse::<ServerFault>() {
             let fits = harm.moments().contains(&at);
             let when: Vec<_> = harm.moments().iter().map(Moment::to_string).collect();
             return fits
                 .then_some(Self::Server(harm, at))
                 .ok_or_else(|| NoFault(format!("{harm}@ {}", when.join(", "))));
         }
-        let trouble: Trouble = what.parse().map_err(|_| no())?;
+        let trouble: NetworkFault = what.parse().map_err(|_| no())?;
         trouble.check(at).map_err(|it| NoFault(format!("a fault that makes sense ({it})")))?;
         Ok(Self::Network(trouble, at))
     }

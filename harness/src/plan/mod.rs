@@ -11,13 +11,12 @@ pub mod file;
 pub mod service;
 mod storage;
 pub mod text;
-pub mod trouble;
 
-pub use fault::{Fault, Harm};
+pub use fault::Fault;
 pub use file::{Expectation, PlanError, PlanFile, VERSION};
 pub use service::{Build, Service, Wanted};
 pub use storage::{Backend, Ground, Storage};
-pub use trouble::{Moment, Trouble};
+pub use unstale_wire::{Moment, NetworkFault, ServerFault};
 
 use std::fmt;
 

@@ -1,0 +1,99 @@
+//! What a simulated connection can be asked, and what it answers.
+
+use unstale::Class;
+use unstale::source::Control;
+
+use unstale_harness::history::Reply;
+use unstale_harness::plan::{Command, Conflict, Key, Residue, StaleUse, Value};
+
+/// A statement of the core workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statement {
+    /// Writes the value, whether or not the key is there.
+    Put(Key, Value),
+    /// Writes a row; the conflict clause says what happens if the key is there.
+    Insert(Key, Value, Conflict),
+    /// Reads one key.
+    Get(Key),
+    /// Deletes one key.
+    Delete(Key),
+    /// Reads every key.
+    Scan,
+    /// Reads rows one after the other, at most this many.
+    Stream(u8),
+    /// Fails by its own fault.
+    Fail,
+    /// Takes long.
+    Slow,
+    /// Leaves something on the connection.
+    Raw(Residue),
+    /// Reads what is left on the connection.
+    Inspect,
+}
+
+impl Statement {
+    /// The statement that a command is; none if it is not a single statement.
+    pub fn of(command: &Command) -> Option<Self> {
+        Some(match *command {
+            Command::Put(key, value) => Self::Put(key, value),
+            Command::Insert(key, value, conflict) => Self::Insert(key, value, conflict),
+            Command::Get(key) => Self::Get(key),
+            Command::Delete(key) => Self::Delete(key),
+            Command::Scan => Self::Scan,
+            Command::Stream(rows) => Self::Stream(rows),
+            Command::Fail => Self::Fail,
+            Command::Slow => Self::Slow,
+            Command::Raw(residue) => Self::Raw(residue),
+            Command::Inspect => Self::Inspect,
+            _ => return None,
+        })
+    }
+
+    /// The row that it writes, if it writes.
+    pub(super) fn writes(self) -> Option<Key> {
+        match self {
+            Self::Put(key, _) | Self::Insert(key, ..) | Self::Delete(key) => Some(key),
+            _ => None,
+        }
+    }
+}
+
+impl From<StaleUse> for Statement {
+    fn from(usage: StaleUse) -> Self {
+        match usage {
+            StaleUse::Get(key) => Self::Get(key),
+            StaleUse::Put(key, value) => Self::Put(key, value),
+        }
+    }
+}
+
+/// What a connection is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Request {
+    /// A statement of the core workload.
+    Statement(Statement),
+    /// A statement of the library's own.
+    Control(Control),
+    /// Whether a transaction is open.
+    InTransaction,
+    /// A simple query.
+    Probe,
+}
+
+/// An answer that is yes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// To a statement.
+    Reply(Reply),
+    /// To [`Request::InTransaction`].
+    InTransaction(bool),
+}
+
+/// An answer that is no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// What it means.
+    pub(super) class: Class,
+    /// Its text.
+    pub(super) text: &'static str,
+}

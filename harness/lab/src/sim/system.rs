@@ -1,0 +1,246 @@
+//! Systems over the simulated source, and the library as the first of them.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use unstale::{Handle, Listening, Sessions};
+
+use super::execute::execute;
+use super::request::Statement;
+use super::source::{Network, Order, Ordered, SimSource};
+use super::world::World;
+use crate::systems::unstale::{Application, Served, Told, actor, policy, report};
+use unstale_harness::Local;
+use unstale_harness::chain::Subject;
+use unstale_harness::history::{Event, Failure, History, Reply, Report, What};
+use unstale_harness::limits::Limits;
+use unstale_harness::plan::{Command, Plan, StaleUse, Storage};
+use unstale_harness::system::{Capabilities, Capability, Extension, Port};
+
+/// A system over a simulated source. As [`System`](unstale_harness::system::System), in a world instead of on a database.
+pub trait Simulated: Sized + 'static {
+    /// Its name, as given to `--system`.
+    const NAME: &'static str;
+
+    /// What it can do.
+    fn capabilities() -> Capabilities;
+
+    /// Starts in this world.
+    fn start(world: &World, plan: &Plan) -> Self;
+
+    /// Begins what the plan happens in, a fixture for one.
+    ///
+    /// # Errors
+    /// An error here ends the plan as `Inconclusive`: nothing was tried.
+    ///
+    /// # Cancel safety
+    /// The future is dropped when it does not end.
+    fn begin(&self, plan: &Plan) -> impl Future<Output = Result<(), Failure>> {
+        let _ = plan;
+        std::future::ready(Ok(()))
+    }
+
+    /// Runs one actor until its port has no more commands.
+    ///
+    /// # Cancel safety
+    /// The future is dropped when a command hangs.
+    fn actor(&self, port: Port) -> impl Future<Output = ()>;
+
+    /// What it says of itself.
+    ///
+    /// # Cancel safety
+    /// The future is dropped when it does not end.
+    fn report(&self) -> impl Future<Output = Report>;
+
+    /// Gives everything back.
+    ///
+    /// # Cancel safety
+    /// As [`Simulated::report`].
+    fn stop(&self) -> impl Future<Output = ()>;
+}
+
+/// How a system starts, with its type forgotten.
+#[derive(Clone, Copy)]
+pub(super) struct Starter {
+    pub(super) capabilities: Capabilities,
+    pub(super) start: fn(&World, &Plan) -> Box<dyn Started>,
+}
+
+impl Starter {
+    pub(super) fn of<S: Simulated>() -> Self {
+        Self { capabilities: S::capabilities(), start: |world, plan| Box::new(S::start(world, plan)) }
+    }
+}
+
+/// A system that has started. Its methods are those of [`Simulated`].
+pub(super) trait Started {
+    fn begin<'a>(&'a self, plan: &'a Plan) -> Local<'a, Result<(), Failure>>;
+    fn actor(&self, port: Port) -> Local<'_, ()>;
+    fn report(&self) -> Local<'_, Report>;
+    fn stop(&self) -> Local<'_, ()>;
+}
+
+impl<S: Simulated> Started for S {
+    fn begin<'a>(&'a self, plan: &'a Plan) -> Local<'a, Result<(), Failure>> {
+        Box::pin(Simulated::begin(self, plan))
+    }
+
+    fn actor(&self, port: Port) -> Local<'_, ()> {
+        Box::pin(Simulated::actor(self, port))
+    }
+
+    fn report(&self) -> Local<'_, Report> {
+        Box::pin(Simulated::report(self))
+    }
+
+    fn stop(&self) -> Local<'_, ()> {
+        Box::pin(Simulated::stop(self))
+    }
+}
+
+/// The subject that a simulated system's type makes.
+pub struct SimulatedSystem<S>(PhantomData<fn() -> S>);
+
+impl<S> SimulatedSystem<S> {
+    /// The subject of this type.
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<S> Default for SimulatedSystem<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S: Simulated> Subject for SimulatedSystem<S> {
+    fn name(&self) -> &'static str {
+        S::NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        S::capabilities()
+    }
+
+    fn extension(&self) -> Option<&'static dyn Extension> {
+        None
+    }
+
+    /// The limits do not apply: nothing takes time here.
+    fn execute(&self, plan: &Plan, _: &Limits) -> History {
+        sometimes_twice(Starter::of::<S>(), plan)
+    }
+}
+
+fn sometimes_twice(starter: Starter, plan: &Plan) -> History {
+    static PLANS: AtomicU64 = AtomicU64::new(0);
+    let history = execute(starter, plan);
+    if PLANS.fetch_add(1, Ordering::Relaxed).is_multiple_of(TWICE_EVERY) {
+        return same_again(history, &execute(starter, plan));
+    }
+    history
+}
+
+/// One plan in this many is run twice, to see that nothing but the plan decides what happens.
+const TWICE_EVERY: u64 = 100;
+
+/// The history, if it is the same; else nothing can be concluded from it.
+fn same_again(mut history: History, again: &History) -> History {
+    if history != *again {
+        let at = history.events.iter().zip(&again.events).position(|(one, other)| one != other);
+        let why = format!("two runs of the same plan differ from event {at:?} on");
+        history.events.push(Event { by: None, what: What::HarnessFault(why) });
+    }
+    history
+}
+
+/// The library over the simulated database.
+pub struct Unstale {
+    over: Over,
+    told: Arc<Told>,
+    _listening: Listening,
+}
+
+/// The plan's storage decides what its connections are like.
+enum Over {
+    Network(Application<SimSource<Network>>),
+    Ordered(Application<SimSource<Ordered>>),
+}
+
+impl Simulated for Unstale {
+    const NAME: &'static str = "unstale-sim";
+
+    fn capabilities() -> Capabilities {
+        Capabilities::sqlite()
+            .without(Capability::RawSql)
+            .and(Capabilities::services())
+            .with(Capability::Reports)
+            .and(Capabilities::simulation())
+    }
+
+    fn start(world: &World, plan: &Plan) -> Self {
+        let told: Arc<Told> = Arc::default();
+        match plan.storage {
+            Storage::Sim => {
+                let sessions = sessions::<Network>(world, plan);
+                let listening = told.listen(&sessions);
+                Self { over: Over::Network(Application::new(sessions, world.mint())), told, _listening: listening }
+            }
+            _ => {
+                let sessions = sessions::<Ordered>(world, plan);
+                let listening = told.listen(&sessions);
+                Self { over: Over::Ordered(Application::new(sessions, world.mint())), told, _listening: listening }
+            }
+        }
+    }
+
+    async fn begin(&self, plan: &Plan) -> Result<(), Failure> {
+        match &self.over {
+            _ if !plan.fixture => Ok(()),
+            Over::Network(application) => application.begin_test().await,
+            Over::Ordered(application) => application.begin_test().await,
+        }
+    }
+
+    async fn actor(&self, port: Port) {
+        match &self.over {
+            Over::Network(application) => actor(application, port).await,
+            Over::Ordered(application) => actor(application, port).await,
+        }
+    }
+
+    async fn report(&self) -> Report {
+        match &self.over {
+            Over::Network(application) => report(application.sessions(), &self.told).await,
+            Over::Ordered(application) => report(application.sessions(), &self.told).await,
+        }
+    }
+
+    async fn stop(&self) {
+        match &self.over {
+            Over::Network(application) => application.stop().await,
+            Over::Ordered(application) => application.stop().await,
+        }
+    }
+}
+
+fn sessions<O: Order>(world: &World, plan: &Plan) -> Sessions<SimSource<O>> {
+    let policy = policy(plan.connections);
+    let only = plan.storage == Storage::SimOnly;
+    let source = SimSource::new(world.clone(), policy.sessions_max, only, policy.probe_idle_after);
+    Sessions::new(source, policy).expect("the defaults hold together")
+}
+
+impl<O: Order> Served for SimSource<O> {
+    async fn statement(handle: &Handle<Self>, command: &Command, port: &mut Port) {
+        if let Some(statement) = Statement::of(command) {
+            port.ask(handle.serve(statement), Reply::clone).await;
+        }
+    }
+
+    async fn stale(handle: &Handle<Self>, usage: StaleUse) -> Result<Reply, Failure> {
+        Ok(handle.serve(Statement::from(usage)).await?)
+    }
+}

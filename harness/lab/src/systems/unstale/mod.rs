@@ -1,0 +1,245 @@
+//! `unstale`: the library under test, on SQLite.
+//!
+//! The actor is generic over the source, so that what runs on a real database also runs on a simulated one. As in an
+//! application, what it runs statements on is a service that the registry resolves in its scope, and what it keeps for too
+//! long is that service. The application itself is in [`Application`]'s file.
+
+mod application;
+mod postgres;
+
+pub use application::Application;
+pub(crate) use application::{others_go_on, panic_with};
+pub use postgres::UnstalePg;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use unstale::registry::Dep;
+use unstale::source::Source;
+use unstale::{Event, Handle, Listening, Policy, Sessions, SqliteSource, Validity};
+
+use application::{Rows, Unit};
+
+use unstale_harness::database::Database;
+use unstale_harness::history::{Failure, Reply, Report};
+use unstale_harness::library::transaction;
+use unstale_harness::plan::{Command, StaleUse};
+use unstale_harness::system::{Capabilities, Capability, Port, System, needed};
+use unstale_harness::workload::{get, put, statement};
+
+/// A source on which the core workload's statements can be run through a handle.
+pub trait Served: Source + Sized {
+    /// Runs a single-statement command.
+    ///
+    /// # Cancel safety
+    /// Cancels of the plan land inside; the session is as the library leaves it.
+    fn statement(handle: &Handle<Self>, command: &Command, port: &mut Port) -> impl Future<Output = ()>;
+
+    /// Uses a handle that may be stale.
+    ///
+    /// # Cancel safety
+    /// As [`Served::statement`].
+    fn stale(handle: &Handle<Self>, usage: StaleUse) -> impl Future<Output = Result<Reply, Failure>>;
+}
+
+/// One actor: a unit of work with a scope, and a service of it that it may keep for too long.
+///
+/// # Cancel safety
+/// Dropped, it drops its scope.
+pub async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
+    let mut unit = Unit::new(application);
+    let mut retained: Option<Dep<Rows<S>>> = None;
+    while let Some(command) = port.next().await {
+        match (&command, &unit.scope) {
+            (Command::Open, None) => {
+                let opened = port.run(unit.open()).await;
+                unit.scope = opened;
+            }
+            (Command::ClosePool, None) => {
+                port.run(async { unit.sessions().await.map(|it| it.close()) }).await;
+            }
+            (Command::Close, Some(_)) => {
+                if let Some(scope) = unit.scope.take() {
+                    port.run(scope.end()).await;
+                }
+            }
+            (Command::Retain, Some(open)) => {
+                if let Some(kept) = port.run(unit.rows(open)).await {
+                    retained = Some(kept);
+                }
+            }
+            (Command::Stale(usage), _) => {
+                if let Some(rows) = &retained {
+                    port.ask(S::stale(&rows.db, *usage), Reply::clone).await;
+                }
+            }
+            (command, _) if needed(command) == Some(Capability::Registry) => {
+                registry_command(&mut unit, command, &mut port).await;
+            }
+            (Command::Begin(_) | Command::Commit | Command::Rollback | Command::Drop, Some(scope)) => {
+                transaction(scope, &command, &mut port).await;
+            }
+            (command, Some(scope)) => match unit.rows(scope).await {
+                Ok(rows) => S::statement(&rows.db, command, &mut port).await,
+                Err(failure) => {
+                    port.run(std::future::ready(Err::<(), _>(failure))).await;
+                }
+            },
+            (_, None) => {}
+        }
+    }
+}
+
+async fn registry_command<S: Served>(unit: &mut Unit<'_, S>, command: &Command, port: &mut Port) {
+    let done = || Ok::<_, Failure>(());
+    match command {
+        Command::Resolve(wanted) if wanted.needs_session() && unit.scope.is_none() => {}
+        Command::Resolve(wanted) => {
+            port.ask(unit.resolve(*wanted), |builds| Reply::Services(builds.clone())).await;
+        }
+        Command::Override(service) => {
+            port.ask(async { unit.stand_in(*service) }, |build| Reply::Services(vec![*build])).await;
+        }
+        Command::Restore => {
+            port.run(async {
+                unit.restore();
+                done()
+            })
+            .await;
+        }
+        Command::Invalidate(service) => {
+            port.run(async { unit.invalidate(*service) }).await;
+        }
+        Command::WarmUp => {
+            port.run(unit.warm_up()).await;
+        }
+        Command::Fork => {
+            port.run(async {
+                unit.fork();
+                done()
+            })
+            .await;
+        }
+        Command::Replace if unit.scope.is_some() => {
+            let old = unit.scope.take();
+            let replaced = async {
+                if let Some(old) = old {
+                    old.end().await?;
+                }
+                unit.open().await
+            };
+            let opened = port.run(replaced).await;
+            unit.scope = opened;
+        }
+        Command::Crash => {
+            let held = unit.take_all();
+            port.run(async {
+                panic_with(held);
+                done()
+            })
+            .await;
+        }
+        _ => {}
+    }
+}
+
+/// The library over a SQLite file or an in-memory database.
+pub struct Unstale {
+    application: Application<SqliteSource>,
+    told: Arc<Told>,
+    _listening: Listening,
+}
+
+/// What a listener was told.
+#[derive(Default)]
+pub struct Told {
+    opened: AtomicU32,
+    closed: AtomicU32,
+}
+
+impl Told {
+    /// Listens to these sessions until the guard is dropped.
+    pub fn listen<S: Source>(self: &Arc<Self>, sessions: &Sessions<S>) -> Listening {
+        let told = Arc::clone(self);
+        sessions.listen(move |event| {
+            match event {
+                Event::Opened { .. } => told.opened.fetch_add(1, Ordering::Relaxed),
+                Event::Closed { .. } => told.closed.fetch_add(1, Ordering::Relaxed),
+                _ => 0,
+            };
+        })
+    }
+}
+
+/// What the sessions, and a listener to them, say.
+///
+/// # Cancel safety
+/// Cancel safe.
+pub async fn report<S: Source>(sessions: &Sessions<S>, told: &Told) -> Report {
+    let healthy = matches!(sessions.check().await, Validity::Valid { .. });
+    let health = sessions.health();
+    Report {
+        healthy,
+        connections: health.usage.size,
+        lent: health.usage.in_use,
+        sessions: u32::try_from(health.scopes).unwrap_or(u32::MAX),
+        listeners: 0,
+        told_opened: told.opened.load(Ordering::Relaxed),
+        told_closed: told.closed.load(Ordering::Relaxed),
+    }
+}
+
+impl System for Unstale {
+    const NAME: &'static str = "unstale";
+
+    fn capabilities() -> Capabilities {
+        Capabilities::sqlite().and(Capabilities::services()).with(Capability::Reports)
+    }
+
+    async fn start(database: &Database) -> Result<Self, Failure> {
+        let source = SqliteSource::new(database.sqlite_options(), &policy(database.connections()));
+        let sessions = Sessions::new(source, policy(database.connections()))?;
+        let told: Arc<Told> = Arc::default();
+        let listening = told.listen(&sessions);
+        let application = Application::new(sessions, database.mint());
+        if database.fixture() {
+            application.begin_test().await?;
+        }
+        Ok(Self { application, told, _listening: listening })
+    }
+
+    async fn actor(&self, port: Port) {
+        actor(&self.application, port).await;
+    }
+
+    async fn report(&self) -> Report {
+        report(self.application.sessions(), &self.told).await
+    }
+
+    async fn stop(&self) {
+        self.application.stop().await;
+    }
+}
+
+/// The defaults, with the plan's number of connections.
+pub fn policy(connections: u8) -> Policy {
+    let mut policy = Policy::default();
+    policy.sessions_max = u32::from(connections);
+    // Longer than a plan: whoever waits for a connection waits for the plan's other actors.
+    policy.acquire_timeout = Duration::from_secs(30);
+    policy
+}
+
+impl Served for SqliteSource {
+    async fn statement(handle: &Handle<Self>, command: &Command, port: &mut Port) {
+        statement(handle, command, port).await;
+    }
+
+    async fn stale(handle: &Handle<Self>, usage: StaleUse) -> Result<Reply, Failure> {
+        Ok(match usage {
+            StaleUse::Get(key) => Reply::Value(get(handle, key).await?),
+            StaleUse::Put(key, value) => Reply::Changed(put(handle, key, value).await?),
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! `unstale-pg`: the library under test, on PostgreSQL.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use unstale::{Handle, Listening, PgOptions, PgSource, Sessions};
+
+use super::{Application, Served, Told, actor, policy, report};
+use unstale_harness::database::Database;
+use unstale_harness::history::{Failure, Reply, Report};
+use unstale_harness::plan::{Command, StaleUse};
+use unstale_harness::system::{Capabilities, Capability, Port, System};
+use unstale_harness::workload::{get, put, statement};
+
+/// Longer than any call of a plan takes.
+const CALL_MAX: Duration = Duration::from_secs(2);
+
+/// The library over a PostgreSQL server.
+pub struct UnstalePg {
+    application: Application<PgSource>,
+    told: Arc<Told>,
+    _listening: Listening,
+}
+
+impl System for UnstalePg {
+    const NAME: &'static str = "unstale-pg";
+
+    fn capabilities() -> Capabilities {
+        Capabilities::postgres().and(Capabilities::services()).with(Capability::Reports)
+    }
+
+    async fn start(database: &Database) -> Result<Self, Failure> {
+        let mut policy = policy(database.connections());
+        // Well below the wait that the harness takes for one without an end: a peer may be gone for good.
+        policy.begin_timeout = CALL_MAX;
+        policy.end_timeout = CALL_MAX;
+        policy.statement_timeout = CALL_MAX;
+        let source = PgSource::new(PgOptions::new(database.pg_connect_options()), &policy);
+        let sessions = Sessions::new(source, policy)?;
+        let told: Arc<Told> = Arc::default();
+        let listening = told.listen(&sessions);
+        let application = Application::new(sessions, database.mint());
+        if database.fixture() {
+            application.begin_test().await?;
+        }
+        Ok(Self { application, told, _listening: listening })
+    }
+
+    async fn actor(&self, port: Port) {
+        actor(&self.application, port).await;
+    }
+
+    async fn report(&self) -> Report {
+        report(self.application.sessions(), &self.told).await
+    }
+
+    async fn stop(&self) {
+        self.application.stop().await;
+    }
+}
+
+impl Served for PgSource {
+    async fn statement(handle: &Handle<Self>, command: &Command, port: &mut Port) {
+        statement(handle, command, port).await;
+    }
+
+    async fn stale(handle: &Handle<Self>, usage: StaleUse) -> Result<Reply, Failure> {
+        Ok(match usage {
+            StaleUse::Get(key) => Reply::Value(get(handle, key).await?),
+            StaleUse::Put(key, value) => Reply::Changed(put(handle, key, value).await?),
+        })
+    }
+}

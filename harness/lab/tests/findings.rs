@@ -1,0 +1,73 @@
+//! Every plan under `scenarios/` gives the verdict that stands in its file.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use unstale_harness::chain::{Chain, Of, Subject};
+use unstale_harness::explore::{Exploration, StopAt, explore};
+use unstale_harness::oracle::Invariant;
+use unstale_harness::plan::PlanFile;
+use unstale_harness::scenario::replay;
+use unstale_lab::systems::guarded::Guarded;
+use unstale_lab::systems::sqlx_pool::SqlxPool;
+use unstale_lab::zoo::WIRINGS;
+
+fn scenarios(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios").join(folder);
+    let entries = std::fs::read_dir(&folder).expect("the folder is part of the repository");
+    let mut paths: Vec<_> = entries.map(|it| it.expect("it can be listed").path()).collect();
+    paths.retain(|it| it.extension().is_some_and(|it| it == "toml"));
+    paths.sort();
+    paths
+}
+
+#[test]
+fn each_finding_is_found_again() {
+    let paths = scenarios("findings");
+    assert!(!paths.is_empty());
+    for path in paths {
+        let file = PlanFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
+        let chain = Chain::new(const { &Of::<SqlxPool>::new() as &dyn Subject });
+        let again = replay(&chain, &file, 1);
+        assert_eq!(again.meets(file.expect), Ok(()), "{}", path.display());
+    }
+}
+
+#[test]
+fn no_finding_is_found_in_the_correct_system() {
+    for path in ["findings", "wirings"].into_iter().flat_map(scenarios) {
+        let file = PlanFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
+        let chain = Chain::new(const { &Of::<Guarded>::new() as &dyn Subject });
+        let run = chain.run(&file.plan);
+        assert_eq!(run.violation(), None, "{}", path.display());
+    }
+}
+
+#[test]
+fn each_wiring_fails_as_it_did() {
+    let paths = scenarios("wirings");
+    assert_eq!(paths.len(), 3);
+    for path in paths {
+        let file = PlanFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
+        let system = file.system.as_deref().expect("it names its system");
+        let (subject, _) = WIRINGS.iter().find(|it| it.0.name() == system).expect("there is such a wiring");
+        assert_eq!(replay(&Chain::new(*subject), &file, 1).meets(file.expect), Ok(()), "{}", path.display());
+    }
+}
+
+/// Within fifty plans, whatever the seed.
+#[test]
+fn each_wiring_is_found_soon() {
+    for (subject, _) in WIRINGS {
+        for seed in 0..5 {
+            let stop_at = StopAt::Found(Invariant::NoCrossScope);
+            let time = Duration::from_secs(120);
+            let exploration = Exploration { seed, plans: 50, stop_at, time, ..Exploration::default() };
+            let explored = explore(subject, &exploration, &AtomicBool::new(false), |_| {});
+            let found =
+                explored.findings.iter().any(|it| it.counterexample.violation.invariant == Invariant::NoCrossScope);
+            assert!(found, "{}, seed {seed}", subject.name());
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What every database does for the plan that runs on it.
+//!
+//! Owns the seam under [`Database`](super::Database): one implementation for each kind of database, and nothing that is
+//! special to one. A database joins by implementing [`Place`].
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::local::Local;
+use crate::plan::{ActorId, Fault, Key, Value};
+use crate::port::Wire;
+
+/// The harness could not do its own part; this is never the system's fault.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up the plan's database: {0}")]
+pub struct SetupError(String);
+
+impl SetupError {
+    pub(super) fn of(error: impl std::fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// The database of one plan, of whatever kind.
+pub(super) trait Place: Any {
+    /// Runs these statements on the harness's own connection.
+    fn prepare<'a>(&'a self, statements: &'a [&'static str]) -> Local<'a, Result<(), sqlx::Error>>;
+
+    /// All rows, read on the harness's own connection.
+    fn final_state(&self) -> Local<'_, Result<BTreeMap<Key, Value>, SetupError>>;
+
+    /// Nothing that the database has to say reaches the system until this is dropped.
+    fn hold(&self) -> Held<'_>;
+
+    /// What this actor's requests come to, where they can be seen.
+    fn wire(&self, actor: ActorId) -> Option<Arc<Wire>>;
+
+    /// Starts a fault for the command that is about to run.
+    fn start_fault(&self, fault: Fault) -> Local<'_, ()>;
+
+    /// Ends it, and heals what it broke.
+    fn end_fault(&self, fault: Fault) -> Local<'_, ()>;
+
+    /// Removes what outlives this value.
+    fn remove(self: Box<Self>) -> Local<'static, ()>;
+}
+
+/// Keeps the database silent until it is dropped.
+pub(crate) struct Held<'a>(#[expect(dead_code, reason = "held for its drop")] Box<dyn Silent + 'a>);
+
+impl<'a> Held<'a> {
+    pub(super) fn new(held: impl Silent + 'a) -> Self {
+        Self(Box::new(held))
+    }
+}
+
+/// Whatever keeps a database silent while it exists.
+pub(super) trait Silent {}
+
+impl<T> Silent for T {}

@@ -1,0 +1,106 @@
+//! What an application over `unstale` needs to be a [`System`](crate::system::System), with the feature `unstale`.
+//!
+//! Owns what the library's errors mean to the harness, and how a scope runs the transaction commands of a plan, so that nothing
+//! of an application has to be translated by hand. Not here: the library as a system under test.
+
+use unstale::registry::{BuildError, ResolveError};
+use unstale::source::Source;
+use unstale::testing::FixtureError;
+use unstale::{Begin, Error, Locking, OpenError, PolicyError, RepositoryError, Scope};
+
+use crate::history::{Class, Failure};
+use crate::plan::{BeginMode, Command};
+use crate::port::{Ended, Port};
+
+/// Begins or ends a transaction of a scope, as a careful caller does. Other commands are left alone.
+///
+/// # Cancel safety
+/// Cancels of the plan land inside; the scope is as the library leaves it.
+pub async fn transaction<S: Source>(scope: &Scope<S>, command: &Command, port: &mut Port) {
+    match command {
+        Command::Begin(mode) => {
+            let begin = Begin { locking: locking(*mode), ..Begin::default() };
+            port.run(scope.begin_with(begin)).await;
+            return;
+        }
+        Command::Commit => port.run(scope.commit()).await,
+        Command::Rollback | Command::Drop => port.run(scope.rollback()).await,
+        _ => return,
+    };
+    if port.last() == Ended::Cancelled {
+        // An end that was cut off was not answered; a careful caller rolls back. What that answers is no news: whether a
+        // commit happened is unknown to the model as well.
+        let _ = scope.rollback().await;
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Database { class, source } => match source.downcast::<sqlx::Error>() {
+                Ok(error) => (*error).into(),
+                Err(source) => Self::new(of_class(class), source),
+            },
+            error => Self::new(class(&error), &error),
+        }
+    }
+}
+
+impl From<RepositoryError> for Failure {
+    fn from(error: RepositoryError) -> Self {
+        let message = error.to_string();
+        Self { message, ..Self::from(error.source) }
+    }
+}
+
+impl From<ResolveError> for Failure {
+    fn from(error: ResolveError) -> Self {
+        let class = if matches!(error, ResolveError::Stale(_)) { Class::Stale } else { Class::Mistake };
+        Self::new(class, error)
+    }
+}
+
+/// Errors of what is wrong before anything runs.
+macro_rules! mistakes {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::new(Class::Mistake, error)
+            }
+        })*
+    };
+}
+
+mistakes!(OpenError, PolicyError, BuildError, FixtureError);
+
+/// What the library's own errors mean; the database's are classed by their codes.
+pub(crate) fn class(error: &Error) -> Class {
+    match error {
+        Error::Stale(_) => Class::Stale,
+        Error::Exhausted { .. } | Error::Unavailable { .. } => Class::Exhausted,
+        Error::TransactionLost { .. } | Error::NoTransaction { .. } | Error::RolledBack { .. } => Class::NoTransaction,
+        Error::SessionBusy { .. } | Error::TurnTimedOut(_) => Class::Busy,
+        Error::SessionLost { .. } | Error::IsolationLost { .. } | Error::Closed => Class::Closed,
+        Error::CommitUnknown { .. } | Error::NoAnswer { .. } | Error::DatabaseLost { .. } => Class::Dead,
+        Error::Database { class, .. } => of_class(*class),
+        _ => Class::Mistake,
+    }
+}
+
+fn of_class(class: unstale::Class) -> Class {
+    match class {
+        unstale::Class::Dead | unstale::Class::Unknown => Class::Dead,
+        unstale::Class::NotUpYet => Class::Exhausted,
+        unstale::Class::TransactionLost => Class::NoTransaction,
+        unstale::Class::StatementLost => Class::Busy,
+        _ => Class::Mistake,
+    }
+}
+
+fn locking(mode: BeginMode) -> Locking {
+    match mode {
+        BeginMode::Plain => Locking::Deferred,
+        BeginMode::Immediate => Locking::Immediate,
+        BeginMode::Exclusive => Locking::Exclusive,
+    }
+}

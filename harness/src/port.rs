@@ -1,0 +1,265 @@
+//! The port: where an actor pulls its commands from, and where gates open and cancels land.
+//!
+//! Owns the hand-over between the executor and one actor. It does not decide who runs ([`crate::execute`] does) and
+//! does not look at what an outcome means.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, Waker};
+
+use crate::history::{By, Failure, Outcome, Recorder, Reply, What};
+use crate::plan::{ActorId, Command, Phase, Step};
+
+/// One actor's source of commands.
+pub struct Port {
+    seat: Rc<ActorPort>,
+    recorder: Recorder,
+    last: Ended,
+}
+
+/// How the last command of an actor ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was done.
+    Done,
+    /// The system answered with an error.
+    Failed,
+    /// Its future was dropped.
+    Cancelled,
+    /// Nothing was run for it.
+    Skipped,
+}
+
+/// What the executor and one actor share.
+pub struct ActorPort {
+    actor: ActorId,
+    steps: Vec<Step>,
+    state: RefCell<State>,
+    wire: Option<Arc<Wire>>,
+}
+
+/// What an actor's requests have come to, where that can be seen. There the phases of a cancel are those of a request;
+/// elsewhere they are told by the polls, since most calls are one request and done in two.
+#[derive(Debug, Default)]
+pub struct Wire {
+    sent: AtomicU32,
+    answered: AtomicU32,
+    /// The actor whose cancel waits for one of these; another thread may be the one that sees it.
+    waiting: Mutex<Option<Waker>>,
+}
+
+impl Wire {
+    /// A request is under way.
+    pub fn sent(&self) {
+        self.sent.fetch_add(1, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Its reply is there and has not been looked at.
+    pub fn answered(&self) {
+        self.answered.fetch_add(1, Ordering::SeqCst);
+        self.wake();
+    }
+
+    fn wake_when_moved(&self, waker: &Waker) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            waker.wake();
+        }
+    }
+
+    fn counts(&self) -> (u32, u32) {
+        (self.sent.load(Ordering::SeqCst), self.answered.load(Ordering::SeqCst))
+    }
+}
+
+#[derive(Default)]
+struct State {
+    /// The number of commands that have been taken.
+    taken: usize,
+    /// How many commands the actor may have taken by now.
+    granted: usize,
+    /// Whether the next pull answers that there are no more commands.
+    closed: bool,
+    /// Whether the command that was taken last has come to an end.
+    ended: bool,
+    /// Whether the actor stands at a boundary, waiting for its next command.
+    waiting: bool,
+}
+
+impl Port {
+    /// The next command, or none when the actor is to end. A command that was taken before and for which nothing was
+    /// run is recorded as skipped: it did not apply where the actor stood.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a command is taken only when the future completes.
+    pub async fn next(&mut self) -> Option<Command> {
+        if self.seat.current().is_some() {
+            self.end(What::Skipped);
+        }
+        self.last = Ended::Skipped;
+        poll_fn(|_| {
+            let mut state = self.seat.state.borrow_mut();
+            state.waiting = true;
+            if state.granted > state.taken {
+                state.waiting = false;
+                let at = state.taken;
+                state.taken += 1;
+                state.ended = false;
+                let step = &self.seat.steps[at];
+                self.recorder.record_for(self.seat.by(at), What::Invoked(step.clone()));
+                return Poll::Ready(Some(step.command.clone()));
+            }
+            if state.closed {
+                state.waiting = false;
+                return Poll::Ready(None);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Runs the system's future for the command, keeps what it made, and records that it is done.
+    ///
+    /// `None` if it failed or was cancelled; either way the outcome is recorded, and the actor pulls its next command.
+    ///
+    /// # Cancel safety
+    /// This is where the plan's cancels land: `future` is dropped in the phase that the step names.
+    pub async fn run<T, E: Into<Failure>>(&mut self, future: impl Future<Output = Result<T, E>>) -> Option<T> {
+        self.ask(future, |_| Reply::Done).await
+    }
+
+    /// As [`Port::run`], and records what the command answered.
+    ///
+    /// # Cancel safety
+    /// As [`Port::run`].
+    pub async fn ask<T, E: Into<Failure>>(
+        &mut self,
+        future: impl Future<Output = Result<T, E>>,
+        reply: impl FnOnce(&T) -> Reply,
+    ) -> Option<T> {
+        let cancel = self.seat.current().and_then(|at| self.seat.steps[at].cancel);
+        let outcome = self.drive(future, cancel).await;
+        let (outcome, kept) = match outcome {
+            Ok(Ok(value)) => (Outcome::Done(reply(&value)), Some(value)),
+            Ok(Err(error)) => (Outcome::Failed(error.into()), None),
+            Err(phase) => (Outcome::Cancelled(phase), None),
+        };
+        self.last = match &outcome {
+            Outcome::Done(_) => Ended::Done,
+            Outcome::Failed(_) => Ended::Failed,
+            Outcome::Cancelled(_) => Ended::Cancelled,
+        };
+        self.end(What::Returned(outcome));
+        kept
+    }
+
+    /// How the last command ended.
+    pub fn last(&self) -> Ended {
+        self.last
+    }
+
+    /// Polls the future and drops it in the phase of the cancel, before the outcome is recorded.
+    async fn drive<T>(&self, future: impl Future<Output = T>, cancel: Option<Phase>) -> Result<T, Phase> {
+        if cancel == Some(Phase::BeforeSend) {
+            drop(future);
+            return Err(Phase::BeforeSend);
+        }
+        let mut future = pin!(future);
+        let mut polls: u8 = 0;
+        let wire = self.seat.wire.as_deref();
+        let before = wire.map(Wire::counts);
+        let is_sent = || wire.map(|it| it.counts().0) != before.map(|it| it.0) || wire.is_none();
+        let is_answered = || wire.map(|it| it.counts().1) != before.map(|it| it.1) || wire.is_none();
+        poll_fn(|context| {
+            if polls > 0 && cancel == Some(Phase::BeforeReply) && is_answered() {
+                return Poll::Ready(Err(Phase::BeforeReply));
+            }
+            if polls > 0 && cancel == Some(Phase::Sent) && is_sent() {
+                return Poll::Ready(Err(Phase::Sent));
+            }
+            if let (Some(wire), Some(_)) = (wire, cancel) {
+                wire.wake_when_moved(context.waker());
+            }
+            polls = polls.saturating_add(1);
+            match future.as_mut().poll(context) {
+                Poll::Ready(value) => Poll::Ready(Ok(value)),
+                Poll::Pending if cancel == Some(Phase::Sent) && is_sent() => Poll::Ready(Err(Phase::Sent)),
+                Poll::Pending if cancel == Some(Phase::Poll(polls)) => Poll::Ready(Err(Phase::Poll(polls))),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    fn end(&self, what: What) {
+        if let Some(at) = self.seat.current() {
+            self.recorder.record_for(self.seat.by(at), what);
+            self.seat.state.borrow_mut().ended = true;
+        }
+    }
+}
+
+impl ActorPort {
+    /// With the actor's wire, where its requests can be seen.
+    pub fn new(actor: ActorId, steps: Vec<Step>, wire: Option<Arc<Wire>>) -> Rc<Self> {
+        Rc::new(Self { actor, steps, state: RefCell::default(), wire })
+    }
+
+    /// The port that the actor itself is given.
+    pub fn port(self: &Rc<Self>, recorder: Recorder) -> Port {
+        Port { seat: Rc::clone(self), recorder, last: Ended::Skipped }
+    }
+
+    /// Whose it is.
+    pub fn actor(&self) -> ActorId {
+        self.actor
+    }
+
+    /// Lets the actor take one more command; false if it has none left.
+    pub fn grant(&self) -> bool {
+        let mut state = self.state.borrow_mut();
+        let more = state.granted < self.steps.len();
+        state.granted += usize::from(more);
+        more
+    }
+
+    /// Whether every command has been granted.
+    pub fn is_done(&self) -> bool {
+        self.state.borrow().granted >= self.steps.len()
+    }
+
+    /// Lets the next pull answer that there are no more commands.
+    pub fn close(&self) {
+        self.state.borrow_mut().closed = true;
+    }
+
+    /// Whether the actor waits for its next command and has not been granted one.
+    pub fn is_at_boundary(&self) -> bool {
+        let state = self.state.borrow();
+        state.waiting && state.granted == state.taken && !state.closed
+    }
+
+    /// The command that has been granted or taken last.
+    pub fn step(&self) -> Option<(By, &Step)> {
+        let at = self.state.borrow().granted.checked_sub(1)?;
+        Some((self.by(at), self.steps.get(at)?))
+    }
+
+    /// The command that has been taken and has not ended.
+    fn current(&self) -> Option<usize> {
+        let state = self.state.borrow();
+        if state.ended { None } else { state.taken.checked_sub(1) }
+    }
+
+    fn by(&self, step: usize) -> By {
+        By { actor: self.actor, step }
+    }
+}

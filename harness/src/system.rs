@@ -1,0 +1,91 @@
+//! What is under test: the trait [`System`], what it can do ([`Capabilities`]) and its [`Extension`].
+//!
+//! A system is asked to start on a fresh database, to run any number of actors, and to stop. An actor is one
+//! async function that *pulls* its commands from a [`Port`]; so it can keep borrowed things alive across commands
+//! (a transaction, a row stream), and a nested transaction is a nested call. The harness polls that function
+//! itself and decides at every gate who goes on.
+
+pub use crate::capability::{Capabilities, Capability, needed};
+pub use crate::port::{Ended, Port};
+
+use crate::database::Database;
+use crate::history::{Failure, History, Report};
+use crate::verdict::Violation;
+
+/// Something that lends sessions: a pool, a library, an application.
+pub trait System: Sized + 'static {
+    /// Its name, as given to `--system`.
+    const NAME: &'static str;
+
+    /// What it can do. Commands and invariants that need more are neither generated nor counted; a capability that is
+    /// declared and never exercised makes an exploration inconclusive.
+    fn capabilities() -> Capabilities;
+
+    /// Its further commands, if it has any.
+    fn extension() -> Option<&'static dyn Extension> {
+        None
+    }
+
+    /// Starts on a fresh database that has the table `kv (k integer primary key, v integer not null)`.
+    ///
+    /// # Errors
+    /// An error here ends the plan as `Inconclusive`: nothing was tried.
+    ///
+    /// # Cancel safety
+    /// The harness never drops this future unfinished.
+    fn start(database: &Database) -> impl Future<Output = Result<Self, Failure>>;
+
+    /// Runs one actor until its port has no more commands.
+    ///
+    /// # Cancel safety
+    /// The future is dropped without being finished when a command hangs or the plan is given up.
+    fn actor(&self, port: Port) -> impl Future<Output = ()>;
+
+    /// What it says of itself: its health, and who listens. Asked after everybody has ended and before it is stopped, for
+    /// a system that has [`Capability::Reports`].
+    ///
+    /// # Cancel safety
+    /// The future is dropped when it does not end.
+    fn report(&self) -> impl Future<Output = Report> {
+        std::future::ready(Report::default())
+    }
+
+    /// Gives everything back; afterwards no connection may be open.
+    ///
+    /// # Cancel safety
+    /// The future is dropped when it does not end within the limit; that is a `no-hang` violation.
+    fn stop(&self) -> impl Future<Output = ()>;
+}
+
+/// Further commands of a system: their generator, what they mean, and their invariants.
+///
+/// The commands stand in plans as `extra WORDS`; the harness schedules, cancels, records, shrinks and reports them like
+/// its own and leaves their meaning to the extension.
+pub trait Extension: Send + Sync {
+    /// Draws the words of one command.
+    fn generate(&self, random: &mut dyn FnMut(u32) -> u32) -> String;
+
+    /// Whether these words are a command of this extension.
+    ///
+    /// # Errors
+    /// What would have been accepted.
+    fn parse(&self, words: &str) -> Result<(), String>;
+
+    /// Simpler commands to try in its place while shrinking.
+    fn simpler(&self, words: &str) -> Vec<String> {
+        let _ = words;
+        Vec::new()
+    }
+
+    /// Steps the extension's own model through the history and names the first thing that must not be.
+    fn judge(&self, history: &History) -> Judged;
+}
+
+/// What an [`Extension`] found in a history.
+#[derive(Clone, Debug, Default)]
+pub struct Judged {
+    /// How many times its invariants were evaluated.
+    pub evaluated: u32,
+    /// The first violation.
+    pub violation: Option<Violation>,
+}

@@ -1,0 +1,158 @@
+//! The core workload: what each single statement of the alphabet is, as SQL.
+//!
+//! Systems call [`statement`] with the connection (or transaction) that serves the actor; opening, closing and
+//! transactions are their own. It goes through sqlx's public API and returns nothing: the port has the outcome. How a
+//! database says it is its [`Dialect`]'s.
+
+use crate::database::ALL_ROWS;
+pub use crate::database::{Dialect, Words};
+
+use futures_util::TryStreamExt;
+use sqlx::Executor;
+
+use crate::history::{Leftovers, Reply};
+use crate::plan::{BeginMode, Command, Conflict, Key, Residue, Value};
+use crate::system::Port;
+
+/// Runs a single-statement command on this connection, or on what stands for one. A command that is not a statement is left
+/// alone, and the port records it as skipped.
+///
+/// # Cancel safety
+/// Cancels of the plan land inside; the connection is as sqlx leaves it.
+pub async fn statement<'c, DB: Dialect>(
+    connection: impl Executor<'c, Database = DB>,
+    command: &Command,
+    port: &mut Port,
+) {
+    if is_statement(command) {
+        port.ask(answer(connection, command), Reply::clone).await;
+    }
+}
+
+/// Whether a command is a single statement.
+pub fn is_statement(command: &Command) -> bool {
+    let by_key = matches!(command, Command::Put(..) | Command::Insert(..) | Command::Get(_) | Command::Delete(_));
+    by_key
+        || matches!(command, Command::Scan | Command::Stream(_) | Command::Inspect)
+        || matches!(command, Command::Fail | Command::Slow | Command::Raw(_))
+}
+
+/// What a single-statement command answers on this connection: for systems that have something of their own around each
+/// call. Nothing is done for any other command.
+///
+/// # Errors
+/// Whatever sqlx answers.
+///
+/// # Cancel safety
+/// As sqlx's `execute`: the statement may have been done.
+pub async fn answer<'c, DB: Dialect>(
+    connection: impl Executor<'c, Database = DB>,
+    command: &Command,
+) -> Result<Reply, sqlx::Error> {
+    let plain = match *command {
+        Command::Put(key, value) => return put(connection, key, value).await.map(Reply::Changed),
+        Command::Insert(key, value, conflict) => {
+            return insert(connection, key, value, conflict).await.map(Reply::Changed);
+        }
+        Command::Get(key) => return get(connection, key).await.map(Reply::Value),
+        Command::Delete(key) => return delete(connection, key).await.map(Reply::Changed),
+        Command::Scan => return scan(connection).await.map(Reply::Rows),
+        Command::Stream(limit) => return stream(connection, limit).await.map(Reply::FirstRows),
+        Command::Inspect => return inspect(connection).await.map(Reply::Residue),
+        Command::Fail => "insert into kv (k, v) values (1, null)",
+        Command::Slow => DB::WORDS.slow,
+        Command::Raw(Residue::Transaction) => "begin",
+        Command::Raw(Residue::Setting) => DB::WORDS.set,
+        Command::Raw(Residue::TempTable) => "create temp table if not exists leftover (x int)",
+        Command::Raw(Residue::Lock) => DB::WORDS.lock,
+        _ => return Ok(Reply::Done),
+    };
+    connection.execute(plain).await.map(|_| Reply::Done)
+}
+
+/// The statement that begins a transaction, for those that are not the system's own.
+pub fn begin_statement<DB: Dialect>(mode: BeginMode) -> Option<&'static str> {
+    match mode {
+        BeginMode::Plain => None,
+        BeginMode::Immediate => Some(DB::WORDS.begin_immediate),
+        BeginMode::Exclusive => Some(DB::WORDS.begin_exclusive),
+    }
+}
+
+/// Writes the value, whether or not the key is there.
+///
+/// # Errors
+/// Whatever sqlx answers.
+///
+/// # Cancel safety
+/// As sqlx's `execute`: the statement may have been done.
+pub async fn put<'c, DB: Dialect>(
+    connection: impl Executor<'c, Database = DB>,
+    key: Key,
+    value: Value,
+) -> Result<bool, sqlx::Error> {
+    write(DB::WORDS.put, connection, key, value).await
+}
+
+/// Reads one key.
+///
+/// # Errors
+/// Whatever sqlx answers.
+///
+/// # Cancel safety
+/// Cancel safe: it only reads.
+pub async fn get<'c, DB: Dialect>(
+    connection: impl Executor<'c, Database = DB>,
+    key: Key,
+) -> Result<Option<Value>, sqlx::Error> {
+    let row = DB::query(DB::WORDS.get, &[i64::from(key.0)]).fetch_optional(connection).await?;
+    Ok(row.map(|it| DB::pair(&it).1))
+}
+
+async fn insert<'c, DB: Dialect>(
+    connection: impl Executor<'c, Database = DB>,
+    key: Key,
+    value: Value,
+    conflict: Conflict,
+) -> Result<bool, sqlx::Error> {
+    write(DB::insert(conflict), connection, key, value).await
+}
+
+async fn write<'c, DB: Dialect>(
+    sql: &'static str,
+    connection: impl Executor<'c, Database = DB>,
+    key: Key,
+    value: Value,
+) -> Result<bool, sqlx::Error> {
+    let done = DB::query(sql, &[i64::from(key.0), i64::from(value)]).execute(connection).await?;
+    Ok(DB::rows_affected(&done) > 0)
+}
+
+async fn delete<'c, DB: Dialect>(connection: impl Executor<'c, Database = DB>, key: Key) -> Result<bool, sqlx::Error> {
+    let done = DB::query(DB::WORDS.delete, &[i64::from(key.0)]).execute(connection).await?;
+    Ok(DB::rows_affected(&done) > 0)
+}
+
+async fn scan<'c, DB: Dialect>(connection: impl Executor<'c, Database = DB>) -> Result<Vec<(Key, Value)>, sqlx::Error> {
+    let rows = connection.fetch_all(ALL_ROWS).await?;
+    Ok(rows.iter().map(DB::pair).collect())
+}
+
+async fn stream<'c, DB: Dialect>(
+    connection: impl Executor<'c, Database = DB>,
+    limit: u8,
+) -> Result<Vec<(Key, Value)>, sqlx::Error> {
+    let mut stream = connection.fetch(ALL_ROWS);
+    let mut rows = Vec::new();
+    while rows.len() < usize::from(limit) {
+        match stream.try_next().await? {
+            Some(it) => rows.push(DB::pair(&it)),
+            None => break,
+        }
+    }
+    Ok(rows)
+}
+
+async fn inspect<'c, DB: Dialect>(connection: impl Executor<'c, Database = DB>) -> Result<Leftovers, sqlx::Error> {
+    Ok(DB::leftovers(&connection.fetch_one(DB::WORDS.inspect).await?))
+}

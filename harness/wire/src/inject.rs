@@ -1,0 +1,173 @@
+//! What is done to a PostgreSQL server and its backends, with the wait until it has taken effect.
+//!
+//! Owns one harm from its doing to the evidence for it: a terminated backend is gone, a restarted server accepts connections,
+//! a full one refuses them. It is synchronous and may block for as long as a server takes to restart; the caller's thread
+//! must not drive a runtime. When it is done, and what is made of it, is the caller's business.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection};
+
+use crate::fleet::ServerLease;
+use crate::server::{Shutdown, Signal};
+use crate::server_fault::ServerFault;
+
+/// How long a backend that was told to end may take.
+const GONE_MAX: Duration = Duration::from_secs(2);
+
+/// How long a server may take until it accepts connections again.
+pub const UP_MAX: Duration = Duration::from_secs(20);
+
+/// As whom the server knows those who take its places.
+const CROWD: &str = "unstale-crowd";
+
+/// More places than any server has here.
+const CROWD_MAX: usize = 1000;
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// What a harm came to.
+#[derive(Debug, Default)]
+pub struct Struck {
+    /// Whether it took effect.
+    pub landed: bool,
+    /// The backends that are stopped now, and have to be woken.
+    pub stopped: Vec<i32>,
+    /// Connections that take the server's places, and have to be given up ([`leave`]).
+    pub crowd: Vec<PgConnection>,
+}
+
+/// What is struck.
+#[derive(Clone)]
+pub struct Target {
+    /// The server.
+    pub server: Arc<ServerLease>,
+    /// How to ask it, in the schema of the workload.
+    pub connect: PgConnectOptions,
+    /// The column whose type may change, and its table.
+    pub column: (&'static str, &'static str),
+}
+
+/// Does this to these backends, or to their server. What would signal a process that is not ours is not done.
+pub fn strike(target: &Target, harm: ServerFault, pids: &[u32]) -> Struck {
+    let ours = target.server.private();
+    let connect = target.connect.clone().application_name("unstale-harness");
+    let signal = |pid: i32, signal| ours.is_some_and(|it| it.signal_backend(pid, signal).is_ok());
+    let restart = |how| ours.is_some_and(|it| it.restart(how).is_ok());
+    let pids: Vec<i32> = pids.iter().filter_map(|it| i32::try_from(*it).ok()).collect();
+    let (mut stopped, mut crowd) = (Vec::new(), Vec::new());
+    let landed = match harm {
+        ServerFault::Terminate => ask(&connect, "pg_terminate_backend", &pids, GONE_MAX),
+        ServerFault::CancelQuery => ask(&connect, "pg_cancel_backend", &pids, Duration::ZERO),
+        ServerFault::Stop => {
+            stopped.extend(pids.iter().filter(|it| signal(**it, Signal::Stop)));
+            !stopped.is_empty()
+        }
+        ServerFault::KillBackend => {
+            let killed = pids.first().is_some_and(|it| signal(*it, Signal::Kill));
+            killed && is_up_again(&connect)
+        }
+        ServerFault::RestartFast => restart(Shutdown::Fast),
+        ServerFault::RestartImmediate => restart(Shutdown::Immediate),
+        ServerFault::RestartKilled => restart(Shutdown::Kill),
+        ServerFault::AlterTable => wait_for(alter(&connect, target.column)).is_ok(),
+        // It is the proxy's: only there the server can be told for a session what its limit is.
+        ServerFault::IdleTimeOut => false,
+        ServerFault::ConnectionLimit => wait_for(fill(&connect, &mut crowd)).unwrap_or(false),
+    };
+    Struck { landed, stopped, crowd }
+}
+
+/// Ends these connections, and waits until their places are free.
+pub fn leave(target: &Target, crowd: Vec<PgConnection>) {
+    if crowd.is_empty() {
+        return;
+    }
+    drop(crowd);
+    let until = Instant::now() + UP_MAX;
+    let left = "select exists (select from pg_stat_activity where application_name = $1)";
+    // An error is a server that is full, or gone.
+    let is_left = async || {
+        let mut connection = target.connect.connect().await?;
+        sqlx::query_scalar(left).bind(CROWD).fetch_one(&mut connection).await
+    };
+    while wait_for(is_left()).unwrap_or(true) && Instant::now() < until {
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// Lets the column's type become a domain over itself, or what it was again. In one message, so that it is done or not.
+async fn alter(connect: &PgConnectOptions, (table, column): (&str, &str)) -> Result<(), sqlx::Error> {
+    let mut connection = connect.connect().await?;
+    let question = "select format_type(nullif(typbasetype, 0), null), format_type(pg_type.oid, null) \
+        from pg_attribute join pg_type on pg_type.oid = atttypid where attrelid = $1::regclass and attname = $2";
+    let types: (Option<String>, String) =
+        sqlx::query_as(question).bind(table).bind(column).fetch_one(&mut connection).await?;
+    // Who works on the table is not waited for, since he may wait for us.
+    let limit = "set lock_timeout = 10";
+    let changed = match types {
+        (Some(base), domain) => {
+            format!("{limit}; alter table {table} alter column {column} type {base}; drop domain {domain}")
+        }
+        (None, base) => format!(
+            "{limit}; create domain {column}_again as {base}; alter table {table} alter column {column} type {column}_again"
+        ),
+    };
+    connection.execute(AssertSqlSafe(changed)).await.map(drop)
+}
+
+/// Takes every place that the server has; whether it says that there is none left.
+async fn fill(connect: &PgConnectOptions, crowd: &mut Vec<PgConnection>) -> Result<bool, sqlx::Error> {
+    let connect = connect.clone().application_name(CROWD);
+    while crowd.len() < CROWD_MAX {
+        match connect.connect().await {
+            Ok(connection) => crowd.push(connection),
+            // too_many_connections
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("53300") => return Ok(true),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
+/// Lets the server do this to these backends, and waits until they are gone; whether there was one.
+fn ask(connect: &PgConnectOptions, function: &str, pids: &[i32], wait: Duration) -> bool {
+    let asked = wait_for(async {
+        let mut connection = connect.connect().await?;
+        let question = format!("select count(*) from unnest($1::int[]) as it where {function}(it)");
+        let question = sqlx::query_scalar(AssertSqlSafe(question)).bind(pids);
+        let done: i64 = question.fetch_one(&mut connection).await?;
+        let until = Instant::now() + wait;
+        while Instant::now() < until && any_left(&mut connection, pids).await? {
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(done > 0)
+    });
+    asked.unwrap_or(false)
+}
+
+/// Waits until the server has recovered from a crash.
+fn is_up_again(connect: &PgConnectOptions) -> bool {
+    let until = Instant::now() + UP_MAX;
+    while Instant::now() < until {
+        // The kill is noticed a moment later: until then the server still answers.
+        std::thread::sleep(LOOK * 5);
+        if wait_for(connect.connect()).is_ok() {
+            return true;
+        }
+    }
+    false
+}
+
+/// Waits for it on this thread.
+fn wait_for<T>(future: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
+}
+
+async fn any_left(connection: &mut PgConnection, pids: &[i32]) -> Result<bool, sqlx::Error> {
+    let question = "select exists (select from pg_stat_activity where pid = any($1))";
+    sqlx::query_scalar(question).bind(pids).fetch_one(connection).await
+}
