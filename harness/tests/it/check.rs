@@ -85,7 +85,7 @@ fn subject_of_the_knobs() {
 fn with_knob(name: &str, value: &str) -> String {
     let program = std::env::current_exe().expect("a test is a program");
     let mut command = Command::new(program);
-    let output = command.args(["--exact", "subject_of_the_knobs", "--nocapture"]).env(name, value).output();
+    let output = command.args(["--exact", "check::subject_of_the_knobs", "--nocapture"]).env(name, value).output();
     String::from_utf8_lossy(&output.expect("it can be run").stderr).into_owned()
 }
 
@@ -111,7 +111,8 @@ fn number_of_plans_is_the_number_of_plans() {
     let program = std::env::current_exe().expect("a test is a program");
     let run = |plans: &str| {
         let mut command = Command::new(&program);
-        let output = command.args(["--exact", "counted_plans", "--nocapture"]).env("UNSTALE_PLANS", plans).output();
+        let output =
+            command.args(["--exact", "check::counted_plans", "--nocapture"]).env("UNSTALE_PLANS", plans).output();
         String::from_utf8_lossy(&output.expect("it can be run").stdout).matches("a plan starts").count()
     };
     assert_eq!((run("1"), run("3")), (1, 3));

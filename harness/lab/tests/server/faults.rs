@@ -2,7 +2,6 @@
 //! they landed, and that they are over when they are healed.
 
 use std::path::Path;
-use std::process::ExitCode;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor, PgConnection};
@@ -15,10 +14,10 @@ use unstale_harness::system::{Capabilities, Port, System};
 use unstale_lab::systems::unstale::UnstalePg;
 use unstale_wire::server::Server;
 use unstale_wire::trial;
-use unstale_wire::trials;
+use unstale_wire::trials::Trial;
 
-fn main() -> ExitCode {
-    trials::run([
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
         trial!(altered_table_outdates_what_was_prepared),
         trial!(altered_table_has_the_same_values),
         trial!(table_in_use_is_not_altered),
@@ -26,7 +25,7 @@ fn main() -> ExitCode {
         trial!(failed_transaction_is_not_ended),
         trial!(full_server_has_no_place_until_it_is_healed),
         trial!(library_comes_through),
-    ])
+    ]
 }
 
 /// One connection for each session, made when it is opened; an error is its SQLSTATE.

@@ -2,7 +2,6 @@
 //! the same way twice.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -15,10 +14,10 @@ use unstale_harness::scenario::replay;
 use unstale_lab::systems::sqlx_pool::{SqlxPgPool, SqlxPgPoolTrusting};
 use unstale_lab::systems::unstale::UnstalePg;
 use unstale_wire::trial;
-use unstale_wire::trials;
+use unstale_wire::trials::Trial;
 
-fn main() -> ExitCode {
-    trials::run([
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
         trial!(library_raises_no_alarm),
         trial!(each_finding_in_sqlx_is_found_again),
         trial!(no_finding_in_sqlx_is_found_in_the_library),
@@ -26,7 +25,7 @@ fn main() -> ExitCode {
         trial!(plan_runs_the_same_way_again),
         trial!(fault_says_whether_it_landed),
         trial!(server_wide_fault_strikes_a_server_of_its_own),
-    ])
+    ]
 }
 
 const UNSTALE: &dyn Subject = const { &Of::<UnstalePg>::new() };

@@ -1,14 +1,13 @@
 //! Every broken system on PostgreSQL is caught by the right invariant, and its plan is shrunk to the smallest that is known, or
 //! to one command more: a real server does not always answer in the same order.
 
-use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use unstale_harness::explore::{Exploration, StopAt, explore};
 use unstale_lab::zoo::postgres::EXHIBITS;
 use unstale_wire::trial;
-use unstale_wire::trials;
+use unstale_wire::trials::Trial;
 
 /// A plan waits for a server more than it computes.
 const JOBS: usize = 4;
@@ -44,10 +43,14 @@ macro_rules! exhibits {
     ($($test:ident => $name:literal;)*) => {
         $(async fn $test() { is_caught_and_minimal($name).await; })*
 
-        fn main() -> ExitCode {
-            let names: Vec<_> = EXHIBITS.iter().map(|it| it.subject.name()).collect();
-            assert_eq!(names, [$($name),*], "every exhibit has a test");
-            trials::run([$(trial!($test)),*])
+        pub(crate) fn trials() -> Vec<Trial> {
+            vec![trial!(every_exhibit_has_a_test), $(trial!($test)),*]
+        }
+
+        #[expect(clippy::unused_async, reason = "a trial is an async function")]
+        async fn every_exhibit_has_a_test() {
+            let names: Vec<_> = EXHIBITS.iter().map(|exhibit| exhibit.subject.name()).collect();
+            assert_eq!(names, [$($name),*]);
         }
     };
 }

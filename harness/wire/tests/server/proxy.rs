@@ -1,6 +1,5 @@
 //! The wire proxy between sqlx and a real PostgreSQL server: what each trouble is for a client that knows nothing of it.
 
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -12,10 +11,10 @@ use tokio::time::timeout;
 use unstale_wire::proxy::{Landed, Moment, NetworkFault, Proxy, Scope, Seen, Side, Watch};
 use unstale_wire::server::{Server, Shutdown};
 use unstale_wire::trial;
-use unstale_wire::trials;
+use unstale_wire::trials::Trial;
 
-fn main() -> ExitCode {
-    trials::run([
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
         trial!(witness_tells_what_sqlx_does),
         trial!(every_trouble_lands_at_every_moment),
         trial!(lost_reply_is_of_work_that_was_done),
@@ -25,7 +24,7 @@ fn main() -> ExitCode {
         trial!(cancel_request_of_another_client_is_seen),
         trial!(reply_waits_for_the_end_of_a_hold),
         trial!(round_trip_through_it_is_affordable),
-    ])
+    ]
 }
 
 /// How long a client waits for what will never come.

@@ -1,6 +1,5 @@
 //! Free mode with a real server: the library comes through a storm, and a system that repeats a commit blindly is caught.
 
-use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -14,10 +13,10 @@ use unstale_lab::storm::systems::Library;
 use unstale_lab::storm::work::{Answer, Begun, Task};
 use unstale_lab::storm::{Storm, pass};
 use unstale_wire::trial;
-use unstale_wire::trials;
+use unstale_wire::trials::Trial;
 
-fn main() -> ExitCode {
-    trials::run([trial!(library_comes_through_a_storm), trial!(commit_that_is_repeated_blindly_is_caught)])
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![trial!(library_comes_through_a_storm), trial!(commit_that_is_repeated_blindly_is_caught)]
 }
 
 /// A storm blocks its thread, and a test runs on one that drives a runtime.

@@ -1,6 +1,6 @@
 //! The private PostgreSQL server: what it can do, what it refuses, and that nothing of it is left behind.
 //!
-//! Some tests start this file once more, as a process that can be killed: see `child`.
+//! Some tests start this program once more, as a process that can be killed: see `child`.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -15,19 +15,21 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use unstale_wire::server::{Server, ServerError, Shutdown, Signal};
 use unstale_wire::trial;
-use unstale_wire::trials;
+use unstale_wire::trials::{self, Trial};
 
-/// Says what this file does when it is started once more.
+/// Says what this program does when it is started once more.
 const CHILD: &str = "UNSTALE_SERVER_CHILD";
 
-fn main() -> ExitCode {
-    if let Ok(what) = std::env::var(CHILD) {
-        return child(&what);
-    }
+/// What this program does instead of testing, if it was started once more by one of the tests.
+pub(crate) fn as_child() -> Option<ExitCode> {
+    std::env::var(CHILD).ok().map(|what| child(&what))
+}
+
+pub(crate) fn trials() -> Vec<Trial> {
     let no_proc = (!Path::new("/proc/self/stat").exists()).then(|| "needs /proc, to see what is left".to_owned());
     let not_root = (!is_root()).then(|| "needs root, to give rights up".to_owned());
     let no_setpriv = which("setpriv").is_none().then(|| "needs `setpriv` of util-linux".to_owned());
-    trials::run([
+    vec![
         trial!(server_answers_over_tcp_and_socket),
         trial!(nobody_comes_in_without_the_password),
         trial!(password_is_written_nowhere),
@@ -48,7 +50,7 @@ fn main() -> ExitCode {
         trial!(test_that_panics_fails_and_the_others_run),
         trial!(ordinary_user_needs_no_switch).ignored_because(not_root.clone().or(no_proc)),
         trial!(refused_switch_of_user_is_one_clear_error).ignored_because(not_root.or(no_setpriv)),
-    ])
+    ]
 }
 
 async fn server_answers_over_tcp_and_socket() {
@@ -361,7 +363,7 @@ async fn refused_switch_of_user_is_one_clear_error() {
     assert!(text.contains("run this as another user"), "{text}");
 }
 
-/// What this file does when it is started once more.
+/// What this program does when it is started once more.
 fn child(what: &str) -> ExitCode {
     async fn passes() {}
     async fn is_ignored() {}

@@ -1,0 +1,9 @@
+//! The systems that come along, on SQLite and in the simulation.
+
+mod certificates;
+mod execution;
+mod findings;
+mod shrink;
+mod sim;
+mod trust;
+mod zoo;

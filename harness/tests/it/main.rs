@@ -1,0 +1,8 @@
+//! The harness by itself: what needs no system that comes along, and no server.
+
+mod blindness;
+mod blocked_thread;
+mod check;
+mod own_system;
+mod plan;
+mod report;

@@ -1,5 +1,0 @@
-//! The wire proxy against a scripted server and a client that speaks bytes.
-
-mod passing;
-mod troubles;
-mod wire;
