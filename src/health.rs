@@ -97,7 +97,7 @@ pub enum Validity {
 
 /// A number that only grows.
 #[derive(Debug)]
-pub(crate) struct Counter {
+struct Counter {
     value: AtomicU64,
     name: &'static str,
 }
@@ -107,7 +107,7 @@ impl Counter {
         Self { value: AtomicU64::new(0), name }
     }
 
-    pub(crate) fn add(&self) {
+    fn add(&self) {
         self.value.fetch_add(1, Ordering::Relaxed);
         metrics::counter!(self.name).increment(1);
     }
@@ -117,16 +117,28 @@ impl Counter {
     }
 }
 
+/// Something that is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Count {
+    Lent,
+    Lost,
+    Discarded,
+    ConnectFailed,
+    StaleRefused,
+    TransactionRetried,
+    ListenerRemoved,
+}
+
 #[derive(Debug)]
 pub(crate) struct Counters {
-    pub(crate) lent: Counter,
-    pub(crate) lost: Counter,
-    pub(crate) recovered: Counter,
-    pub(crate) discarded: Counter,
-    pub(crate) connects_failed: Counter,
-    pub(crate) stale_refused: Counter,
-    pub(crate) transactions_retried: Counter,
-    pub(crate) listeners_removed: Counter,
+    lent: Counter,
+    lost: Counter,
+    recovered: Counter,
+    discarded: Counter,
+    connects_failed: Counter,
+    stale_refused: Counter,
+    transactions_retried: Counter,
+    listeners_removed: Counter,
     recovery: Shared<Option<Histogram<u64>>>,
 }
 
@@ -150,6 +162,20 @@ impl Default for Counters {
 const RECOVERY_MAX: Duration = Duration::from_mins(1);
 
 impl Counters {
+    /// It happened once more.
+    pub(crate) fn add(&self, count: Count) {
+        let counter = match count {
+            Count::Lent => &self.lent,
+            Count::Lost => &self.lost,
+            Count::Discarded => &self.discarded,
+            Count::ConnectFailed => &self.connects_failed,
+            Count::StaleRefused => &self.stale_refused,
+            Count::TransactionRetried => &self.transactions_retried,
+            Count::ListenerRemoved => &self.listeners_removed,
+        };
+        counter.add();
+    }
+
     /// A session was recovered.
     pub(crate) fn recovered_in(&self, took: Duration) {
         self.recovered.add();

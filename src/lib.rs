@@ -110,13 +110,17 @@
 //! Joins, relations and migrations: those are sqlx's and the application's. What a trigger or a SQL function leaves on a
 //! connection is not seen.
 
+mod atomic;
+mod bounded;
 mod call;
+mod cell;
+mod commit;
 mod error;
 mod events;
 mod executor;
 mod health;
 mod lease;
-mod level;
+mod lender;
 mod policy;
 pub mod registry;
 mod repository;
@@ -129,14 +133,16 @@ mod statement;
 mod sync;
 pub mod table;
 pub mod testing;
+mod verbs;
 
+pub use cell::Handle;
 pub use error::{Ended, Error, Stale, TurnTimedOut};
 pub use events::{Event, ListenerError, Listening};
 pub use health::{Health, Holder, RecoveryTimes, Validity};
 pub use policy::{OnLoss, Policy, PolicyError, Reset};
 pub use repository::{Repository, RepositoryError};
 pub use resolver::Resolver;
-pub use scope::{Handle, Scope};
+pub use scope::Scope;
 pub use sessions::{DrainError, Sessions};
 pub use source::{
     AdoptedPgPool, AdoptedPool, Begin, Class, Isolation, Locking, OpenError, PgOpenError, PgOptions, PgSource,

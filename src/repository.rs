@@ -8,9 +8,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use crate::atomic::{Failed, attempt};
+use crate::cell::Handle;
 use crate::error::Error;
-use crate::level::Failed;
-use crate::scope::Handle;
 use crate::source::{Class, Source, SqlxConnection, Usage};
 
 /// What repositories are made of: a handle, and a name for the errors.
@@ -96,13 +96,13 @@ where
     {
         let mut attempts = Attempts::default();
         loop {
-            let before = self.db.statements_done();
+            let before = self.db.cell().statements_done();
             let source = match work(&self.db).await {
                 Ok(value) => return Ok(value),
                 Err(source) => source,
             };
             let class = class::<S>(&source);
-            let untouched = self.db.statements_done() == before;
+            let untouched = self.db.cell().statements_done() == before;
             let safe = class == Class::StatementLost && untouched;
             self.try_again(operation, &mut attempts, safe, source).await?;
         }
@@ -151,7 +151,7 @@ where
     {
         let mut attempts = Attempts::default();
         loop {
-            let Failed { error, undone } = match self.db.attempt(operation, &work, Error::into_sqlx).await {
+            let Failed { error, undone } = match attempt(&self.db, operation, &work, Error::into_sqlx).await {
                 Ok(value) => return Ok(value),
                 Err(failed) => failed,
             };
@@ -169,16 +169,16 @@ where
         error: sqlx::Error,
     ) -> Result<(), RepositoryError> {
         attempts.failed += 1;
-        let inner = &self.db.cell.inner;
-        let now = inner.source.now();
-        let in_time = now.saturating_sub(*attempts.since.get_or_insert(now)) < inner.policy.retry_for;
+        let (source, policy) = (self.db.lender().source(), self.db.lender().policy());
+        let now = source.now();
+        let in_time = now.saturating_sub(*attempts.since.get_or_insert(now)) < policy.retry_for;
         if !safe || waits_for_itself(&error) || !in_time {
             return Err(self.failed(operation, class::<S>(&error), attempts.failed, error));
         }
-        let wait = inner.policy.backoff(attempts.failed, inner.source.random());
+        let wait = policy.backoff(attempts.failed, source.random());
         let attempts = attempts.failed;
         tracing::debug!(repository = self.name, operation, attempts, ?wait, %error, "an operation is tried again");
-        inner.source.sleep(wait).await;
+        source.sleep(wait).await;
         Ok(())
     }
 
@@ -186,11 +186,11 @@ where
         let error = RepositoryError {
             repository: self.name,
             operation,
-            scope: self.db.cell.holder.name.clone(),
+            scope: self.db.cell().name().clone(),
             generation: self.db.generation(),
             class,
             attempts,
-            usage: self.db.cell.inner.source.usage(),
+            usage: self.db.lender().source().usage(),
             source,
         };
         tracing::warn!(%error, "an operation failed");

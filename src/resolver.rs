@@ -1,7 +1,7 @@
-//! Finds out what became of a commit that was cut off.
+//! Finds out what became of a commit whose answer is missing.
 //!
-//! Owns how it is asked, and for how long. That it is asked, and what the answer does to the session, is in
-//! [`crate::call::outcome`]. Whoever does not opt in gets [`Error::CommitUnknown`](crate::Error::CommitUnknown).
+//! Owns how it is asked, and for how long. When it is asked, and what the answer does to the session, is in `call`. Without a
+//! resolver such a commit is [`Error::CommitUnknown`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,22 +9,17 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use crate::commit::CommitResolver;
+use crate::error::Error;
+use crate::lender::{Gone, Lender};
 use crate::scope::Scope;
-use crate::sessions::{Gone, Inner, Sessions};
-use crate::source::{Class, Connection, Control, Failure, Fate, Number, Numbered, Source, Trace};
+use crate::session::TransactionId;
+use crate::sessions::Sessions;
+use crate::source::{Class, Connection, Control, Failure, Fate, Number, Numbered, Source};
 
-/// How [`Sessions::resolving`] finds out whether a commit happened that was cut off.
+/// How [`Sessions::resolving`] finds out whether a commit happened whose answer is missing.
 pub struct Resolver<S: Source> {
     way: Arc<dyn Way<S>>,
-}
-
-/// By which a transaction can be found later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Clue {
-    /// Its number, if it was asked for.
-    number: Option<Number>,
-    /// Whose it was.
-    trace: Option<Trace>,
 }
 
 impl<S: Source> Resolver<S> {
@@ -34,8 +29,8 @@ impl<S: Source> Resolver<S> {
     /// that uses a number up and leaves a mark in the log, unless it was begun read-only; then it has none, and its commit
     /// cannot be resolved. At REPEATABLE READ and above its snapshot is taken by the begin, not by its first statement.
     ///
-    /// It cannot be told of a commit that happened before the server crashed: its number may be another's by then. After a
-    /// failover to a server that had not got everything that is not even noticed: there use [`Resolver::asking`].
+    /// It cannot say anything of a commit that happened before the server crashed: its number may be another's by then. After a
+    /// failover to a server that had not received everything not even that is noticed: there use [`Resolver::asking`].
     pub fn transaction_id() -> Self
     where
         S::Connection: Numbered,
@@ -54,41 +49,78 @@ impl<S: Source> Resolver<S> {
         E: std::error::Error + Send + Sync + 'static,
     {
         let question = move |scope| -> Answer {
-            question(scope).map(|it| it.map_err(|error| Failure::new(Class::NotUpYet, error))).boxed()
+            let answer = question(scope);
+            answer.map(|found| found.map_err(|error| Failure::new(Class::NotUpYet, error))).boxed()
         };
         Self { way: Arc::new(ByQuestion { question: Box::new(question) }) }
     }
+}
 
-    /// Begins a transaction so that it can be found later.
-    pub(crate) async fn begin(&self, source: &S, lease: &mut S::Lease, control: Control) -> Result<Clue, Failure> {
-        let trace = source.trace(lease);
-        let number = self.way.begin(&mut **lease, control).await?;
-        Ok(Clue { number, trace })
+impl<S: Source> Sessions<S> {
+    /// The same sessions, for scopes that find out what became of a commit whose answer is missing: it is lost, or the caller
+    /// did not wait for it. Then [`commit`](Scope::commit) is `Ok`, or [`Error::RolledBack`], and only if it could not be
+    /// found out within `resolve_timeout`, [`Error::CommitUnknown`].
+    ///
+    /// After a cancelled commit the next `commit` of the scope asks; a `rollback` is then [`Error::AlreadyCommitted`] if the
+    /// commit has happened. In a test's fixture nothing is committed, and nothing asked.
+    ///
+    /// ```no_run
+    /// # async fn pay(sessions: unstale::Sessions<unstale::PgSource>) -> Result<(), unstale::Error> {
+    /// use unstale::Resolver;
+    /// let scope = sessions.resolving(Resolver::transaction_id()).scope("pay");
+    /// scope.begin().await?;
+    /// // …
+    /// scope.commit().await
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn resolving(&self, resolver: Resolver<S>) -> Self {
+        self.resolved_by(Arc::new(Asking { way: resolver.way, lender: Arc::clone(self.lender()) }))
+    }
+}
+
+/// A way of asking, with the connections that it asks on.
+struct Asking<S: Source> {
+    way: Arc<dyn Way<S>>,
+    lender: Arc<Lender<S>>,
+}
+
+impl<S: Source> CommitResolver<S> for Asking<S> {
+    fn begin<'a>(
+        &'a self,
+        connection: &'a mut S::Connection,
+        control: Control,
+    ) -> BoxFuture<'a, Result<Option<Number>, Failure>> {
+        self.way.begin(connection, control)
     }
 
-    /// Whether the transaction was committed, or none if that could not be found out within `resolve_timeout`.
-    pub(crate) async fn resolve(&self, inner: &Arc<Inner<S>>, clue: Clue) -> Option<bool> {
-        let began = inner.source.now();
-        let asked = async {
-            loop {
-                match self.way.ask(inner, clue).await {
-                    Ok(Fate::Committed) => return Some(true),
-                    Ok(Fate::RolledBack) => return Some(false),
-                    Ok(Fate::Unknown) => return None,
-                    Ok(Fate::UnderWay) => {}
-                    Err(failure) if failure.class == Class::Mistake => {
-                        tracing::warn!(%failure, "what became of a commit could not be asked");
-                        return None;
+    fn resolve(&self, transaction: TransactionId) -> BoxFuture<'_, Option<bool>> {
+        async move {
+            let (source, policy) = (self.lender.source(), self.lender.policy());
+            let began = source.now();
+            let asked = async {
+                loop {
+                    match self.way.ask(&self.lender, transaction).await {
+                        Ok(Fate::Committed) => return Some(true),
+                        Ok(Fate::RolledBack) => return Some(false),
+                        Ok(Fate::Unknown) => return None,
+                        Ok(Fate::UnderWay) => {}
+                        Err(failure) if failure.class == Class::Mistake => {
+                            tracing::warn!(%failure, "what became of a commit could not be asked");
+                            return None;
+                        }
+                        Err(failure) => tracing::debug!(%failure, "what became of a commit could not be asked yet"),
                     }
-                    Err(failure) => tracing::debug!(%failure, "what became of a commit could not be asked yet"),
+                    let waited = source.now().saturating_sub(began);
+                    source.sleep(policy.outage_backoff(waited, source.random())).await;
                 }
-                let waited = inner.source.now().saturating_sub(began);
-                inner.source.sleep(inner.policy.outage_backoff(waited, inner.source.random())).await;
-            }
-        };
-        let committed = inner.within(inner.policy.resolve_timeout, asked).await.flatten();
-        tracing::info!(committed, took = ?inner.source.now().saturating_sub(began), "a commit that was cut off was asked for");
-        committed
+            };
+            let committed = self.lender.bounded().within(policy.resolve_timeout, asked).await.flatten();
+            let took = source.now().saturating_sub(began);
+            tracing::info!(committed, ?took, "a commit without an answer was looked up");
+            committed
+        }
+        .boxed()
     }
 }
 
@@ -108,7 +140,11 @@ trait Way<S: Source>: Send + Sync {
     ///
     /// # Cancel safety
     /// Cancel safe: it only asks.
-    fn ask<'a>(&'a self, inner: &'a Arc<Inner<S>>, clue: Clue) -> BoxFuture<'a, Result<Fate, Failure>>;
+    fn ask<'a>(
+        &'a self,
+        lender: &'a Arc<Lender<S>>,
+        transaction: TransactionId,
+    ) -> BoxFuture<'a, Result<Fate, Failure>>;
 }
 
 struct ByNumber;
@@ -133,16 +169,21 @@ where
         .boxed()
     }
 
-    fn ask<'a>(&'a self, inner: &'a Arc<Inner<S>>, clue: Clue) -> BoxFuture<'a, Result<Fate, Failure>> {
+    fn ask<'a>(
+        &'a self,
+        lender: &'a Arc<Lender<S>>,
+        transaction: TransactionId,
+    ) -> BoxFuture<'a, Result<Fate, Failure>> {
         async move {
-            let Some(number) = clue.number else { return Ok(Fate::Unknown) };
-            let (mut lease, _) = inner.connection(true).await.map_err(|it| Failure::new(Class::NotUpYet, it))?;
+            let Some(number) = transaction.number else { return Ok(Fate::Unknown) };
+            let not_up_yet = |error: Error| Failure::new(Class::NotUpYet, error);
+            let mut lease = lender.connection().await.map_err(not_up_yet)?;
             let fate = lease.fate(number).await;
             match &fate {
-                Err(it) if matches!(it.class, Class::Dead | Class::Unknown) => {
-                    inner.discard(lease, "it did not say what became of a commit", Gone::of(it));
+                Err(failure) if matches!(failure.class, Class::Dead | Class::Unknown) => {
+                    lender.discard(lease, "it did not say what became of a commit", Gone::of(failure));
                 }
-                _ => inner.source.give_back(lease),
+                _ => lender.source().give_back(lease),
             }
             fate
         }
@@ -165,14 +206,18 @@ impl<S: Source> Way<S> for ByQuestion<S> {
         async move { connection.control(control).await.map(|()| None) }.boxed()
     }
 
-    fn ask<'a>(&'a self, inner: &'a Arc<Inner<S>>, clue: Clue) -> BoxFuture<'a, Result<Fate, Failure>> {
+    fn ask<'a>(
+        &'a self,
+        lender: &'a Arc<Lender<S>>,
+        transaction: TransactionId,
+    ) -> BoxFuture<'a, Result<Fate, Failure>> {
         async move {
-            // Before the question: what is not there and cannot come any more is what counts.
-            let over = match clue.trace {
-                Some(trace) => inner.source.is_over(trace).await?,
+            // Before the question: what counts is that the effect is not there and cannot come any more.
+            let over = match transaction.trace {
+                Some(trace) => lender.source().is_over(trace).await?,
                 None => true,
             };
-            let scope = Sessions::of(Arc::clone(inner)).scope("what became of a commit");
+            let scope = Sessions::of(Arc::clone(lender)).scope("what became of a commit");
             Ok(match (self.question)(scope).await? {
                 Some(true) => Fate::Committed,
                 Some(false) if over => Fate::RolledBack,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::error::ResolveError;
 use super::{Key, Resolver};
-use crate::scope::Handle;
+use crate::cell::Handle;
 use crate::source::Source;
 
 /// A service that was asked for: shared, and alive as long as somebody has it.

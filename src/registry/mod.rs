@@ -190,7 +190,7 @@ impl<S: Source> Registry<S> {
     #[track_caller]
     pub fn enter(&self, scope: &Scope<S>) -> Services<S> {
         let handle = scope.handle("its services");
-        let cache = handle.cell.attached(self.id, || Arc::new(Cache::with_room_for(self.live.len())));
+        let cache = handle.attached(self.id, || Arc::new(Cache::with_room_for(self.live.len())));
         Services { registry: self.clone(), entered: Entered { handle, cache } }
     }
 

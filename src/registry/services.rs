@@ -12,8 +12,8 @@ use super::factory::{Dep, Unnamed};
 use super::key::Key;
 use super::slot::Slot;
 use super::{Erased, Registry};
+use crate::cell::Handle;
 use crate::error::Error;
-use crate::scope::Handle;
 use crate::source::Source;
 
 /// The services of one scope.
@@ -89,7 +89,7 @@ impl<S: Source> Services<S> {
     }
 
     async fn obtain<T: Send + Sync + 'static>(&self, key: Key) -> Result<Dep<T>, ResolveError> {
-        if let Err(Error::Stale(stale)) = self.entered.handle.check("resolve", self.entered.handle.generation()) {
+        if let Err(Error::Stale(stale)) = self.entered.handle.check("resolve") {
             return Err(stale.into());
         }
         let at = self.registry.find(key)?;

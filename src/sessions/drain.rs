@@ -1,9 +1,8 @@
-//! The end of sessions: nothing is lent any more, and what is lent is waited for.
+//! The end of sessions: nothing is lent any more, and a drain waits for what is lent.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::Sessions;
+use super::scopes::Sessions;
 use crate::health::Holder;
 use crate::source::Source;
 
@@ -20,11 +19,7 @@ pub struct DrainError {
 impl<S: Source> Sessions<S> {
     /// Lends nothing from now on. Scopes that have a connection keep it until they end.
     pub fn close(&self) {
-        self.inner.draining.store(true, Ordering::Release);
-        // A test's source is that of other tests as well.
-        if self.inner.joint.is_none() {
-            self.inner.source.close();
-        }
+        self.lender().close();
     }
 
     /// Closes, and waits until every scope has ended, at most this long.
@@ -36,18 +31,19 @@ impl<S: Source> Sessions<S> {
     /// Cancel safe: the sessions stay closed.
     pub async fn drain(&self, deadline: Duration) -> Result<(), DrainError> {
         self.close();
-        let began = self.inner.source.now();
+        let (lender, source) = (self.lender(), self.source());
+        let began = source.now();
         loop {
-            let waited = self.inner.source.now().saturating_sub(began);
-            let lent = if self.inner.joint.is_some() { 0 } else { self.inner.source.usage().in_use };
-            if self.open_scopes() == 0 && lent == 0 {
+            let waited = source.now().saturating_sub(began);
+            let lent = if lender.joint().is_some() { 0 } else { source.usage().in_use };
+            if lender.open_scopes() == 0 && lent == 0 {
                 return Ok(());
             }
             if waited >= deadline {
-                return Err(DrainError { holders: self.holders(|_| true), waited });
+                return Err(DrainError { holders: lender.holders(|_| true), waited });
             }
             // There is no hurry: a drain waits for work that takes milliseconds.
-            self.inner.source.sleep(Duration::from_millis(1).min(deadline - waited)).await;
+            source.sleep(Duration::from_millis(1).min(deadline - waited)).await;
         }
     }
 }

@@ -16,9 +16,9 @@ use std::marker::PhantomData;
 
 use sqlx::{ColumnIndex, Database, Decode, Executor, IntoArguments, QueryBuilder, Row, Type};
 
+use crate::cell::Handle;
 use crate::error::Error;
 use crate::repository::{Repository, RepositoryError};
-use crate::scope::Handle;
 use crate::source::{Source, SqlxConnection};
 
 /// The rows of one table, as values of a [`Record`]: what a repository of one table is made of.
@@ -176,7 +176,7 @@ where
         number: u32,
         size: u32,
     ) -> Result<Vec<R>, RepositoryError> {
-        let max = self.repository.db().cell.inner.policy.page_rows_max;
+        let max = self.repository.db().lender().policy().page_rows_max;
         if number == 0 || size == 0 || size > max {
             let refused = |_| async move { Err(Error::NoSuchPage { number, size, max }.into_sqlx()) };
             return self.repository.call(operation, refused).await;

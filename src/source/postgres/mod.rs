@@ -143,7 +143,7 @@ impl PgOptions {
     pub async fn open(self, policy: Policy) -> Result<Sessions<PgSource>, PgOpenError> {
         let connect = self.connect.clone();
         let sessions = Sessions::new(PgSource::new(self, &policy), policy)?;
-        match sessions.inner().first_connection().await {
+        match sessions.lender().first_connection().await {
             Ok(lease) => {
                 sessions.source().give_back(lease);
                 Ok(sessions)

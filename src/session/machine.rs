@@ -1,11 +1,9 @@
 //! One session: a connection lent to one scope, with its transaction state.
 //!
-//! Owns the state and its only writer, [`Session::transition`]. Synchronous: it decides what follows from what happened,
-//! and [`crate::scope`] does it. What is *not* here: waiting, retrying, talking to a connection.
+//! Owns the state and its only writer, [`Session::transition`]. `lender` and `call` tell it what happened and do what
+//! follows. Not here: waiting, retrying, talking to a connection.
 
-use std::fmt;
-
-use crate::resolver::Clue;
+use super::state::{AfterLoss, Call, Happened, Loss, State, TransactionId};
 use crate::source::{Begin, Class, Condition, Effect};
 
 /// A session's state, its connection, and what is on it.
@@ -24,104 +22,13 @@ pub(crate) struct Session<L> {
     condition: Condition,
     /// Something was answered on the connection since it was lent.
     touched: bool,
-    /// The database was asked whether a transaction is open, and has not answered. The question may begin one, so if it is
-    /// cut off, a later answer cannot be believed.
+    /// The database was asked whether a transaction is open, and has not answered. The question may begin one, so a later
+    /// answer proves nothing if this question is cancelled.
     asking: bool,
-    /// By which the transaction can be found after a commit that was cut off.
-    clue: Option<Clue>,
-    /// Why the last statement inside the open transaction failed, for whoever decides about trying again.
+    /// By which the transaction can be found after a commit whose answer is missing.
+    transaction: Option<TransactionId>,
+    /// Why the last statement inside the open transaction failed: it decides whether the transaction is retried.
     last_failure: Option<Class>,
-}
-
-/// Where a session stands. `depth` counts what the caller has begun and not ended: 0 outside, 1 in a transaction, more in
-/// savepoints.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    /// No connection. Exits: [`Happened::Lent`] → Ready; [`Happened::Ended`] → Ended.
-    Empty,
-    /// A connection in autocommit, nothing in flight. Exits: `Called` → Calling; `Unused` → Empty; `Ended` → Ended.
-    Ready,
-    /// In a transaction, nothing in flight. Exits: `Called` → Calling; `Ended` → Ended.
-    Open { depth: u32 },
-    /// A call is in flight. Exits: `Succeeded`, `NotKept` and `Refused` → Ready or Open; `TransactionOver` → Failed;
-    /// `GivenUp` → Empty, Failed or Lost; `Unused` → Empty; `CutOff` → Doubt.
-    Calling { call: Call, depth: u32 },
-    /// A call was cut off, and how it ended is not known yet. Exits: `Settled` → Ready, Open or Failed; `GivenUp` → as
-    /// from Calling.
-    Doubt { call: Call, depth: u32 },
-    /// The transaction is over, and the caller has not been heard to know it. Exits: `Acknowledged` → Failed one
-    /// level up, or Ready or Empty; `Resolved` → Ready or Empty; `GivenUp` → the same without a connection; `Ended` → Ended.
-    Failed { depth: u32, why: Loss },
-    /// The session was lost outside a transaction, and the caller has not been heard to know it. Exits: `Acknowledged`
-    /// → Empty; `Ended` → Ended.
-    Lost { why: Loss },
-    /// The scope has ended. No exit.
-    Ended,
-}
-
-/// What a call does to the transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Call {
-    /// A statement of the caller's.
-    Statement,
-    /// A begin; inside a transaction a savepoint.
-    Begin(Begin),
-    /// The innermost level is committed.
-    Commit,
-    /// The innermost level is rolled back.
-    Rollback,
-}
-
-/// Why a transaction is over, or a session gone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Loss {
-    /// The transaction was lost; nothing of it is kept.
-    Transaction(String),
-    /// Whether the transaction was committed is not known.
-    CommitUnknown(String),
-    /// The session was lost outside a transaction.
-    Session(String),
-    /// The only connection is gone, and the database with it.
-    Database(String),
-}
-
-/// What happened to a session.
-#[derive(Clone, Debug)]
-pub(crate) enum Happened {
-    /// A connection was lent.
-    Lent,
-    /// The connection is gone before anything was done on it: as if it had never been lent.
-    Unused,
-    /// A call was made.
-    Called(Call),
-    /// The call in flight was done.
-    Succeeded,
-    /// The commit in flight was refused, and what it was to keep is undone.
-    NotKept(Class),
-    /// The call in flight was not done; the session stands where it stood.
-    Refused(Class),
-    /// The call in flight found, or made, that the database has no transaction any more.
-    TransactionOver(String),
-    /// The connection is gone, or was given up.
-    GivenUp {
-        /// How.
-        why: String,
-        /// The policy reports losses instead of recovering.
-        report: bool,
-        /// It was the only one, and the database is gone with it.
-        only: bool,
-    },
-    /// The future of the call in flight was dropped.
-    CutOff,
-    /// The database said whether a transaction is open after the call that was cut off; it is not `certain` if an earlier
-    /// question was cut off too, and then nothing is open any more.
-    Settled { open: bool, certain: bool },
-    /// The database, or the application, said whether the commit that was cut off happened, and the caller is told.
-    Resolved { committed: bool },
-    /// The caller knows of the loss.
-    Acknowledged,
-    /// The scope has ended.
-    Ended,
 }
 
 impl<L> Session<L> {
@@ -135,7 +42,7 @@ impl<L> Session<L> {
             condition: Condition::Good,
             touched: false,
             asking: false,
-            clue: None,
+            transaction: None,
             last_failure: None,
         }
     }
@@ -173,7 +80,7 @@ impl<L> Session<L> {
     }
 
     /// It was done.
-    pub(crate) fn made_good(&mut self) {
+    pub(crate) fn made_fit(&mut self) {
         self.condition = Condition::Good;
     }
 
@@ -196,14 +103,14 @@ impl<L> Session<L> {
         self.last_failure
     }
 
-    /// By which the transaction can be found after a commit that was cut off.
-    pub(crate) fn clue(&self) -> Option<Clue> {
-        self.clue
+    /// By which the transaction can be found after a commit whose answer is missing.
+    pub(crate) fn transaction(&self) -> Option<TransactionId> {
+        self.transaction
     }
 
     /// The transaction was begun, and can be found by this.
-    pub(crate) fn found_by(&mut self, clue: Clue) {
-        self.clue = Some(clue);
+    pub(crate) fn begun_as(&mut self, transaction: TransactionId) {
+        self.transaction = Some(transaction);
     }
 
     /// The connection, for the call that was just entered.
@@ -223,12 +130,20 @@ impl<L> Session<L> {
         self.transition(Happened::Lent);
     }
 
+    /// Why the caller has to be told of a loss before it can go on.
+    pub(crate) fn failed(&self) -> Option<&Loss> {
+        match &self.state {
+            State::Failed { why, .. } => Some(why),
+            _ => None,
+        }
+    }
+
     /// The depth that the caller sees.
     pub(crate) fn depth(&self) -> u32 {
         match self.state {
             State::Open { depth }
             | State::Calling { depth, .. }
-            | State::Doubt { depth, .. }
+            | State::InDoubt { depth, .. }
             | State::Failed { depth, .. } => depth,
             State::Empty | State::Ready | State::Lost { .. } | State::Ended => 0,
         }
@@ -257,28 +172,30 @@ impl<L> Session<L> {
             (State::Calling { depth, .. } | State::Open { depth }, Happened::TransactionOver(why)) => {
                 failed(depth, Loss::Transaction(why))
             }
-            (State::Calling { call, depth }, Happened::CutOff) => State::Doubt { call, depth },
+            (State::Calling { call, depth }, Happened::Cancelled) => State::InDoubt { call, depth },
 
-            (State::Doubt { call: Call::Statement, depth }, Happened::Settled { certain: false, .. }) if depth > 0 => {
+            (State::InDoubt { call: Call::Statement, depth }, Happened::Settled { certain: false, .. })
+                if depth > 0 =>
+            {
                 failed(depth, Loss::Transaction("whether it was still open could not be found out".into()))
             }
-            (State::Doubt { call: Call::Commit, depth: 1 }, Happened::Settled { certain: false, .. }) => {
-                failed(1, Loss::CommitUnknown("the commit was cut off".into()))
+            (State::InDoubt { call: Call::Commit, depth: 1 }, Happened::Settled { certain: false, .. }) => {
+                failed(1, Loss::CommitUnknown("the commit was cancelled".into()))
             }
-            (State::Doubt { call, depth }, Happened::Settled { open, .. }) => settled(call, depth, open),
-            (before, Happened::GivenUp { why, only: true, .. }) => lost_for_good(before, why),
-            (State::Calling { call, depth }, Happened::GivenUp { why, report, .. }) => match (call, depth) {
+            (State::InDoubt { call, depth }, Happened::Settled { open, .. }) => settled(call, depth, open),
+            (before, Happened::GivenUp { why, then: AfterLoss::DatabaseGone }) => lost_for_good(before, why),
+            (State::Calling { call, depth }, Happened::GivenUp { why, then }) => match (call, depth) {
                 // Either way the caller is answered, and the transaction is over.
                 (Call::Commit | Call::Rollback, 1) => State::Empty,
                 (Call::Commit | Call::Rollback, depth) => failed(depth - 1, Loss::Transaction(why)),
-                (_, depth) => self.bereft(depth, why, report),
+                (_, depth) => self.bereft(depth, why, then),
             },
-            (State::Doubt { call, depth }, Happened::GivenUp { why, report, .. }) => match (call, depth) {
+            (State::InDoubt { call, depth }, Happened::GivenUp { why, then }) => match (call, depth) {
                 (Call::Commit, 1) => failed(1, Loss::CommitUnknown(why)),
-                (_, depth) => self.bereft(depth, why, report),
+                (_, depth) => self.bereft(depth, why, then),
             },
-            (State::Open { depth }, Happened::GivenUp { why, report, .. }) => self.bereft(depth, why, report),
-            (State::Ready, Happened::GivenUp { why, report, .. }) => self.bereft(0, why, report),
+            (State::Open { depth }, Happened::GivenUp { why, then }) => self.bereft(depth, why, then),
+            (State::Ready, Happened::GivenUp { why, then }) => self.bereft(0, why, then),
             (State::Failed { depth, why }, Happened::GivenUp { .. }) => State::Failed { depth, why },
 
             (State::Failed { depth: 1, why: Loss::CommitUnknown(_) }, Happened::Resolved { .. }) => {
@@ -307,7 +224,7 @@ impl<L> Session<L> {
             }
             Happened::Called(Call::Begin(begin)) if *before == State::Ready => {
                 self.begun = *begin;
-                self.clue = None;
+                self.transaction = None;
                 self.last_failure = None;
             }
             Happened::Unused => self.generation -= 1,
@@ -321,11 +238,11 @@ impl<L> Session<L> {
                 self.last_failure = (!committed).then_some(Class::TransactionLost);
             }
             Happened::TransactionOver(_) => self.last_failure = Some(Class::TransactionLost),
-            // Nothing of it is kept, so it may be tried again; after a commit nobody knows.
+            // Nothing of it is kept, so it may be retried; after a commit nobody knows.
             Happened::GivenUp { .. } => {
                 let commit = matches!(
                     before,
-                    State::Calling { call: Call::Commit, .. } | State::Doubt { call: Call::Commit, .. }
+                    State::Calling { call: Call::Commit, .. } | State::InDoubt { call: Call::Commit, .. }
                 );
                 self.last_failure = Some(if commit { Class::Unknown } else { Class::TransactionLost });
             }
@@ -334,9 +251,9 @@ impl<L> Session<L> {
     }
 
     /// The state at this depth after the connection is gone.
-    fn bereft(&self, depth: u32, why: String, report: bool) -> State {
+    fn bereft(&self, depth: u32, why: String, then: AfterLoss) -> State {
         match depth {
-            0 if report || self.is_tainted() => State::Lost { why: Loss::Session(why) },
+            0 if then == AfterLoss::Report || self.is_tainted() => State::Lost { why: Loss::Session(why) },
             0 => State::Empty,
             depth => failed(depth, Loss::Transaction(why)),
         }
@@ -357,30 +274,21 @@ fn failed(depth: u32, why: Loss) -> State {
     State::Failed { depth, why }
 }
 
-/// What a call that was cut off came to, given whether the database has a transaction now.
+/// The state after a cancelled call, given whether the database has a transaction now.
 ///
-/// An end that was cut off was not answered, so for its caller the level is still there: rolling back once more is right
-/// in every case.
+/// A cancelled end was not answered, so for its caller the level is still there: rolling back once more is right in every
+/// case.
 fn settled(call: Call, depth: u32, open: bool) -> State {
-    let cut = |what: &str| Loss::Transaction(format!("{what} was cut off"));
+    let cancelled = |what: &str| Loss::Transaction(format!("{what} was cancelled"));
     match (call, depth, open) {
         (Call::Statement, 0, _) | (Call::Begin(_), 0, _) => State::Ready,
         (Call::Statement, depth, true) => State::Open { depth },
-        (Call::Commit, 1, true) => failed(1, cut("its commit")),
-        (Call::Commit, 1, false) => failed(1, Loss::CommitUnknown("the commit was cut off".into())),
+        (Call::Commit, 1, true) => failed(1, cancelled("its commit")),
+        (Call::Commit, 1, false) => failed(1, Loss::CommitUnknown("the commit was cancelled".into())),
         // Whether the savepoint was set, released or undone is not known; the whole transaction goes.
-        (Call::Begin(_), depth, _) => failed(depth, cut("a savepoint")),
-        (Call::Commit, depth, _) => failed(depth, cut("the release of a savepoint")),
-        (Call::Rollback, depth, _) => failed(depth, cut("its rollback")),
-        (Call::Statement, depth, false) => {
-            failed(depth, Loss::Transaction("a statement that was cut off ended it".into()))
-        }
-    }
-}
-
-impl fmt::Display for Loss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Transaction(why) | Self::CommitUnknown(why) | Self::Session(why) | Self::Database(why)) = self;
-        f.write_str(why)
+        (Call::Begin(_), depth, _) => failed(depth, cancelled("a savepoint")),
+        (Call::Commit, depth, _) => failed(depth, cancelled("the release of a savepoint")),
+        (Call::Rollback, depth, _) => failed(depth, cancelled("its rollback")),
+        (Call::Statement, depth, false) => failed(depth, Loss::Transaction("a cancelled statement ended it".into())),
     }
 }

@@ -1,0 +1,135 @@
+//! Several statements of a scope that are kept or undone together.
+//!
+//! Owns opening a level, running work in it, and ending it; a level that is dropped is undone before anything else runs. Who
+//! may use the session meanwhile is decided by [`Level`]; the outcome of each statement is `call`'s.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+
+use tokio::sync::MutexGuard;
+
+use crate::call::{begin, close_gate, queue};
+use crate::cell::{Handle, Level};
+use crate::error::Error;
+use crate::session::Call;
+use crate::source::{Begin, Class, Source};
+
+/// An attempt of an operation that failed.
+pub(crate) struct Failed<E> {
+    pub(crate) error: E,
+    pub(crate) undone: Undone,
+}
+
+/// What surely is not kept of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Undone {
+    /// Nobody can say.
+    Unsure,
+    /// Everything since its savepoint; the transaction around it goes on, or is lost with it.
+    Savepoint,
+    /// Its whole transaction.
+    Transaction,
+}
+
+impl Undone {
+    /// Whether another attempt may follow one that failed with this class of error.
+    pub(crate) fn allows_another(self, class: Class) -> bool {
+        match self {
+            Self::Unsure => false,
+            Self::Savepoint => class == Class::StatementLost,
+            Self::Transaction => matches!(class, Class::StatementLost | Class::TransactionLost),
+        }
+    }
+}
+
+/// One attempt to run `work` in a level; `own` makes its error of the library's.
+pub(crate) async fn attempt<S: Source, T, E, W>(
+    handle: &Handle<S>,
+    operation: &'static str,
+    work: impl FnOnce(Handle<S>) -> W,
+    own: impl Fn(Error) -> E,
+) -> Result<T, Failed<E>>
+where
+    W: Future<Output = Result<T, E>>,
+{
+    let unsure = |error| Failed { error: own(error), undone: Undone::Unsure };
+    let mut opened = Opened::new(handle, operation).await.map_err(unsure)?;
+    let inside = handle.inside(&opened.level);
+    let depth = match begin(&inside, Begin::default()).await {
+        Ok(depth) => *opened.depth.insert(depth),
+        Err(error) => return Err(Failed { error: own(error), undone: Undone::Savepoint }),
+    };
+    let work = pin!(work(inside.clone()));
+    match opened.run(work).await {
+        Ok(value) => {
+            end_level(&inside, Call::Commit, operation).await.map_err(unsure)?;
+            opened.depth = None;
+            Ok(value)
+        }
+        Err(error) => {
+            let mut undone = Undone::Unsure;
+            if end_level(&inside, Call::Rollback, operation).await.is_ok() {
+                opened.depth = None;
+                undone = if depth == 0 { Undone::Transaction } else { Undone::Savepoint };
+            }
+            Err(Failed { error, undone })
+        }
+    }
+}
+
+/// Ends the level of this handle.
+async fn end_level<S: Source>(inside: &Handle<S>, end: Call, operation: &'static str) -> Result<(), Error> {
+    let queued = queue(inside, operation).await?;
+    // While no other call has the session: one that waits for it would run outside of the level.
+    inside.level().end();
+    if end == Call::Commit { queued.commit(operation).await } else { queued.rollback(operation).await }
+}
+
+/// A level that is open.
+struct Opened<'a, S: Source> {
+    outer: &'a Handle<S>,
+    level: Arc<Level>,
+    /// The depth outside of it, once it was begun.
+    depth: Option<u32>,
+    _gate: MutexGuard<'a, ()>,
+}
+
+impl<'a, S: Source> Opened<'a, S> {
+    async fn new(outer: &'a Handle<S>, operation: &'static str) -> Result<Self, Error> {
+        let gate = close_gate(outer, operation).await?;
+        outer.level().open(operation);
+        let level = Arc::new(Level::inside(outer.own_level().cloned(), operation));
+        Ok(Self { outer, level, depth: None, _gate: gate })
+    }
+
+    /// Runs the work, and says which task does while it does: a call of the outer level would wait for itself there.
+    async fn run<F: Future>(&self, mut work: Pin<&mut F>) -> F::Output {
+        let outer = self.outer.level();
+        poll_fn(|context| {
+            outer.set_polled_by(Some(self.outer.lender().source().task()));
+            let polled = work.as_mut().poll(context);
+            outer.set_polled_by(None);
+            polled
+        })
+        .await
+    }
+}
+
+impl<S: Source> Drop for Opened<'_, S> {
+    fn drop(&mut self) {
+        self.level.end();
+        self.outer.level().close();
+        // One around it that was left takes it along; this depth may be somebody else's by now.
+        if let Some(depth) = self.depth
+            && self.outer.level().ended().is_none()
+        {
+            self.outer.cell().levels().leave(depth);
+            let outer = self.outer.unpinned();
+            // The next call of the scope undoes it; if there is none, this task does.
+            self.outer.lender().source().spawn(Box::pin(async move {
+                let _ = queue(&outer, "undo").await;
+            }));
+        }
+    }
+}

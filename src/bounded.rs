@@ -1,0 +1,124 @@
+//! A source under a policy: nothing asked of a connection waits without a limit, and an interrupted question is retried.
+//!
+//! Owns waiting under a limit and the one place that retries an interrupted question. `lease`, `lender` and everything above
+//! ask through it. Which limit applies, and what a missing answer means, is the caller's decision.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+
+use crate::policy::Policy;
+use crate::source::{Class, Connection, Control, Failure, Source};
+
+/// A source under a policy.
+pub(crate) struct Bounded<S> {
+    source: Arc<S>,
+    policy: Policy,
+}
+
+/// What a connection is asked, if asking twice does no harm.
+pub(crate) trait Question: Copy + Send {
+    /// What is answered.
+    type Answer: Send;
+
+    /// Asks once.
+    ///
+    /// # Errors
+    /// As [`Connection::control`].
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: whether it ran is unknown.
+    fn ask<C: Connection>(self, connection: &mut C) -> impl Future<Output = Result<Self::Answer, Failure>> + Send;
+}
+
+/// Whether a transaction is open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InTransaction;
+
+/// Rolls back to the savepoint of this depth if there is one; whether there was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RollBackTo(pub(crate) u32);
+
+/// A statement of the library's own that does no harm when it runs twice.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Repeatable(pub(crate) Control);
+
+impl<S: Source> Bounded<S> {
+    pub(crate) fn new(source: Arc<S>, policy: Policy) -> Self {
+        Self { source, policy }
+    }
+
+    pub(crate) fn source(&self) -> &S {
+        &self.source
+    }
+
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The future's output, or none if the limit was reached first.
+    pub(crate) async fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
+        // The work is polled first: what is done in time counts, in every run alike.
+        match select(pin!(future), pin!(self.source.sleep(limit))).await {
+            Either::Left((output, _)) => Some(output),
+            Either::Right(_) => None,
+        }
+    }
+
+    /// A connection's answer; none in time is a failure as well.
+    pub(crate) async fn in_time<T>(
+        &self,
+        limit: Duration,
+        answer: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        self.within(limit, answer).await.unwrap_or_else(|| Err(Failure::no_answer(limit)))
+    }
+
+    /// Asks, and retries where the database says that the question was interrupted.
+    pub(crate) async fn ask<C: Connection, Q: Question>(
+        &self,
+        connection: &mut C,
+        question: Q,
+    ) -> Result<Q::Answer, Failure> {
+        let mut answer = question.ask(connection).await;
+        for _ in 1..self.policy.attempts_max {
+            match answer {
+                Err(failure) if failure.class == Class::StatementLost => answer = question.ask(connection).await,
+                answer => return answer,
+            }
+        }
+        answer
+    }
+}
+
+impl Question for InTransaction {
+    type Answer = bool;
+
+    fn ask<C: Connection>(self, connection: &mut C) -> impl Future<Output = Result<bool, Failure>> + Send {
+        connection.in_transaction()
+    }
+}
+
+impl Question for RollBackTo {
+    type Answer = bool;
+
+    fn ask<C: Connection>(self, connection: &mut C) -> impl Future<Output = Result<bool, Failure>> + Send {
+        connection.roll_back_to(self.0)
+    }
+}
+
+impl Question for Repeatable {
+    type Answer = ();
+
+    fn ask<C: Connection>(self, connection: &mut C) -> impl Future<Output = Result<(), Failure>> + Send {
+        connection.control(self.0)
+    }
+}
+
+impl<S> Clone for Bounded<S> {
+    fn clone(&self) -> Self {
+        Self { source: Arc::clone(&self.source), policy: self.policy.clone() }
+    }
+}

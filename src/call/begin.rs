@@ -1,0 +1,88 @@
+//! A begin: of a transaction, or of a savepoint inside one.
+//!
+//! Owns on how many connections a begin is tried, since nothing can be lost before it, and the cleaning that travels with it.
+
+use super::entry::enter;
+use super::flight::InFlight;
+use crate::cell::Handle;
+use crate::error::Error;
+use crate::session::Call;
+use crate::source::{Begin, Class, Condition, Control, Failure, Source};
+
+/// Begins a transaction, or sets a savepoint; the depth before it.
+pub(crate) async fn begin<S: Source>(handle: &Handle<S>, begin: Begin) -> Result<u32, Error> {
+    let (lender, policy) = (handle.lender(), handle.lender().policy());
+    for attempt in 1.. {
+        let mut call = enter(handle, Call::Begin(begin), "begin").await?;
+        let depth = call.depth();
+        if depth > policy.savepoints_max {
+            call.withdraw();
+            return Err(Error::NestingTooDeep { max: policy.savepoints_max });
+        }
+        if depth > 0 && begin != Begin::default() {
+            call.withdraw();
+            return Err(Error::SavepointOptions);
+        }
+        let mut result = call.begin(begin).await;
+        // Dead idle connections are no attempts.
+        for _ in 0..lender.attempts_max() {
+            match &result {
+                Err(failure) if failure.class == Class::Dead && call.is_untouched() => {
+                    call.replace(failure).await?;
+                    result = call.begin(begin).await;
+                }
+                _ => break,
+            }
+        }
+        match result {
+            Err(failure) if depth == 0 && attempt < policy.attempts_max && failure.class != Class::Mistake => {
+                // Nothing was begun, so nothing can be lost by a fresh connection.
+                let dead = matches!(failure.class, Class::Dead | Class::Unknown);
+                let refused = call.finish::<()>(Err(failure)).await;
+                if !dead {
+                    return refused.map(|()| depth);
+                }
+            }
+            result => return call.finish(result).await.map(|()| depth),
+        }
+    }
+    unreachable!("the last attempt returns")
+}
+
+impl<S: Source> InFlight<'_, S> {
+    /// Begins a transaction, or sets a savepoint. The first call on a connection also does what its condition asks for.
+    async fn begin(&mut self, begin: Begin) -> Result<(), Failure> {
+        let bounded = self.queued.cell().lender().bounded();
+        let (source, policy) = (bounded.source(), bounded.policy());
+        let depth = self.depth();
+        if depth > 0 {
+            return self.control(Control::Savepoint(depth), policy.begin_timeout).await;
+        }
+        let condition = self.queued.session().condition();
+        let limit = if condition.is_suspect() { policy.probe_timeout } else { policy.begin_timeout };
+        let needs_reset = matches!(condition, Condition::Owing { .. });
+        let begun = if needs_reset && source.cleans_in_begin() {
+            self.begin_outermost(Control::CleanBegin(begin), limit).await
+        } else {
+            let cleaned = match self.queued.session().lease_mut().and_then(|lease| lease.own()) {
+                Some(lease) if needs_reset => bounded.in_time(limit, source.clean(lease)).await,
+                _ => Ok(()),
+            };
+            match cleaned {
+                Ok(()) => self.begin_outermost(Control::Begin(begin), limit).await,
+                Err(failure) => Err(failure),
+            }
+        };
+        if condition.is_fit() {
+            return begun;
+        }
+        // What could not be cleaned is of no use to anybody.
+        begun.map_err(|failure| Failure { class: Class::Dead, ..failure })?;
+        let session = self.queued.session();
+        session.made_fit();
+        if let Some(lease) = session.lease_mut().and_then(|lease| lease.own()) {
+            source.vouch(lease);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! The connection that a call runs on.
+//!
+//! Owns whether the session allows a call, borrowing a connection for it, and replacing one that was dead before anything was
+//! done on it. How connections are lent is `lender`'s.
+
+use super::queued::Queued;
+use crate::error::Error;
+use crate::events::Event;
+use crate::health::Count;
+use crate::lender::{Fitness, Gone};
+use crate::session::{Call, Happened, State};
+use crate::source::{Failure, Source};
+
+impl<S: Source> Queued<'_, S> {
+    /// Whether the session allows this call as it stands.
+    pub(super) fn admit(&self, call: Call, operation: &'static str) -> Result<(), Error> {
+        match (self.state(), call) {
+            (State::Failed { why, .. } | State::Lost { why }, _) => Err(self.lost(operation, why)),
+            (State::Empty | State::Ready, Call::Commit | Call::Rollback) => {
+                Err(Error::NoTransaction { operation, scope: self.cell().name().clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Borrows a connection if there is none.
+    pub(super) async fn borrow_if_empty(&mut self, operation: &'static str, fitness: Fitness) -> Result<(), Error> {
+        if *self.state() != State::Empty {
+            return Ok(());
+        }
+        self.borrow(fitness).await?;
+        // A pinned handle has set something up on a session that is gone.
+        self.handle.refuse_stale(operation)
+    }
+
+    /// Makes the connection fit for use, if its first call was to see to that and was not made after all.
+    pub(super) async fn make_fit(&mut self) -> Result<(), Error> {
+        let lender = self.cell().lender();
+        let condition = self.session().condition();
+        let made = match self.session().lease_mut().and_then(|lease| lease.own()) {
+            Some(lease) if !condition.is_fit() => lender.make_fit(lease, condition).await,
+            _ => return Ok(()),
+        };
+        match made {
+            Ok(()) => {
+                self.session().made_fit();
+                Ok(())
+            }
+            Err(failure) => self.replace(&failure, Fitness::Fit).await,
+        }
+    }
+
+    /// The connection was dead before anything was done on it: another takes its place, and the caller does not notice.
+    pub(super) async fn replace(&mut self, failure: &Failure, fitness: Fitness) -> Result<(), Error> {
+        if let Some(lease) = self.session().take_lease() {
+            self.cell().lender().give_up(lease, &failure.to_string(), Gone::of(failure));
+        }
+        self.session().transition(Happened::Unused);
+        self.borrow(fitness).await
+    }
+
+    async fn borrow(&mut self, fitness: Fitness) -> Result<(), Error> {
+        let cell = self.cell();
+        let lender = cell.lender();
+        let began = lender.source().now();
+        let (lease, condition) = lender.lend(cell.holder(), fitness).await?;
+        let session = self.session();
+        session.lend(lease, condition);
+        let generation = session.generation();
+        let before = cell.set_generation(generation);
+        if before == generation {
+            // It replaces one on which nothing was done.
+            return Ok(());
+        }
+        lender.count(Count::Lent);
+        if before == 0 {
+            lender.emit(&Event::Opened { scope: cell.name() });
+        } else {
+            let took = lender.source().now().saturating_sub(began);
+            lender.recovered_in(took);
+            tracing::info!(scope = %cell.name(), generation, ?took, "a session was recovered");
+            lender.emit(&Event::Recovered { scope: cell.name(), generation, took });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,158 @@
+//! The cell: what a scope and its handles share.
+//!
+//! Owns the session and whatever has to be known of it without it: its generation, how much was done on it, whether the scope
+//! has ended. A session is released by the scope's end, or by the last call that still has it then.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::level::Levels;
+use super::queue::Queue;
+use crate::commit::CommitResolver;
+use crate::events::Event;
+use crate::health::Holder;
+use crate::lease::Lease;
+use crate::lender::Lender;
+use crate::session::{Happened, Session, State};
+use crate::source::Source;
+use crate::sync::Shared;
+
+/// What a scope and its handles share.
+pub(crate) struct Cell<S: Source> {
+    lender: Arc<Lender<S>>,
+    holder: Holder,
+    session: Mutex<Session<Lease<S>>>,
+    /// How it is found out what became of a commit whose answer is missing.
+    resolver: Option<Arc<dyn CommitResolver<S>>>,
+    queue: Queue,
+    levels: Levels,
+    /// The generation, readable without the session.
+    generation: AtomicU64,
+    ended: AtomicBool,
+    /// How many statements of the scope's were done, or have aborted their transaction.
+    statements_done: AtomicU64,
+    /// What others keep with the scope and lose with it, each under a number of its own.
+    attached: Shared<BTreeMap<u64, Arc<dyn Any + Send + Sync>>>,
+}
+
+/// The session, while one call has it.
+pub(crate) type SessionGuard<'a, S> = MutexGuard<'a, Session<Lease<S>>>;
+
+impl<S: Source> Cell<S> {
+    pub(crate) fn new(lender: Arc<Lender<S>>, holder: Holder, resolver: Option<Arc<dyn CommitResolver<S>>>) -> Self {
+        Self {
+            lender,
+            holder,
+            session: Mutex::new(Session::new()),
+            resolver,
+            queue: Queue::default(),
+            levels: Levels::default(),
+            generation: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            statements_done: AtomicU64::new(0),
+            attached: Shared::default(),
+        }
+    }
+
+    pub(crate) fn lender(&self) -> &Lender<S> {
+        &self.lender
+    }
+
+    pub(crate) fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    /// The scope's name.
+    pub(crate) fn name(&self) -> &Cow<'static, str> {
+        &self.holder.name
+    }
+
+    pub(crate) fn resolver(&self) -> Option<&dyn CommitResolver<S>> {
+        self.resolver.as_deref()
+    }
+
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    pub(crate) fn levels(&self) -> &Levels {
+        &self.levels
+    }
+
+    /// The session, if no call has it.
+    pub(crate) fn try_session(&self) -> Option<SessionGuard<'_, S>> {
+        self.session.try_lock().ok()
+    }
+
+    /// Waits for the session, in the order in which calls came.
+    pub(crate) async fn session(&self) -> SessionGuard<'_, S> {
+        self.session.lock().await
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The session has this generation now; which one it had before.
+    pub(crate) fn set_generation(&self, now: u64) -> u64 {
+        self.generation.swap(now, Ordering::AcqRel)
+    }
+
+    /// How many statements of the scope's were done so far, or have aborted their transaction.
+    pub(crate) fn statements_done(&self) -> u64 {
+        self.statements_done.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn count_statement(&self) {
+        self.statements_done.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What is kept with the scope under this number; made now if there is nothing. Not kept once the scope has ended.
+    pub(crate) fn attached<T: Any + Send + Sync>(&self, number: u64, make: impl FnOnce() -> Arc<T>) -> Arc<T> {
+        self.attached.with(|all| {
+            if let Some(kept) = all.get(&number).and_then(|kept| Arc::clone(kept).downcast().ok()) {
+                return kept;
+            }
+            let made = make();
+            if !self.has_ended() {
+                all.insert(number, Arc::clone(&made) as _);
+            }
+            made
+        })
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    /// The scope ends.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+        // Its services hold handles, and these the cell: the circle is opened here.
+        drop(self.attached.with(std::mem::take));
+        // If a call in flight has the session, its end releases it.
+        self.release_if_ended();
+        self.lender.leave(&self.holder);
+        if self.generation() > 0 {
+            self.lender.emit(&Event::Closed { scope: self.name() });
+        }
+    }
+
+    /// Releases the session of a scope that has ended, unless a call still has it.
+    pub(crate) fn release_if_ended(&self) {
+        if !self.has_ended() {
+            return;
+        }
+        if let Some(mut session) = self.try_session()
+            && *session.state() != State::Ended
+        {
+            self.lender.release(&mut session);
+            session.transition(Happened::Ended);
+        }
+    }
+}

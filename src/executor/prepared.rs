@@ -1,0 +1,61 @@
+//! A statement taken apart, so that its text can be looked at before it runs.
+//!
+//! Owns the parts, and a second set of them for a retry. What the text gives away is each database's own.
+
+use sqlx::{Database, Either, Execute, SqlStr};
+
+use crate::source::{Source, SqlxConnection};
+
+/// The database of a source.
+pub(super) type DatabaseOf<S> = <<S as Source>::Connection as SqlxConnection>::Database;
+
+/// What a statement's stream consists of.
+pub(super) type Item<S> = Either<<DatabaseOf<S> as Database>::QueryResult, <DatabaseOf<S> as Database>::Row>;
+
+/// A statement with its values.
+pub(super) struct Prepared<DB: Database> {
+    sql: SqlStr,
+    statement: Option<DB::Statement>,
+    arguments: Option<DB::Arguments>,
+    persistent: bool,
+}
+
+impl<DB: Database> Prepared<DB> {
+    pub(super) fn of<'q>(mut query: impl Execute<'q, DB>) -> Result<Self, sqlx::Error> {
+        let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?;
+        let statement = query.statement().cloned();
+        let persistent = query.persistent();
+        Ok(Self { sql: query.sql(), statement, arguments, persistent })
+    }
+
+    pub(super) fn text(&self) -> &str {
+        self.sql.as_str()
+    }
+
+    /// The same once more, where the connection has a use for that.
+    pub(super) fn spare<C: SqlxConnection<Database = DB>>(&self) -> Option<Self> {
+        let arguments = match &self.arguments {
+            Some(arguments) => Some(C::spare(arguments)?),
+            None => None,
+        };
+        Some(Self { sql: self.sql.clone(), statement: self.statement.clone(), arguments, persistent: self.persistent })
+    }
+}
+
+impl<DB: Database> Execute<'_, DB> for Prepared<DB> {
+    fn sql(self) -> SqlStr {
+        self.sql
+    }
+
+    fn statement(&self) -> Option<&DB::Statement> {
+        self.statement.as_ref()
+    }
+
+    fn take_arguments(&mut self) -> Result<Option<DB::Arguments>, sqlx::error::BoxDynError> {
+        Ok(self.arguments.take())
+    }
+
+    fn persistent(&self) -> bool {
+        self.persistent
+    }
+}

@@ -1,0 +1,65 @@
+//! Running a statement again of which nothing was done.
+//!
+//! Owns when that is possible: the statement's connection was dead before anything was done on it, or knew the statement as it
+//! was before its tables were changed. Whether a statement is safe to rerun is each database's own.
+
+use super::prepared::{DatabaseOf, Prepared};
+use crate::call::InFlight;
+use crate::error::Error;
+use crate::source::{Failure, Source, SqlxConnection};
+
+/// How often one statement has been run again.
+#[derive(Default)]
+pub(super) struct Retry {
+    times: u32,
+}
+
+impl Retry {
+    /// What another run would take.
+    pub(super) fn spare<S: Source>(
+        &self,
+        call: &mut InFlight<'_, S>,
+        prepared: &Prepared<DatabaseOf<S>>,
+    ) -> Option<Prepared<DatabaseOf<S>>>
+    where
+        S::Connection: SqlxConnection,
+    {
+        let here = S::Connection::REPEATS && self.times == 0 && call.is_autocommit();
+        let possible = here || call.is_untouched() && self.times < call.attempts_max();
+        if possible { prepared.spare::<S::Connection>() } else { None }
+    }
+
+    /// Whether a statement that was answered with this error may be run again.
+    pub(super) fn is_allowed<S: Source>(&self, call: &mut InFlight<'_, S>, sql: &str, error: &sqlx::Error) -> bool
+    where
+        S::Connection: SqlxConnection,
+    {
+        let can_go_on = if S::Connection::is_outdated(error) {
+            self.times == 0 && call.is_autocommit()
+        } else {
+            call.is_untouched()
+        };
+        can_go_on && S::Connection::may_repeat(sql, error, self.times)
+    }
+
+    /// The call goes on, with another connection if it is this one that failed.
+    pub(super) async fn go_on<S: Source>(
+        &mut self,
+        call: &mut InFlight<'_, S>,
+        error: sqlx::Error,
+    ) -> Result<(), sqlx::Error>
+    where
+        S::Connection: SqlxConnection,
+    {
+        self.times += 1;
+        if S::Connection::is_outdated(&error) {
+            let patience = call.patience();
+            let forget = call.connection().forget();
+            // A connection that broke over this says so again when the statement runs.
+            let _ = patience.answer(forget).await.map_err(Error::into_sqlx)?;
+            return Ok(());
+        }
+        let failure = Failure::new(S::Connection::class(&error), error);
+        call.replace(&failure).await.map_err(Error::into_sqlx)
+    }
+}

@@ -1,0 +1,186 @@
+//! The connection that all scopes of a test share.
+//!
+//! Owns who has the turn, whether the test is still isolated, and undoing what the last turn left. What one scope does in its
+//! turn is in [`super::turns`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::bounded::{Bounded, InTransaction, RollBackTo};
+use crate::error::Error;
+use crate::health::Holder;
+use crate::source::{Class, Connection, Failure, Source, TaskId};
+use crate::sync::Shared;
+
+/// The savepoint that stands for a joined scope's transaction; savepoints of its own count from 1.
+pub(super) const JOINED: u32 = 0;
+
+/// The connection that all scopes of a test share.
+pub(crate) struct Joint<S: Source> {
+    /// The test, for messages.
+    test: Holder,
+    core: Arc<Mutex<Core<S>>>,
+    /// Whose turn it is, for the messages of those who wait.
+    turn: Shared<Option<Turn>>,
+    /// Why the test is not isolated any more.
+    lost: Shared<Option<String>>,
+}
+
+/// What only the scope whose turn it is can reach.
+pub(crate) struct Core<S: Source> {
+    /// None once it was given up, or back.
+    lease: Option<S::Lease>,
+    /// The last turn may have left a transaction.
+    unclean: bool,
+    /// A call was cancelled on it: what it left running has to be stopped, or drained.
+    in_doubt: Option<InDoubt>,
+}
+
+/// Whose turn it is.
+#[derive(Clone, Debug)]
+pub(super) struct Turn {
+    pub(super) scope: Holder,
+    pub(super) operation: &'static str,
+    pub(super) since: Duration,
+    pub(super) task: TaskId,
+}
+
+/// What may be running on the connection after a cancelled call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InDoubt {
+    /// A statement of the application's, inside a savepoint: it is stopped.
+    Statement,
+    /// Something of the library's, which is quick: it is drained. Stopped, it could leave the test's transaction aborted with
+    /// no savepoint to go back to.
+    Control,
+}
+
+impl<S: Source> Joint<S> {
+    /// Over a connection on which the test's transaction is open.
+    pub(crate) fn new(test: Holder, lease: S::Lease) -> Self {
+        let core = Core { lease: Some(lease), unclean: false, in_doubt: None };
+        Self { test, core: Arc::new(Mutex::new(core)), turn: Shared::default(), lost: Shared::default() }
+    }
+
+    pub(crate) fn test(&self) -> &Holder {
+        &self.test
+    }
+
+    /// The test's isolation is lost: nothing runs on its connection any more. The first reason counts.
+    pub(crate) fn lose(&self, why: &str) {
+        self.close(why);
+        tracing::error!(test = %self.test, why, "a test's isolation is lost");
+    }
+
+    /// Nothing runs on its connection any more.
+    pub(crate) fn close(&self, why: &str) {
+        self.lost.with(|lost| lost.get_or_insert_with(|| why.to_owned()).len());
+    }
+
+    pub(crate) fn lost(&self) -> Option<String> {
+        self.lost.with(|lost| lost.clone())
+    }
+
+    pub(super) fn refuse_lost(&self) -> Result<(), Error> {
+        match self.lost() {
+            Some(why) => Err(Error::IsolationLost { test: self.test.name.clone(), why }),
+            None => Ok(()),
+        }
+    }
+
+    /// The connection, if it is nobody's turn.
+    pub(crate) fn try_core(&self) -> Option<OwnedMutexGuard<Core<S>>> {
+        Arc::clone(&self.core).try_lock_owned().ok()
+    }
+
+    /// Waits for the connection.
+    pub(super) async fn core(&self) -> OwnedMutexGuard<Core<S>> {
+        Arc::clone(&self.core).lock_owned().await
+    }
+
+    /// Whose turn it is.
+    pub(super) fn turn(&self) -> Option<Turn> {
+        self.turn.with(|turn| turn.clone())
+    }
+
+    pub(super) fn set_turn(&self, now: Option<Turn>) {
+        self.turn.with(|turn| *turn = now);
+    }
+
+    /// Undoes what the last turn may have left.
+    pub(super) async fn put_in_order(&self, core: &mut Core<S>, bounded: &Bounded<S>) {
+        let in_doubt = core.in_doubt;
+        let Some(lease) = core.lease.as_mut().filter(|_| core.unclean) else { return };
+        let undone = bounded.within(bounded.policy().release_timeout, async {
+            if let Some(in_doubt) = in_doubt {
+                quiesce(bounded, lease, in_doubt).await?;
+            }
+            match bounded.ask(&mut **lease, RollBackTo(JOINED)).await? {
+                true => Ok(true),
+                // There was nothing to undo, or no transaction at all.
+                false => bounded.ask(&mut **lease, InTransaction).await,
+            }
+        });
+        match undone.await {
+            Some(Ok(true)) => {
+                core.unclean = false;
+                core.in_doubt = None;
+            }
+            Some(Ok(false)) => self.lose("a cancelled call ended the test's own transaction"),
+            Some(Err(failure)) => self.lose(&format!("what a scope had left could not be rolled back: {failure}")),
+            None => self.lose("what a scope had left could not be rolled back in time"),
+        }
+    }
+}
+
+impl<S: Source> Core<S> {
+    pub(crate) fn connection(&mut self) -> Option<&mut S::Connection> {
+        self.lease.as_deref_mut()
+    }
+
+    pub(super) fn lease_mut(&mut self) -> Option<&mut S::Lease> {
+        self.lease.as_mut()
+    }
+
+    /// Takes the connection out, to give it back or up.
+    pub(crate) fn take_lease(&mut self) -> Option<S::Lease> {
+        self.lease.take()
+    }
+
+    /// What a cancelled call may have left running.
+    pub(crate) fn in_doubt(&self) -> Option<InDoubt> {
+        self.in_doubt
+    }
+
+    /// The turn has left something to undo, and perhaps something that still runs.
+    pub(super) fn leave_unclean(&mut self, in_doubt: Option<InDoubt>) {
+        self.unclean = true;
+        self.in_doubt = in_doubt.or(self.in_doubt);
+    }
+}
+
+/// Stops what a cancelled call left running on a connection, or drains it: until the connection answers. The caller sets the
+/// limit.
+///
+/// 1. What had not been sent when the call was cancelled is sent now, so the server is told again when it does not answer soon.
+/// 2. The first answer may be the error of the cancelled call.
+pub(crate) async fn quiesce<S: Source>(
+    bounded: &Bounded<S>,
+    lease: &mut S::Lease,
+    in_doubt: InDoubt,
+) -> Result<(), Failure> {
+    let mut silent = true;
+    loop {
+        if silent && in_doubt == InDoubt::Statement {
+            bounded.source().interrupt(lease).await?;
+        }
+        match bounded.within(bounded.policy().probe_timeout, lease.probe()).await {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(failure)) if matches!(failure.class, Class::Dead | Class::Unknown) => return Err(failure),
+            Some(Err(_)) => silent = false,
+            None => silent = true,
+        }
+    }
+}

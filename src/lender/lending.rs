@@ -1,0 +1,159 @@
+//! Lending: attempts, backoff and deadline, and health before lending.
+//!
+//! Owns how a scope, a test or the library itself gets a connection. What becomes of it afterwards is in [`super::settling`]
+//! and [`super::release`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::release::clean;
+use super::shared::{Gone, Lender};
+use crate::error::Error;
+use crate::health::{Count, Holder};
+use crate::lease::{Lease, Turns};
+use crate::source::{AcquireError, Class, Condition, Connection, Failure, Source};
+
+/// In which condition a connection is lent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fitness {
+    /// Fit for use: what its condition asks for has been done.
+    Fit,
+    /// As it was found: the first call does what its condition asks for.
+    AsFound,
+}
+
+impl<S: Source> Lender<S> {
+    /// Lends a scope what its session works on.
+    pub(crate) async fn lend(&self, holder: &Holder, fitness: Fitness) -> Result<(Lease<S>, Condition), Error> {
+        let Some(joint) = &self.joint else {
+            return self.attempt(fitness).await.map(|(lease, condition)| (Lease::Own(lease), condition));
+        };
+        if self.is_closed() {
+            return Err(Error::Closed);
+        }
+        Ok((Lease::Turns(Turns::on(Arc::clone(joint), holder.clone())), Condition::Good))
+    }
+
+    /// Lends a connection that is fit for use and belongs to no scope.
+    pub(crate) async fn connection(&self) -> Result<S::Lease, Error> {
+        self.attempt(Fitness::Fit).await.map(|(lease, _)| lease)
+    }
+
+    /// Lends a connection: attempts with backoff under one deadline.
+    async fn attempt(&self, fitness: Fitness) -> Result<(S::Lease, Condition), Error> {
+        let (source, policy) = (self.source(), self.policy());
+        let began = source.now();
+        let deadline = began + policy.acquire_timeout;
+        let mut attempts = 0;
+        let mut last: Option<Failure> = None;
+        loop {
+            let left = deadline.saturating_sub(source.now());
+            let Some(lent) = self.bounded.within(left, source.acquire()).await else {
+                return Err(self.not_lent(began, attempts, last));
+            };
+            attempts += 1;
+            let failure = match lent {
+                Ok(lent) if fitness == Fitness::AsFound || lent.condition.is_fit() => {
+                    return Ok((lent.lease, lent.condition));
+                }
+                Ok(mut lent) => match self.make_fit(&mut lent.lease, lent.condition).await {
+                    Ok(()) => return Ok((lent.lease, Condition::Good)),
+                    Err(failure) => {
+                        self.discard(lent.lease, "it did not answer a probe", Gone::of(&failure));
+                        // A dead connection is no reason to wait: the next one may be good.
+                        last = Some(failure);
+                        if attempts >= self.attempts_max() {
+                            return Err(self.not_lent(began, attempts, last));
+                        }
+                        continue;
+                    }
+                },
+                Err(AcquireError::Closed) => return Err(Error::Closed),
+                Err(AcquireError::Connect(failure)) => failure,
+            };
+            self.count(Count::ConnectFailed);
+            let (hopeless, outage) = (failure.class == Class::Mistake, failure.class == Class::NotUpYet);
+            last = Some(failure);
+            let (now, random) = (source.now(), source.random());
+            let wait = if outage {
+                policy.outage_backoff(now.saturating_sub(began), random)
+            } else {
+                policy.backoff(attempts, random)
+            };
+            if hopeless || !outage && attempts >= policy.attempts_max || now + wait >= deadline {
+                return Err(self.not_lent(began, attempts, last));
+            }
+            source.sleep(wait).await;
+        }
+    }
+
+    /// The first connection, opened to see that the database can be used. A server that is starting up is waited for, one that
+    /// is not there is not.
+    pub(crate) async fn first_connection(&self) -> Result<S::Lease, Failure> {
+        let (source, policy) = (self.source(), self.policy());
+        let began = source.now();
+        loop {
+            let failure = match source.acquire().await {
+                Ok(lent) => return Ok(lent.lease),
+                Err(AcquireError::Closed) => return Err(Failure::new(Class::Dead, "the source is closed")),
+                Err(AcquireError::Connect(failure)) => failure,
+            };
+            let waited = source.now().saturating_sub(began);
+            // A server that is not there is an I/O error; one that is not ready says so.
+            let error = failure.source.downcast_ref::<sqlx::Error>();
+            let says_so = error.is_some_and(|error| error.as_database_error().is_some());
+            if failure.class != Class::NotUpYet || !says_so || waited >= policy.acquire_timeout {
+                return Err(failure);
+            }
+            source.sleep(policy.outage_backoff(waited, source.random())).await;
+        }
+    }
+
+    /// How many connections a call tries. Dead idle ones do not count as attempts to open one.
+    pub(crate) fn attempts_max(&self) -> u32 {
+        self.policy().attempts_max.saturating_add(self.source().usage().max)
+    }
+
+    fn not_lent(&self, began: Duration, attempts: u32, last: Option<Failure>) -> Error {
+        let waited = self.source().now().saturating_sub(began);
+        match last {
+            Some(failure) => Error::Unavailable { attempts, waited, source: failure.source },
+            None => Error::Exhausted { usage: self.source().usage(), waited },
+        }
+    }
+
+    /// Does what a connection's condition asks for.
+    pub(crate) async fn make_fit(&self, lease: &mut S::Lease, condition: Condition) -> Result<(), Failure> {
+        let (bounded, policy) = (&self.bounded, self.policy());
+        match condition {
+            Condition::Good | Condition::Recent => return Ok(()),
+            Condition::Suspect => bounded.in_time(policy.probe_timeout, lease.probe()).await?,
+            Condition::Owing { suspect } => {
+                let limit = if suspect { policy.probe_timeout } else { policy.release_timeout };
+                bounded.in_time(limit, self.source().clean(lease)).await?;
+            }
+            Condition::Unclean => bounded.in_time(policy.release_timeout, clean(bounded, &mut **lease)).await?,
+        }
+        self.source().vouch(lease);
+        Ok(())
+    }
+
+    /// Whether the database answers on one connection.
+    pub(crate) async fn probe(&self) -> Result<(), Failure> {
+        match self.source().acquire().await {
+            Ok(mut lent) => {
+                let condition = lent.condition.max(Condition::Suspect);
+                let answer = self.make_fit(&mut lent.lease, condition).await;
+                match &answer {
+                    Ok(()) => self.source().give_back(lent.lease),
+                    Err(failure) => {
+                        self.discard(lent.lease, "it did not answer a health check", Gone::of(failure));
+                    }
+                }
+                answer
+            }
+            Err(AcquireError::Closed) => Err(Failure::new(Class::Mistake, "the source is closed")),
+            Err(AcquireError::Connect(failure)) => Err(failure),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The release gate: what a connection passes before anybody else may borrow it.
+//!
+//! Owns what becomes of a connection when its scope ends: it goes back, perhaps to be reset before its next use; or it is
+//! cleaned by a task, or closed. Nobody waits here.
+
+use std::sync::Arc;
+
+use super::shared::{Gone, Lender};
+use crate::bounded::{Bounded, InTransaction, Repeatable};
+use crate::lease::{Lease, Left};
+use crate::policy::Reset;
+use crate::session::{Session, State};
+use crate::source::{Condition, Connection, Control, Effect, Failure, Source};
+
+impl<S: Source> Lender<S> {
+    /// Takes back what a scope has when it ends, without waiting: what is clean goes back at once, the rest is cleaned by a
+    /// task under `release_timeout`, or given up.
+    pub(crate) fn release(self: &Arc<Self>, session: &mut Session<Lease<S>>) {
+        let state = session.state().clone();
+        let lease = match session.take_lease() {
+            Some(Lease::Own(lease)) => lease,
+            Some(mut turns) => {
+                let left = if matches!(state, State::InDoubt { .. }) { Left::InDoubt } else { Left::Transaction };
+                return turns.rest(left);
+            }
+            None => return,
+        };
+        let source = self.source();
+        // A read-only transaction that ended by itself has left its setting behind.
+        let clean = state == State::Ready || matches!(state, State::Failed { .. }) && !session.begun().read_only;
+        let standing = clean || matches!(state, State::Open { .. } | State::Failed { .. });
+        let why = "its scope left something on it";
+        match self.need(session) {
+            // In doubt: given up, and never waited for.
+            _ if !standing && !source.is_only() => {
+                source.abandon(lease);
+                self.tell_discarded(why);
+            }
+            Need::Nothing if clean => source.give_back(lease),
+            _ if source.is_only() => source.give_back_unclean(lease),
+            Need::Closing => {
+                source.discard(lease);
+                self.tell_discarded(why);
+            }
+            Need::Reset if clean => source.give_back_owing(lease),
+            need => self.clean_beside(lease, need),
+        }
+    }
+
+    /// What a connection needs before its next borrower gets it.
+    fn need(&self, session: &Session<Lease<S>>) -> Need {
+        if !S::Connection::CLEANS {
+            let closing = session.is_tainted() && !self.source().is_only();
+            return if closing { Need::Closing } else { Need::Nothing };
+        }
+        let before = if matches!(session.condition(), Condition::Owing { .. }) { Need::Reset } else { Need::Nothing };
+        let now = match (self.policy().reset, session.left()) {
+            (Reset::Never, _) => Need::Nothing,
+            (_, Effect::ForGood(_)) => Need::Closing,
+            (_, Effect::Lock(_)) => Need::ResetNow,
+            (Reset::Owed, Effect::Nothing) => Need::Nothing,
+            (Reset::Owed | Reset::Always, _) => Need::Reset,
+        };
+        before.max(now)
+    }
+
+    fn clean_beside(self: &Arc<Self>, mut lease: S::Lease, need: Need) {
+        let lender = Arc::clone(self);
+        // Dropped unrun, the task closes the connection.
+        self.source().spawn(Box::pin(async move {
+            let (bounded, source) = (&lender.bounded, lender.source());
+            let cleaned = bounded.in_time(bounded.policy().release_timeout, async {
+                clean(bounded, &mut *lease).await?;
+                if need == Need::ResetNow { source.clean(&mut lease).await } else { Ok(()) }
+            });
+            match (cleaned.await, need) {
+                (Ok(()), Need::Reset) => source.give_back_owing(lease),
+                (Ok(()), _) => source.give_back(lease),
+                (Err(failure), _) => {
+                    lender.discard(lease, "it could not be cleaned for its next borrower", Gone::of(&failure));
+                }
+            }
+        }));
+    }
+}
+
+/// What a connection needs before its next borrower gets it, from nothing to the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Need {
+    Nothing,
+    /// A reset before it is used.
+    Reset,
+    /// A reset at once: somebody may wait for a lock.
+    ResetNow,
+    /// No reset is enough.
+    Closing,
+}
+
+/// Rolls back what is open on a connection, and undoes what a begin set on it.
+pub(super) async fn clean<S: Source>(bounded: &Bounded<S>, connection: &mut S::Connection) -> Result<(), Failure> {
+    if bounded.ask(connection, InTransaction).await? {
+        bounded.ask(connection, Repeatable(Control::Rollback)).await?;
+    }
+    bounded.ask(connection, Repeatable(Control::Reset)).await
+}

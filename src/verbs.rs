@@ -1,0 +1,82 @@
+//! The verbs of a handle: what can be asked of it.
+//!
+//! Owns the entries into `call` and `atomic`, and what several calls come to together. What a handle is bound to is in `cell`;
+//! statements of sqlx's are in `executor`.
+
+use crate::atomic;
+use crate::call::{begin, enter, queue};
+use crate::cell::Handle;
+use crate::error::Error;
+use crate::session::Call;
+use crate::source::{Begin, Class, Serve, Source};
+
+impl<S: Source> Handle<S> {
+    /// Serves one request on the scope's session. See [`Serve`].
+    ///
+    /// # Errors
+    /// As any call: [`Error`].
+    ///
+    /// # Cancel safety
+    /// Safe for the session; whether the request was done is unknown.
+    pub async fn serve<Q: Send>(&self, request: Q) -> Result<<S::Connection as Serve<Q>>::Reply, Error>
+    where
+        S::Connection: Serve<Q>,
+    {
+        let mut call = enter(self, Call::Statement, "serve").await?;
+        let result = call.patience().answer(call.connection().serve(request)).await?;
+        call.finish(result).await
+    }
+
+    /// Runs several statements of which all are kept or none: in a transaction of their own, inside one in a savepoint. It is
+    /// committed if `work` answers `Ok` and rolled back if not. `work` gets a handle for its statements, which is stale
+    /// after it; meanwhile other calls of the scope wait.
+    ///
+    /// A [`Repository`](crate::Repository) has the same [with a name and retries](crate::Repository::atomic).
+    ///
+    /// # Errors
+    /// The error of `work`; otherwise as [`Scope::begin`](crate::Scope::begin) and [`Scope::commit`](crate::Scope::commit).
+    /// [`Error::SessionBusy`] for a call of the scope inside `work` that does not use its handle.
+    ///
+    /// # Cancel safety
+    /// Safe: what was done so far is rolled back before anything else runs on the scope. Cancelled in its commit, whether that
+    /// happened is unknown.
+    pub async fn atomic<T, E, W>(&self, operation: &'static str, work: impl FnOnce(Self) -> W + Send) -> Result<T, E>
+    where
+        W: Future<Output = Result<T, E>>,
+        E: From<Error>,
+    {
+        atomic::attempt(self, operation, work, E::from).await.map_err(|failed| failed.error)
+    }
+
+    /// Begins a transaction, or sets a savepoint.
+    pub(crate) async fn begin(&self, how: Begin) -> Result<(), Error> {
+        begin(self, how).await.map(drop)
+    }
+
+    /// Commits the innermost level.
+    pub(crate) async fn commit(&self) -> Result<(), Error> {
+        queue(self, "commit").await?.commit("commit").await
+    }
+
+    /// Rolls the innermost level back.
+    pub(crate) async fn rollback(&self) -> Result<(), Error> {
+        queue(self, "rollback").await?.rollback("rollback").await
+    }
+
+    /// Rolls every level back.
+    pub(crate) async fn roll_back_all(&self) -> Result<(), Error> {
+        loop {
+            let mut queued = queue(self, "end").await?;
+            if queued.session().depth() == 0 {
+                return Ok(());
+            }
+            queued.rollback("end").await?;
+        }
+    }
+
+    /// Why the last statement in the transaction failed.
+    pub(crate) async fn last_failure(&self) -> Option<Class> {
+        let mut queued = queue(self, "run").await.ok()?;
+        queued.session().last_failure()
+    }
+}
