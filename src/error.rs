@@ -15,13 +15,13 @@ use crate::source::{Class, Failure, Usage};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The handle outlived what it was bound to. The call was not made.
+    /// The handle outlived its scope, operation or session. The call was not made.
     #[error(transparent)]
     Stale(#[from] Box<Stale>),
 
-    /// Another call of the same scope has the session, and this one waited for `queue_timeout`, or would wait for an
-    /// open row stream, or an atomic operation, of its own task for ever. The call was not made: read the stream to its end, or
-    /// drop it; inside the operation use the handle that it was given.
+    /// Another call of the same scope has the session, and this one waited for `queue_timeout`, or would wait for ever for an
+    /// open row stream, or an atomic operation, of its own task. The call was not made: read the stream to its end, or drop
+    /// it; inside the operation use the handle that it was given.
     #[error("{operation}: the session is busy with `{holder}`{}; the call was not made", if *own_task { " of the same task: read it to its end or drop it first; inside an atomic operation use its handle" } else { "" })]
     SessionBusy {
         /// The call that was refused.
@@ -35,12 +35,12 @@ pub enum Error {
     /// The database did not answer within `statement_timeout`. Whether the statement was done is unknown: look whether its
     /// effect is there, or allow it more time.
     #[error(
-        "{operation}: no answer within {limit:?} (`statement_timeout`), so the call was given up; whether it was done is unknown"
+        "{operation}: no answer within {limit:?} (`statement_timeout`), so the call was cancelled; whether it was done is unknown"
     )]
     NoAnswer {
-        /// The call that was given up.
+        /// The call that was cancelled.
         operation: &'static str,
-        /// How long it was waited for.
+        /// How long the call waited.
         limit: Duration,
     },
 
@@ -78,34 +78,34 @@ pub enum Error {
         why: String,
     },
 
-    /// The commit was answered with its opposite: the transaction, or the savepoint, was rolled back.
+    /// The commit was refused: the transaction, or the savepoint, was rolled back.
     #[error("not committed, everything since the begin was rolled back: {source}")]
     RolledBack {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// The commit was cut off, and nobody can say whether it happened. Do not repeat it blindly: look whether its effect is
+    /// The commit was not answered, and whether it happened is unknown. Do not retry it blindly: look whether its effect is
     /// there.
     #[error(
-        "whether the transaction of scope `{scope}` was committed is unknown ({why}): look whether its effect is there before repeating it"
+        "whether the transaction of scope `{scope}` was committed is unknown ({why}): look whether its effect is there before retrying it"
     )]
     CommitUnknown {
         /// The scope.
         scope: Cow<'static, str>,
-        /// What cut it off.
+        /// Why there was no answer.
         why: String,
     },
 
-    /// The commit was cut off, and has happened all the same: there is nothing to roll back.
-    #[error("the transaction of scope `{scope}` cannot be rolled back: its commit was cut off and has happened")]
+    /// The commit was not answered, and has happened all the same: there is nothing to roll back.
+    #[error("the transaction of scope `{scope}` cannot be rolled back: its commit was not answered, and has happened")]
     AlreadyCommitted {
         /// The scope.
         scope: Cow<'static, str>,
     },
 
-    /// The session was lost outside a transaction, with something on it that a fresh one would not have, or under a policy
-    /// that reports losses. [`Scope::renew`](crate::Scope::renew) accepts the loss.
+    /// The session was lost outside a transaction, and it had something on it that a fresh one would not have, or the policy
+    /// reports losses. [`Scope::renew`](crate::Scope::renew) accepts the loss.
     #[error("{operation}: the session of scope `{scope}` was lost ({why}); `renew()` accepts the loss")]
     SessionLost {
         /// The call that was refused.
@@ -133,14 +133,13 @@ pub enum Error {
     },
 
     /// One savepoint more than the policy allows. Nothing was done.
-    #[error("a transaction may hold {max} savepoints (`savepoints_max`), and they are all open")]
+    #[error("a transaction may hold {max} savepoints (`savepoints_max`), and all of them are open")]
     NestingTooDeep {
         /// The most.
         max: u32,
     },
 
-    /// A savepoint cannot be begun in a way of its own: locks, isolation and read-only belong to the outermost begin.
-    /// Nothing was done.
+    /// A savepoint has no options of its own: locks, isolation and read-only belong to the outermost begin. Nothing was done.
     #[error(
         "a begin inside a transaction sets a savepoint, which has no locking, isolation or read-only of its own: use begin()"
     )]
@@ -169,7 +168,7 @@ pub enum Error {
     #[error(transparent)]
     TurnTimedOut(#[from] Box<TurnTimedOut>),
 
-    /// The test is not isolated any more, so nothing runs on its connection: what it did so far may be gone.
+    /// The test is not isolated any more, so nothing runs on its connection: its work so far may be lost.
     #[error("the isolation of test `{test}` is lost: {why}; nothing runs in it any more")]
     IsolationLost {
         /// The test.
@@ -205,7 +204,7 @@ pub enum Error {
     },
 }
 
-/// A handle that outlived what it was bound to: who holds it, since where, and what for.
+/// A handle that outlived its scope, operation or session: whose it is, where it was obtained, which call was refused.
 #[derive(Debug)]
 pub struct Stale {
     /// Who asked for the handle.
@@ -241,7 +240,7 @@ pub enum Ended {
     },
 }
 
-/// A wait for a test's connection that took too long: who waited, and for whom.
+/// A wait for a test's connection that took too long: which scope waited, and for which.
 #[derive(Debug)]
 pub struct TurnTimedOut {
     /// The test.
@@ -265,7 +264,7 @@ impl fmt::Display for TurnTimedOut {
         let Self { test, scope, operation, waited, holder, own_task } = self;
         write!(f, "{operation}: scope {scope} waited {waited:?} for its turn on the connection of test {test}")?;
         let Some((holder, call, since)) = holder else {
-            return f.write_str(", which others kept taking; raise `acquire_timeout`");
+            return f.write_str(", which other scopes kept taking; raise `acquire_timeout`");
         };
         write!(f, ", which scope {holder} has had for {since:?}, since its `{call}`")?;
         if *own_task {
@@ -343,7 +342,7 @@ impl Error {
     }
 }
 
-/// So that an error keeps its type on its way through sqlx.
+/// An error keeps its type on its way through sqlx.
 impl sqlx::error::DatabaseError for Error {
     fn message(&self) -> &str {
         "refused by the session; `unstale::Error::of` has the reason"

@@ -1,7 +1,7 @@
-//! What happens to sessions, and who is told.
+//! What happens to sessions, and the listeners that are called for it.
 //!
 //! Owns the listeners. Each is called exactly once for an event, after the fact and without a connection in reach; one that
-//! panics or blocks is removed and harms nobody else. Nothing in the library depends on a listener.
+//! panics or blocks is removed and does no harm to the others. `lender` calls them; nothing in the library depends on one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};

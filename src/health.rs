@@ -1,6 +1,6 @@
-//! How the sessions are: counters, recovery times, who holds what for too long.
+//! The health of the sessions: counters, recovery times, scopes that live for too long.
 //!
-//! Owns the counters, which say what happened and decide nothing, and the shape of the reports. The same numbers go to
+//! Owns the counters, which say what happened and decide nothing, and the shape of the reports. `lender` counts. The same numbers go to
 //! `metrics` under `unstale_…` names as they change.
 
 use std::borrow::Cow;
@@ -34,7 +34,7 @@ pub struct Health {
     pub connects_failed: u64,
     /// Calls that were refused because their handle was stale.
     pub stale_refused: u64,
-    /// Transactions that were tried again.
+    /// Transactions that were retried.
     pub transactions_retried: u64,
     /// Listeners that were removed because they panicked or blocked.
     pub listeners_removed: u64,
@@ -57,7 +57,7 @@ pub struct RecoveryTimes {
     pub max: u64,
 }
 
-/// Who holds a scope.
+/// Where a scope comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// The scope's number.

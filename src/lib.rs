@@ -3,9 +3,9 @@
 //! # The problem
 //!
 //! Services hold repositories, repositories hold a database session. The session ends (a test fixture closes it, a
-//! request ends, a future is cancelled) and somebody still holds it. From then on the application answers "This Connection
-//! is closed"; or worse, it runs on a connection that belongs to somebody else by now: in autocommit, or inside a
-//! transaction that nobody ended.
+//! request ends, a future is cancelled) and a service still holds it. From then on the application answers "This Connection
+//! is closed"; or worse, it runs on a connection that another request has borrowed meanwhile: in autocommit, or inside a
+//! transaction that was never ended.
 //!
 //! # The smallest use
 //!
@@ -45,7 +45,7 @@
 //! request.commit().await?;
 //! request.end().await?;
 //!
-//! // The request is over, and `accounts` is still held by somebody.
+//! // The request is over, and `accounts` is still there.
 //! let error = accounts.deposit(1, 5).await.expect_err("stale");
 //! assert!(matches!(unstale::Error::of(&error), Some(unstale::Error::Stale(_))));
 //! assert!(error.to_string().contains("the handle of `Accounts`"));
@@ -57,24 +57,24 @@
 //!
 //! | what happens | what the caller sees |
 //! | --- | --- |
-//! | a handle is used after its scope | [`Error::Stale`]: who holds it, since where, for which call |
+//! | a handle is used after its scope | [`Error::Stale`]: whose it is, where it was obtained, for which call |
 //! | the connection dies outside a transaction | that call's own error; the next call runs on a fresh session |
 //! | the connection dies inside a transaction | [`Error::TransactionLost`] until `rollback()`; never autocommit |
 //! | a statement ends the transaction by itself (`OR ROLLBACK`) | the same |
 //! | a call is cancelled | nothing; the next call first asks the database how it ended |
-//! | a commit is cancelled or cut off | [`Error::CommitUnknown`], or an honest `rollback()` where the database can say |
+//! | a commit is cancelled, or its answer lost | [`Error::CommitUnknown`], or an honest `rollback()` where the database can say |
 //! | the database refuses a commit | [`Error::RolledBack`]; no transaction is left open |
 //! | `BEGIN` or `COMMIT` as plain SQL | [`Error::TransactionControl`]; it is not run |
 //! | an open row stream, and another call of the same task | [`Error::SessionBusy`] at once, not a deadlock |
-//! | a scope is dropped | it is rolled back; what is left on its connection reaches nobody |
+//! | a scope is dropped | it is rolled back; what is left on its connection reaches no other scope |
 //!
 //! `commit()` answers `Ok` for *committed* alone, so that `?` cannot turn "rolled back" into success.
 //!
-//! # Who holds what
+//! # Services, repositories, tables
 //!
 //! A [`registry`] of services knows what each of them needs, and refuses a singleton that would hold something of one scope.
 //!
-//! A [`Repository`] gives operations a name, tries again what provably was not done, and says what can be done about the rest.
+//! A [`Repository`] gives operations a name, retries what provably was not done, and says what can be done about the rest.
 //!
 //! A [`Table`] is one with operations ready made for the rows that [`table!`] declares: insert, find, update, delete, count, and
 //! lists with typed filters, order and pages. What it does not have is written with `query!` beside it.
@@ -101,9 +101,9 @@
 //! ```
 //!
 //! A begin is its own health check, and so is the first statement of a scope: if the connection turns out to have been
-//! terminated, it is run on another where it provably was not done. A call that is cut off costs the connection, and in a
-//! transaction the transaction; the server is told to stop it. What statements leave on a connection is undone before its next
-//! borrower sees it ([`Reset`]). COMMIT of a transaction that failed is [`Error::RolledBack`], not `Ok`.
+//! terminated, it is run on another where it provably was not done. A cancelled call costs the connection, and in a
+//! transaction the transaction; the server is sent a cancel request. What statements leave on a connection is undone before
+//! its next borrower sees it ([`Reset`]). COMMIT of a transaction that failed is [`Error::RolledBack`], not `Ok`.
 //!
 //! # What is not here
 //!

@@ -14,10 +14,10 @@ pub struct Policy {
     /// How long a scope waits for its connection, opening and every further attempt included. After it:
     /// [`Error::Exhausted`](crate::Error::Exhausted) or [`Error::Unavailable`](crate::Error::Unavailable).
     pub acquire_timeout: Duration,
-    /// How many times a connection is opened, at most, before a call gives up.
+    /// How many times opening a connection is tried before a call gives up.
     pub attempts_max: u32,
-    /// The most connections that are opened at the same time; who needs one more waits for one of them, or for one that comes
-    /// back. After a failure one is opened at a time, and all who wait hear what came of it.
+    /// The most connections that are opened at the same time; a call that needs one more waits for one of them, or for one that
+    /// comes back. After a failure they are opened one at a time, and every waiting call gets the result.
     pub connects_max: u32,
     /// How long opening one connection may take.
     pub connect_timeout: Duration,
@@ -30,20 +30,20 @@ pub struct Policy {
     /// connection that died meanwhile, and more round trips.
     pub probe_idle_after: Duration,
     /// PostgreSQL: a connection that was idle for at least this long is also probed before a first statement outside of a
-    /// transaction that could not be run again if it turned out to be dead: one that writes, or calls what is not known. Zero:
-    /// always, so that nobody sees a loss that he had no part in; such a statement costs a round trip more. A BEGIN finds out
-    /// by itself, and what only reads is run again.
+    /// transaction that is not safe to rerun: one that writes, or calls an unknown function. Zero: always, so that a caller never
+    /// sees a connection error it did not cause, at the price of one extra round trip. A BEGIN is a probe by itself, and a
+    /// statement that only reads is rerun.
     pub probe_writes_after: Duration,
     /// How long a probe may take; on PostgreSQL also a BEGIN on a connection that would have to be probed. After it the
     /// connection is given up.
     pub probe_timeout: Duration,
-    /// How long the question may take how a cut-off call ended, or what became of a transaction. After it the connection is
-    /// given up.
+    /// How long the database may take to say how a cancelled call ended, or whether a transaction is open. After it the
+    /// connection is given up.
     pub settle_timeout: Duration,
-    /// PostgreSQL: how long after a call was cut off the server is told to stop what it does for it.
+    /// PostgreSQL: how long after a call was cancelled the server is sent a cancel request for it.
     pub stop_after: Duration,
-    /// PostgreSQL: how long telling it may take. Zero: it is not told. That is right behind a proxy that lends one server
-    /// process to several clients, such as PgBouncer in transaction mode: it would stop somebody else's work.
+    /// PostgreSQL: how long sending it may take. Zero disables cancel requests. Use this behind a proxy that shares a server
+    /// process between clients, such as PgBouncer in transaction mode: the request would stop another client's work.
     pub stop_timeout: Duration,
     /// What is undone on a connection between two borrowers.
     pub reset: Reset,
@@ -52,8 +52,8 @@ pub struct Policy {
     /// How long a COMMIT or ROLLBACK may take. After it a commit is
     /// [`Error::CommitUnknown`](crate::Error::CommitUnknown), and the connection is given up.
     pub end_timeout: Duration,
-    /// How long it may take to find out what became of a commit that was cut off, for scopes that
-    /// [want to know](crate::Sessions::resolving). After it: [`Error::CommitUnknown`](crate::Error::CommitUnknown).
+    /// How long it may take to find out what became of a commit whose answer is missing, for scopes with a
+    /// [resolver](crate::Sessions::resolving). After it: [`Error::CommitUnknown`](crate::Error::CommitUnknown).
     pub resolve_timeout: Duration,
     /// How long the database may take to answer a statement of the caller's; for a row stream, to send the next row. After
     /// it: [`Error::NoAnswer`](crate::Error::NoAnswer), and the session stands as after a call that was cancelled.
@@ -64,8 +64,8 @@ pub struct Policy {
     /// How long a call waits for another call of its own scope. After it:
     /// [`Error::SessionBusy`](crate::Error::SessionBusy).
     pub queue_timeout: Duration,
-    /// For how long [`Repository::call`](crate::Repository::call) begins further attempts of what was not done because somebody
-    /// else was in the way. Zero: never.
+    /// For how long [`Repository::call`](crate::Repository::call) retries an operation that was not done because of a concurrent
+    /// one. Zero: never.
     pub retry_for: Duration,
     /// A connection older than this is not lent again.
     pub lifetime_max: Duration,
@@ -86,10 +86,10 @@ pub struct Policy {
     pub on_loss: OnLoss,
 }
 
-/// When it is undone what statements leave on a connection for its next borrower: settings, locks, temporary tables, cursors,
-/// what is listened to. On SQLite such a connection is closed in any case.
+/// When a connection is reset: what statements have left on it for its next borrower is undone, such as settings, locks,
+/// temporary tables, cursors and LISTEN. On SQLite such a connection is closed in any case.
 ///
-/// It costs no round trip of its own if the next borrower begins a transaction: it travels in the message of the BEGIN.
+/// A reset costs no round trip of its own if the next borrower begins a transaction: it travels in the message of the BEGIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
     /// After a statement that could have left something, as far as its text shows it: by its first words, and by a call of a
@@ -97,7 +97,7 @@ pub enum Reset {
     Owed,
     /// After every borrowing: also what a trigger or an operator has left is undone.
     Always,
-    /// Never: whoever leaves something has to undo it.
+    /// Never: a caller that leaves something has to undo it.
     Never,
 }
 
@@ -106,8 +106,8 @@ pub enum Reset {
 pub enum OnLoss {
     /// The next call of the scope runs on a fresh session.
     Recover,
-    /// Every further call of the scope is [`Error::SessionLost`](crate::Error::SessionLost): a test wants to see a loss,
-    /// not to be helped over it.
+    /// Every further call of the scope is [`Error::SessionLost`](crate::Error::SessionLost): in a test, a
+    /// lost session should fail the test, not be recovered silently.
     Report,
 }
 
@@ -191,7 +191,7 @@ impl Policy {
         ];
         for (name, value) in limits {
             if value.is_zero() {
-                return Err(PolicyError(format!("{name} is 0, so it would always be over; give it a duration")));
+                return Err(PolicyError(format!("{name} is 0, so it would expire at once; give it a duration")));
             }
         }
         if self.backoff_first > self.backoff_max {
@@ -215,8 +215,8 @@ impl Policy {
         Ok(())
     }
 
-    /// The wait before the next attempt at a database that is not up yet, after so much time; spread by half. A short outage
-    /// ends for its callers soon after it has ended, a long one is not made longer by them.
+    /// The wait before the next attempt at a database that is not up yet, after so much time; spread by half. After a short
+    /// outage callers are served soon, and a long one is not made longer by their attempts.
     pub(crate) fn outage_backoff(&self, waited: Duration, random: u64) -> Duration {
         let longest = (waited / 100).max(self.backoff_first).min(self.backoff_max);
         spread(longest, random)

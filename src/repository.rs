@@ -1,8 +1,8 @@
 //! The repository base: named operations, and errors that say what can be done.
 //!
-//! Owns the classification of what went wrong in an operation, and trying again what provably was not done, or was undone. The
+//! Owns the classification of what went wrong in an operation, and retrying what provably was not done, or was undone. The
 //! session, and what a lost one means, are the [scope](crate::Scope)'s; how several statements become one is
-//! [`crate::level`]'s.
+//! [`crate::atomic`]'s.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -53,7 +53,7 @@ pub struct RepositoryError {
     pub generation: u64,
     /// What the error means.
     pub class: Class,
-    /// How often it was tried.
+    /// How many attempts were made.
     pub attempts: u32,
     /// How many connections there were just after it.
     pub usage: Usage,
@@ -75,11 +75,11 @@ where
         &self.db
     }
 
-    /// Runs an operation. It is tried again, with the policy's backoff and for `retry_for` at most, if the database refused it
-    /// because somebody else was in the way and nothing of it was done.
+    /// Runs an operation. It is retried, with the policy's backoff and for `retry_for` at most, if the database refused it
+    /// because of a concurrent operation and nothing of it was done.
     ///
-    /// What `work` does outside of the database happens as often as it is tried. It is no asynchronous closure, since the
-    /// future of one that is given a reference cannot be spawned.
+    /// What `work` does outside of the database happens once for each attempt. It is no asynchronous closure, since the future
+    /// of one that is given a reference cannot be spawned.
     ///
     /// # Errors
     /// The last attempt's.
@@ -104,7 +104,7 @@ where
             let class = class::<S>(&source);
             let untouched = self.db.cell().statements_done() == before;
             let safe = class == Class::StatementLost && untouched;
-            self.try_again(operation, &mut attempts, safe, source).await?;
+            self.wait_for_retry(operation, &mut attempts, safe, source).await?;
         }
     }
 
@@ -114,9 +114,9 @@ where
     /// `work` gets a handle for its statements, also for other repositories over it. The handle is stale after the operation,
     /// and meanwhile other calls of the scope wait, for `queue_timeout` at most.
     ///
-    /// It is tried again as in [`call`](Repository::call): what was done before the refusal is undone first. If the transaction
-    /// is its own, it is tried again also when the database asks for the whole transaction anew, or the session was lost in it
-    /// before the commit.
+    /// It is retried as in [`call`](Repository::call): what was done before the refusal is undone first. If the transaction is
+    /// its own, it is also retried when the database asks for the whole transaction anew, or the session was lost in it before
+    /// the commit.
     ///
     /// ```
     /// # use unstale::{Handle, Repository, RepositoryError, SqliteSource};
@@ -139,7 +139,7 @@ where
     /// The last attempt's. [`Error::SessionBusy`] at once for a call inside `work` that does not use its handle.
     ///
     /// # Cancel safety
-    /// Safe: what was done is rolled back before anything else runs on the scope. Cut off in its commit, whether that happened is
+    /// Safe: what was done is rolled back before anything else runs on the scope. Cancelled in its commit, whether that happened is
     /// unknown.
     pub async fn atomic<T, W>(
         &self,
@@ -156,12 +156,12 @@ where
                 Err(failed) => failed,
             };
             let safe = undone.allows_another(class::<S>(&error));
-            self.try_again(operation, &mut attempts, safe, error).await?;
+            self.wait_for_retry(operation, &mut attempts, safe, error).await?;
         }
     }
 
     /// Waits before the next attempt, if there may be one.
-    async fn try_again(
+    async fn wait_for_retry(
         &self,
         operation: &'static str,
         attempts: &mut Attempts,
@@ -177,7 +177,7 @@ where
         }
         let wait = policy.backoff(attempts.failed, source.random());
         let attempts = attempts.failed;
-        tracing::debug!(repository = self.name, operation, attempts, ?wait, %error, "an operation is tried again");
+        tracing::debug!(repository = self.name, operation, attempts, ?wait, %error, "an operation is retried");
         source.sleep(wait).await;
         Ok(())
     }
@@ -239,9 +239,9 @@ impl RepositoryError {
                 Class::Dead => "the session was lost; outside of a transaction the next call runs on a fresh one",
                 Class::NotUpYet => "the database does not answer; try again later",
                 Class::TransactionLost => "roll back, and run the whole transaction again, as `Sessions::run` does",
-                Class::StatementLost => "it was not done, somebody else was in the way; try again later",
-                Class::Unknown => "look whether its effect is there before repeating it",
-                Class::Mistake => "trying again would not help",
+                Class::StatementLost => "it was not done because of a concurrent operation; try again later",
+                Class::Unknown => "look whether its effect is there before retrying it",
+                Class::Mistake => "a retry would not help",
             },
         }
     }

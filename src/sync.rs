@@ -1,6 +1,6 @@
 //! The short locks of the library: held for a transition, never across an await.
 //!
-//! In one place, so that a model checker's locks can stand in for them.
+//! In one place, so that a model checker's locks can replace them.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
