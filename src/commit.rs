@@ -1,7 +1,7 @@
 //! What a scope knows of finding out what became of a commit.
 //!
-//! Owns the trait alone, so that `cell` and `call` can ask without knowing who answers: that is `resolver`, which opens
-//! scopes of its own.
+//! Owns the trait alone, so that `cell` and `call` can ask without knowing `resolver`, which answers and opens scopes of its
+//! own for it.
 
 use futures_util::future::BoxFuture;
 

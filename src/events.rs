@@ -95,7 +95,7 @@ impl Listening {
     /// # Errors
     /// Why it is not.
     pub fn status(&self) -> Result<(), ListenerError> {
-        self.listener.removed.with(|it| it.clone().map_or(Ok(()), Err))
+        self.listener.removed.with(|error| error.clone().map_or(Ok(()), Err))
     }
 }
 
@@ -120,13 +120,13 @@ impl Listeners {
 
     #[cfg(test)]
     fn count(&self) -> usize {
-        self.list.with(|it| it.entries.len())
+        self.list.with(|list| list.entries.len())
     }
 
     /// Calls every listener; returns how many had to be removed.
     pub(crate) fn call(&self, event: &Event<'_>, now: &dyn Fn() -> Duration, limit: Duration) -> usize {
         // Called outside of the lock, so that a listener may add and remove listeners.
-        let entries = self.list.with(|it| it.entries.clone());
+        let entries = self.list.with(|list| list.entries.clone());
         let wrong = entries.iter().filter_map(|(id, listener)| {
             let began = now();
             let result = catch_unwind(AssertUnwindSafe(|| (listener.call)(event)));
@@ -137,7 +137,7 @@ impl Listeners {
                 Ok(()) => return None,
             };
             tracing::warn!(%error, "a listener was removed");
-            listener.removed.with(|it| *it = Some(error));
+            listener.removed.with(|removed| *removed = Some(error));
             self.remove(*id);
             Some(())
         });
@@ -145,7 +145,7 @@ impl Listeners {
     }
 
     fn remove(&self, id: u64) {
-        self.list.with(|it| it.entries.retain(|(entry, _)| *entry != id));
+        self.list.with(|list| list.entries.retain(|(entry, _)| *entry != id));
     }
 }
 
@@ -209,7 +209,7 @@ mod tests {
         let listeners = Arc::default();
         let guard = Listeners::add(&listeners, Box::new(|_| {}));
         let clock = Shared::<Duration>::default();
-        let now = || clock.with(|it| std::mem::replace(it, *it + LIMIT * 2));
+        let now = || clock.with(|now| std::mem::replace(now, *now + LIMIT * 2));
         assert_eq!(listeners.call(&Event::Closed { scope: "a" }, &now, LIMIT), 1);
         assert_eq!(guard.status(), Err(ListenerError::Blocked { took: LIMIT * 2, limit: LIMIT }));
     }
@@ -217,8 +217,8 @@ mod tests {
     #[test]
     fn a_listener_may_listen_and_stop_listening_while_it_is_called() {
         let listeners: Arc<Listeners> = Arc::default();
-        let inner = Arc::clone(&listeners);
-        let _guard = Listeners::add(&listeners, Box::new(move |_| drop(Listeners::add(&inner, Box::new(|_| {})))));
+        let again = Arc::clone(&listeners);
+        let _guard = Listeners::add(&listeners, Box::new(move |_| drop(Listeners::add(&again, Box::new(|_| {})))));
         call(&listeners);
         assert_eq!(listeners.count(), 1);
     }

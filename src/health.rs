@@ -193,11 +193,11 @@ impl Counters {
 
     pub(crate) fn health(&self, usage: Usage, scopes: usize, leaks: Vec<Holder>) -> Health {
         let recovery = self.recovery.with(|histogram| {
-            histogram.as_ref().map_or_else(RecoveryTimes::default, |it| RecoveryTimes {
-                count: it.len(),
-                p50: it.value_at_quantile(0.5),
-                p99: it.value_at_quantile(0.99),
-                max: it.max(),
+            histogram.as_ref().map_or_else(RecoveryTimes::default, |times| RecoveryTimes {
+                count: times.len(),
+                p50: times.value_at_quantile(0.5),
+                p99: times.value_at_quantile(0.99),
+                max: times.max(),
             })
         });
         Health {

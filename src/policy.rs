@@ -251,13 +251,13 @@ mod tests {
             change(&mut policy);
             policy.validate().expect_err("contradiction").to_string()
         };
-        assert!(of(|it| it.sessions_max = 0).contains("sessions_max is 0"));
-        assert!(of(|it| it.page_rows_max = 0).contains("page_rows_max is 0"));
-        assert!(of(|it| it.acquire_timeout = Duration::ZERO).contains("acquire_timeout is 0"));
-        assert!(of(|it| it.backoff_first = Duration::from_mins(1)).contains("longer than backoff_max"));
-        assert!(of(|it| it.lifetime_jitter = 1.0).contains("lifetime_jitter"));
-        assert!(of(|it| it.lifetime_jitter = f64::NAN).contains("lifetime_jitter"));
-        assert!(of(|it| it.probe_timeout = Duration::from_mins(1)).contains("acquire_timeout"));
+        assert!(of(|policy| policy.sessions_max = 0).contains("sessions_max is 0"));
+        assert!(of(|policy| policy.page_rows_max = 0).contains("page_rows_max is 0"));
+        assert!(of(|policy| policy.acquire_timeout = Duration::ZERO).contains("acquire_timeout is 0"));
+        assert!(of(|policy| policy.backoff_first = Duration::from_mins(1)).contains("longer than backoff_max"));
+        assert!(of(|policy| policy.lifetime_jitter = 1.0).contains("lifetime_jitter"));
+        assert!(of(|policy| policy.lifetime_jitter = f64::NAN).contains("lifetime_jitter"));
+        assert!(of(|policy| policy.probe_timeout = Duration::from_mins(1)).contains("acquire_timeout"));
     }
 
     #[test]
@@ -275,7 +275,7 @@ mod tests {
         let policy = Policy::default();
         for random in [0, 511, u64::MAX] {
             let waits: Vec<_> = (1..40).map(|attempt| policy.backoff(attempt, random)).collect();
-            assert!(waits.iter().all(|it| *it <= policy.backoff_max && *it >= policy.backoff_first / 2));
+            assert!(waits.iter().all(|wait| *wait <= policy.backoff_max && *wait >= policy.backoff_first / 2));
             assert!(waits.is_sorted());
         }
     }

@@ -23,7 +23,7 @@ pub struct Scope<S: Source> {
 }
 
 /// An attempt of a whole transaction that failed.
-pub(crate) struct Failed<E> {
+pub(crate) struct FailedAttempt<E> {
     pub(crate) error: E,
     /// Nothing of it is kept, and another may succeed.
     pub(crate) may_retry: bool,
@@ -156,16 +156,16 @@ impl<S: Source> Scope<S> {
     pub(crate) async fn attempt<T, E: From<Error>>(
         &self,
         work: &impl AsyncFn(&Self) -> Result<T, E>,
-    ) -> Result<T, Failed<E>> {
+    ) -> Result<T, FailedAttempt<E>> {
         if let Err(error) = self.begin().await {
             let may_retry = error.class() == Class::StatementLost;
-            return Err(Failed { error: error.into(), may_retry });
+            return Err(FailedAttempt { error: error.into(), may_retry });
         }
         let error = match work(self).await {
             Ok(value) => match self.commit().await {
                 Ok(()) => return Ok(value),
                 Err(error @ Error::CommitUnknown { .. }) => {
-                    return Err(Failed { error: error.into(), may_retry: false });
+                    return Err(FailedAttempt { error: error.into(), may_retry: false });
                 }
                 Err(error) => error.into(),
             },
@@ -174,7 +174,7 @@ impl<S: Source> Scope<S> {
         let may_retry = matches!(self.handle.last_failure().await, Some(Class::TransactionLost | Class::StatementLost));
         // At once, not beside the next attempt, which may want the same locks. What cannot be rolled back is given up.
         let _ = self.handle.roll_back_all().await;
-        Err(Failed { error, may_retry })
+        Err(FailedAttempt { error, may_retry })
     }
 
     pub(crate) fn as_handle(&self) -> &Handle<S> {
