@@ -59,7 +59,7 @@ pub enum ListenerError {
 
 /// Keeps a listener listening; dropping it removes the listener.
 #[derive(Debug)]
-pub struct Listening {
+pub struct ListenerGuard {
     id: u64,
     listeners: Weak<Listeners>,
     listener: Arc<Listener>,
@@ -89,7 +89,7 @@ impl std::fmt::Debug for Listener {
     }
 }
 
-impl Listening {
+impl ListenerGuard {
     /// Whether the listener is still called.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ impl Listening {
     }
 }
 
-impl Drop for Listening {
+impl Drop for ListenerGuard {
     fn drop(&mut self) {
         if let Some(listeners) = self.listeners.upgrade() {
             listeners.remove(self.id);
@@ -108,14 +108,14 @@ impl Drop for Listening {
 }
 
 impl Listeners {
-    pub(crate) fn add(listeners: &Arc<Self>, call: Callback) -> Listening {
+    pub(crate) fn add(listeners: &Arc<Self>, call: Callback) -> ListenerGuard {
         let listener = Arc::new(Listener { call, removed: Shared::default() });
         let id = listeners.list.with(|list| {
             list.next += 1;
             list.entries.push((list.next, Arc::clone(&listener)));
             list.next
         });
-        Listening { id, listeners: Arc::downgrade(listeners), listener }
+        ListenerGuard { id, listeners: Arc::downgrade(listeners), listener }
     }
 
     #[cfg(test)]

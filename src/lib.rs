@@ -137,7 +137,7 @@ mod verbs;
 
 pub use cell::Handle;
 pub use error::{Ended, Error, Stale, TurnTimedOut};
-pub use events::{Event, ListenerError, Listening};
+pub use events::{Event, ListenerError, ListenerGuard};
 pub use health::{Health, Holder, RecoveryTimes, Validity};
 pub use policy::{OnLoss, Policy, PolicyError, Reset};
 pub use repository::{Repository, RepositoryError};

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::holders::Holders;
 use crate::bounded::Bounded;
-use crate::events::{Event, Listeners, Listening};
+use crate::events::{Event, ListenerGuard, Listeners};
 use crate::health::{Count, Counters, Health, Holder};
 use crate::lease::Joint;
 use crate::policy::{OnLoss, Policy};
@@ -146,7 +146,7 @@ impl<S: Source> Lender<S> {
         self.counters.health(self.source().usage(), self.open_scopes(), leaks)
     }
 
-    pub(crate) fn listen(&self, listener: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Listening {
+    pub(crate) fn listen(&self, listener: impl Fn(&Event<'_>) + Send + Sync + 'static) -> ListenerGuard {
         Listeners::add(&self.listeners, Box::new(listener))
     }
 

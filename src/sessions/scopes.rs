@@ -11,7 +11,7 @@ use crate::bounded::Bounded;
 use crate::cell::Cell;
 use crate::commit::CommitResolver;
 use crate::error::Error;
-use crate::events::{Event, Listening};
+use crate::events::{Event, ListenerGuard};
 use crate::health::{Count, Health};
 use crate::lease::Joint;
 use crate::lender::Lender;
@@ -103,7 +103,7 @@ impl<S: Source> Sessions<S> {
     }
 
     /// Calls `listener` for every event, once, until the guard is dropped.
-    pub fn listen(&self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Listening {
+    pub fn listen(&self, listener: impl Fn(&Event) + Send + Sync + 'static) -> ListenerGuard {
         self.lender.listen(listener)
     }
 

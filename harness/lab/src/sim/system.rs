@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use unstale::{Handle, Listening, Sessions};
+use unstale::{Handle, ListenerGuard, Sessions};
 
 use super::execute::execute;
 use super::request::Statement;
@@ -160,7 +160,7 @@ fn same_again(mut history: History, again: &History) -> History {
 pub struct Unstale {
     over: Over,
     told: Arc<Told>,
-    _listening: Listening,
+    _listening: ListenerGuard,
 }
 
 /// The plan's storage decides what its connections are like.

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use unstale::registry::Dep;
 use unstale::source::Source;
-use unstale::{Event, Handle, Listening, Policy, Sessions, SqliteSource, Validity};
+use unstale::{Event, Handle, ListenerGuard, Policy, Sessions, SqliteSource, Validity};
 
 use application::{Rows, Unit};
 
@@ -148,7 +148,7 @@ async fn registry_command<S: Served>(unit: &mut Unit<'_, S>, command: &Command, 
 pub struct Unstale {
     application: Application<SqliteSource>,
     told: Arc<Told>,
-    _listening: Listening,
+    _listening: ListenerGuard,
 }
 
 /// What a listener was told.
@@ -160,7 +160,7 @@ pub struct Told {
 
 impl Told {
     /// Listens to these sessions until the guard is dropped.
-    pub fn listen<S: Source>(self: &Arc<Self>, sessions: &Sessions<S>) -> Listening {
+    pub fn listen<S: Source>(self: &Arc<Self>, sessions: &Sessions<S>) -> ListenerGuard {
         let told = Arc::clone(self);
         sessions.listen(move |event| {
             match event {

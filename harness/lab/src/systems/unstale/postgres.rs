@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use unstale::{Handle, Listening, PgOptions, PgSource, Sessions};
+use unstale::{Handle, ListenerGuard, PgOptions, PgSource, Sessions};
 
 use super::{Application, Served, Told, actor, policy, report};
 use unstale_harness::database::Database;
@@ -19,7 +19,7 @@ const CALL_MAX: Duration = Duration::from_secs(2);
 pub struct UnstalePg {
     application: Application<PgSource>,
     told: Arc<Told>,
-    _listening: Listening,
+    _listening: ListenerGuard,
 }
 
 impl System for UnstalePg {
