@@ -94,7 +94,7 @@ pub struct Policy {
 pub enum Reset {
     /// After a statement that could have left something, as far as its text shows it: by its first words, and by a call of a
     /// function that is not known to leave nothing.
-    Owed,
+    IfNeeded,
     /// After every borrowing: also what a trigger or an operator has left is undone.
     Always,
     /// Never: a caller that leaves something has to undo it.
@@ -127,7 +127,7 @@ impl Default for Policy {
             settle_timeout: Duration::from_secs(1),
             stop_after: Duration::from_millis(10),
             stop_timeout: Duration::from_secs(5),
-            reset: Reset::Owed,
+            reset: Reset::IfNeeded,
             begin_timeout: Duration::from_secs(10),
             end_timeout: Duration::from_secs(10),
             resolve_timeout: Duration::from_secs(5),

@@ -61,7 +61,7 @@ async fn found(scope: &Scope<PgSource>) -> String {
 }
 
 async fn residue_reaches_nobody_and_costs_no_connection() {
-    let fresh = Fresh::with(one(Reset::Owed)).await;
+    let fresh = Fresh::with(one(Reset::IfNeeded)).await;
     for begins in [false, true] {
         for sql in LEAVING {
             let scope = fresh.sessions.scope("first");
@@ -79,7 +79,7 @@ async fn residue_reaches_nobody_and_costs_no_connection() {
 }
 
 async fn rolled_back_begin_does_not_bring_the_residue_back() {
-    let fresh = Fresh::with(one(Reset::Owed)).await;
+    let fresh = Fresh::with(one(Reset::IfNeeded)).await;
     let scope = fresh.sessions.scope("first");
     leave(&scope, "set statement_timeout = 4321").await;
     scope.end().await.expect("end");
@@ -90,7 +90,7 @@ async fn rolled_back_begin_does_not_bring_the_residue_back() {
 }
 
 async fn lock_is_gone_soon_though_nobody_comes() {
-    let fresh = Fresh::with(one(Reset::Owed)).await;
+    let fresh = Fresh::with(one(Reset::IfNeeded)).await;
     let scope = fresh.sessions.scope("first");
     leave(&scope, "select pg_advisory_lock(17)").await;
     scope.end().await.expect("end");
@@ -102,7 +102,7 @@ async fn lock_is_gone_soon_though_nobody_comes() {
 }
 
 async fn prepared_statement_costs_the_connection() {
-    let fresh = Fresh::with(one(Reset::Owed)).await;
+    let fresh = Fresh::with(one(Reset::IfNeeded)).await;
     let scope = fresh.sessions.scope("first");
     leave(&scope, "prepare mine as select 1").await;
     let first = pid(&scope).await.expect("a pid");
@@ -111,7 +111,7 @@ async fn prepared_statement_costs_the_connection() {
 }
 
 async fn what_a_function_hides_is_undone_by_always_and_left_by_never() {
-    for (reset, expected) in [(Reset::Owed, "0"), (Reset::Always, "0"), (Reset::Never, "4321ms")] {
+    for (reset, expected) in [(Reset::IfNeeded, "0"), (Reset::Always, "0"), (Reset::Never, "4321ms")] {
         let fresh = Fresh::with(one(reset)).await;
         let scope = fresh.sessions.scope("first");
         let ddl = "create function hidden() returns int language plpgsql as \
@@ -124,7 +124,7 @@ async fn what_a_function_hides_is_undone_by_always_and_left_by_never() {
         assert_eq!(fresh.sessions.health().discarded, 0);
     }
     // Behind a trigger it is not seen.
-    for (reset, expected) in [(Reset::Owed, "4321ms"), (Reset::Always, "0")] {
+    for (reset, expected) in [(Reset::IfNeeded, "4321ms"), (Reset::Always, "0")] {
         let fresh = Fresh::with(one(reset)).await;
         let scope = fresh.sessions.scope("first");
         let ddl = "create function hidden() returns trigger language plpgsql as \
@@ -143,7 +143,7 @@ async fn what_a_function_hides_is_undone_by_always_and_left_by_never() {
 }
 
 async fn harmless_statements_owe_nothing() {
-    let fresh = Fresh::with(one(Reset::Owed)).await;
+    let fresh = Fresh::with(one(Reset::IfNeeded)).await;
     let scope = fresh.sessions.scope("first");
     put(&scope, 1, 1).await.expect("put");
     sqlx::query("select count(*), lower('A') from kv where k in (1, 2)").execute(&scope).await.expect("read");
@@ -161,7 +161,7 @@ async fn what_is_set_on_opening_is_set_again() {
     let fresh = Fresh::new().await;
     let options = PgOptions::new(fresh.options.clone())
         .on_open(|connection| Box::pin(async move { connection.execute("set lock_timeout = 1234").await.map(drop) }));
-    let sessions = options.open(one(Reset::Owed)).await.expect("sessions");
+    let sessions = options.open(one(Reset::IfNeeded)).await.expect("sessions");
     for begins in [false, true] {
         let scope = sessions.scope("first");
         leave(&scope, "set lock_timeout = 5").await;

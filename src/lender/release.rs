@@ -58,8 +58,8 @@ impl<S: Source> Lender<S> {
             (Reset::Never, _) => Need::Nothing,
             (_, Effect::ForGood(_)) => Need::Closing,
             (_, Effect::Lock(_)) => Need::ResetNow,
-            (Reset::Owed, Effect::Nothing) => Need::Nothing,
-            (Reset::Owed | Reset::Always, _) => Need::Reset,
+            (Reset::IfNeeded, Effect::Nothing) => Need::Nothing,
+            (Reset::IfNeeded | Reset::Always, _) => Need::Reset,
         };
         before.max(now)
     }
