@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::metrics;
 use crate::source::Usage;
 use crate::sync::Shared;
 
@@ -109,7 +110,7 @@ impl Counter {
 
     fn add(&self) {
         self.value.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!(self.name).increment(1);
+        metrics::count(self.name);
     }
 
     fn value(&self) -> u64 {
@@ -179,7 +180,7 @@ impl Counters {
     /// A session was recovered.
     pub(crate) fn recovered_in(&self, took: Duration) {
         self.recovered.add();
-        metrics::histogram!("unstale_recovery_seconds").record(took.as_secs_f64());
+        metrics::record_seconds("unstale_recovery_seconds", took);
         let micros = u64::try_from(took.min(RECOVERY_MAX).as_micros()).unwrap_or(u64::MAX).max(1);
         self.recovery.with(|histogram| {
             if histogram.is_none() {

@@ -110,6 +110,9 @@
 //! Joins, relations and migrations: those are sqlx's and the application's. What a trigger or a SQL function leaves on a
 //! connection is not seen.
 
+#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+compile_error!("`unstale` needs a database: enable its feature `sqlite`, or `postgres`, or both");
+
 mod atomic;
 mod bounded;
 mod call;
@@ -121,6 +124,8 @@ mod executor;
 mod health;
 mod lease;
 mod lender;
+mod metrics;
+mod open;
 mod policy;
 pub mod registry;
 mod repository;
@@ -131,6 +136,7 @@ mod sessions;
 pub mod source;
 mod statement;
 mod sync;
+#[cfg(feature = "table")]
 pub mod table;
 pub mod testing;
 mod verbs;
@@ -144,8 +150,10 @@ pub use repository::{Repository, RepositoryError};
 pub use resolver::Resolver;
 pub use scope::Scope;
 pub use sessions::{DrainError, Sessions};
-pub use source::{
-    AdoptedPgPool, AdoptedPool, Begin, Class, Isolation, Locking, OpenError, PgOpenError, PgOptions, PgSource,
-    SqliteOptions, SqliteSource,
-};
+#[cfg(feature = "postgres")]
+pub use source::{AdoptedPgPool, PgOpenError, PgOptions, PgSource};
+pub use source::{AdoptedPool, Begin, Class, Isolation, Locking};
+#[cfg(feature = "sqlite")]
+pub use source::{AdoptedSqlitePool, OpenError, SqliteOptions, SqliteSource};
+#[cfg(feature = "table")]
 pub use table::{Page, Record, Select, Table};

@@ -1,39 +1,50 @@
 //! An existing `sqlx::Pool` as a source, for applications that keep their pool.
 //!
-//! What sqlx's own release leaves on a connection is found here: each connection is asked whether a transaction is open
-//! before it is lent, which costs a round trip that the library's own sources do not have.
+//! Each connection is asked whether a transaction is open before it is lent, because sqlx's own release may leave one. That costs
+//! a round trip that the library's own sources do not have.
 //!
-//! What is weaker than with [`PgSource`](super::PgSource), since the pool belongs to somebody else:
+//! What is weaker than with the library's own source for PostgreSQL, since the pool belongs to the application:
 //!
-//! - A statement that was cut off costs the connection, but the server is not told to stop it: sqlx does not say which process it is.
-//! - A connection is not known to be suspect. sqlx asks each before it lends it (`test_before_acquire`, without a limit of its own):
-//!   one whose peer is silent costs the whole attempt, and with sqlx 0.9.0 perhaps its place.
-//! - What others leave on a connection who use the pool directly is found only if it is an open transaction. What scopes leave is
-//!   undone by a task before the connection goes back.
-//! - sqlx's limits stay; reconnects are not bounded and not shared. Its release is a task of its own, so a place is free a little
-//!   after its scope has ended.
+//! - A cancelled statement costs the connection, but the server is not told to stop it: sqlx does not show which process it is.
+//! - No connection is marked as suspect. sqlx tests each before it lends it (`test_before_acquire`, without a limit of its own): one
+//!   whose peer is silent costs the whole attempt, and with sqlx 0.9.0 possibly its place in the pool.
+//! - What direct users of the pool leave on a connection is noticed only if it is an open transaction. What scopes leave is undone
+//!   by a task before the connection goes back.
+//! - sqlx's limits stay; reconnects are neither bounded nor shared. sqlx releases a connection in a task, so a place is free a
+//!   little after its scope has ended.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Database, Pool, Postgres, Sqlite};
+use sqlx::{Database, Pool};
+use tokio::runtime::Handle;
 
-use super::{
-    AcquireError, Class, Condition, Connection, Control, Failure, Lent, Source, SqlxConnection, Usage,
-    tokio as surroundings,
-};
+use super::condition::{AcquireError, Condition, Lent, Usage};
+use super::connection::Connection;
+use super::control::Control;
+use super::error::{Class, Failure};
+use super::lending::Source;
+use super::runtime;
+use super::sqlx_connection::SqlxConnection;
 use crate::policy::Policy;
 
-/// The connections of a pool that somebody else made. See the [module](self) for what is weaker than with a source of the
-/// library's.
-pub struct AdoptedPool<DB: Database = Sqlite> {
+/// The connections of a pool that the application made.
+///
+/// Weaker than a source of the library's own: a cancelled statement goes on in the server, connections are not known to be suspect,
+/// and what direct users of the pool leave on a connection is noticed only if it is an open transaction.
+pub struct AdoptedPool<DB: Database> {
     pool: Pool<DB>,
     clean_max: Duration,
 }
 
-/// The connections of a `PgPool` that somebody else made.
-pub type AdoptedPgPool = AdoptedPool<Postgres>;
+/// The connections of a `SqlitePool` that the application made.
+#[cfg(feature = "sqlite")]
+pub type AdoptedSqlitePool = AdoptedPool<sqlx::Sqlite>;
+
+/// The connections of a `PgPool` that the application made.
+#[cfg(feature = "postgres")]
+pub type AdoptedPgPool = AdoptedPool<sqlx::Postgres>;
 
 impl<DB: Database> AdoptedPool<DB> {
     /// A source over this pool. Its own limits stay: where they are tighter than the policy's, they win.
@@ -60,7 +71,7 @@ where
         })?;
         let mut lease = AdoptedLease { connection: Some(connection) };
         match lease.in_transaction().await {
-            // Somebody who used the pool beside us left it: whose it is cannot be known, so the connection is closed.
+            // A direct user of the pool left it: its owner is unknown, so the connection is closed.
             Ok(true) => {
                 Err(AcquireError::Connect(Failure::new(Class::NotUpYet, "its last borrower left a transaction")))
             }
@@ -75,9 +86,9 @@ where
 
     fn give_back_owing(&self, mut lease: AdoptedLease<DB>) {
         let limit = self.clean_max;
-        // Dropped unrun, or too late, it closes the connection.
+        // If the task is dropped, or too late, the connection is closed.
         self.spawn(Box::pin(async move {
-            if let Some(Ok(())) = surroundings::within(limit, lease.control(Control::Clean)).await {
+            if let Some(Ok(())) = runtime::within(limit, lease.control(Control::Clean)).await {
                 lease.give_back();
             }
         }));
@@ -88,11 +99,11 @@ where
     }
 
     fn suspect_all(&self) {
-        // Each is asked before it is lent anyway.
+        // sqlx tests each connection before it lends it.
     }
 
     fn close(&self) {
-        // It is somebody else's pool. What waits for it is answered when its owner closes it.
+        // The pool is the application's. Waiting callers get an answer when the application closes it.
     }
 
     fn usage(&self) -> Usage {
@@ -102,7 +113,7 @@ where
     }
 }
 
-/// A connection while it is lent. Dropped, it leaves the pool and is closed.
+/// A connection while it is lent. When it is dropped, the connection leaves the pool and is closed.
 pub struct AdoptedLease<DB: Database> {
     connection: Option<PoolConnection<DB>>,
 }
@@ -110,10 +121,10 @@ pub struct AdoptedLease<DB: Database> {
 impl<DB: Database> AdoptedLease<DB> {
     fn give_back(mut self) {
         let connection = self.connection.take();
-        if ::tokio::runtime::Handle::try_current().is_ok() {
+        if Handle::try_current().is_ok() {
             drop(connection);
         } else {
-            // sqlx's release is a task, and its drop panics where there is nothing to run it on.
+            // sqlx's release is a task, and its drop panics outside of a runtime.
             drop(connection.map(PoolConnection::detach));
         }
     }

@@ -1,20 +1,22 @@
 //! A connection of sqlx's, as statements of an application see it.
 //!
-//! Owns what the library has to know of a database's statements and errors: what they leave behind, and what may be run
-//! again. How a connection is lent, and what the library itself asks of it, is in [`super`].
+//! Owns what the library has to know of a database's statements and errors: what they leave behind, and which are safe to
+//! retry. What the library itself asks of a connection is [`Connection`]'s.
 
-use super::{Class, Connection};
+use super::connection::Connection;
+use super::error::Class;
+use crate::statement::Effect;
 
 /// A connection of sqlx's: what makes `&Handle` a [`sqlx::Executor`].
 pub trait SqlxConnection: Connection {
     /// The database.
     type Database: sqlx::Database;
 
-    /// Whether it can be proved of some errors that the statement was not done, so that [a second
-    /// set](SqlxConnection::spare) of its values is worth keeping.
+    /// Whether some errors prove that the statement was not done, so that [a second set](SqlxConnection::spare) of its values is
+    /// worth keeping for a retry.
     const REPEATS: bool = false;
 
-    /// The connection itself. The library runs statements on it and lends it to nobody.
+    /// The connection itself. The library runs statements on it and never lends it out.
     fn sqlx(&mut self) -> &mut <Self::Database as sqlx::Database>::Connection;
 
     /// How many rows a statement changed.
@@ -23,10 +25,10 @@ pub trait SqlxConnection: Connection {
     /// What an error of this database means.
     fn class(error: &sqlx::Error) -> Class;
 
-    /// What a statement with this text does beside its work.
+    /// What a statement with this text does besides its work.
     fn effect(sql: &str) -> Effect;
 
-    /// Whether such a statement may be run again whatever has become of its connection.
+    /// Whether such a statement may be rerun whatever happened to its connection.
     fn bears_loss(_sql: &str) -> bool {
         true
     }
@@ -41,9 +43,9 @@ pub trait SqlxConnection: Connection {
         None
     }
 
-    /// Whether an autocommit statement that was answered with this error and nothing before it may be run again: it was provably
-    /// not done, or only reads. The first on its connection runs on another one, an [outdated](SqlxConnection::is_outdated) one
-    /// on the same. `times`: so often it has been already.
+    /// Whether an autocommit statement that was answered with this error, and nothing before it, may be retried: it was provably
+    /// not done, or only reads. The first statement on its connection is retried on another one, an
+    /// [outdated](SqlxConnection::is_outdated) statement on the same. `times` is how often it was retried already.
     fn may_repeat(_sql: &str, _error: &sqlx::Error, _times: u32) -> bool {
         false
     }
@@ -53,31 +55,13 @@ pub trait SqlxConnection: Connection {
         false
     }
 
-    /// Forgets every statement that was prepared; the error is what the database answered.
+    /// Forgets every prepared statement; the error is what the database answered.
     ///
     /// # Cancel safety
-    /// Not cancel safe: an answer may be under way.
+    /// Not cancel safe: an answer may be on its way.
     fn forget(&mut self) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
         async { Ok(()) }
     }
 }
 
 type Spare<C> = <<C as SqlxConnection>::Database as sqlx::Database>::Arguments;
-
-/// What a statement does beside its work, from nothing to the strongest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Effect {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// It calls something that may leave something on the connection.
-    Perhaps,
-    /// It leaves something on the connection, named by its first word.
-    Residue(&'static str),
-    /// It leaves a lock for which others wait.
-    Lock(&'static str),
-    /// It leaves something that only closing the connection undoes.
-    ForGood(&'static str),
-    /// It begins or ends a transaction.
-    Control(&'static str),
-}

@@ -1,9 +1,9 @@
 //! Statements of SQLite.
 //!
-//! Reads the first words of each statement; what a function does is not looked at.
+//! Reads the first words of each statement, and ignores what functions do.
 
-use super::listed;
-use crate::source::Effect;
+use super::effect::Effect;
+use super::words::listed;
 
 const CONTROL: [&str; 8] = ["begin", "commit", "end", "rollback", "savepoint", "release", "start", "abort"];
 
@@ -13,7 +13,7 @@ const PLAIN: [&str; 17] = [
     "analyze", "reindex", "vacuum", "merge", "truncate", "table",
 ];
 
-/// The pragmas that only answer, whatever is in their parentheses.
+/// The pragmas that only read, whatever is in their parentheses.
 const ANSWERING: [&str; 14] = [
     "table_info",
     "table_xinfo",
@@ -31,7 +31,7 @@ const ANSWERING: [&str; 14] = [
     "incremental_vacuum",
 ];
 
-/// What this SQL does beside its work; the strongest effect of its statements.
+/// What this SQL does besides its work; the strongest effect of its statements.
 pub(crate) fn effect(sql: &str) -> Effect {
     let mut rest = sql;
     let mut strongest = Effect::Nothing;
@@ -73,7 +73,7 @@ fn one(sql: &str) -> Effect {
     if found == "create" && temporary { Effect::Residue("create temp") } else { Effect::Nothing }
 }
 
-/// A pragma that is given a value may be a setting.
+/// The effect of a pragma: one with a value may be a setting.
 fn pragma(rest: &str) -> Effect {
     let rest = skip_blank(rest);
     let until = end_of_statement(rest).unwrap_or(rest.len());

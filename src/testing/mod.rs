@@ -153,6 +153,7 @@ pub enum FixtureError {
     },
 }
 
+#[cfg(feature = "sqlite")]
 impl From<OpenError> for FixtureError {
     fn from(error: OpenError) -> Self {
         Self::Template(Box::new(error))

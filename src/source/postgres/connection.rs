@@ -7,13 +7,15 @@ use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgQueryResult, 
 use sqlx::{Connection as _, Executor, Postgres, Row, SqlSafeStr};
 
 use super::sqlstate;
-use crate::source::{
-    Begin, Class, Connection, Control, Effect, Failure, Fate, Isolation, Number, Numbered, SqlxConnection,
-};
-use crate::statement::{self, postgres::Repeats};
+use crate::source::connection::{Connection, Fate, Number, Numbered};
+use crate::source::control::{Begin, Control, Isolation};
+use crate::source::error::{Class, Failure};
+use crate::source::sqlx_connection::SqlxConnection;
+use crate::statement::postgres::RetrySafety;
+use crate::statement::{self, Effect};
 
-/// Undoes what statements leave on a connection. DISCARD ALL would also drop the prepared statements that sqlx counts on, and
-/// cannot stand in a message with others.
+/// Undoes what statements leave on a connection. DISCARD ALL would also drop the prepared statements that sqlx relies on, and
+/// cannot share a message with other statements.
 macro_rules! clean {
     () => {
         "close all; set session authorization default; reset all; unlisten *; \
@@ -24,11 +26,11 @@ macro_rules! clean {
 /// The transaction's number, and when it was begun on the server's clock.
 const NUMBER_LAST: &str = "; select pg_current_xact_id(), (extract(epoch from now()) * 1000000)::bigint";
 
-/// What is reset inside a transaction comes back with its rollback: the cleaning has one of its own.
+/// A rollback would undo a reset inside its transaction, so the cleaning has a transaction of its own.
 const CLEAN_FIRST: &str = concat!("begin; ", clean!(), "; commit; ");
 
 impl Connection for PgConnection {
-    // After a cut-off call the next one would wait for the rest of it.
+    // After a cancelled call the next one would wait for the rest of its answer.
     const ORDERED: bool = false;
     const BEGIN_PROBES: bool = true;
     const CLEANS: bool = true;
@@ -41,11 +43,11 @@ impl Connection for PgConnection {
             Control::CleanBegin(begin) => begin_sql(CLEAN_FIRST, begin, ""),
             Control::Clean => clean!().into_sql_str(),
             Control::Commit => "commit".into_sql_str(),
-            // A transaction that failed is rolled back by COMMIT, which is answered as if all was well. Any other statement
-            // before it is refused then, and the COMMIT not run.
+            // COMMIT of an aborted transaction rolls it back and is answered as a success. A statement before it is refused in
+            // that case, and the COMMIT does not run.
             Control::CommitUnlessFailed => "select; commit".into_sql_str(),
             Control::Rollback => "rollback".into_sql_str(),
-            // BEGIN says it for the transaction alone.
+            // BEGIN sets it for the transaction alone.
             Control::Reset => return Ok(()),
             Control::Savepoint(depth) => savepoint("savepoint", depth),
             Control::Release(depth) => savepoint("release", depth),
@@ -57,8 +59,8 @@ impl Connection for PgConnection {
         Ok(())
     }
 
-    /// The refusal would abort the transaction, unless another savepoint is there to go back to. In one that is aborted
-    /// already it changes nothing.
+    /// A refused rollback would abort the transaction, so the statement sets a savepoint of its own first, to go back to. In a
+    /// transaction that is already aborted a refusal changes nothing.
     async fn roll_back_to(&mut self, depth: u32) -> Result<bool, Failure> {
         let undo = format!("rollback to unstale_{depth}; release unstale_{depth}");
         let guarded = format!("savepoint unstale_question; {undo}");
@@ -67,7 +69,7 @@ impl Connection for PgConnection {
         if answer.as_ref().is_err_and(|it| code(it).as_deref() == Some("25P02")) {
             let there = there(self.execute(sqlx::AssertSqlSafe(undo)).await.map(drop))?;
             if !there {
-                // A question that was cut off may be what aborted it.
+                // A cancelled question may be what aborted it.
                 forget_question(self).await?;
             }
             return Ok(there);
@@ -106,22 +108,22 @@ impl Numbered for PgConnection {
             _ => return Err(Failure::new(Class::Mistake, "only a begin has a number")),
         };
         let rows = self.fetch_all(begin_sql(first, begin, NUMBER_LAST)).await.map_err(failure)?;
-        // The last one: the cleaning has rows of its own.
+        // The last row: the cleaning has rows of its own.
         number(rows.last()).map_err(failure)
     }
 
     /// 1. A transaction gets number 7 and is not committed; what it wrote to the log is not on the disk yet.
-    /// 2. The server crashes and recovers. Its log knows nothing of a 7, so the next transaction is number 7 again.
-    /// 3. That one is committed, and so 7 is told as committed.
+    /// 2. The server crashes and recovers. Its log has no 7, so the next transaction gets number 7 again.
+    /// 3. That one commits, and so the server reports 7 as committed.
     ///
-    /// A commit that happened is on the disk, and then its number is not given away. So after a crash everything but *committed*
-    /// is an answer, and that is none. (`synchronous_commit = off` is the wish to lose commits in a crash.)
+    /// The number of a real commit is on the disk and is not assigned again. So after a crash every status but *committed* can be
+    /// trusted. (`synchronous_commit = off` is the wish to lose commits in a crash.)
     async fn fate(&mut self, number: Number) -> Result<Fate, Failure> {
         let crashed = has_crashed(self, number.begun).await.map_err(failure)?;
         let sql = format!("select pg_xact_status('{}')", number.number);
         let status = match self.fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await {
             Ok(row) => row.try_get_unchecked::<Option<String>, _>(0).map_err(failure)?,
-            // Its number has not been given away yet, so its own transaction was lost with the crash.
+            // The number is not assigned yet, so the transaction was lost in the crash.
             Err(error) if code(&error).as_deref() == Some("22023") => {
                 return Ok(if crashed { Fate::RolledBack } else { Fate::Unknown });
             }
@@ -170,7 +172,7 @@ impl SqlxConnection for PgConnection {
     }
 
     fn bears_loss(sql: &str) -> bool {
-        statement::postgres::repeats(sql) == Repeats::Reads
+        statement::postgres::retry_safety(sql) == RetrySafety::Reads
     }
 
     /// Of a statement in autocommit, with nothing answered before the error:
@@ -181,22 +183,22 @@ impl SqlxConnection for PgConnection {
     /// 2. In the simple protocol it commits, and then writes CommandComplete. Between the two it does not look for
     ///    interrupts, and 57P01, 57P04 and 57P05 are raised only where it does. If it is told to end while the commit waits
     ///    for a standby, it closes the connection without an error message.
-    /// 3. So with these three codes nothing was committed. What is not undone with its transaction (sequences, other
-    ///    servers, statements that commit by themselves) is excluded by the text, as far as it can be seen there.
-    /// 4. EPIPE comes of writing alone, so the end of the message was not sent: its Sync, or the last byte of its text. Without
-    ///    that the server does not commit. Over a Unix socket this is all that is seen of a backend that was terminated.
+    /// 3. So with these three codes nothing was committed. Statements whose effects a rollback does not undo (sequences, other
+    ///    servers, statements that commit by themselves) are excluded by their text, as far as it shows them.
+    /// 4. EPIPE is an error of writing alone, so the end of the message was not sent: its Sync, or the last byte of its text.
+    ///    Without that the server does not commit. Over a Unix socket it is the only sign of a backend that was terminated.
     ///
-    /// A connection that broke otherwise proves nothing: a crash cuts it at any point. There only a statement that reads may be
-    /// repeated, and once, on a connection that answers: it may be what the server crashes of.
+    /// A connection that broke otherwise proves nothing: a crash can cut it at any point. There only a statement that reads may be
+    /// retried, and once, on a connection that answers: the statement may be what crashes the server.
     fn may_repeat(sql: &str, error: &sqlx::Error, times: u32) -> bool {
         let terminated = answer(error)
             .is_some_and(|it| it.severity() == PgSeverity::Fatal && matches!(it.code(), "57P01" | "57P04" | "57P05"));
         let unsent = matches!(error, sqlx::Error::Io(io) if io.kind() == io::ErrorKind::BrokenPipe);
         let broken = matches!(error, sqlx::Error::Io(_)) && times == 0;
-        match statement::postgres::repeats(sql) {
-            Repeats::Never => false,
-            Repeats::Undone => terminated || unsent || is_outdated(error),
-            Repeats::Reads => terminated || unsent || broken || is_outdated(error),
+        match statement::postgres::retry_safety(sql) {
+            RetrySafety::Never => false,
+            RetrySafety::Undone => terminated || unsent || is_outdated(error),
+            RetrySafety::Reads => terminated || unsent || broken || is_outdated(error),
         }
     }
 
@@ -213,8 +215,8 @@ impl SqlxConnection for PgConnection {
     }
 }
 
-/// Whether a statement was refused before it ran, because it was prepared before its tables were changed. sqlx keeps it, so on
-/// this connection it will be refused again.
+/// Whether a statement was refused before it ran, because it was prepared before its tables were changed. sqlx keeps the prepared
+/// statement, so on this connection it would be refused again.
 fn is_outdated(error: &sqlx::Error) -> bool {
     answer(error).is_some_and(|it| it.code() == "0A000" && it.routine() == Some("RevalidateCachedQuery"))
 }
@@ -223,28 +225,28 @@ fn answer(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.as_database_error()?.try_downcast_ref()
 }
 
-/// What an error of a call that the library made itself means.
+/// Classifies the error of a call of the library's own.
 pub(super) fn failure(error: sqlx::Error) -> Failure {
     Failure::new(PgConnection::class(&error), error)
 }
 
-/// What an error means for somebody who opens a connection.
+/// Classifies the error of opening a connection.
 pub(super) fn connect_failure(error: sqlx::Error) -> Failure {
     let class = match &error {
-        // A broken certificate is not mended by waiting.
+        // Waiting does not help against an invalid certificate.
         sqlx::Error::Io(io) if io.kind() != io::ErrorKind::InvalidInput => Class::NotUpYet,
-        // Told to go while it connected.
+        // The server ended the session while it connected.
         sqlx::Error::Database(_) if PgConnection::class(&error) == Class::Dead => Class::NotUpYet,
         _ => PgConnection::class(&error),
     };
     Failure::new(class, error)
 }
 
-pub(super) fn code(error: &sqlx::Error) -> Option<String> {
+pub(crate) fn code(error: &sqlx::Error) -> Option<String> {
     error.as_database_error()?.code().map(|it| it.into_owned())
 }
 
-/// Goes back to before a question that was refused; whether it had been asked.
+/// Goes back to before a refused question; whether its savepoint was there.
 async fn forget_question(connection: &mut PgConnection) -> Result<bool, Failure> {
     let answer = connection.execute("rollback to unstale_question; release unstale_question").await;
     there(answer.map(drop))
@@ -268,7 +270,7 @@ fn number(row: Option<&PgRow>) -> Result<Number, sqlx::Error> {
     Ok(Number { number: text(0)?.parse().map_err(wrong)?, begun: text(1)?.parse().map_err(wrong)? })
 }
 
-/// Whether the server has crashed since then: its statistics begin anew after a crash, and after no other end.
+/// Whether the server has crashed since then: a crash resets its statistics, and no other end does.
 async fn has_crashed(connection: &mut PgConnection, begun: i64) -> Result<bool, sqlx::Error> {
     let sql = format!("select pg_stat_get_bgwriter_stat_reset_time() > to_timestamp({begun} / 1000000.0)");
     let row = connection.fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;

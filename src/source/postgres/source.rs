@@ -1,7 +1,7 @@
-//! The source over a PostgreSQL server: raw sqlx connections on the shelf.
+//! The source over a PostgreSQL server: raw sqlx connections in the pool.
 //!
-//! Owns how one is opened, what is done with one on which a call was cut off, and cleaning. How connections are kept is in
-//! [`crate::source::shelf`].
+//! Owns how a connection is opened and cleaned, and what happens to one on which a call was cancelled. How connections are kept is
+//! the pool's.
 
 use std::sync::Arc;
 
@@ -9,17 +9,21 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection as _, Executor, Row};
 
 use super::connection::{connect_failure, failure};
+use super::options::{OnOpen, PgOptions};
 use super::stop::Stop;
-use super::{OnOpen, PgOptions, VERSION_MIN, version};
+use super::version::{TooOld, VERSION_MIN};
 use crate::policy::Policy;
-use crate::source::shelf::{Lease, Left, Open, Shelf};
-use crate::source::{
-    AcquireError, Class, Connection, Control, Failure, Lent, Source, Trace, Usage, tokio as surroundings,
-};
+use crate::source::condition::{AcquireError, Lent, Trace, Usage};
+use crate::source::connection::Connection;
+use crate::source::control::Control;
+use crate::source::error::{Class, Failure};
+use crate::source::lending::Source;
+use crate::source::pool::{ConnectionPool, Lease, Left, Open};
+use crate::source::runtime;
 
 /// Connections to one PostgreSQL database.
 pub struct PgSource {
-    shelf: Shelf<Opener>,
+    pool: ConnectionPool<Opener>,
     stop: Arc<Stop>,
 }
 
@@ -28,11 +32,11 @@ impl PgSource {
     pub fn new(options: PgOptions, policy: &Policy) -> Self {
         let stop = Stop::new(options.connect.clone(), policy);
         let opener = Opener { connect: options.connect, on_open: options.on_open };
-        Self { shelf: Shelf::new(opener, policy), stop }
+        Self { pool: ConnectionPool::new(opener, policy), stop }
     }
 
     fn on_open(&self) -> Option<&OnOpen> {
-        self.shelf.opener().on_open.as_ref()
+        self.pool.opener().on_open.as_ref()
     }
 }
 
@@ -41,16 +45,16 @@ impl Source for PgSource {
     type Lease = Lease<Opener>;
 
     async fn acquire(&self) -> Result<Lent<Self::Lease>, AcquireError> {
-        let (lease, condition) = self.shelf.acquire().await?;
+        let (lease, condition) = self.pool.acquire().await?;
         Ok(Lent { lease, condition })
     }
 
     fn give_back(&self, lease: Self::Lease) {
-        self.shelf.give_back(lease, Left::Nothing);
+        self.pool.give_back(lease, Left::Nothing);
     }
 
     fn give_back_owing(&self, lease: Self::Lease) {
-        self.shelf.give_back(lease, Left::Residue);
+        self.pool.give_back(lease, Left::Residue);
     }
 
     fn discard(&self, lease: Self::Lease) {
@@ -78,7 +82,7 @@ impl Source for PgSource {
     async fn clean(&self, lease: &mut Self::Lease) -> Result<(), Failure> {
         lease.control(Control::Clean).await?;
         match self.on_open() {
-            // The settings that it makes were reset with the others.
+            // Cleaning has reset its settings with all others.
             Some(on_open) => on_open(lease).await.map_err(failure),
             None => Ok(()),
         }
@@ -93,15 +97,15 @@ impl Source for PgSource {
     }
 
     fn suspect_all(&self) {
-        self.shelf.suspect_all();
+        self.pool.suspect_all();
     }
 
     fn close(&self) {
-        self.shelf.close();
+        self.pool.close();
     }
 
     fn usage(&self) -> Usage {
-        self.shelf.usage()
+        self.pool.usage()
     }
 }
 
@@ -120,10 +124,10 @@ impl Open for Opener {
         if let Some(found) = connection.server_version_num().filter(|it| *it < VERSION_MIN) {
             return Err(Failure::new(Class::Mistake, TooOld { found }));
         }
-        // sqlx knows it and does not say. When the process began is asked only when it has to be stopped: the view that
-        // knows it costs a connection a sixth of the time that opening it takes.
+        // sqlx knows the process and does not show it. When the process began is asked only when it has to be stopped: the view
+        // that knows it costs a sixth of the time that opening a connection takes.
         let row = connection.fetch_one("select pg_backend_pid()").await.map_err(connect_failure)?;
-        let backend = Trace { process: pid(&row).map_err(connect_failure)?, seen: surroundings::now() };
+        let backend = Trace { process: pid(&row).map_err(connect_failure)?, seen: runtime::now() };
         if let Some(on_open) = &self.on_open {
             on_open(&mut connection).await.map_err(connect_failure)?;
         }
@@ -134,11 +138,4 @@ impl Open for Opener {
 fn pid(row: &sqlx::postgres::PgRow) -> Result<i32, sqlx::Error> {
     // A simple query is answered in text.
     row.try_get_unchecked(0)
-}
-
-/// The server is older than what is supported.
-#[derive(Debug, thiserror::Error)]
-#[error("the server is PostgreSQL {}; {} is the oldest that will do", version(*found), version(VERSION_MIN))]
-pub(super) struct TooOld {
-    pub(super) found: u32,
 }

@@ -1,10 +1,10 @@
 //! What PostgreSQL's error codes mean (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 //!
-//! Owns the table. Pure: who acts on a class is above.
+//! Owns the table. Pure: what follows from a class is decided above.
 
-use crate::source::Class;
+use crate::source::error::Class;
 
-/// What an error with this code means, on a connection that was open.
+/// The class of an error with this code, on a connection that was open.
 pub(super) fn class(code: &str) -> Class {
     match code {
         // connection_exception and those below it; protocol_violation.
@@ -18,7 +18,7 @@ pub(super) fn class(code: &str) -> Class {
         // transaction_rollback, serialization_failure, deadlock_detected,
         // transaction_integrity_constraint_violation.
         "40000" | "40001" | "40P01" | "40002" => Class::TransactionLost,
-        // in_failed_sql_transaction: it was lost before.
+        // in_failed_sql_transaction: an earlier statement aborted it.
         "25P02" => Class::TransactionLost,
         // lock_not_available, query_canceled.
         "55P03" | "57014" => Class::StatementLost,

@@ -1,7 +1,7 @@
-//! Tells the server to stop what a cut-off call left running.
+//! Tells the server to stop what a cancelled call left running.
 //!
-//! Owns the list of backends that are due, and the one task that sees to them over a connection of its own. sqlx sends no
-//! cancel request and does not show its key, and the server looks for a client that has gone only when it next writes to it.
+//! Owns the list of backends that have to be stopped, and the one task that stops them over a connection of its own. sqlx sends
+//! no cancel request and does not show its key, and the server notices that a client is gone only when it next writes to it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,11 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection as _, Executor};
 
 use crate::policy::Policy;
-use crate::source::{Trace, tokio as surroundings};
+use crate::source::condition::Trace;
+use crate::source::runtime;
 use crate::sync::Shared;
 
-/// Stops backends.
+/// Stops backends, soon and together.
 pub(super) struct Stop {
     options: PgConnectOptions,
     after: Duration,
@@ -24,7 +25,7 @@ pub(super) struct Stop {
 #[derive(Default)]
 struct Due {
     backends: Vec<Trace>,
-    /// A task is seeing to them.
+    /// A task is at work on them.
     attended: bool,
 }
 
@@ -33,7 +34,7 @@ impl Stop {
         Arc::new(Self { options, after: policy.stop_after, limit: policy.stop_timeout, due: Shared::default() })
     }
 
-    /// Has this backend stopped soon. Outside of a runtime nothing is done.
+    /// Has this backend stopped soon. Outside of a runtime this does nothing.
     pub(super) fn backend(self: &Arc<Self>, backend: Trace) {
         if self.limit.is_zero() {
             return;
@@ -44,7 +45,7 @@ impl Stop {
         });
         if !attended {
             let task = Attendant { stop: Arc::clone(self), done: false };
-            surroundings::spawn(Box::pin(async move { task.run().await }));
+            runtime::spawn(Box::pin(async move { task.run().await }));
         }
     }
 
@@ -66,7 +67,7 @@ impl Stop {
         Ok(found.is_none())
     }
 
-    /// Has this backend cancel what it is at. What is sent to it after this is not hit: the signal is there before.
+    /// Has this backend cancel its current statement. A later statement is not hit: the signal arrives before it.
     pub(super) async fn cancel(&self, backend: Trace) -> Result<(), sqlx::Error> {
         let mut connection = PgConnection::connect_with(&self.options).await?;
         let sql = format!("select pg_cancel_backend(pid) from pg_stat_activity where {}", known_by(&backend));
@@ -74,7 +75,7 @@ impl Stop {
         connection.close().await
     }
 
-    /// One attempt.
+    /// Makes one attempt.
     async fn stop(&self, due: &[Trace]) -> Result<(), sqlx::Error> {
         let mut connection = PgConnection::connect_with(&self.options).await?;
         let all = due.iter().map(known_by).collect::<Vec<_>>().join(" or ");
@@ -84,16 +85,16 @@ impl Stop {
     }
 }
 
-/// The process of this number that had begun when it was seen: another one with its number is younger.
+/// Selects the process of this number that had begun when it was seen: another process with the same number is younger.
 fn known_by(backend: &Trace) -> String {
-    let ago = surroundings::now().saturating_sub(backend.seen).as_micros();
+    let ago = runtime::now().saturating_sub(backend.seen).as_micros();
     format!("pid = {} and backend_start <= clock_timestamp() - interval '{ago} us'", backend.process)
 }
 
-/// The task. Dropped, by a runtime that ends say, it leaves room for the next.
+/// The task. When it is dropped, by a runtime that ends say, the next backend starts another.
 struct Attendant {
     stop: Arc<Stop>,
-    /// It has left the list to whoever comes next.
+    /// The list was empty, and the next backend starts another task.
     done: bool,
 }
 
@@ -101,23 +102,23 @@ impl Attendant {
     async fn run(mut self) {
         let stop = Arc::clone(&self.stop);
         loop {
-            // Whoever takes the place of the one that was cut off goes first, and others that are due come along.
-            surroundings::sleep(stop.after).await;
+            // The delay lets the cancelled call's successor connect first, and collects further backends.
+            runtime::sleep(stop.after).await;
             let due = stop.take();
             if due.is_empty() {
                 self.done = true;
                 return;
             }
             let mut wait = stop.after;
-            let done = surroundings::within(stop.limit, async {
+            let done = runtime::within(stop.limit, async {
                 while let Err(error) = stop.stop(&due).await {
-                    tracing::debug!(%error, "what was cut off could not be stopped yet");
-                    surroundings::sleep(wait).await;
+                    tracing::debug!(%error, "a cancelled call could not be stopped yet");
+                    runtime::sleep(wait).await;
                     wait = (wait * 2).min(stop.limit / 10);
                 }
             });
             if done.await.is_none() {
-                tracing::warn!(backends = due.len(), limit = ?stop.limit, "what was cut off could not be stopped");
+                tracing::warn!(backends = due.len(), limit = ?stop.limit, "cancelled calls could not be stopped");
             }
         }
     }

@@ -1,65 +1,66 @@
-//! The shelf: raw connections in deadpool's managed pool, with what has to be known of each before it is lent.
+//! The pool: idle connections in deadpool's managed pool, with what has to be known of each before it is lent.
 //!
-//! Owns age, idleness, suspicion and what a connection owes, and how many callers open one at a time. How one is opened is
-//! each database's own ([`Open`]); who waits how long is decided above the source.
+//! Owns age, idleness, which connection is suspect and which needs a reset. How a connection is opened is each database's own
+//! ([`Open`]); how many are opened at a time is the [`ConnectLimiter`]'s, and how long a caller waits is decided above the source.
 
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
-use tokio::sync::Notify;
 
-use super::{AcquireError, Class, Condition, Failure, Usage, tokio as surroundings};
+use super::condition::{AcquireError, Condition, Usage};
+use super::connect_limiter::ConnectLimiter;
+use super::error::{Class, Failure};
+use super::runtime;
 use crate::policy::Policy;
-use crate::sync::Shared;
 
 /// How one database's connections are opened.
 pub trait Open: Send + Sync + 'static {
     /// What is opened.
     type Connection: Send + 'static;
-    /// What is known of a connection beside it.
+    /// What is known of a connection beyond itself.
     type Mark: Send + 'static;
 
-    /// The database is the connection: it is opened once and kept for good.
+    /// Whether the database is the connection: it is opened once and never closed.
     fn is_only(&self) -> bool {
         false
     }
 
-    /// Opens one.
+    /// Opens a connection.
     ///
     /// # Errors
-    /// Why not. [`Class::NotUpYet`] if it may be possible soon.
+    /// [`Class::NotUpYet`] if a later attempt may succeed; else why it cannot be opened.
     ///
     /// # Cancel safety
-    /// Cancel safe: what was opened is closed.
+    /// Cancel safe: a connection that was opened is closed.
     fn open(&self) -> impl Future<Output = Result<(Self::Connection, Self::Mark), Failure>> + Send;
 }
 
 /// The connections of one database.
-pub(super) struct Shelf<O: Open> {
+pub(super) struct ConnectionPool<O: Open> {
     pool: Pool<Opener<O>>,
     max: u32,
     probe_idle_after: Duration,
     probe_writes_after: Duration,
-    /// Whatever has not answered since this moment has to be probed; microseconds on the source's clock.
+    /// A connection that has not answered since this moment is suspect; microseconds on the source's clock.
     suspect_before: AtomicU64,
-    doors: Arc<Doors>,
+    limiter: Arc<ConnectLimiter>,
 }
 
-impl<O: Open> Shelf<O> {
-    /// An empty one under the limits of this policy.
+impl<O: Open> ConnectionPool<O> {
+    /// An empty pool under the limits of this policy.
     pub(super) fn new(open: O, policy: &Policy) -> Self {
         let max = if open.is_only() { 1 } else { policy.sessions_max };
-        let doors = Arc::new(Doors::new(policy.connects_max));
+        let limiter = Arc::new(ConnectLimiter::new(policy.connects_max));
         let opener = Opener {
             open,
             connect_timeout: policy.connect_timeout,
             lifetime_max: policy.lifetime_max,
             lifetime_jitter: policy.lifetime_jitter,
-            doors: Arc::clone(&doors),
+            limiter: Arc::clone(&limiter),
         };
         let size = usize::try_from(max.max(1)).unwrap_or(usize::MAX);
         let pool = Pool::builder(opener).max_size(size).build().expect("a pool without time-outs needs no runtime");
@@ -69,7 +70,7 @@ impl<O: Open> Shelf<O> {
             probe_idle_after: policy.probe_idle_after,
             probe_writes_after: policy.probe_writes_after,
             suspect_before: AtomicU64::new(0),
-            doors,
+            limiter,
         }
     }
 
@@ -77,29 +78,29 @@ impl<O: Open> Shelf<O> {
         &self.pool.manager().open
     }
 
-    /// Lends one, and opens it if there is none. Where enough callers are opening one already, it waits for what comes of
-    /// that, or for one that comes back, whichever is first.
+    /// Lends an idle connection, or opens one. Where enough callers are opening one already, it waits for the result of that,
+    /// or for a connection that is given back, whichever is first.
     pub(super) async fn acquire(&self) -> Result<(Lease<O>, Condition), AcquireError> {
         if let Some(lent) = self.attempt().await? {
             return Ok(lent);
         }
-        let _waiting = self.doors.wait();
-        let failures = self.doors.failures();
+        let _waiting = self.limiter.wait();
+        let failures = self.limiter.failures();
         loop {
-            // Before the attempt: what happens during it is not missed.
-            let mut changed = pin!(self.doors.changed.notified());
+            // Before the attempt, so that a change during it is not missed.
+            let mut changed = pin!(self.limiter.changed());
             changed.as_mut().enable();
             if let Some(lent) = self.attempt().await? {
                 return Ok(lent);
             }
             changed.await;
-            if let Some(failure) = self.doors.failed_since(failures) {
+            if let Some(failure) = self.limiter.failed_since(failures) {
                 return Err(AcquireError::Connect(failure));
             }
         }
     }
 
-    /// None if enough callers are opening one.
+    /// Lends a connection; none if enough callers are opening one.
     async fn attempt(&self) -> Result<Option<(Lease<O>, Condition)>, AcquireError> {
         match self.pool.get().await {
             Ok(object) => {
@@ -109,7 +110,7 @@ impl<O: Open> Shelf<O> {
             Err(PoolError::Backend(None)) => Ok(None),
             Err(PoolError::Backend(Some(failure))) => Err(AcquireError::Connect(failure)),
             Err(PoolError::Closed) => Err(AcquireError::Closed),
-            Err(_) => Err(AcquireError::Connect(Failure::new(Class::NotUpYet, "the shelf gave nothing"))),
+            Err(_) => Err(AcquireError::Connect(Failure::new(Class::NotUpYet, "the pool returned no connection"))),
         }
     }
 
@@ -117,20 +118,20 @@ impl<O: Open> Shelf<O> {
     pub(super) fn give_back(&self, mut lease: Lease<O>, left: Left) {
         if let Some(mut object) = lease.object.take() {
             object.left = left;
-            object.idle_since = surroundings::now();
+            object.idle_since = runtime::now();
             drop(object);
-            self.doors.came_back();
+            self.limiter.notify();
         }
     }
 
-    /// Whatever has not answered since now has to be probed.
+    /// Marks every connection that has not answered since now as suspect.
     pub(super) fn suspect_all(&self) {
-        self.suspect_before.store(micros(surroundings::now()), Ordering::Release);
+        self.suspect_before.store(micros(runtime::now()), Ordering::Release);
     }
 
     pub(super) fn close(&self) {
         self.pool.close();
-        self.doors.came_back();
+        self.limiter.notify();
     }
 
     pub(super) fn usage(&self) -> Usage {
@@ -140,7 +141,7 @@ impl<O: Open> Shelf<O> {
     }
 
     fn condition(&self, kept: &Kept<O>) -> Condition {
-        let idle = surroundings::now().saturating_sub(kept.idle_since);
+        let idle = runtime::now().saturating_sub(kept.idle_since);
         let suspect = micros(kept.answered) < self.suspect_before.load(Ordering::Acquire);
         let suspect = !kept.only && !kept.is_new() && (suspect || idle > self.probe_idle_after);
         match kept.left {
@@ -157,14 +158,14 @@ impl<O: Open> Shelf<O> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
     Nothing,
-    /// What statements leave.
+    /// What statements leave, such as settings.
     Residue,
-    /// Perhaps a transaction: it could not be cleaned.
+    /// Possibly a transaction: it could not be cleaned.
     Transaction,
 }
 
-/// A connection while it is lent. Dropped, it is closed, and its place is free at once; one that is the database comes back,
-/// to be cleaned before it is lent again.
+/// A connection while it is lent. When it is dropped, the connection is closed and its place is free at once; one that is the
+/// database goes back, to be cleaned before it is lent again.
 pub struct Lease<O: Open> {
     object: Option<Object<Opener<O>>>,
 }
@@ -182,9 +183,9 @@ impl<O: Open> Lease<O> {
         &self.kept().mark
     }
 
-    /// It has answered just now.
+    /// Marks it as healthy: it has just answered.
     pub(super) fn vouch(&mut self) {
-        self.kept_mut().answered = surroundings::now();
+        self.kept_mut().answered = runtime::now();
     }
 
     /// Closes it.
@@ -217,7 +218,7 @@ impl<O: Open> Drop for Lease<O> {
     }
 }
 
-/// What stands on the shelf.
+/// A connection as the pool keeps it.
 struct Kept<O: Open> {
     connection: O::Connection,
     mark: O::Mark,
@@ -227,7 +228,7 @@ struct Kept<O: Open> {
     /// When it is known to have answered.
     answered: Duration,
     left: Left,
-    /// The database is gone with it.
+    /// Closing it loses the database.
     only: bool,
 }
 
@@ -243,24 +244,24 @@ struct Opener<O> {
     connect_timeout: Duration,
     lifetime_max: Duration,
     lifetime_jitter: f64,
-    doors: Arc<Doors>,
+    limiter: Arc<ConnectLimiter>,
 }
 
 impl<O: Open> managed::Manager for Opener<O> {
     type Type = Kept<O>;
-    /// None: enough callers are opening one.
+    /// None if enough callers are opening one.
     type Error = Option<Failure>;
 
     async fn create(&self) -> Result<Kept<O>, Option<Failure>> {
-        let Some(mut door) = self.doors.enter() else { return Err(None) };
+        let Some(mut permit) = self.limiter.enter() else { return Err(None) };
         let limit = self.connect_timeout;
-        let opened = match surroundings::within(limit, self.open.open()).await {
+        let opened = match runtime::within(limit, self.open.open()).await {
             Some(opened) => opened,
-            None => Err(Failure::new(Class::NotUpYet, format!("it could not be opened within {limit:?}"))),
+            None => Err(Failure::new(Class::NotUpYet, format!("the connection could not be opened within {limit:?}"))),
         };
-        door.came_to(opened.as_ref().err());
+        permit.record(opened.as_ref().err());
         let (connection, mark) = opened.map_err(Some)?;
-        let opened = surroundings::now();
+        let opened = runtime::now();
         let spread = self.lifetime_jitter * rand::random::<f64>();
         let only = self.open.is_only();
         let lifetime = if only { Duration::MAX } else { self.lifetime_max.mul_f64(1.0 - spread) };
@@ -269,101 +270,11 @@ impl<O: Open> managed::Manager for Opener<O> {
     }
 
     async fn recycle(&self, kept: &mut Kept<O>, _: &Metrics) -> RecycleResult<Option<Failure>> {
-        let age = surroundings::now().saturating_sub(kept.opened);
+        let age = runtime::now().saturating_sub(kept.opened);
         if age > kept.lifetime {
             return Err(RecycleError::message("older than its lifetime"));
         }
         Ok(())
-    }
-}
-
-/// How many callers open a connection at a time, so that an outage ends in no storm: after a failure one of them tries, and
-/// all others hear what came of it.
-struct Doors {
-    max: u32,
-    state: Shared<Opening>,
-    changed: Notify,
-    /// How many callers wait for a change.
-    waiting: AtomicUsize,
-}
-
-#[derive(Default)]
-struct Opening {
-    /// How many are being opened.
-    under_way: u32,
-    /// The last one could not be opened yet.
-    outage: bool,
-    failures: u64,
-    /// What the last failure was, for those who waited.
-    last: Option<(Class, String)>,
-}
-
-impl Doors {
-    fn new(max: u32) -> Self {
-        Self { max, state: Shared::default(), changed: Notify::new(), waiting: AtomicUsize::new(0) }
-    }
-
-    fn enter(&self) -> Option<Door<'_>> {
-        self.state.with(|it| {
-            let max = if it.outage { 1 } else { self.max.max(1) };
-            (it.under_way < max).then(|| it.under_way += 1)
-        })?;
-        Some(Door { doors: self })
-    }
-
-    fn wait(&self) -> Waiting<'_> {
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        Waiting(self)
-    }
-
-    /// Something may be had now.
-    fn came_back(&self) {
-        if self.waiting.load(Ordering::SeqCst) > 0 {
-            self.changed.notify_waiters();
-        }
-    }
-
-    fn failures(&self) -> u64 {
-        self.state.with(|it| it.failures)
-    }
-
-    fn failed_since(&self, failures: u64) -> Option<Failure> {
-        self.state.with(|it| match &it.last {
-            Some((class, text)) if it.failures > failures => Some(Failure::new(*class, text.clone())),
-            _ => None,
-        })
-    }
-}
-
-struct Waiting<'a>(&'a Doors);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// The place of one caller who opens a connection.
-struct Door<'a> {
-    doors: &'a Doors,
-}
-
-impl Door<'_> {
-    fn came_to(&mut self, failure: Option<&Failure>) {
-        self.doors.state.with(|it| {
-            it.outage = failure.is_some_and(|it| it.class == Class::NotUpYet);
-            if let Some(failure) = failure {
-                it.failures += 1;
-                it.last = Some((failure.class, failure.to_string()));
-            }
-        });
-    }
-}
-
-impl Drop for Door<'_> {
-    fn drop(&mut self) {
-        self.doors.state.with(|it| it.under_way -= 1);
-        self.doors.came_back();
     }
 }
 

@@ -3,8 +3,11 @@
 use sqlx::sqlite::SqliteQueryResult;
 use sqlx::{Executor, SqlSafeStr, Sqlite, SqliteConnection};
 
-use super::{Begin, Class, Connection, Control, Effect, Failure, Locking, SqlxConnection};
-use crate::statement;
+use crate::source::connection::Connection;
+use crate::source::control::{Begin, Control, Locking};
+use crate::source::error::{Class, Failure};
+use crate::source::sqlx_connection::SqlxConnection;
+use crate::statement::{self, Effect};
 
 impl Connection for SqliteConnection {
     // Each connection has a thread that takes one call after the other.
@@ -16,7 +19,7 @@ impl Connection for SqliteConnection {
             Control::Commit | Control::CommitUnlessFailed => "commit".into_sql_str(),
             Control::Rollback => "rollback".into_sql_str(),
             Control::Reset => "pragma query_only = off".into_sql_str(),
-            // What statements leave here is undone by closing the connection.
+            // Only closing the connection undoes what statements leave on it.
             Control::Clean => return Ok(()),
             Control::CleanBegin(begin) => begin_sql(begin).into_sql_str(),
             Control::Savepoint(depth) => savepoint("savepoint", depth),
@@ -30,8 +33,8 @@ impl Connection for SqliteConnection {
         Ok(())
     }
 
-    /// SQLite refuses a BEGIN inside a transaction, and that is the one answer that no hook of the caller's can get in
-    /// the way of.
+    /// SQLite refuses a BEGIN inside a transaction, and that is the one answer with which no hook of the application's can
+    /// interfere.
     async fn in_transaction(&mut self) -> Result<bool, Failure> {
         match self.execute("begin").await {
             Ok(_) => {
@@ -44,10 +47,10 @@ impl Connection for SqliteConnection {
     }
 
     async fn probe(&mut self) -> Result<(), Failure> {
-        // It reads the file's header, so a file that is no database any more is noticed.
+        // It reads the file's header, so it notices a file that is not a database any more.
         match self.execute("pragma schema_version").await {
             Ok(_) => Ok(()),
-            // Whoever says that another one is at work is alive.
+            // A busy database answers.
             Err(error) if Self::class(&error) == Class::StatementLost => Ok(()),
             Err(error) => Err(failure(error)),
         }
@@ -76,7 +79,7 @@ impl SqlxConnection for SqliteConnection {
             sqlx::Error::Database(database) => {
                 let code: i32 = database.code().and_then(|it| it.parse().ok()).unwrap_or(1);
                 match code {
-                    // BUSY_SNAPSHOT: the transaction read what is not current any more.
+                    // BUSY_SNAPSHOT: the transaction's snapshot is out of date.
                     517 => Class::TransactionLost,
                     // READONLY_DBMOVED: the file was moved or deleted under the connection.
                     1032 => Class::Dead,
@@ -95,8 +98,8 @@ impl SqlxConnection for SqliteConnection {
     }
 }
 
-/// What an error of a call that the library made itself means.
-pub(crate) fn failure(error: sqlx::Error) -> Failure {
+/// Classifies the error of a call of the library's own.
+pub(super) fn failure(error: sqlx::Error) -> Failure {
     Failure::new(SqliteConnection::class(&error), error)
 }
 
@@ -105,7 +108,7 @@ fn begin_sql(begin: Begin) -> &'static str {
         (Locking::Deferred, false) => "begin",
         (Locking::Immediate, false) => "begin immediate",
         (Locking::Exclusive, false) => "begin exclusive",
-        // A transaction that only reads has no use for locks of its own.
+        // A read-only transaction needs no write lock.
         (_, true) => "begin; pragma query_only = on",
     }
 }

@@ -1,7 +1,7 @@
-//! What may stand before a parenthesis in a statement of PostgreSQL and leaves nothing on the connection.
+//! Words that may stand before a parenthesis in a statement of PostgreSQL and leave nothing on the connection.
 //!
-//! Owns the list: keywords, types, and built-in functions that only compute or read. What changes anything, also what would be
-//! undone with its transaction, is not on it, so a statement whose functions are all here may be run twice.
+//! Owns the list: keywords, types, and built-in functions that only compute or read. A function that changes anything, even if a
+//! rollback undoes it, is not on the list, so a statement whose functions are all here may be run twice.
 
 /// Sorted.
 #[rustfmt::skip]

@@ -1,10 +1,25 @@
 //! Time, tasks and randomness from tokio and the machine, for the sources of real databases.
+//!
+//! Nothing above a [`Source`](super::Source) calls this: a simulated source has a clock and tasks of its own.
 
 use std::pin::Pin;
 use std::sync::OnceLock;
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-use super::TaskId;
+use tokio::runtime::Handle;
+use tokio::task;
+
+/// The task that makes an asynchronous call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TaskId {
+    /// A task of tokio's.
+    Tokio(task::Id),
+    /// A task of another scheduler.
+    Task(u64),
+    /// Outside of any task: the thread.
+    Thread(ThreadId),
+}
 
 /// Since the first question.
 pub(crate) fn now() -> Duration {
@@ -14,7 +29,7 @@ pub(crate) fn now() -> Duration {
 
 /// Runs the task on the current runtime, if there is one.
 pub(crate) fn spawn(task: Pin<Box<dyn Future<Output = ()> + Send>>) -> bool {
-    match ::tokio::runtime::Handle::try_current() {
+    match Handle::try_current() {
         Ok(runtime) => {
             drop(runtime.spawn(task));
             true
@@ -25,7 +40,7 @@ pub(crate) fn spawn(task: Pin<Box<dyn Future<Output = ()> + Send>>) -> bool {
 
 /// The current task; outside of one (in `block_on`, as in the body of a test) the thread.
 pub(crate) fn task() -> TaskId {
-    match ::tokio::task::try_id() {
+    match task::try_id() {
         Some(id) => TaskId::Tokio(id),
         None => TaskId::Thread(std::thread::current().id()),
     }
@@ -38,10 +53,10 @@ pub(crate) fn random() -> u64 {
 
 /// Waits.
 pub(crate) async fn sleep(duration: Duration) {
-    ::tokio::time::sleep(duration).await;
+    tokio::time::sleep(duration).await;
 }
 
 /// The future's output, or none when the limit was reached first.
 pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
-    ::tokio::time::timeout(limit, future).await.ok()
+    tokio::time::timeout(limit, future).await.ok()
 }

@@ -1,11 +1,12 @@
-//! Statements of PostgreSQL.
+//! What a statement of PostgreSQL leaves behind.
 //!
-//! One pass without an allocation: the first words of each statement, and the names that stand before a parenthesis. A
-//! function that is not known to be harmless may have left anything.
+//! One pass without an allocation: the first words of each statement, and the names that stand before a parenthesis. A function
+//! that is not known to be harmless may leave anything.
 
 use super::harmless::is_harmless;
-use super::listed;
-use crate::source::Effect;
+use super::tokens::{Token, Tokens};
+use crate::statement::effect::Effect;
+use crate::statement::words::listed;
 
 const CONTROL: [&str; 8] = ["begin", "commit", "end", "rollback", "savepoint", "release", "start", "abort"];
 
@@ -43,15 +44,16 @@ const PLAIN: [&str; 30] = [
     "security",
 ];
 
-/// Those that may run anything.
+/// First words of statements that may run anything.
 const PERHAPS: [&str; 7] = ["call", "do", "execute", "copy", "declare", "close", "unlisten"];
 
 const RESIDUE: [&str; 4] = ["set", "reset", "listen", "discard"];
 
-/// sqlx keeps prepared statements of its own, so these cannot be dropped together; a library stays loaded.
+/// Only closing the connection undoes these: all prepared statements cannot be dropped, because sqlx keeps its own, and a library
+/// stays loaded.
 const FOR_GOOD: [&str; 3] = ["prepare", "deallocate", "load"];
 
-/// What this SQL does beside its work; the strongest effect of its statements.
+/// What this SQL does besides its work; the strongest effect of its statements.
 pub(crate) fn effect(sql: &str) -> Effect {
     let mut strongest = Effect::Nothing;
     let mut statement = Statement::default();
@@ -65,45 +67,6 @@ pub(crate) fn effect(sql: &str) -> Effect {
     strongest.max(statement.effect)
 }
 
-/// Whether a statement may be run a second time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Repeats {
-    /// Not even if it seems not to have been done.
-    Never,
-    /// If it was not committed: all that it does is undone with its transaction.
-    Undone,
-    /// In any case: it only reads.
-    Reads,
-}
-
-/// Whether this SQL may be run a second time; in doubt it may not. What commits by itself (`call`, `do`, `vacuum`, `create index
-/// concurrently`, `create database` …) is not among the words that may.
-pub(crate) fn repeats(sql: &str) -> Repeats {
-    if effect(sql) != Effect::Nothing {
-        return Repeats::Never;
-    }
-    let mut first = None;
-    let mut reads = true;
-    for token in Tokens::of(sql) {
-        match token {
-            Token::Symbol(b';') if first.is_some() => return Repeats::Never,
-            Token::Word(word) => {
-                first.get_or_insert(word);
-                // A lock, or a table that is made.
-                reads &= listed(word, &["for", "into"]).is_none();
-            }
-            _ => {}
-        }
-    }
-    match first {
-        Some(word) if listed(word, &["select", "values", "table", "show"]).is_some() && reads => Repeats::Reads,
-        Some(word) if listed(word, &["select", "insert", "update", "delete", "merge", "with"]).is_some() => {
-            Repeats::Undone
-        }
-        _ => Repeats::Never,
-    }
-}
-
 /// One statement, as far as it has been read.
 #[derive(Default)]
 struct Statement<'a> {
@@ -115,7 +78,7 @@ struct Statement<'a> {
     after_dot: bool,
     /// How many parentheses are open.
     open: u32,
-    /// So many were open where the values of a `set_config` begin.
+    /// How many parentheses were open where the arguments of a `set_config` begin.
     setting: Option<u32>,
     /// The word that was read last.
     last: &'a str,
@@ -208,7 +171,7 @@ impl<'a> Statement<'a> {
         self.name.is_some_and(|it| it.before.eq_ignore_ascii_case(word))
     }
 
-    /// What the second word says.
+    /// Corrects the effect by the second word.
     fn second(&mut self, word: &str) {
         let is = |list: &[&'static str]| listed(word, list).is_some();
         let begins = |it: &str| self.first.eq_ignore_ascii_case(it);
@@ -222,7 +185,7 @@ impl<'a> Statement<'a> {
         }
     }
 
-    /// What stands before a parenthesis.
+    /// Adds the effect of calling this name, which stands before a parenthesis.
     fn call(&mut self, name: Name<'a>) {
         let built_in = name.schema.is_none_or(|it| it.eq_ignore_ascii_case("pg_catalog")) && !name.quoted;
         let listing = [
@@ -242,7 +205,7 @@ impl<'a> Statement<'a> {
         let word = name.text;
         let starts = |with: &str| word.get(..with.len()).is_some_and(|it| it.eq_ignore_ascii_case(with));
         if listed(name.before, &listing).is_some() || built_in && is_harmless(word) {
-            // A list of columns, or what leaves nothing.
+            // A list of columns, or a function that leaves nothing.
         } else if word.eq_ignore_ascii_case("set_config") {
             self.setting = Some(self.open);
         } else if starts("pg_advisory") || starts("pg_try_advisory") {
@@ -253,7 +216,7 @@ impl<'a> Statement<'a> {
     }
 }
 
-/// What the first word says.
+/// The effect of a statement that begins with this word.
 fn first(word: &str) -> Effect {
     if listed(word, &PLAIN).is_some() {
         return Effect::Nothing;
@@ -268,145 +231,6 @@ fn first(word: &str) -> Effect {
         Some(found) => Effect::Residue(found),
         None if listed(word, &PERHAPS).is_some() => Effect::Perhaps,
         None => Effect::Residue("a statement that is not known to leave nothing"),
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token<'a> {
-    /// A keyword, a name or a number.
-    Word(&'a str),
-    /// A name in quotes.
-    Quoted(&'a str),
-    /// A string.
-    Text,
-    Symbol(u8),
-}
-
-/// The tokens of a text, without comments and blanks
-/// (<https://www.postgresql.org/docs/current/sql-syntax-lexical.html>).
-struct Tokens<'a> {
-    rest: &'a str,
-}
-
-impl<'a> Tokens<'a> {
-    fn of(sql: &'a str) -> Self {
-        Self { rest: sql }
-    }
-
-    /// Takes this many bytes.
-    fn cut(&mut self, length: usize) -> &'a str {
-        let (cut, rest) = self.rest.split_at(length);
-        self.rest = rest;
-        cut
-    }
-
-    fn quoted(&mut self, quote: u8, escapes: bool) -> &'a str {
-        let length = quoted(self.rest.as_bytes(), quote, escapes);
-        self.cut(length)
-    }
-}
-
-impl<'a> Iterator for Tokens<'a> {
-    type Item = Token<'a>;
-
-    fn next(&mut self) -> Option<Token<'a>> {
-        loop {
-            let bytes = self.rest.as_bytes();
-            let token = match *bytes.first()? {
-                it if it.is_ascii_whitespace() => {
-                    self.cut(1);
-                    continue;
-                }
-                b'-' if bytes.starts_with(b"--") => {
-                    let line = bytes.iter().position(|it| matches!(it, b'\n' | b'\r'));
-                    self.cut(line.unwrap_or(bytes.len()));
-                    continue;
-                }
-                b'/' if bytes.starts_with(b"/*") => {
-                    self.cut(comment(bytes));
-                    continue;
-                }
-                b'\'' => {
-                    self.quoted(b'\'', false);
-                    Token::Text
-                }
-                b'"' => Token::Quoted(self.quoted(b'"', false).trim_matches('"')),
-                b'$' => match dollar_quoted(bytes) {
-                    0 => Token::Symbol(self.cut(1).as_bytes()[0]),
-                    length => {
-                        self.cut(length);
-                        Token::Text
-                    }
-                },
-                it if is_word(it) => {
-                    let end = bytes.iter().position(|it| !is_word(*it) && *it != b'$').unwrap_or(bytes.len());
-                    let word = self.cut(end);
-                    if word.eq_ignore_ascii_case("e") && self.rest.starts_with('\'') {
-                        self.quoted(b'\'', true);
-                        Token::Text
-                    } else {
-                        Token::Word(word)
-                    }
-                }
-                it => {
-                    self.cut(1);
-                    Token::Symbol(it)
-                }
-            };
-            return Some(token);
-        }
-    }
-}
-
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
-}
-
-/// The length of what begins with a quote; a quote in it is doubled.
-fn quoted(bytes: &[u8], quote: u8, escapes: bool) -> usize {
-    let mut at = 1;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' if escapes => at += 2,
-            it if it == quote && bytes.get(at + 1) == Some(&quote) => at += 2,
-            it if it == quote => return at + 1,
-            _ => at += 1,
-        }
-    }
-    bytes.len()
-}
-
-/// The length of a comment, and of those in it.
-fn comment(bytes: &[u8]) -> usize {
-    let (mut at, mut depth) = (0, 0);
-    while at < bytes.len() {
-        if bytes[at..].starts_with(b"/*") {
-            depth += 1;
-            at += 2;
-        } else if bytes[at..].starts_with(b"*/") {
-            depth -= 1;
-            at += 2;
-            if depth == 0 {
-                return at;
-            }
-        } else {
-            at += 1;
-        }
-    }
-    bytes.len()
-}
-
-/// The length of a string in dollar quotes, or 0 if it is none.
-fn dollar_quoted(bytes: &[u8]) -> usize {
-    let tag = bytes[1..].iter().position(|it| !is_word(*it)).map(|at| at + 1);
-    match tag {
-        // A parameter is no tag.
-        Some(end) if bytes[end] == b'$' && !bytes[1].is_ascii_digit() => {
-            let (quote, body) = bytes.split_at(end + 1);
-            let close = body.windows(quote.len()).position(|it| it == quote);
-            close.map_or(bytes.len(), |at| quote.len() * 2 + at)
-        }
-        _ => 0,
     }
 }
 
@@ -481,33 +305,10 @@ mod tests {
         }
     }
 
-    #[test]
-    fn only_what_is_undone_or_reads_repeats() {
-        for (sql, expected) in [
-            ("select v from t where k = $1", Repeats::Reads),
-            ("(select 1)", Repeats::Reads),
-            ("select 1 from t for update", Repeats::Undone),
-            ("with x as (insert into t values (1) returning k) select * from x", Repeats::Undone),
-            ("insert into t values ($1)", Repeats::Undone),
-            ("select nextval('s')", Repeats::Never),
-            ("select pg_terminate_backend(pg_backend_pid())", Repeats::Never),
-            ("select 1; select 2", Repeats::Never),
-            ("call p()", Repeats::Never),
-            ("vacuum t", Repeats::Never),
-            ("create index concurrently i on t (k)", Repeats::Never),
-            ("create database d", Repeats::Never),
-            ("alter table t detach partition p concurrently", Repeats::Never),
-            ("notify a", Repeats::Never),
-        ] {
-            assert_eq!(repeats(sql), expected, "{sql}");
-        }
-    }
-
     proptest::proptest! {
         #[test]
         fn any_text_is_read_without_a_panic(sql in "\\PC{0,60}") {
             effect(&sql);
-            repeats(&sql);
         }
 
         #[test]

@@ -1,0 +1,53 @@
+//! Sessions over a PostgreSQL database.
+//!
+//! Owns what a server's refusal means for whoever opens sessions.
+
+use crate::policy::Policy;
+use crate::sessions::Sessions;
+use crate::source::postgres::{TooOld, code};
+use crate::source::{Class, Failure, PgOpenError, PgOptions, PgSource, Source};
+
+impl PgOptions {
+    /// Sessions over this database. Opens one connection to see that the database can be used, and keeps it. Waits for a
+    /// server that is starting up, or has no free connection.
+    ///
+    /// # Errors
+    /// [`PgOpenError`] says what is wrong.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn open(self, policy: Policy) -> Result<Sessions<PgSource>, PgOpenError> {
+        let sessions = Sessions::new(PgSource::new(self.clone(), &policy), policy)?;
+        match sessions.inner().first_connection().await {
+            Ok(lease) => {
+                sessions.source().give_back(lease);
+                Ok(sessions)
+            }
+            Err(error) => Err(refused(error, &self)),
+        }
+    }
+}
+
+fn refused(error: Failure, options: &PgOptions) -> PgOpenError {
+    let server = options.server();
+    let source = match error.source.downcast::<sqlx::Error>() {
+        Ok(error) => *error,
+        Err(source) => {
+            return match source.downcast::<TooOld>() {
+                Ok(old) => PgOpenError::TooOld { server, found: old.found_text() },
+                Err(source) if error.class == Class::NotUpYet => PgOpenError::Unreachable { server, source },
+                Err(source) => PgOpenError::Connect(source),
+            };
+        }
+    };
+    let connect = options.connect();
+    let user = connect.get_username().to_owned();
+    match code(&source).as_deref() {
+        // invalid_catalog_name
+        Some("3D000") => PgOpenError::Missing { database: connect.get_database().unwrap_or(&user).to_owned(), server },
+        // invalid_password, invalid_authorization_specification
+        Some("28P01" | "28000") => PgOpenError::Refused { user, server, source },
+        None if error.class == Class::NotUpYet => PgOpenError::Unreachable { server, source: source.into() },
+        _ => PgOpenError::Connect(source.into()),
+    }
+}

@@ -1,0 +1,132 @@
+//! A connection, as far as the library itself speaks to it.
+//!
+//! Owns the traits that a database's connection implements. How an application's statements run on it is
+//! [`SqlxConnection`](super::SqlxConnection)'s; transactions and their states belong to the session.
+
+use super::control::Control;
+use super::error::{Class, Failure};
+
+/// One physical connection, as far as the library itself has to speak to it.
+pub trait Connection: Send + 'static {
+    /// Whether calls on it run strictly in the order in which they were made, so that after a cancelled call the connection can
+    /// still be asked for its state. If not, a connection in doubt is given up.
+    const ORDERED: bool;
+
+    /// Whether a begin never waits for a lock, so that it shows as well as a probe whether the connection answers.
+    const BEGIN_PROBES: bool = false;
+
+    /// Whether [`Control::Clean`] can undo what statements leave on it. If not, it is closed.
+    const CLEANS: bool = false;
+
+    /// Whether a refused statement leaves its transaction open but aborted, until the transaction, or a savepoint in it, is
+    /// rolled back. If not, the database has to be asked for the transaction's state.
+    const ABORTS: bool = false;
+
+    /// Whether [`Source::interrupt`](super::Source::interrupt) can stop what a cancelled call left running, so that the connection
+    /// can be kept.
+    const INTERRUPTIBLE: bool = false;
+
+    /// Runs a statement of the library's own.
+    ///
+    /// # Errors
+    /// What the database answered. A [`Control::Rollback`] where no transaction is open may be an error of class
+    /// [`Class::Mistake`].
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: whether it ran is unknown.
+    fn control(&mut self, control: Control) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Runs [`Control::RollbackTo`] if there is such a savepoint, and says whether there is. If not, nothing changes.
+    ///
+    /// # Errors
+    /// As [`Connection::control`].
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: whether it ran is unknown.
+    fn roll_back_to(&mut self, depth: u32) -> impl Future<Output = Result<bool, Failure>> + Send {
+        async move {
+            match self.control(Control::RollbackTo(depth)).await {
+                Ok(()) => Ok(true),
+                Err(failure) if failure.class == Class::Mistake => Ok(false),
+                Err(failure) => Err(failure),
+            }
+        }
+    }
+
+    /// Asks the database itself whether a transaction is open, and changes nothing.
+    ///
+    /// # Errors
+    /// The connection is not usable.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe.
+    fn in_transaction(&mut self) -> impl Future<Output = Result<bool, Failure>> + Send;
+
+    /// Runs a trivial query, to see whether the connection answers.
+    ///
+    /// # Errors
+    /// The connection is not usable.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe.
+    fn probe(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// A connection whose database numbers its transactions, and can say later how one ended.
+pub trait Numbered: Connection {
+    /// Runs a [`Control::Begin`] or [`Control::CleanBegin`], and returns the number of the transaction.
+    ///
+    /// # Errors
+    /// As [`Connection::control`].
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: whether it ran is unknown.
+    fn begin_numbered(&mut self, control: Control) -> impl Future<Output = Result<Number, Failure>> + Send;
+
+    /// How the transaction with this number ended, on whichever connection it ran.
+    ///
+    /// # Errors
+    /// The connection is not usable.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe.
+    fn fate(&mut self, number: Number) -> impl Future<Output = Result<Fate, Failure>> + Send;
+}
+
+/// The number of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number {
+    /// The number itself.
+    pub number: u64,
+    /// When it was begun, in microseconds on the database's clock: a number may be assigned twice.
+    pub begun: i64,
+}
+
+/// How a transaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was committed.
+    Committed,
+    /// It was rolled back.
+    RolledBack,
+    /// It is not over yet.
+    UnderWay,
+    /// The database cannot say.
+    Unknown,
+}
+
+/// A connection that serves requests of this type. It is implemented beside [`Connection`], so that the connection itself is
+/// never lent out.
+pub trait Serve<Q>: Connection {
+    /// The answer.
+    type Reply: Send;
+
+    /// Serves one request.
+    ///
+    /// # Errors
+    /// What the database answered.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: whether it ran is unknown.
+    fn serve(&mut self, request: Q) -> impl Future<Output = Result<Self::Reply, Failure>> + Send;
+}

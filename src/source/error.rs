@@ -1,0 +1,60 @@
+//! An error of the database, with what it means for the session and for the work that was asked for.
+//!
+//! Owns the classes. Which error belongs to which class is each database's own.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+/// An error of the database with what it means.
+#[derive(Debug)]
+pub struct Failure {
+    /// What it means.
+    pub class: Class,
+    /// The error itself.
+    pub source: Box<dyn StdError + Send + Sync>,
+}
+
+impl Failure {
+    /// An error that means this.
+    pub fn new(class: Class, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { class, source: source.into() }
+    }
+
+    /// No answer came within this limit.
+    pub(crate) fn no_answer(limit: Duration) -> Self {
+        Self::new(Class::Dead, NoAnswer(limit))
+    }
+
+    /// Whether no answer came in time, so that the connection may still be working.
+    pub(crate) fn is_no_answer(&self) -> bool {
+        self.source.is::<NoAnswer>()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {0:?}")]
+struct NoAnswer(Duration);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+/// What a caller can do about an error of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The connection is gone, or its answers cannot be trusted: it is given up.
+    Dead,
+    /// The database does not accept connections yet: a later attempt may succeed.
+    NotUpYet,
+    /// The transaction is over and can be retried as a whole; the session is usable.
+    TransactionLost,
+    /// The statement was not done and can be retried; the session is usable.
+    StatementLost,
+    /// Whether the work was done is unknown.
+    Unknown,
+    /// The statement was refused: a retry would be refused too.
+    Mistake,
+}

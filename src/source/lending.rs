@@ -1,0 +1,153 @@
+//! The seam: the trait of whatever lends connections.
+//!
+//! Owns [`Source`] alone. Above it nothing is spawned, no clock is read and no random number drawn but through it, so that the
+//! real library also runs over a simulated database in virtual time. How long a caller waits, and how often it retries, is
+//! decided above.
+
+use std::ops::DerefMut;
+use std::pin::Pin;
+use std::time::Duration;
+
+use super::condition::{AcquireError, Lent, Trace, Usage};
+use super::connection::Connection;
+use super::control::Control;
+use super::error::{Class, Failure};
+use super::runtime::{self, TaskId};
+
+/// Lends connections.
+///
+/// A lease that is dropped without [`give_back`](Source::give_back) is closed, so a lease that is lost by accident, in a
+/// cancelled future say, leaves nothing behind for the next borrower. The lease of a source that [has only
+/// one](Source::is_only) comes back unclean instead; only [`discard`](Source::discard) closes it.
+pub trait Source: Send + Sync + 'static {
+    /// What is lent.
+    type Connection: Connection;
+    /// A connection while it is lent.
+    type Lease: DerefMut<Target = Self::Connection> + Send + 'static;
+
+    /// Waits for a connection and lends it, with the [`Condition`](super::Condition) it is in. One attempt: retries, backoff and
+    /// deadline are the caller's.
+    ///
+    /// # Errors
+    /// [`AcquireError`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a dropped future holds no place and no connection.
+    fn acquire(&self) -> impl Future<Output = Result<Lent<Self::Lease>, AcquireError>> + Send;
+
+    /// Takes back a connection on which nothing is left.
+    fn give_back(&self, lease: Self::Lease);
+
+    /// Takes back a connection on which statements may have left something; it is lent next as
+    /// [`Condition::Owing`](super::Condition::Owing). Only for connections [that can be cleaned](Connection::CLEANS).
+    fn give_back_owing(&self, lease: Self::Lease) {
+        self.discard(lease);
+    }
+
+    /// Takes back a connection that could not be cleaned; it is lent next as
+    /// [`Condition::Unclean`](super::Condition::Unclean). Only for a source [that cannot give it up](Source::is_only).
+    fn give_back_unclean(&self, lease: Self::Lease) {
+        self.discard(lease);
+    }
+
+    /// Closes a connection without waiting for it.
+    fn discard(&self, lease: Self::Lease);
+
+    /// Closes a connection on which a call was cancelled, without waiting for it. Where the database would go on with that call,
+    /// it is told to stop.
+    fn abandon(&self, lease: Self::Lease) {
+        self.discard(lease);
+    }
+
+    /// Has the server stop what a cancelled call left running on this connection, which is kept. Returns once the server was
+    /// told; a later statement is not hit. Only for connections [that can be interrupted](Connection::INTERRUPTIBLE).
+    ///
+    /// # Errors
+    /// The server could not be told.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: the server may be told a little later, and stop a later statement.
+    fn interrupt(&self, _lease: &Self::Lease) -> impl Future<Output = Result<(), Failure>> + Send {
+        std::future::ready(Err(Failure::new(Class::Mistake, "this connection cannot be interrupted")))
+    }
+
+    /// The trace by which [`is_over`](Source::is_over) finds out later whether the server still works for this connection; none
+    /// where it cannot, or need not.
+    fn trace(&self, _lease: &Self::Lease) -> Option<Trace> {
+        None
+    }
+
+    /// Whether the server has stopped working for the connection of this trace.
+    ///
+    /// # Errors
+    /// The server could not be asked.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    fn is_over(&self, _trace: Trace) -> impl Future<Output = Result<bool, Failure>> + Send {
+        std::future::ready(Ok(true))
+    }
+
+    /// Undoes what statements have left on a connection, and sets up again what was set up when it was opened.
+    ///
+    /// # Errors
+    /// The connection is not usable.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe.
+    fn clean(&self, lease: &mut Self::Lease) -> impl Future<Output = Result<(), Failure>> + Send {
+        lease.control(Control::Clean)
+    }
+
+    /// Whether [`Control::CleanBegin`] does all of [`clean`](Source::clean).
+    fn cleans_in_begin(&self) -> bool {
+        true
+    }
+
+    /// Marks a connection as healthy: it has just answered, so it is no longer suspect.
+    fn vouch(&self, _lease: &mut Self::Lease) {}
+
+    /// Marks every connection that has not answered since now as suspect, because one turned out to be dead: each is probed
+    /// before it is lent.
+    fn suspect_all(&self);
+
+    /// Whether there is only this one connection, and the data with it: giving it up loses the database.
+    fn is_only(&self) -> bool {
+        false
+    }
+
+    /// Lends nothing from now on; waiting callers get [`AcquireError::Closed`]. Connections that are lent stay usable.
+    fn close(&self);
+
+    /// How many connections there are, and how many of them are lent.
+    fn usage(&self) -> Usage;
+
+    /// A clock that never goes back; its zero means nothing. This and the following methods use the machine and tokio, unless the
+    /// source has a world of its own.
+    fn now(&self) -> Duration {
+        runtime::now()
+    }
+
+    /// Waits.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {
+        runtime::sleep(duration)
+    }
+
+    /// Runs a task beside the caller. False if there is no runtime for it; then the task has been dropped.
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) -> bool {
+        runtime::spawn(task)
+    }
+
+    /// A random number.
+    fn random(&self) -> u64 {
+        runtime::random()
+    }
+
+    /// The running task, as far as it can be identified.
+    fn task(&self) -> TaskId {
+        runtime::task()
+    }
+}

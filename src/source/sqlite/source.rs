@@ -1,0 +1,141 @@
+//! The source over a SQLite database: raw sqlx connections in the pool.
+//!
+//! Owns how a connection is opened, and that a file that was replaced is noticed. A `:memory:` database is one connection, and is
+//! never given up. How connections are kept is the pool's.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sqlx::{Connection as _, SqliteConnection};
+
+use super::connection::failure;
+use super::options::SqliteOptions;
+use crate::policy::Policy;
+use crate::source::condition::{AcquireError, Condition, Lent, Usage};
+use crate::source::error::{Class, Failure};
+use crate::source::lending::Source;
+use crate::source::pool::{ConnectionPool, Lease, Left, Open};
+
+/// Connections to one SQLite database.
+pub struct SqliteSource {
+    pool: ConnectionPool<Opener>,
+}
+
+impl SqliteSource {
+    /// A source under the limits of this policy. Nothing is opened yet.
+    pub fn new(options: SqliteOptions, policy: &Policy) -> Self {
+        Self { pool: ConnectionPool::new(Opener { options, opened_before: AtomicBool::new(false) }, policy) }
+    }
+
+    fn options(&self) -> &SqliteOptions {
+        &self.pool.opener().options
+    }
+}
+
+impl Source for SqliteSource {
+    type Connection = SqliteConnection;
+    type Lease = Lease<Opener>;
+
+    async fn acquire(&self) -> Result<Lent<Self::Lease>, AcquireError> {
+        loop {
+            let (lease, condition) = self.pool.acquire().await?;
+            if condition == Condition::Suspect && FileId::of(self.options().connect.get_filename()) != *lease.mark() {
+                // The file was deleted or replaced: what this connection writes would be lost.
+                lease.discard();
+                continue;
+            }
+            return Ok(Lent { lease, condition });
+        }
+    }
+
+    fn give_back(&self, lease: Self::Lease) {
+        self.pool.give_back(lease, Left::Nothing);
+    }
+
+    fn give_back_unclean(&self, lease: Self::Lease) {
+        self.pool.give_back(lease, Left::Transaction);
+    }
+
+    fn discard(&self, lease: Self::Lease) {
+        lease.discard();
+    }
+
+    fn vouch(&self, lease: &mut Self::Lease) {
+        lease.vouch();
+    }
+
+    fn suspect_all(&self) {
+        self.pool.suspect_all();
+    }
+
+    fn is_only(&self) -> bool {
+        self.options().memory
+    }
+
+    fn close(&self) {
+        self.pool.close();
+    }
+
+    fn usage(&self) -> Usage {
+        self.pool.usage()
+    }
+}
+
+/// Opens connections to one SQLite database.
+pub struct Opener {
+    options: SqliteOptions,
+    /// An in-memory database is opened once.
+    opened_before: AtomicBool,
+}
+
+impl Open for Opener {
+    type Connection = SqliteConnection;
+    /// The file that it has open, where the system can say.
+    type Mark = Option<FileId>;
+
+    fn is_only(&self) -> bool {
+        self.options.memory
+    }
+
+    async fn open(&self) -> Result<(SqliteConnection, Option<FileId>), Failure> {
+        let options = &self.options;
+        if options.memory && self.opened_before.load(Ordering::Acquire) {
+            let gone = "the in-memory database was lost with its only connection";
+            return Err(Failure::new(Class::Mistake, gone));
+        }
+        let mut connection = SqliteConnection::connect_with(&options.connect).await.map_err(connect_failure)?;
+        if let Some(on_open) = &options.on_open {
+            on_open(&mut connection).await.map_err(failure)?;
+        }
+        self.opened_before.store(true, Ordering::Release);
+        let file = if options.memory { None } else { FileId::of(options.connect.get_filename()) };
+        Ok((connection, file))
+    }
+}
+
+/// A missing file may still appear; any other refusal is final.
+fn connect_failure(error: sqlx::Error) -> Failure {
+    let failure = failure(error);
+    if failure.class == Class::Dead { Failure { class: Class::NotUpYet, ..failure } } else { failure }
+}
+
+/// The identity of a file, as far as the operating system tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    #[cfg(unix)]
+    fn of(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self { device: metadata.dev(), inode: metadata.ino() })
+    }
+
+    #[cfg(not(unix))]
+    fn of(_: &Path) -> Option<Self> {
+        None
+    }
+}

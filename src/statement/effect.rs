@@ -1,0 +1,21 @@
+//! What a statement leaves behind.
+//!
+//! A plain value: the grammar of each database decides it, the session and the release of a connection act on it.
+
+/// What a statement does besides its work, from nothing to the strongest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// It calls something that may leave something on the connection.
+    Perhaps,
+    /// It leaves something on the connection, named by its first word.
+    Residue(&'static str),
+    /// It leaves a lock for which others wait.
+    Lock(&'static str),
+    /// It leaves something that only closing the connection undoes.
+    ForGood(&'static str),
+    /// It begins or ends a transaction.
+    Control(&'static str),
+}
