@@ -1,4 +1,4 @@
-//! Registering: what there is, before anything is built.
+//! Registering: which services there are, before anything is built.
 //!
 //! Owns the list of recipes until [`Builder::build`] checks it.
 
@@ -9,10 +9,14 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use rustc_hash::FxHashMap;
 
-use super::error::{BuildError, Problem, ResolveError};
-use super::factory::{Awaited, Factory, LastingParameters, Need, Parameters, Plain};
-use super::graph::{Graph, Lifecycle, Node};
-use super::{Blueprint, Erased, Key, Registry, Resolver};
+use super::dep::Need;
+use super::error::{BuildError, Problem};
+use super::factory::{Awaited, Factory, LastingParameters, Parameters, Plain};
+use super::graph::{Graph, Node};
+use super::key::Key;
+use super::lifecycle::Lifecycle;
+use super::place::Erased;
+use super::resolve::{Blueprint, Injector, Origin, Recipe, Registry};
 use crate::source::Source;
 
 /// Collects services. See [`Registry::builder`].
@@ -20,37 +24,27 @@ pub struct Builder<S: Source> {
     recipes: Vec<Recipe<S>>,
 }
 
-/// How a service comes to be.
-pub(super) struct Recipe<S: Source> {
-    pub(super) key: Key,
-    pub(super) lifecycle: Lifecycle,
-    pub(super) registered: &'static Location<'static>,
-    pub(super) tags: Vec<&'static str>,
-    pub(super) needs: Vec<Need>,
-    pub(super) origin: Origin<S>,
-}
-
-pub(super) enum Origin<S: Source> {
-    Instance(Erased),
-    Factory(Box<Make<S>>),
-}
-
-type Make<S> = dyn Fn(Resolver<S>) -> BoxFuture<'static, Result<Erased, ResolveError>> + Send + Sync;
-
 /// A service that was just registered, to be named and tagged.
 pub struct Registration<'a, S: Source> {
     recipe: &'a mut Recipe<S>,
 }
 
+impl<S: Source> Registry<S> {
+    /// Begins a list of services.
+    pub fn builder() -> Builder<S> {
+        Builder { recipes: Vec::new() }
+    }
+}
+
 impl<S: Source> Registration<'_, S> {
-    /// Gives it a name beside its type: it is asked for as [`Dep<T, N>`](super::Dep), or by
+    /// Gives it a name besides its type: it is resolved as [`Dep<T, N>`](super::Dep), or by
     /// [`Services::resolve_named`](super::Services::resolve_named).
     pub fn named(self, name: &'static str) -> Self {
         self.recipe.key.name = Key::name(name);
         self
     }
 
-    /// Puts it into a group: see [`Services::resolve_tagged`](super::Services::resolve_tagged).
+    /// Adds a tag: see [`Services::resolve_tagged`](super::Services::resolve_tagged).
     pub fn tagged(self, tag: &'static str) -> Self {
         self.recipe.tags.push(tag);
         self
@@ -58,18 +52,14 @@ impl<S: Source> Registration<'_, S> {
 }
 
 impl<S: Source> Builder<S> {
-    pub(super) fn new() -> Self {
-        Self { recipes: Vec::new() }
-    }
-
-    /// Registers what is there already.
+    /// Registers a service that is there already.
     #[track_caller]
     pub fn instance<T: Send + Sync + 'static>(&mut self, service: T) -> Registration<'_, S> {
         let origin = Origin::Instance(Arc::new(service));
         self.add(Key::of::<T>(""), Lifecycle::Instance, Vec::new(), origin)
     }
 
-    /// Registers a service of which there is one. Its factory cannot take what belongs to a scope.
+    /// Registers a service of which there is one. Its factory cannot take anything that belongs to a scope.
     #[track_caller]
     pub fn singleton<P, F>(&mut self, factory: F) -> Registration<'_, S>
     where
@@ -89,7 +79,7 @@ impl<S: Source> Builder<S> {
         self.add_factory(Lifecycle::Scoped, factory)
     }
 
-    /// Registers a service that is made for everybody who asks.
+    /// Registers a service that is made each time it is resolved.
     #[track_caller]
     pub fn transient<P, F>(&mut self, factory: F) -> Registration<'_, S>
     where
@@ -132,8 +122,7 @@ impl<S: Source> Builder<S> {
     /// Checks that the services fit together. Nothing is built yet.
     ///
     /// # Errors
-    /// Everything that does not fit: missing and duplicate services, cycles, and singletons that would hold what belongs to
-    /// one scope.
+    /// All missing and duplicate services, cycles, and singletons that would hold something of one scope.
     pub fn build(self) -> Result<Registry<S>, BuildError> {
         let mut index: FxHashMap<Key, usize> = FxHashMap::default();
         let mut problems = Vec::new();
@@ -170,9 +159,9 @@ impl<S: Source> Builder<S> {
         F: Factory<S, P, M>,
     {
         let factory = Arc::new(factory);
-        let make = move |resolver: Resolver<S>| -> BoxFuture<'static, _> {
+        let make = move |injector: Injector<S>| -> BoxFuture<'static, _> {
             let factory = Arc::clone(&factory);
-            Box::pin(async move { factory.make(&resolver).await.map(erase) })
+            Box::pin(async move { factory.make(&injector).await.map(erase) })
         };
         self.add(Key::of::<F::Service>(""), lifecycle, P::needs(), Origin::Factory(Box::new(make)))
     }

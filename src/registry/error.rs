@@ -1,9 +1,9 @@
-//! What can be wrong with a registry, and with a service that is asked for.
+//! What can be wrong with a registry, and why a service cannot be resolved.
 
 use std::fmt;
 use std::panic::Location;
 
-use super::graph::Lifecycle;
+use super::lifecycle::Lifecycle;
 use crate::error::Stale;
 
 /// One service on a path.
@@ -44,33 +44,33 @@ impl fmt::Display for BuildError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// A factory takes something that nobody registered.
+    /// A factory takes something that is not registered.
     #[error(
         "missing: {by} takes `{needed}`, which is not registered{}; register it, or take another",
         did_you_mean(similar)
     )]
     Missing {
-        /// Whose factory.
+        /// The service with this factory.
         by: Step,
         /// What it takes.
         needed: String,
-        /// What may have been meant.
+        /// Similar names that are registered.
         similar: Vec<String>,
     },
-    /// Services need each other in a circle, so none can be the first.
-    #[error("cycle: {}; let one of them ask for the other when it is called, not when it is built", path_text(path))]
+    /// Services need each other in a cycle, so none can be built first.
+    #[error("cycle: {}; let one of them resolve the other when it is called, not when it is built", path_text(path))]
     Cycle {
         /// From one of them back to it.
         path: Vec<Step>,
     },
-    /// A singleton would hold something of one scope for ever: the first scope's session would serve all the others.
+    /// A singleton would hold something of one scope for ever: the first scope's session would serve all other scopes.
     #[error(
         "captive: {}{}: the singleton outlives the scope; make it scoped, or let it take what it needs when it is called",
         path_text(path),
         if *session { " takes the scope's session" } else { "" }
     )]
     Captive {
-        /// From the singleton to what it must not hold.
+        /// From the singleton to the service that it must not hold.
         path: Vec<Step>,
         /// The last one is not scoped, but takes the session of a scope.
         session: bool,
@@ -89,47 +89,47 @@ pub enum Problem {
     },
 }
 
-/// Why a service cannot be had.
+/// Why a service cannot be resolved.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
-    /// Nobody registered it.
+    /// It is not registered.
     #[error("`{service}` is not registered{}", did_you_mean(similar))]
     Unregistered {
-        /// What was asked for.
+        /// The service.
         service: String,
-        /// What may have been meant.
+        /// Similar names that are registered.
         similar: Vec<String>,
     },
     /// It belongs to a scope, and none was entered.
-    #[error("`{service}` is scoped: ask for it through `registry.enter(&scope)`")]
+    #[error("`{service}` is scoped: resolve it through `registry.enter(&scope)`")]
     OutsideOfScope {
-        /// What was asked for.
+        /// The service.
         service: String,
     },
     /// The scope has ended.
     #[error(transparent)]
     Stale(#[from] Box<Stale>),
-    /// A factory answered with an error. The next who asks tries again.
+    /// A factory failed. The next call tries again.
     #[error("{} could not be built: {source}", path_text(path))]
     Factory {
-        /// From what was asked for to what could not be built.
+        /// From the service that was resolved to the one that could not be built.
         path: Vec<Step>,
-        /// What the factory answered.
+        /// The factory's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A factory panicked. The next who asks tries again.
+    /// A factory panicked. The next call tries again.
     #[error("{} could not be built, its factory panicked: {message}", path_text(path))]
     Panicked {
-        /// From what was asked for to what could not be built.
+        /// From the service that was resolved to the one that could not be built.
         path: Vec<Step>,
-        /// What the panic said.
+        /// The panic's message.
         message: String,
     },
 }
 
 impl ResolveError {
-    /// The same, seen from a service that needs what could not be had.
+    /// The same error, seen from a service that needs the one that failed.
     pub(super) fn needed_by(mut self, step: Step) -> Self {
         if let Self::Factory { path, .. } | Self::Panicked { path, .. } = &mut self {
             path.insert(0, step);

@@ -2,102 +2,29 @@
 //!
 //! Owns what a factory may take, and that a singleton's factory cannot take what belongs to a scope: that does not compile.
 
-use std::fmt;
-use std::marker::PhantomData;
-use std::ops::Deref;
-use std::sync::Arc;
-
+use super::dep::{Dep, Name, Need};
 use super::error::ResolveError;
-use super::{Key, Resolver};
-use crate::cell::Handle;
+use super::key::Key;
+use super::resolve::Injector;
+use crate::scope::Handle;
 use crate::source::Source;
 
-/// A service that was asked for: shared, and alive as long as somebody has it.
-///
-/// As a parameter of a factory, it is a dependency. `N` says under which name it is registered.
-pub struct Dep<T, N = Unnamed> {
-    service: Arc<T>,
-    name: PhantomData<fn() -> N>,
-}
-
-/// The name of a service beside its type, for when there are several of one type.
-///
-/// ```
-/// struct Replica;
-///
-/// impl unstale::registry::Name for Replica {
-///     const NAME: &'static str = "replica";
-/// }
-/// ```
-pub trait Name: 'static {
-    /// The name, as given to [`named`](super::Registration::named).
-    const NAME: &'static str;
-}
-
-/// Without a name.
-#[derive(Clone, Copy, Debug)]
-pub struct Unnamed;
-
-impl Name for Unnamed {
-    const NAME: &'static str = "";
-}
-
-impl<T, N> Dep<T, N> {
-    pub(super) fn new(service: Arc<T>) -> Self {
-        Self { service, name: PhantomData }
-    }
-
-    /// The service as it is shared.
-    pub fn into_arc(self) -> Arc<T> {
-        self.service
-    }
-}
-
-impl<T, N> Clone for Dep<T, N> {
-    fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.service))
-    }
-}
-
-impl<T, N> Deref for Dep<T, N> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.service
-    }
-}
-
-impl<T: fmt::Debug, N> fmt::Debug for Dep<T, N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.service.fmt(f)
-    }
-}
-
-/// What a factory needs, as far as its types say.
-#[derive(Clone, Copy, Debug)]
-pub enum Need {
-    /// Another service.
-    Service(Key),
-    /// The session of the scope.
-    Session,
-}
-
-/// What a factory may take.
+/// A parameter that a factory may take.
 #[diagnostic::on_unimplemented(
     message = "a factory cannot take `{Self}`",
     label = "not a dependency",
     note = "a factory takes `Dep<T>` for each service that it needs, and `Handle<_>` for the session of its scope",
-    note = "sessions, scopes and connections cannot be taken: who holds them outlives them"
+    note = "sessions, scopes and connections cannot be injected: the service would outlive them"
 )]
 pub trait Parameter<S: Source>: Sized + Send {
-    /// What it is.
+    /// What it declares as a need.
     fn need() -> Need;
 
-    /// Gets it.
+    /// Resolves it.
     ///
     /// # Cancel safety
-    /// Cancel safe: what was being built for it is built by the next who asks.
-    fn obtain(resolver: &Resolver<S>) -> impl Future<Output = Result<Self, ResolveError>> + Send;
+    /// Cancel safe: the next call builds what this one was building.
+    fn obtain(injector: &Injector<S>) -> impl Future<Output = Result<Self, ResolveError>> + Send;
 }
 
 impl<S: Source, T: Send + Sync + 'static, N: Name> Parameter<S> for Dep<T, N> {
@@ -105,8 +32,8 @@ impl<S: Source, T: Send + Sync + 'static, N: Name> Parameter<S> for Dep<T, N> {
         Need::Service(Key::of::<T>(N::NAME))
     }
 
-    async fn obtain(resolver: &Resolver<S>) -> Result<Self, ResolveError> {
-        resolver.service(Key::of::<T>(N::NAME)).await.map(Self::new)
+    async fn obtain(injector: &Injector<S>) -> Result<Self, ResolveError> {
+        injector.service(Key::of::<T>(N::NAME)).await.map(Self::new)
     }
 }
 
@@ -115,12 +42,12 @@ impl<S: Source> Parameter<S> for Handle<S> {
         Need::Session
     }
 
-    async fn obtain(resolver: &Resolver<S>) -> Result<Self, ResolveError> {
-        resolver.handle()
+    async fn obtain(injector: &Injector<S>) -> Result<Self, ResolveError> {
+        injector.handle()
     }
 }
 
-/// What may outlive a scope, so that a singleton may hold it.
+/// A parameter that may outlive a scope, so that a singleton may hold it.
 #[diagnostic::on_unimplemented(
     message = "a singleton cannot take `{Self}`, which belongs to one scope",
     label = "the singleton would outlive it",
@@ -132,20 +59,20 @@ impl<S: Source, T: Send + Sync + 'static, N: Name> Lasting<S> for Dep<T, N> {}
 
 /// The parameters of a factory.
 pub trait Parameters<S: Source>: Send {
-    /// What they are.
+    /// What they declare as needs.
     fn needs() -> Vec<Need>;
 }
 
 /// Parameters that may outlive a scope.
 pub trait LastingParameters<S: Source>: Parameters<S> {}
 
-/// A function that makes a service from its parameters, in this [manner](Plain).
+/// A function that makes a service from its parameters, of this [kind](Plain).
 #[diagnostic::on_unimplemented(
     message = "this is not a factory of a service",
     label = "a factory takes at most eight of `Dep<T>` and `Handle<_>`",
     note = "`Dep<T>` is another service, `Handle<_>` the session of the scope",
-    note = "scopes, sessions and connections cannot be taken: who holds them outlives them",
-    note = "one that is registered by a method `…_async` returns a future of a `Result`, any other one the service itself"
+    note = "sessions, scopes and connections cannot be injected: the service would outlive them",
+    note = "a factory for a method `…_async` returns a future of a `Result`, any other factory the service itself"
 )]
 pub trait Factory<S: Source, P: Parameters<S>, M>: Send + Sync + 'static {
     /// What it makes.
@@ -155,14 +82,14 @@ pub trait Factory<S: Source, P: Parameters<S>, M>: Send + Sync + 'static {
     ///
     /// # Cancel safety
     /// As cancel safe as the function.
-    fn make(&self, resolver: &Resolver<S>) -> impl Future<Output = Result<Self::Service, ResolveError>> + Send;
+    fn make(&self, injector: &Injector<S>) -> impl Future<Output = Result<Self::Service, ResolveError>> + Send;
 }
 
-/// The manner of a function that returns the service.
+/// The kind of a function that returns the service.
 #[derive(Clone, Copy, Debug)]
 pub enum Plain {}
 
-/// The manner of a function that returns a future of it, and may fail.
+/// The kind of a function that returns a future of the service, and may fail.
 #[derive(Clone, Copy, Debug)]
 pub enum Awaited {}
 
@@ -185,9 +112,9 @@ macro_rules! functions {
         {
             type Service = T;
 
-            #[allow(unused_variables, reason = "a factory without parameters asks for nothing")]
-            async fn make(&self, resolver: &Resolver<S>) -> Result<T, ResolveError> {
-                Ok(self($($parameter::obtain(resolver).await?),*))
+            #[allow(unused_variables, reason = "a factory without parameters needs nothing")]
+            async fn make(&self, injector: &Injector<S>) -> Result<T, ResolveError> {
+                Ok(self($($parameter::obtain(injector).await?),*))
             }
         }
 
@@ -202,9 +129,9 @@ macro_rules! functions {
         {
             type Service = T;
 
-            async fn make(&self, resolver: &Resolver<S>) -> Result<T, ResolveError> {
-                let made = self($($parameter::obtain(resolver).await?),*).await;
-                made.map_err(|error| resolver.failed(error.into()))
+            async fn make(&self, injector: &Injector<S>) -> Result<T, ResolveError> {
+                let made = self($($parameter::obtain(injector).await?),*).await;
+                made.map_err(|error| injector.failed(error.into()))
             }
         }
     };

@@ -1,36 +1,12 @@
-//! The graph of services: what needs what, found out without building anything.
+//! The graph of services: which service needs which, known without building anything.
 //!
 //! Owns the checks that a registry passes before it is built (missing, duplicate, cycle, captive) and the orders that follow
 //! from it. Pure: it knows names and lifecycles, no types and no services.
 
-use std::fmt;
 use std::panic::Location;
 
 use super::error::{Problem, Step};
-
-/// How long a service lives, and who shares it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lifecycle {
-    /// It was there before the registry; everybody shares it.
-    Instance,
-    /// Built once, by the first who asks; everybody shares it.
-    Singleton,
-    /// Built once for each scope.
-    Scoped,
-    /// Built for everybody who asks.
-    Transient,
-}
-
-impl fmt::Display for Lifecycle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Instance => "instance",
-            Self::Singleton => "singleton",
-            Self::Scoped => "scoped",
-            Self::Transient => "transient",
-        })
-    }
-}
+use super::lifecycle::Lifecycle;
 
 /// One service.
 #[derive(Clone, Debug)]
@@ -94,8 +70,7 @@ fn missing(nodes: &[Node]) -> Vec<Problem> {
     nodes.iter().flat_map(of).collect()
 }
 
-/// The names that somebody may have meant who wrote this one: the same type under another name, or the same word in
-/// another case.
+/// The names that may have been meant by this one: the same type under another name, or the same word in another case.
 pub(super) fn similar(wanted: &str, known: impl Iterator<Item = String>) -> Vec<String> {
     let stem = |it: &str| it.split(" named ").next().unwrap_or(it).to_lowercase();
     let wanted = stem(wanted);
@@ -141,7 +116,7 @@ impl Walk<'_> {
     }
 }
 
-/// For each singleton the shortest way to something that belongs to one scope.
+/// For each singleton the shortest path to something that belongs to one scope.
 fn captives(nodes: &[Node]) -> Vec<Problem> {
     let singletons = (0..nodes.len()).filter(|it| nodes[*it].lifecycle == Lifecycle::Singleton);
     singletons.filter_map(|it| captive(nodes, it)).collect()
@@ -161,7 +136,7 @@ fn captive(nodes: &[Node], singleton: usize) -> Option<Problem> {
             });
         }
         for need in node.needs.iter().flatten() {
-            // Another singleton on the way has a shorter path of its own.
+            // Another singleton on the path has a shorter path of its own.
             if !seen[*need] && nodes[*need].lifecycle != Lifecycle::Singleton {
                 seen[*need] = true;
                 paths.push_back(path.iter().copied().chain([*need]).collect());
@@ -173,7 +148,7 @@ fn captive(nodes: &[Node], singleton: usize) -> Option<Problem> {
 
 fn dependents(nodes: &[Node], order: &[usize]) -> Vec<Vec<usize>> {
     let mut all: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
-    // From the last on, so that who needs a service is complete before the service itself.
+    // Backwards, so that the dependents of a service are complete before the service itself.
     for at in order.iter().rev() {
         let mut of: Vec<usize> = all[*at].iter().flat_map(|it| all[*it].clone()).chain([*at]).collect();
         of.sort_unstable();

@@ -1,46 +1,34 @@
-//! The services of one scope, and what their factories get their parameters through.
+//! The services of one scope.
 //!
-//! Owns the scope's cache. It goes with the scope; what was resolved from it stays with whoever has it, and its handles are
-//! stale.
+//! The scope keeps what is built for it, and drops it at its end; a service that is still held elsewhere has stale handles from then
+//! on.
 
 use std::any::TypeId;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::error::{ResolveError, Step};
-use super::factory::{Dep, Unnamed};
+use super::dep::Dep;
+use super::error::ResolveError;
 use super::key::Key;
-use super::slot::Slot;
-use super::{Erased, Registry};
-use crate::cell::Handle;
+use super::place::{Cache, Erased};
+use super::resolve::{Entered, Registry, dep};
 use crate::error::Error;
+use crate::scope::Scope;
 use crate::source::Source;
 
 /// The services of one scope.
 pub struct Services<S: Source> {
-    pub(super) registry: Registry<S>,
-    pub(super) entered: Entered<S>,
+    registry: Registry<S>,
+    entered: Entered<S>,
 }
 
-/// A scope, as far as its services need it.
-pub(super) struct Entered<S: Source> {
-    pub(super) handle: Handle<S>,
-    pub(super) cache: Arc<Cache>,
-}
-
-/// What was built for one scope.
-pub(super) struct Cache {
-    pub(super) slots: Box<[Slot<Erased>]>,
-    /// What was built in another epoch is out of date.
-    epoch: AtomicU64,
-}
-
-/// What a factory's parameters are obtained through.
-pub struct Resolver<S: Source> {
-    pub(super) registry: Registry<S>,
-    pub(super) entered: Option<Entered<S>>,
-    /// For whom.
-    pub(super) at: usize,
+impl<S: Source> Registry<S> {
+    /// The services of this scope. A scope that is entered twice has the same services.
+    #[track_caller]
+    pub fn enter(&self, scope: &Scope<S>) -> Services<S> {
+        let handle = scope.handle("its services");
+        let cache = handle.cell.attached(self.id, || Arc::new(Cache::with_room_for(self.live.len())));
+        Services { registry: self.clone(), entered: Entered { handle, cache } }
+    }
 }
 
 impl<S: Source> Services<S> {
@@ -50,7 +38,7 @@ impl<S: Source> Services<S> {
     /// [`ResolveError`]; [`ResolveError::Stale`] after the scope's end.
     ///
     /// # Cancel safety
-    /// Cancel safe: what was being built is built by the next who asks.
+    /// Cancel safe: the next call builds what this one was building.
     pub async fn resolve<T: Send + Sync + 'static>(&self) -> Result<Dep<T>, ResolveError> {
         self.obtain(Key::of::<T>("")).await
     }
@@ -66,10 +54,10 @@ impl<S: Source> Services<S> {
         self.obtain(Key::of::<T>(name)).await
     }
 
-    /// Every service of this type in this group, in the order of registration.
+    /// Every service of this type with this tag, in the order of registration.
     ///
     /// # Errors
-    /// As [`Services::resolve`]; the first that cannot be had.
+    /// As [`Services::resolve`], for the first that cannot be resolved.
     ///
     /// # Cancel safety
     /// Cancel safe.
@@ -83,64 +71,30 @@ impl<S: Source> Services<S> {
         Ok(all)
     }
 
-    /// Lets the scope's own services be built anew by the next who asks.
+    /// Makes the scope's own services out of date: the next call builds them anew.
     pub fn clear(&self) {
-        self.entered.cache.epoch.fetch_add(1, Ordering::AcqRel);
+        self.entered.cache.outdate();
     }
 
     async fn obtain<T: Send + Sync + 'static>(&self, key: Key) -> Result<Dep<T>, ResolveError> {
-        if let Err(Error::Stale(stale)) = self.entered.handle.check("resolve") {
+        match self.ready(key)? {
+            (_, Some(service)) => Ok(dep(service)),
+            (at, None) => self.registry.obtain(at, Some(&self.entered)).await.map(dep),
+        }
+    }
+
+    /// Where the service stands, and the service itself if it need not be built.
+    fn ready(&self, key: Key) -> Result<(usize, Option<Erased>), ResolveError> {
+        if let Err(Error::Stale(stale)) = self.entered.handle.check("resolve", self.entered.handle.generation()) {
             return Err(stale.into());
         }
         let at = self.registry.find(key)?;
-        self.registry.obtain(at, Some(&self.entered)).await.map(dep)
+        Ok((at, self.registry.ready(at, Some(&self.entered))))
     }
-}
-
-impl<S: Source> Resolver<S> {
-    pub(super) async fn service<T: Send + Sync + 'static>(&self, key: Key) -> Result<Arc<T>, ResolveError> {
-        let at = self.registry.find(key)?;
-        let service = self.registry.obtain(at, self.entered.as_ref()).await;
-        let service = service.map_err(|it| it.needed_by(self.registry.step(self.at)))?;
-        Ok(dep::<T, Unnamed>(service).into_arc())
-    }
-
-    /// A handle to the scope, in the name of the service that is being built.
-    pub(super) fn handle(&self) -> Result<Handle<S>, ResolveError> {
-        let Step { service, registered, .. } = self.registry.step(self.at);
-        match &self.entered {
-            Some(entered) => Ok(entered.handle.for_owner(service, registered)),
-            None => Err(ResolveError::OutsideOfScope { service }),
-        }
-    }
-
-    pub(super) fn failed(&self, source: Box<dyn std::error::Error + Send + Sync>) -> ResolveError {
-        ResolveError::Factory { path: vec![self.registry.step(self.at)], source }
-    }
-}
-
-impl Cache {
-    pub(super) fn with_room_for(services: usize) -> Self {
-        Self { slots: (0..services).map(|_| Slot::default()).collect(), epoch: AtomicU64::new(0) }
-    }
-
-    pub(super) fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Acquire)
-    }
-}
-
-pub(super) fn dep<T: Send + Sync + 'static, N>(service: Erased) -> Dep<T, N> {
-    Dep::new(service.downcast().expect("a service is kept under its own type"))
 }
 
 impl<S: Source> Clone for Services<S> {
     fn clone(&self) -> Self {
         Self { registry: self.registry.clone(), entered: self.entered.clone() }
-    }
-}
-
-impl<S: Source> Clone for Entered<S> {
-    fn clone(&self) -> Self {
-        Self { handle: self.handle.clone(), cache: Arc::clone(&self.cache) }
     }
 }

@@ -1,13 +1,15 @@
 //! The statements: their text, and the values bound to it.
 //!
-//! Names of the table and its columns are put in quotes, and whatever a caller gives is bound. Pure: who runs them is
-//! [`Table`](super::Table), and what comes after `where` and `order by` is [`Select`]'s.
+//! Names of the table and its columns are put in quotes, and whatever a caller gives is bound. Pure: [`Table`](super::Table) runs
+//! them, and what comes after `where` and `order by` is [`Select`]'s.
 
 use std::fmt;
 
 use sqlx::{Database, QueryBuilder};
 
-use super::record::{Bind, Record, Stored};
+use super::bind::Bind;
+use super::names::{Qualified, Quoted, push_list};
+use super::record::{Record, Stored};
 use super::select::Select;
 
 pub(super) fn insert<R: Stored<DB>, DB: Database>(row: &R) -> QueryBuilder<DB> {
@@ -58,11 +60,11 @@ pub(super) fn count<R: Record, DB: Database>(select: &Select<R, DB>) -> QueryBui
 pub(super) fn list<R: Record, DB: Database>(select: &Select<R, DB>) -> QueryBuilder<DB> {
     let mut query = select_rows::<R, DB>();
     select.push_where(&mut query);
-    select.push_order(&mut query);
+    select.push_order(column::<R>(R::NAMES[0]), &mut query);
     query
 }
 
-/// So many rows of the list at most, without so many before them.
+/// At most `rows` rows of the list, without the first `before`.
 pub(super) fn part<R: Record, DB: Database>(select: &Select<R, DB>, rows: i64, before: i64) -> QueryBuilder<DB>
 where
     i64: Bind<DB>,
@@ -78,53 +80,24 @@ where
 fn select_rows<R: Record, DB: Database>() -> QueryBuilder<DB> {
     let mut query = QueryBuilder::new("select ");
     push_list(&mut query, R::NAMES, |query, name| {
-        query.push(Qualified::of::<R>(name));
+        query.push(column::<R>(name));
     });
     query.push(" from ").push(Quoted(R::TABLE));
     query
 }
 
 fn push_key<R: Record, DB: Database>(query: &mut QueryBuilder<DB>, key: &dyn Bind<DB>) {
-    query.push(" where ").push(Qualified::of::<R>(R::NAMES[0])).push(" = ");
+    query.push(" where ").push(column::<R>(R::NAMES[0])).push(" = ");
     key.bind(query);
 }
 
-/// Pushes these with commas between them.
-pub(super) fn push_list<DB: Database, I: IntoIterator>(
-    query: &mut QueryBuilder<DB>,
-    items: I,
-    push: impl Fn(&mut QueryBuilder<DB>, I::Item),
-) {
-    for (at, item) in items.into_iter().enumerate() {
-        query.push(if at == 0 { "" } else { ", " });
-        push(query, item);
-    }
+fn column<R: Record>(name: &'static str) -> Qualified {
+    Qualified { table: R::TABLE, column: name }
 }
 
-/// A name in quotes.
-struct Quoted(&'static str);
-
-impl fmt::Display for Quoted {
+/// Its SQL, without the bound values.
+impl<R: Record, DB: Database> fmt::Debug for Select<R, DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.0.replace('"', "\"\""))
-    }
-}
-
-/// A column with its table. Without, SQLite would take the quoted name of a column that is not there for a text
-/// (<https://sqlite.org/quirks.html#dblquote>).
-pub(super) struct Qualified {
-    table: &'static str,
-    column: &'static str,
-}
-
-impl Qualified {
-    pub(super) fn of<R: Record>(column: &'static str) -> Self {
-        Self { table: R::TABLE, column }
-    }
-}
-
-impl fmt::Display for Qualified {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", Quoted(self.table), Quoted(self.column))
+        f.write_str(&list(self).into_string())
     }
 }

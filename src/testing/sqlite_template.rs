@@ -9,20 +9,21 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteOwnedBuf};
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::OnceCell;
 
-use super::{Fixture, FixtureError};
+use super::error::FixtureError;
+use super::fixture::Fixture;
 use crate::policy::Policy;
 use crate::sessions::Sessions;
 use crate::source::{SqliteOptions, SqliteSource};
 
-/// What the database of every test begins with. Made by the first who asks, and copied for each test, so that tests run in
-/// parallel and a schema costs once.
+/// The initial state of every test's database. It is made once, by the first test that needs it, and copied for each test, so that
+/// tests run in parallel.
 pub struct Template {
     sql: &'static str,
     image: OnceCell<Vec<u8>>,
 }
 
 impl Template {
-    /// A template of what this SQL makes: the schema, and rows that every test needs. With migrations in files,
+    /// A template that this SQL makes: the schema, and rows that every test needs. With migrations in files,
     /// `include_str!` them.
     pub const fn new(sql: &'static str) -> Self {
         Self { sql, image: OnceCell::const_new() }
@@ -31,7 +32,7 @@ impl Template {
     /// A test on a copy of its own. See [`Fixture`].
     ///
     /// # Errors
-    /// [`FixtureError::Template`] with what is wrong in the SQL; what [`Fixture::begin`] answers.
+    /// [`FixtureError::Template`] with what is wrong in the SQL, or those of [`Fixture::begin`].
     ///
     /// # Cancel safety
     /// Cancel safe.
@@ -41,8 +42,8 @@ impl Template {
         async move { Fixture::begin_at(self.database(Policy::for_tests()).await?, opened).await }
     }
 
-    /// Sessions over a copy, for a test of what only real transactions show. There is one connection, which a scope keeps
-    /// until it ends; nothing is left after the last of these sessions.
+    /// Sessions over a copy, for a test that needs real transactions. There is one connection, which a scope keeps until it ends;
+    /// the copy is gone with the last of these sessions.
     ///
     /// # Errors
     /// [`FixtureError::Template`].

@@ -1,10 +1,8 @@
 //! PostgreSQL databases for tests that need real commits, each a copy of one that is made once.
 //!
-//! Owns their names and that they go again. Who makes and drops them is [`keeper`]. A database, not a schema: a copy takes some
-//! 30 ms whatever is in it, while a schema would have to be filled anew for each test, and SQL that names a schema, or makes
-//! an extension, would leave it.
-
-mod keeper;
+//! Owns their names, and that they are dropped. The [`Keeper`] makes and drops them. A database, not a schema: a copy takes some
+//! 30 ms whatever is in it, while a schema would have to be filled for each test, and SQL that names a schema, or creates an
+//! extension, would act outside of it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,14 +10,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::OnceCell;
 
-use self::keeper::Keeper;
-use super::FixtureError;
+use super::error::FixtureError;
+use super::pg_keeper::Keeper;
 use crate::policy::Policy;
 use crate::sessions::Sessions;
 use crate::source::{PgOptions, PgSource};
 
-/// What the PostgreSQL database of every test begins with, for tests that need real commits: several connections, locks, deferred
-/// constraints. Made by the first who asks, in this process, and copied for each test, so that tests run in parallel.
+/// The initial state of every test's PostgreSQL database, for tests that need real commits: several connections, locks, deferred
+/// constraints. It is made once in a process, by the first test that needs it, and copied for each test, so that tests run in
+/// parallel.
 ///
 /// ```no_run
 /// use unstale::testing::PgTemplate;
@@ -37,8 +36,8 @@ use crate::source::{PgOptions, PgSource};
 /// # }
 /// ```
 ///
-/// The databases are called `unstale_…`. What a process left behind is removed by the next that makes a template on the server:
-/// it tells the dead from the living by their connections. A template itself goes in this way, unless it is dropped.
+/// The databases are called `unstale_…`. The next process that makes a template on the server removes what an ended process left
+/// behind; it recognises running processes by their connections. A template that is never dropped is removed in this way.
 pub struct PgTemplate {
     sql: &'static str,
     made: OnceCell<Made>,
@@ -51,9 +50,9 @@ struct Made {
     copies: AtomicU64,
 }
 
-/// A test's own database, a copy of a [`PgTemplate`]. It is dropped with this, by somebody else and a little later; by
-/// [`end`](PgDatabase::end) now.
-#[must_use = "the database goes with it"]
+/// A test's own database, a copy of a [`PgTemplate`]. It is dropped with this value, in the background and a little later;
+/// [`end`](PgDatabase::end) waits for it.
+#[must_use = "the database is dropped with it"]
 pub struct PgDatabase {
     sessions: Sessions<PgSource>,
     options: PgOptions,
@@ -62,27 +61,27 @@ pub struct PgDatabase {
 }
 
 impl PgTemplate {
-    /// A template of what this SQL makes: the schema, and rows that every test needs. With migrations in files,
+    /// A template that this SQL makes: the schema, and rows that every test needs. With migrations in files,
     /// `include_str!` them.
     pub const fn new(sql: &'static str) -> Self {
         Self { sql, made: OnceCell::const_new() }
     }
 
-    /// A copy of its own. The options say which server; their database has to be there, and their user may create databases. The
-    /// first call's options make the template.
+    /// A new copy. The options name the server; their database has to exist, and their user has to be allowed to create databases.
+    /// The first call's options make the template.
     ///
     /// # Errors
     /// [`FixtureError::Template`], with what is wrong in the SQL, say.
     ///
     /// # Cancel safety
-    /// Cancel safe: a copy that nobody waits for is removed as those of dead processes are.
+    /// Cancel safe: a copy that is not returned is removed like those of ended processes.
     pub async fn database(&self, options: PgOptions, policy: Policy) -> Result<PgDatabase, FixtureError> {
         let made = self.made.get_or_try_init(|| self.make(&options)).await?;
         let name = format!("{}_{}", made.name, made.copies.fetch_add(1, Ordering::Relaxed));
         let copied = made.keeper.run(format!("create database {name} template {}", made.name)).await;
         copied.map_err(FixtureError::Template)?;
         let options = options.in_database(&name);
-        // From here on it goes with what is dropped.
+        // From here on a dropped future drops the copy too.
         let unopened = Doomed { name: name.clone(), keeper: &made.keeper };
         let opened = options.clone().open(policy).await;
         let sessions = opened.map_err(|it| FixtureError::Template(Box::new(it)))?;
@@ -99,7 +98,7 @@ impl PgTemplate {
     }
 }
 
-/// A database that is dropped with this.
+/// Drops a database when it is dropped.
 struct Doomed<'a> {
     name: String,
     keeper: &'a Keeper,

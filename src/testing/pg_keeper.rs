@@ -1,7 +1,7 @@
 //! Makes and drops a process's test databases, on a thread of its own.
 //!
-//! Owns the connection by which other processes know that this one is alive. A thread, because tests have a runtime each, which
-//! ends with them, and what is dropped in a panic can wait for nothing.
+//! Owns the connection by which other processes see that this one is alive. A thread, because each test has a runtime that ends with
+//! it, and a drop during a panic cannot wait.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ type Reply = oneshot::Sender<Result<(), Failure>>;
 /// How long one statement may take: a template's SQL may have much to do.
 const STATEMENT_MAX: Duration = Duration::from_secs(60);
 
-/// What belongs to nobody who is connected. Whose name begins with `unstale_`, a process and a number, is a keeper's, and what it
-/// made begins with its name.
+/// The databases of keepers that are not connected any more. A keeper's name is `unstale_`, a process and a number, and the names of
+/// its databases begin with it.
 const LEFT_BEHIND: &str = "select db.datname from pg_database db where db.datname ~ '^unstale_[0-9]+_[0-9a-f]{8}(_[0-9]+)?$' and \
      not exists (select from pg_stat_activity where application_name = substring(db.datname from '^unstale_[0-9]+_[0-9a-f]{8}'))";
 
-/// The thread's other end. Dropped, it ends when it has done what it was told.
+/// The handle of the thread. When it is dropped, the thread ends after its last job.
 pub(super) struct Keeper {
     jobs: UnboundedSender<Job>,
 }
@@ -42,7 +42,7 @@ impl Keeper {
         Ok(Self { jobs })
     }
 
-    /// Removes what others left behind, and makes the template.
+    /// Makes the template, and removes what ended processes left behind.
     pub(super) async fn make(&self, name: String, sql: &'static str) -> Result<(), Failure> {
         self.ask(|reply| Job::Make { name, sql, reply }).await
     }
@@ -52,9 +52,9 @@ impl Keeper {
         self.ask(|reply| Job::Run { sql, reply: Some(reply) }).await
     }
 
-    /// Has a statement run, and does not wait for it.
+    /// Runs a statement later, without waiting for it.
     pub(super) fn tell(&self, sql: String) {
-        // If the thread is gone, so is the process soon: the next one removes what is left.
+        // If the thread is gone, the process is about to end: the next one removes what is left.
         let _ = self.jobs.send(Job::Run { sql, reply: None });
     }
 
@@ -63,7 +63,7 @@ impl Keeper {
         let sent = self.jobs.send(job(reply)).is_ok();
         match replied.await {
             Ok(result) if sent => result,
-            _ => Err("the thread that keeps the test databases has ended".into()),
+            _ => Err("the thread of the test databases has ended".into()),
         }
     }
 }
@@ -104,7 +104,7 @@ async fn make(
     if let Some(connection) = connection {
         for row in sqlx::raw_sql(LEFT_BEHIND).fetch_all(&mut *connection).await? {
             let left: String = row.try_get_unchecked(0)?;
-            // Somebody who is connected is alive; a database that is not ours is refused.
+            // The server refuses to drop a database with connections, or another user's.
             let _ =
                 sqlx::raw_sql(AssertSqlSafe(format!("drop database if exists {left}"))).execute(&mut *connection).await;
         }
@@ -112,7 +112,7 @@ async fn make(
     let filled = timeout(STATEMENT_MAX, async {
         let mut inside = PgConnection::connect_with(&options.clone().database(name)).await?;
         let filled = sqlx::raw_sql(sql).execute(&mut inside).await;
-        // While anybody is connected it cannot be copied.
+        // A database with connections cannot be copied.
         inside.close().await?;
         filled.map(drop)
     });
@@ -126,7 +126,7 @@ async fn make(
     }
 }
 
-/// Runs a statement on the connection, or on another one if that has died.
+/// Runs a statement on the connection, or on a new one if that has died.
 async fn run(options: &PgConnectOptions, connection: &mut Option<PgConnection>, sql: String) -> Result<(), Failure> {
     let done = timeout(STATEMENT_MAX, async {
         if let Some(kept) = connection
