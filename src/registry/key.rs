@@ -33,9 +33,9 @@ impl PartialEq for Key {
 impl Eq for Key {}
 
 impl Hash for Key {
+    /// By the type alone: few services share one, and a key is hashed each time a service is resolved.
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.id.hash(state);
-        self.name.hash(state);
     }
 }
 

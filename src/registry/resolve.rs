@@ -84,10 +84,12 @@ impl<S: Source> Registry<S> {
 
     /// Where a service with this key stands in the blueprint.
     pub(super) fn find(&self, key: Key) -> Result<usize, ResolveError> {
-        match self.blueprint.index.get(&key) {
-            Some(at) => Ok(*at),
-            None => Err(self.unregistered(key)),
-        }
+        self.position(&key).ok_or_else(|| self.unregistered(key))
+    }
+
+    /// The same, if there is one.
+    pub(super) fn position(&self, key: &Key) -> Option<usize> {
+        self.blueprint.index.get(key).copied()
     }
 
     /// The service, if it need not be built.

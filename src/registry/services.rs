@@ -40,7 +40,10 @@ impl<S: Source> Services<S> {
     /// # Cancel safety
     /// Cancel safe: the next call builds what this one was building.
     pub async fn resolve<T: Send + Sync + 'static>(&self) -> Result<Dep<T>, ResolveError> {
-        self.obtain(Key::of::<T>("")).await
+        match self.ready(&Key::of::<T>("")) {
+            Some(service) => Ok(dep(service)),
+            None => self.obtain(Key::of::<T>("")).await,
+        }
     }
 
     /// The service of this type and name.
@@ -76,20 +79,21 @@ impl<S: Source> Services<S> {
         self.entered.cache.outdate();
     }
 
-    async fn obtain<T: Send + Sync + 'static>(&self, key: Key) -> Result<Dep<T>, ResolveError> {
-        match self.ready(key)? {
-            (_, Some(service)) => Ok(dep(service)),
-            (at, None) => self.registry.obtain(at, Some(&self.entered)).await.map(dep),
+    /// The service, if it need not be built and nothing is wrong. It fits into registers, so the frequent case moves nothing through
+    /// memory.
+    fn ready(&self, key: &Key) -> Option<Erased> {
+        let handle = &self.entered.handle;
+        if handle.check("resolve", handle.generation()).is_err() {
+            return None;
         }
+        self.registry.ready(self.registry.position(key)?, Some(&self.entered))
     }
 
-    /// Where the service stands, and the service itself if it need not be built.
-    fn ready(&self, key: Key) -> Result<(usize, Option<Erased>), ResolveError> {
+    async fn obtain<T: Send + Sync + 'static>(&self, key: Key) -> Result<Dep<T>, ResolveError> {
         if let Err(Error::Stale(stale)) = self.entered.handle.check("resolve", self.entered.handle.generation()) {
             return Err(stale.into());
         }
-        let at = self.registry.find(key)?;
-        Ok((at, self.registry.ready(at, Some(&self.entered))))
+        self.registry.obtain(self.registry.find(key)?, Some(&self.entered)).await.map(dep)
     }
 }
 
