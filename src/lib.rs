@@ -105,6 +105,17 @@
 //! transaction the transaction; the server is sent a cancel request. What statements leave on a connection is undone before
 //! its next borrower sees it ([`Reset`]). COMMIT of a transaction that failed is [`Error::RolledBack`], not `Ok`.
 //!
+//! # Features
+//!
+//! All are on by default, and at least one database is needed.
+//!
+//! | feature | what it brings |
+//! | --- | --- |
+//! | `sqlite` | [`SqliteSource`], [`AdoptedSqlitePool`], [`testing::Template`] |
+//! | `postgres` | [`PgSource`], [`AdoptedPgPool`], [`testing::PgTemplate`] |
+//! | `table` | [`table!`] and [`Table`] |
+//! | `metrics` | the library's counters and times go to the `metrics` facade |
+//!
 //! # What is not here
 //!
 //! Joins, relations and migrations: those are sqlx's and the application's. What a trigger or a SQL function leaves on a

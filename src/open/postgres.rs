@@ -1,6 +1,6 @@
 //! Sessions over a PostgreSQL database.
 //!
-//! Owns what a server's refusal means for whoever opens sessions.
+//! Owns what a server's refusal means for the caller that opens sessions.
 
 use crate::policy::Policy;
 use crate::sessions::Sessions;

@@ -82,7 +82,7 @@ impl<S: Source> Registry<S> {
         Self { blueprint, live, test: Arc::default(), id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Where a service with this key stands in the blueprint.
+    /// The place of the service with this key in the blueprint.
     pub(super) fn find(&self, key: Key) -> Result<usize, ResolveError> {
         self.position(&key).ok_or_else(|| self.unregistered(key))
     }

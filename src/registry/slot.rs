@@ -1,7 +1,7 @@
-//! One service's place: built once, however many ask for it at the same time.
+//! One service's place: built once, however many calls resolve it at the same time.
 //!
-//! Owns who builds and who waits. Whoever comes first builds; if it fails, panics or is cancelled, one of those who wait
-//! builds instead. What a service is, and when it is out of date, is decided by the caller.
+//! Owns which call builds and which calls wait. The first call builds; if it fails, panics or is cancelled, one of the waiting calls
+//! builds instead. The caller decides what a service is, and when it is out of date.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
@@ -20,15 +20,15 @@ struct State<T> {
     waiting: Vec<Waker>,
 }
 
-/// What somebody gets who asks.
+/// The answer to a call.
 pub(crate) enum Claim<'a, T> {
     /// The service.
     Ready(T),
-    /// The right to build it; nobody else does meanwhile.
+    /// The right to build it; no other call builds it meanwhile.
     Build(Permit<'a, T>),
 }
 
-/// The right to build. Dropped, it passes to whoever waits.
+/// The right to build. When it is dropped, it passes to a waiting call.
 pub(crate) struct Permit<'a, T> {
     slot: &'a Slot<T>,
     version: u64,
@@ -51,7 +51,7 @@ impl<T: Clone> Slot<T> {
         self.state.with(|it| it.ready.as_ref().map(|it| it.0))
     }
 
-    /// The service, or the right to build it; waits while somebody else builds. `version` is the one that is wanted now.
+    /// The service, or the right to build it; waits while another call builds. `version` is the current one.
     ///
     /// # Cancel safety
     /// Cancel safe.
@@ -87,7 +87,7 @@ impl<T> Permit<'_, T> {
     pub(crate) fn finish(self, value: T) {
         let version = self.version;
         let old = self.slot.state.with(|it| it.ready.replace((version, value)));
-        // Outside of the lock: what is dropped may ask for services.
+        // Outside of the lock: dropping the service may resolve others.
         drop(old);
     }
 }

@@ -1,6 +1,6 @@
 //! What is known of a connection when it is lent, and of a source as a whole.
 //!
-//! Plain values; the pool decides the condition, and whoever borrows acts on it.
+//! Plain values; the pool decides the condition, and the borrower acts on it.
 
 use std::time::Duration;
 

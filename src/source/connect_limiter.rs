@@ -52,7 +52,7 @@ impl ConnectLimiter {
         Waiting(self)
     }
 
-    /// Wakes whoever waits: a connection may be available now.
+    /// Wakes all waiting callers: a connection may be available now.
     pub(super) fn notify(&self) {
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.changed.notify_waiters();

@@ -219,7 +219,7 @@ mod tests {
         let options = SqliteOptions::from_url("sqlite::memory:").expect("a URL");
         let sessions = options.open(Policy::for_tests()).await.expect("a database");
         let test = Fixture::begin(&sessions).await.expect("a test");
-        let mut core = test.joint.try_core().expect("nobody has the turn");
+        let mut core = test.joint.try_core().expect("the turn is free");
         let lease = core.lease.as_mut().expect("the test's connection");
         lease.control(Control::Rollback).await.expect("ended behind the test's back");
         lease.control(Control::Begin(Begin::default())).await.expect("another one");

@@ -12,8 +12,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-type Reply = oneshot::Sender<Result<(), Failure>>;
+type JobError = Box<dyn std::error::Error + Send + Sync>;
+type Reply = oneshot::Sender<Result<(), JobError>>;
 
 /// How long one statement may take: a template's SQL may have much to do.
 const STATEMENT_MAX: Duration = Duration::from_secs(60);
@@ -34,7 +34,7 @@ enum Job {
 }
 
 impl Keeper {
-    pub(super) fn start(options: PgConnectOptions) -> Result<Self, Failure> {
+    pub(super) fn start(options: PgConnectOptions) -> Result<Self, JobError> {
         let (jobs, to_do) = unbounded_channel();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let work = move || runtime.block_on(work(options, to_do));
@@ -43,12 +43,12 @@ impl Keeper {
     }
 
     /// Makes the template, and removes what ended processes left behind.
-    pub(super) async fn make(&self, name: String, sql: &'static str) -> Result<(), Failure> {
+    pub(super) async fn make(&self, name: String, sql: &'static str) -> Result<(), JobError> {
         self.ask(|reply| Job::Make { name, sql, reply }).await
     }
 
     /// Runs a statement.
-    pub(super) async fn run(&self, sql: String) -> Result<(), Failure> {
+    pub(super) async fn run(&self, sql: String) -> Result<(), JobError> {
         self.ask(|reply| Job::Run { sql, reply: Some(reply) }).await
     }
 
@@ -58,7 +58,7 @@ impl Keeper {
         let _ = self.jobs.send(Job::Run { sql, reply: None });
     }
 
-    async fn ask(&self, job: impl FnOnce(Reply) -> Job) -> Result<(), Failure> {
+    async fn ask(&self, job: impl FnOnce(Reply) -> Job) -> Result<(), JobError> {
         let (reply, replied) = oneshot::channel();
         let sent = self.jobs.send(job(reply)).is_ok();
         match replied.await {
@@ -99,7 +99,7 @@ async fn make(
     connection: &mut Option<PgConnection>,
     name: &str,
     sql: &'static str,
-) -> Result<(), Failure> {
+) -> Result<(), JobError> {
     run(options, connection, format!("create database {name}")).await?;
     if let Some(connection) = connection {
         for row in sqlx::raw_sql(LEFT_BEHIND).fetch_all(&mut *connection).await? {
@@ -127,7 +127,7 @@ async fn make(
 }
 
 /// Runs a statement on the connection, or on a new one if that has died.
-async fn run(options: &PgConnectOptions, connection: &mut Option<PgConnection>, sql: String) -> Result<(), Failure> {
+async fn run(options: &PgConnectOptions, connection: &mut Option<PgConnection>, sql: String) -> Result<(), JobError> {
     let done = timeout(STATEMENT_MAX, async {
         if let Some(kept) = connection
             && kept.ping().await.is_err()
@@ -141,7 +141,7 @@ async fn run(options: &PgConnectOptions, connection: &mut Option<PgConnection>, 
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(kept).await.map(drop)
     });
     match done.await {
-        Ok(done) => done.map_err(Failure::from),
+        Ok(done) => done.map_err(JobError::from),
         Err(_) => {
             *connection = None;
             Err(format!("the server did not answer within {STATEMENT_MAX:?}").into())
