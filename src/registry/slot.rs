@@ -43,12 +43,12 @@ impl<T> Default for Slot<T> {
 impl<T: Clone> Slot<T> {
     /// The service, if it is there in this version.
     pub(crate) fn ready(&self, version: u64) -> Option<T> {
-        self.state.with(|it| it.ready(version))
+        self.state.with(|state| state.ready(version))
     }
 
     /// Whether there is one, in whatever version.
     pub(crate) fn version(&self) -> Option<u64> {
-        self.state.with(|it| it.ready.as_ref().map(|it| it.0))
+        self.state.with(|state| state.ready.as_ref().map(|(version, _)| *version))
     }
 
     /// The service, or the right to build it; waits while another call builds. `version` is the current one.
@@ -78,7 +78,7 @@ impl<T: Clone> Slot<T> {
 
 impl<T: Clone> State<T> {
     fn ready(&self, version: u64) -> Option<T> {
-        self.ready.as_ref().filter(|it| it.0 == version).map(|it| it.1.clone())
+        self.ready.as_ref().filter(|ready| ready.0 == version).map(|(_, service)| service.clone())
     }
 }
 

@@ -134,7 +134,7 @@ impl<'a> Statement<'a> {
         self.name = match self.name {
             Some(name) if self.after_dot => Some(Name { text: word, schema: Some(name.text), quoted, ..name }),
             before => {
-                let before = before.filter(|it| !it.quoted).map_or("", |it| it.text);
+                let before = before.filter(|name| !name.quoted).map_or("", |name| name.text);
                 Some(Name { text: word, schema: None, quoted, before })
             }
         };
