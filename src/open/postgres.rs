@@ -18,7 +18,7 @@ impl PgOptions {
     /// Cancel safe.
     pub async fn open(self, policy: Policy) -> Result<Sessions<PgSource>, PgOpenError> {
         let sessions = Sessions::new(PgSource::new(self.clone(), &policy), policy)?;
-        match sessions.inner().first_connection().await {
+        match sessions.lender().first_connection().await {
             Ok(lease) => {
                 sessions.source().give_back(lease);
                 Ok(sessions)

@@ -6,7 +6,7 @@ use super::dep::{Dep, Name, Need};
 use super::error::ResolveError;
 use super::key::Key;
 use super::resolve::Injector;
-use crate::scope::Handle;
+use crate::cell::Handle;
 use crate::source::Source;
 
 /// A parameter that a factory may take.

@@ -21,8 +21,8 @@ use super::lifecycle::Lifecycle;
 use super::place::{Cache, Erased, Live, Place};
 use super::reservation::Test;
 use super::slot::Claim;
+use crate::cell::Handle;
 use crate::events::panic_text;
-use crate::scope::Handle;
 use crate::source::Source;
 
 /// Services, with what was built of them so far.

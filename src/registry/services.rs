@@ -26,7 +26,7 @@ impl<S: Source> Registry<S> {
     #[track_caller]
     pub fn enter(&self, scope: &Scope<S>) -> Services<S> {
         let handle = scope.handle("its services");
-        let cache = handle.cell.attached(self.id, || Arc::new(Cache::with_room_for(self.live.len())));
+        let cache = handle.attached(self.id, || Arc::new(Cache::with_room_for(self.live.len())));
         Services { registry: self.clone(), entered: Entered { handle, cache } }
     }
 }
@@ -83,14 +83,14 @@ impl<S: Source> Services<S> {
     /// memory.
     fn ready(&self, key: &Key) -> Option<Erased> {
         let handle = &self.entered.handle;
-        if handle.check("resolve", handle.generation()).is_err() {
+        if handle.check("resolve").is_err() {
             return None;
         }
         self.registry.ready(self.registry.position(key)?, Some(&self.entered))
     }
 
     async fn obtain<T: Send + Sync + 'static>(&self, key: Key) -> Result<Dep<T>, ResolveError> {
-        if let Err(Error::Stale(stale)) = self.entered.handle.check("resolve", self.entered.handle.generation()) {
+        if let Err(Error::Stale(stale)) = self.entered.handle.check("resolve") {
             return Err(stale.into());
         }
         self.registry.obtain(self.registry.find(key)?, Some(&self.entered)).await.map(dep)

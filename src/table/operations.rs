@@ -13,9 +13,9 @@ use super::column::ValueOf;
 use super::record::Stored;
 use super::select::Select;
 use super::statements;
+use crate::cell::Handle;
 use crate::error::Error;
 use crate::repository::{Repository, RepositoryError};
-use crate::scope::Handle;
 use crate::source::{Source, SqlxConnection};
 
 /// The rows of one table, as values of a [`Record`]: what a repository of one table is made of.
@@ -172,7 +172,7 @@ where
         number: u32,
         size: u32,
     ) -> Result<Vec<R>, RepositoryError> {
-        let max = self.repository.db().cell.inner.policy.page_rows_max;
+        let max = self.repository.db().lender().policy().page_rows_max;
         if number == 0 || size == 0 || size > max {
             let refused = |_| async move { Err(Error::NoSuchPage { number, size, max }.into_sqlx()) };
             return self.repository.call(operation, refused).await;

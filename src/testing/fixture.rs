@@ -9,10 +9,12 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::error::FixtureError;
+use crate::bounded::Repeatable;
 use crate::health::Holder;
 use crate::lease::{Joint, quiesce};
+use crate::lender::Gone;
 use crate::registry::{Override, Registry, Reservation};
-use crate::sessions::{Gone, Sessions, control};
+use crate::sessions::Sessions;
 use crate::source::{Begin, Class, Connection, Control, Failure, Locking, Source};
 use crate::sync::Shared;
 
@@ -57,39 +59,39 @@ impl<S: Source> Fixture<S> {
         parent: Sessions<S>,
         opened: &'static Location<'static>,
     ) -> Result<Self, FixtureError> {
-        let inner = parent.inner();
-        let policy = &inner.policy;
-        let (mut lease, _) = inner.connection(true).await.map_err(FixtureError::Connection)?;
+        let lender = parent.lender();
+        let (bounded, source, policy) = (lender.bounded(), lender.source(), lender.policy());
+        let mut lease = lender.connection().await.map_err(FixtureError::Connection)?;
         // The write lock at once: a test that is refused the lock midway would fail for a foreign reason.
         let begin = Control::Begin(Begin { locking: Locking::Immediate, ..Begin::default() });
-        let began = inner.source.now();
+        let began = source.now();
         let mut attempt = 1;
         loop {
-            match inner.within(policy.begin_timeout, lease.control(begin)).await {
+            match bounded.within(policy.begin_timeout, lease.control(begin)).await {
                 Some(Ok(())) => break,
                 Some(Err(failure))
                     if failure.class == Class::StatementLost
-                        && inner.source.now().saturating_sub(began) < policy.acquire_timeout =>
+                        && source.now().saturating_sub(began) < policy.acquire_timeout =>
                 {
-                    inner.source.sleep(policy.backoff(attempt, inner.source.random())).await;
+                    source.sleep(policy.backoff(attempt, source.random())).await;
                     attempt += 1;
                 }
                 Some(Err(failure)) => {
-                    inner.source.give_back_unclean(lease);
+                    source.give_back_unclean(lease);
                     return Err(FixtureError::Begin(failure.source));
                 }
                 None => {
-                    inner.discard(lease, "a test's begin was not answered", Gone::Silent);
+                    lender.discard(lease, "a test's begin was not answered", Gone::Silent);
                     return Err(FixtureError::Begin(format!("no answer within {:?}", policy.begin_timeout).into()));
                 }
             }
         }
-        if let Err(failure) = control(&mut *lease, Control::Savepoint(MARK), policy.attempts_max).await {
-            inner.source.give_back_unclean(lease);
+        if let Err(failure) = bounded.ask(&mut *lease, Repeatable(Control::Savepoint(MARK))).await {
+            source.give_back_unclean(lease);
             return Err(FixtureError::Begin(failure.source));
         }
         let name = Cow::Owned(format!("{}:{}", opened.file(), opened.line()));
-        let test = Holder { id: 0, name, opened, since: inner.source.now() };
+        let test = Holder { id: 0, name, opened, since: source.now() };
         let joint = Arc::new(Joint::new(test, lease));
         let sessions = parent.joined(Arc::clone(&joint));
         Ok(Self { parent, joint, sessions, joined: Shared::default(), ended: false })
@@ -107,7 +109,7 @@ impl<S: Source> Fixture<S> {
     /// [`FixtureError::NoSessions`], [`FixtureError::RegistryInUse`].
     pub fn join(&self, registry: &Registry<S>) -> Result<(), FixtureError> {
         let reservation =
-            registry.reserve_for(&self.joint.test).map_err(|test| FixtureError::RegistryInUse { test })?;
+            registry.reserve_for(self.joint.test()).map_err(|test| FixtureError::RegistryInUse { test })?;
         let guard = registry.override_with(self.sessions.clone()).map_err(FixtureError::NoSessions)?;
         self.joined.with(|it| it.push(Joined { _override: guard, _reservation: reservation }));
         Ok(())
@@ -123,32 +125,33 @@ impl<S: Source> Fixture<S> {
     pub async fn end(mut self) -> Result<(), FixtureError> {
         self.sessions.close();
         drop(self.joined.with(std::mem::take));
-        let holders = self.sessions.holders(|_| true);
+        let holders = self.sessions.lender().holders(|_| true);
         let isolated = self.roll_back().await;
         self.ended = true;
         self.joint.close(ENDED);
-        let test = self.joint.test.clone();
+        let test = self.joint.test().clone();
         isolated.map_err(|why| FixtureError::IsolationLost { test: test.clone(), why })?;
         if holders.is_empty() { Ok(()) } else { Err(FixtureError::StillOpen { test, holders }) }
     }
 
     /// Gives the connection back as it was, or gives it up.
     async fn roll_back(&self) -> Result<(), String> {
-        let inner = self.parent.inner();
-        let policy = &inner.policy;
+        let lender = self.parent.lender();
+        let (bounded, source, policy) = (lender.bounded(), lender.source(), lender.policy());
         let Some(mut core) = self.joint.try_core() else {
             // The call that has the connection discards it.
             return Err("a call is still in flight".into());
         };
-        let Some(mut lease) = core.lease.take() else { return Err("its connection is gone".into()) };
-        let doubt = core.doubt;
-        let undone = inner.within(policy.end_timeout, async {
-            if let Some(doubt) = doubt {
-                let stopped = quiesce(inner, &mut lease, doubt).await;
-                stopped.map_err(|it| format!("a cancelled call could not be stopped: {it}"))?;
+        let Some(mut lease) = core.take_lease() else { return Err("its connection is gone".into()) };
+        let in_doubt = core.in_doubt();
+        let undone = bounded.within(policy.end_timeout, async {
+            if let Some(in_doubt) = in_doubt {
+                let stopped = quiesce(bounded, &mut lease, in_doubt).await;
+                stopped.map_err(|failure| format!("a cancelled call could not be stopped: {failure}"))?;
             }
-            control(&mut *lease, Control::RollbackTo(MARK), policy.attempts_max).await.map_err(isolation_lost)?;
-            let rolled_back = control(&mut *lease, Control::Rollback, policy.attempts_max).await;
+            let undo = Repeatable(Control::RollbackTo(MARK));
+            bounded.ask(&mut *lease, undo).await.map_err(isolation_lost)?;
+            let rolled_back = bounded.ask(&mut *lease, Repeatable(Control::Rollback)).await;
             rolled_back.map_err(|it| format!("it could not be rolled back: {it}"))
         });
         let undone = undone.await.unwrap_or_else(|| Err("it could not be rolled back in time".into()));
@@ -156,14 +159,14 @@ impl<S: Source> Fixture<S> {
             (None, Ok(())) => {
                 // A function may have left something that no rollback undoes.
                 if S::Connection::CLEANS {
-                    inner.source.give_back_owing(lease);
+                    source.give_back_owing(lease);
                 } else {
-                    inner.source.give_back(lease);
+                    source.give_back(lease);
                 }
                 Ok(())
             }
             (lost, undone) => {
-                give_up(inner.source.as_ref(), lease);
+                give_up(source, lease);
                 Err(lost.or(undone.err()).unwrap_or_default())
             }
         }
@@ -187,7 +190,7 @@ impl<S: Source> Drop for Fixture<S> {
         self.sessions.close();
         drop(self.joined.with(std::mem::take));
         if let Some(mut core) = self.joint.try_core()
-            && let Some(lease) = core.lease.take()
+            && let Some(lease) = core.take_lease()
         {
             give_up(self.parent.source(), lease);
         }
@@ -196,14 +199,14 @@ impl<S: Source> Drop for Fixture<S> {
         if let Some(why) = lost
             && !std::thread::panicking()
         {
-            panic!("{}", FixtureError::IsolationLost { test: self.joint.test.clone(), why });
+            panic!("{}", FixtureError::IsolationLost { test: self.joint.test().clone(), why });
         }
     }
 }
 
 impl<S: Source> fmt::Debug for Fixture<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "test {}", self.joint.test)
+        write!(f, "test {}", self.joint.test())
     }
 }
 
@@ -220,9 +223,9 @@ mod tests {
         let sessions = options.open(Policy::for_tests()).await.expect("a database");
         let test = Fixture::begin(&sessions).await.expect("a test");
         let mut core = test.joint.try_core().expect("the turn is free");
-        let lease = core.lease.as_mut().expect("the test's connection");
-        lease.control(Control::Rollback).await.expect("ended behind the test's back");
-        lease.control(Control::Begin(Begin::default())).await.expect("another one");
+        let connection = core.connection().expect("the test's connection");
+        connection.control(Control::Rollback).await.expect("ended behind the test's back");
+        connection.control(Control::Begin(Begin::default())).await.expect("another one");
         drop(core);
         assert!(matches!(test.end().await, Err(FixtureError::IsolationLost { .. })));
     }
