@@ -13,7 +13,7 @@ use crate::call::{begin, close_gate, queue};
 use crate::cell::{Handle, Level};
 use crate::error::Error;
 use crate::session::Call;
-use crate::source::{Begin, Class, Source};
+use crate::source::{Begin, ErrorClass, Source};
 
 /// An attempt of an operation that failed.
 pub(crate) struct Failed<E> {
@@ -34,11 +34,11 @@ pub(crate) enum Undone {
 
 impl Undone {
     /// Whether another attempt may follow one that failed with this class of error.
-    pub(crate) fn allows_another(self, class: Class) -> bool {
+    pub(crate) fn allows_another(self, class: ErrorClass) -> bool {
         match self {
             Self::Unsure => false,
-            Self::Savepoint => class == Class::StatementLost,
-            Self::Transaction => matches!(class, Class::StatementLost | Class::TransactionLost),
+            Self::Savepoint => class == ErrorClass::RetryStatement,
+            Self::Transaction => matches!(class, ErrorClass::RetryStatement | ErrorClass::RetryTransaction),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 
 use crate::policy::Policy;
-use crate::source::{Class, Connection, Control, Failure, Source};
+use crate::source::{Connection, ConnectionError, Control, ErrorClass, Source};
 
 /// A source under a policy.
 pub(crate) struct Bounded<S> {
@@ -30,7 +30,10 @@ pub(crate) trait Question: Copy + Send {
     ///
     /// # Cancel safety
     /// Not cancel safe: whether it ran is unknown.
-    fn ask<C: Connection>(self, connection: &mut C) -> impl Future<Output = Result<Self::Answer, Failure>> + Send;
+    fn ask<C: Connection>(
+        self,
+        connection: &mut C,
+    ) -> impl Future<Output = Result<Self::Answer, ConnectionError>> + Send;
 }
 
 /// Whether a transaction is open.
@@ -71,9 +74,9 @@ impl<S: Source> Bounded<S> {
     pub(crate) async fn in_time<T>(
         &self,
         limit: Duration,
-        answer: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        self.within(limit, answer).await.unwrap_or_else(|| Err(Failure::no_answer(limit)))
+        answer: impl Future<Output = Result<T, ConnectionError>>,
+    ) -> Result<T, ConnectionError> {
+        self.within(limit, answer).await.unwrap_or_else(|| Err(ConnectionError::no_answer(limit)))
     }
 
     /// Asks, and retries where the database says that the question was interrupted.
@@ -81,11 +84,11 @@ impl<S: Source> Bounded<S> {
         &self,
         connection: &mut C,
         question: Q,
-    ) -> Result<Q::Answer, Failure> {
+    ) -> Result<Q::Answer, ConnectionError> {
         let mut answer = question.ask(connection).await;
         for _ in 1..self.policy.attempts_max {
             match answer {
-                Err(failure) if failure.class == Class::StatementLost => answer = question.ask(connection).await,
+                Err(failure) if failure.class == ErrorClass::RetryStatement => answer = question.ask(connection).await,
                 answer => return answer,
             }
         }
@@ -96,7 +99,7 @@ impl<S: Source> Bounded<S> {
 impl Question for InTransaction {
     type Answer = bool;
 
-    fn ask<C: Connection>(self, connection: &mut C) -> impl Future<Output = Result<bool, Failure>> + Send {
+    fn ask<C: Connection>(self, connection: &mut C) -> impl Future<Output = Result<bool, ConnectionError>> + Send {
         connection.in_transaction()
     }
 }
@@ -104,7 +107,7 @@ impl Question for InTransaction {
 impl Question for RollBackTo {
     type Answer = bool;
 
-    fn ask<C: Connection>(self, connection: &mut C) -> impl Future<Output = Result<bool, Failure>> + Send {
+    fn ask<C: Connection>(self, connection: &mut C) -> impl Future<Output = Result<bool, ConnectionError>> + Send {
         connection.roll_back_to(self.0)
     }
 }
@@ -112,7 +115,7 @@ impl Question for RollBackTo {
 impl Question for Repeatable {
     type Answer = ();
 
-    fn ask<C: Connection>(self, connection: &mut C) -> impl Future<Output = Result<(), Failure>> + Send {
+    fn ask<C: Connection>(self, connection: &mut C) -> impl Future<Output = Result<(), ConnectionError>> + Send {
         connection.control(self.0)
     }
 }

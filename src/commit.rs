@@ -6,7 +6,7 @@
 use futures_util::future::BoxFuture;
 
 use crate::session::TransactionId;
-use crate::source::{Control, Failure, Number, Source};
+use crate::source::{ConnectionError, Control, Number, Source};
 
 /// Finds out whether a commit happened whose answer is missing.
 pub(crate) trait CommitResolver<S: Source>: Send + Sync {
@@ -18,7 +18,7 @@ pub(crate) trait CommitResolver<S: Source>: Send + Sync {
         &'a self,
         connection: &'a mut S::Connection,
         control: Control,
-    ) -> BoxFuture<'a, Result<Option<Number>, Failure>>;
+    ) -> BoxFuture<'a, Result<Option<Number>, ConnectionError>>;
 
     /// Whether the transaction was committed, or none if that could not be found out within `resolve_timeout`.
     ///

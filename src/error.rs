@@ -9,7 +9,7 @@ use std::panic::Location;
 use std::time::Duration;
 
 use crate::health::Holder;
-use crate::source::{Class, Failure, Usage};
+use crate::source::{ConnectionError, ErrorClass, Usage};
 
 /// Why a call was not done, or not known to be done.
 #[derive(Debug, thiserror::Error)]
@@ -198,7 +198,7 @@ pub enum Error {
     #[error("{source}")]
     Database {
         /// What it means.
-        class: Class,
+        class: ErrorClass,
         /// The answer itself.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -296,8 +296,8 @@ impl fmt::Display for Stale {
     }
 }
 
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
+impl From<ConnectionError> for Error {
+    fn from(failure: ConnectionError) -> Self {
         Self::Database { class: failure.class, source: failure.source }
     }
 }
@@ -321,14 +321,16 @@ impl Error {
     }
 
     /// What the error means for the work that was asked for.
-    pub fn class(&self) -> Class {
+    pub fn class(&self) -> ErrorClass {
         match self {
             Self::Database { class, .. } => *class,
-            Self::TransactionLost { .. } | Self::RolledBack { .. } => Class::TransactionLost,
-            Self::CommitUnknown { .. } | Self::NoAnswer { .. } => Class::Unknown,
-            Self::SessionLost { .. } | Self::DatabaseLost { .. } | Self::IsolationLost { .. } => Class::Dead,
-            Self::Unavailable { .. } | Self::Exhausted { .. } => Class::NotUpYet,
-            Self::SessionBusy { .. } | Self::TurnTimedOut(_) => Class::StatementLost,
+            Self::TransactionLost { .. } | Self::RolledBack { .. } => ErrorClass::RetryTransaction,
+            Self::CommitUnknown { .. } | Self::NoAnswer { .. } => ErrorClass::OutcomeUnknown,
+            Self::SessionLost { .. } | Self::DatabaseLost { .. } | Self::IsolationLost { .. } => {
+                ErrorClass::Disconnected
+            }
+            Self::Unavailable { .. } | Self::Exhausted { .. } => ErrorClass::Unavailable,
+            Self::SessionBusy { .. } | Self::TurnTimedOut(_) => ErrorClass::RetryStatement,
             Self::Stale(_)
             | Self::NoTransaction { .. }
             | Self::AlreadyCommitted { .. }
@@ -337,7 +339,7 @@ impl Error {
             | Self::TransactionControl { .. }
             | Self::WouldLeaveResidue { .. }
             | Self::NoSuchPage { .. }
-            | Self::Closed => Class::Mistake,
+            | Self::Closed => ErrorClass::Rejected,
         }
     }
 }

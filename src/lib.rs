@@ -163,7 +163,7 @@ pub use scope::Scope;
 pub use sessions::{DrainError, Sessions};
 #[cfg(feature = "postgres")]
 pub use source::{AdoptedPgPool, PgOpenError, PgOptions, PgSource};
-pub use source::{AdoptedPool, Begin, Class, Isolation, Locking};
+pub use source::{AdoptedPool, Begin, ErrorClass, Isolation, Locking};
 #[cfg(feature = "sqlite")]
 pub use source::{AdoptedSqlitePool, OpenError, SqliteOptions, SqliteSource};
 #[cfg(feature = "table")]

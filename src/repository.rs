@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::atomic::{Failed, attempt};
 use crate::cell::Handle;
 use crate::error::Error;
-use crate::source::{Class, Source, SqlxConnection, Usage};
+use crate::source::{ErrorClass, Source, SqlxConnection, Usage};
 
 /// What repositories are made of: a handle, and a name for the errors.
 ///
@@ -52,7 +52,7 @@ pub struct RepositoryError {
     /// The generation of its session.
     pub generation: u64,
     /// What the error means.
-    pub class: Class,
+    pub class: ErrorClass,
     /// How many attempts were made.
     pub attempts: u32,
     /// How many connections there were just after it.
@@ -103,7 +103,7 @@ where
             };
             let class = class::<S>(&source);
             let untouched = self.db.cell().statements_done() == before;
-            let safe = class == Class::StatementLost && untouched;
+            let safe = class == ErrorClass::RetryStatement && untouched;
             self.wait_for_retry(operation, &mut attempts, safe, source).await?;
         }
     }
@@ -182,7 +182,13 @@ where
         Ok(())
     }
 
-    fn failed(&self, operation: &'static str, class: Class, attempts: u32, source: sqlx::Error) -> RepositoryError {
+    fn failed(
+        &self,
+        operation: &'static str,
+        class: ErrorClass,
+        attempts: u32,
+        source: sqlx::Error,
+    ) -> RepositoryError {
         let error = RepositoryError {
             repository: self.name,
             operation,
@@ -207,14 +213,14 @@ struct Attempts {
 }
 
 /// What an error means: the library's own by what it is, the database's by its code.
-fn class<S: Source>(error: &sqlx::Error) -> Class
+fn class<S: Source>(error: &sqlx::Error) -> ErrorClass
 where
     S::Connection: SqlxConnection,
 {
     match (Error::of(error), error) {
         (Some(own), _) => own.class(),
         // The statement was done.
-        (None, sqlx::Error::RowNotFound) => Class::Mistake,
+        (None, sqlx::Error::RowNotFound) => ErrorClass::Rejected,
         (None, error) => S::Connection::class(error),
     }
 }
@@ -236,12 +242,16 @@ impl RepositoryError {
             Some(Error::DatabaseLost { .. }) => "open and fill a new database",
             Some(Error::Exhausted { .. }) => "end scopes sooner, or raise `sessions_max`",
             _ => match self.class {
-                Class::Dead => "the session was lost; outside of a transaction the next call runs on a fresh one",
-                Class::NotUpYet => "the database does not answer; try again later",
-                Class::TransactionLost => "roll back, and run the whole transaction again, as `Sessions::run` does",
-                Class::StatementLost => "it was not done because of a concurrent operation; try again later",
-                Class::Unknown => "look whether its effect is there before retrying it",
-                Class::Mistake => "a retry would not help",
+                ErrorClass::Disconnected => {
+                    "the session was lost; outside of a transaction the next call runs on a fresh one"
+                }
+                ErrorClass::Unavailable => "the database does not answer; try again later",
+                ErrorClass::RetryTransaction => {
+                    "roll back, and run the whole transaction again, as `Sessions::run` does"
+                }
+                ErrorClass::RetryStatement => "it was not done because of a concurrent operation; try again later",
+                ErrorClass::OutcomeUnknown => "look whether its effect is there before retrying it",
+                ErrorClass::Rejected => "a retry would not help",
             },
         }
     }

@@ -15,7 +15,7 @@ use crate::lender::{Gone, Lender};
 use crate::scope::Scope;
 use crate::session::TransactionId;
 use crate::sessions::Sessions;
-use crate::source::{Class, Connection, Control, Failure, Fate, Number, Numbered, Source};
+use crate::source::{Connection, ConnectionError, Control, ErrorClass, Fate, Number, Numbered, Source};
 
 /// How [`Sessions::resolving`] finds out whether a commit happened whose answer is missing.
 pub struct Resolver<S: Source> {
@@ -50,7 +50,7 @@ impl<S: Source> Resolver<S> {
     {
         let question = move |scope| -> Answer {
             let answer = question(scope);
-            answer.map(|found| found.map_err(|error| Failure::new(Class::NotUpYet, error))).boxed()
+            answer.map(|found| found.map_err(|error| ConnectionError::new(ErrorClass::Unavailable, error))).boxed()
         };
         Self { way: Arc::new(ByQuestion { question: Box::new(question) }) }
     }
@@ -90,7 +90,7 @@ impl<S: Source> CommitResolver<S> for Asking<S> {
         &'a self,
         connection: &'a mut S::Connection,
         control: Control,
-    ) -> BoxFuture<'a, Result<Option<Number>, Failure>> {
+    ) -> BoxFuture<'a, Result<Option<Number>, ConnectionError>> {
         self.way.begin(connection, control)
     }
 
@@ -105,7 +105,7 @@ impl<S: Source> CommitResolver<S> for Asking<S> {
                         Ok(Fate::RolledBack) => return Some(false),
                         Ok(Fate::Unknown) => return None,
                         Ok(Fate::UnderWay) => {}
-                        Err(failure) if failure.class == Class::Mistake => {
+                        Err(failure) if failure.class == ErrorClass::Rejected => {
                             tracing::warn!(%failure, "what became of a commit could not be asked");
                             return None;
                         }
@@ -134,7 +134,7 @@ trait Way<S: Source>: Send + Sync {
         &'a self,
         connection: &'a mut S::Connection,
         control: Control,
-    ) -> BoxFuture<'a, Result<Option<Number>, Failure>>;
+    ) -> BoxFuture<'a, Result<Option<Number>, ConnectionError>>;
 
     /// Asks once.
     ///
@@ -144,7 +144,7 @@ trait Way<S: Source>: Send + Sync {
         &'a self,
         lender: &'a Arc<Lender<S>>,
         transaction: TransactionId,
-    ) -> BoxFuture<'a, Result<Fate, Failure>>;
+    ) -> BoxFuture<'a, Result<Fate, ConnectionError>>;
 }
 
 struct ByNumber;
@@ -157,7 +157,7 @@ where
         &'a self,
         connection: &'a mut S::Connection,
         control: Control,
-    ) -> BoxFuture<'a, Result<Option<Number>, Failure>> {
+    ) -> BoxFuture<'a, Result<Option<Number>, ConnectionError>> {
         async move {
             match control {
                 Control::Begin(begin) | Control::CleanBegin(begin) if !begin.read_only => {
@@ -173,14 +173,14 @@ where
         &'a self,
         lender: &'a Arc<Lender<S>>,
         transaction: TransactionId,
-    ) -> BoxFuture<'a, Result<Fate, Failure>> {
+    ) -> BoxFuture<'a, Result<Fate, ConnectionError>> {
         async move {
             let Some(number) = transaction.number else { return Ok(Fate::Unknown) };
-            let not_up_yet = |error: Error| Failure::new(Class::NotUpYet, error);
+            let not_up_yet = |error: Error| ConnectionError::new(ErrorClass::Unavailable, error);
             let mut lease = lender.connection().await.map_err(not_up_yet)?;
             let fate = lease.fate(number).await;
             match &fate {
-                Err(failure) if matches!(failure.class, Class::Dead | Class::Unknown) => {
+                Err(failure) if matches!(failure.class, ErrorClass::Disconnected | ErrorClass::OutcomeUnknown) => {
                     lender.discard(lease, "it did not say what became of a commit", Gone::of(failure));
                 }
                 _ => lender.source().give_back(lease),
@@ -191,7 +191,7 @@ where
     }
 }
 
-type Answer = BoxFuture<'static, Result<Option<bool>, Failure>>;
+type Answer = BoxFuture<'static, Result<Option<bool>, ConnectionError>>;
 
 struct ByQuestion<S: Source> {
     question: Box<dyn Fn(Scope<S>) -> Answer + Send + Sync>,
@@ -202,7 +202,7 @@ impl<S: Source> Way<S> for ByQuestion<S> {
         &'a self,
         connection: &'a mut S::Connection,
         control: Control,
-    ) -> BoxFuture<'a, Result<Option<Number>, Failure>> {
+    ) -> BoxFuture<'a, Result<Option<Number>, ConnectionError>> {
         async move { connection.control(control).await.map(|()| None) }.boxed()
     }
 
@@ -210,7 +210,7 @@ impl<S: Source> Way<S> for ByQuestion<S> {
         &'a self,
         lender: &'a Arc<Lender<S>>,
         transaction: TransactionId,
-    ) -> BoxFuture<'a, Result<Fate, Failure>> {
+    ) -> BoxFuture<'a, Result<Fate, ConnectionError>> {
         async move {
             // Before the question: what counts is that the effect is not there and cannot come any more.
             let over = match transaction.trace {

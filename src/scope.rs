@@ -12,7 +12,7 @@ use crate::call::{borrow, queue};
 use crate::cell::{Cell, Handle};
 use crate::error::Error;
 use crate::session::{Happened, Loss, State};
-use crate::source::{Begin, Class, Serve, Source};
+use crate::source::{Begin, ErrorClass, Serve, Source};
 
 /// One unit of work: a request, a job, a test. It has at most one session at a time.
 ///
@@ -158,7 +158,7 @@ impl<S: Source> Scope<S> {
         work: &impl AsyncFn(&Self) -> Result<T, E>,
     ) -> Result<T, FailedAttempt<E>> {
         if let Err(error) = self.begin().await {
-            let may_retry = error.class() == Class::StatementLost;
+            let may_retry = error.class() == ErrorClass::RetryStatement;
             return Err(FailedAttempt { error: error.into(), may_retry });
         }
         let error = match work(self).await {
@@ -171,7 +171,8 @@ impl<S: Source> Scope<S> {
             },
             Err(error) => error,
         };
-        let may_retry = matches!(self.handle.last_failure().await, Some(Class::TransactionLost | Class::StatementLost));
+        let may_retry =
+            matches!(self.handle.last_failure().await, Some(ErrorClass::RetryTransaction | ErrorClass::RetryStatement));
         // At once, not beside the next attempt, which may want the same locks. What cannot be rolled back is given up.
         let _ = self.handle.roll_back_all().await;
         Err(FailedAttempt { error, may_retry })

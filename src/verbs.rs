@@ -8,7 +8,7 @@ use crate::call::{begin, enter, queue};
 use crate::cell::Handle;
 use crate::error::Error;
 use crate::session::Call;
-use crate::source::{Begin, Class, Serve, Source};
+use crate::source::{Begin, ErrorClass, Serve, Source};
 
 impl<S: Source> Handle<S> {
     /// Serves one request on the scope's session. See [`Serve`].
@@ -75,7 +75,7 @@ impl<S: Source> Handle<S> {
     }
 
     /// Why the last statement in the transaction failed.
-    pub(crate) async fn last_failure(&self) -> Option<Class> {
+    pub(crate) async fn last_failure(&self) -> Option<ErrorClass> {
         let mut queued = queue(self, "run").await.ok()?;
         queued.session().last_failure()
     }

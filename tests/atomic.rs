@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use sqlx::{Connection, Executor, SqliteConnection};
 use support::{Fresh, cut_off, deferred_child, policy, put};
 use tokio::task::yield_now;
-use unstale::{Class, Ended, Error, Handle, Repository, Scope, SqliteSource};
+use unstale::{Ended, Error, ErrorClass, Handle, Repository, Scope, SqliteSource};
 
 fn rows(scope: &Scope<SqliteSource>) -> Repository<SqliteSource> {
     Repository::new("Rows", scope.handle("Rows"))
@@ -28,7 +28,7 @@ async fn everything_is_kept_or_nothing() {
     let rows = rows(&scope);
     rows.atomic("two", |db| two(db, 1, 2)).await.expect("both");
     let error = rows.atomic("two", |db| two(db, 3, 3)).await.expect_err("a row of this key is there");
-    assert_eq!((error.operation, error.class, error.attempts), ("two", Class::Mistake, 1));
+    assert_eq!((error.operation, error.class, error.attempts), ("two", ErrorClass::Rejected, 1));
     put(&scope, 4, 4).await.expect("in autocommit again");
     assert_eq!(fresh.rows().await, [(1, 1), (2, 2), (4, 4)]);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use sqlx::{Connection, Executor, Row, SqliteConnection};
 use support::{Fresh, policy, put};
-use unstale::{Class, Error, Policy, Sessions, SqliteOptions, SqliteSource};
+use unstale::{Error, ErrorClass, Policy, Sessions, SqliteOptions, SqliteSource};
 
 /// Long enough for what is answered at all, also on a machine that has much else to do.
 const LIMIT: Duration = Duration::from_millis(250);
@@ -50,7 +50,10 @@ async fn statement_without_an_answer_is_unknown_and_its_scope_goes_on() {
     let scope = locked.sessions.scope("request");
     let error = put(&scope, 1, 1).await.expect_err("somebody else has the lock");
     let own = own(&error);
-    assert!(matches!(own, Error::NoAnswer { operation: "execute", .. }) && own.class() == Class::Unknown, "{error}");
+    assert!(
+        matches!(own, Error::NoAnswer { operation: "execute", .. }) && own.class() == ErrorClass::OutcomeUnknown,
+        "{error}"
+    );
     assert!(own.to_string().contains("no answer within 250ms (`statement_timeout`)"), "{own}");
     locked.holder.execute("rollback").await.expect("unlocked");
     put(&scope, 2, 2).await.expect("on the same session or a fresh one");

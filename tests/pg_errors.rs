@@ -9,7 +9,7 @@ use pg_support::{Fresh, pid, policy, put, within};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use unstale::source::{AcquireError, Source, SqlxConnection};
-use unstale::{Begin, Class, Error, Isolation, PgOptions, PgSource, Scope};
+use unstale::{Begin, Error, ErrorClass, Isolation, PgOptions, PgSource, Scope};
 use unstale_wire::server::{Server, Shutdown, Signal};
 use unstale_wire::trial;
 use unstale_wire::trials;
@@ -45,7 +45,7 @@ async fn both() -> [Fresh; 2] {
 
 /// The class of an error that came as it was, and its code.
 #[track_caller]
-fn class<T: std::fmt::Debug>(result: sqlx::Result<T>) -> (Class, String) {
+fn class<T: std::fmt::Debug>(result: sqlx::Result<T>) -> (ErrorClass, String) {
     let error = result.expect_err("an error");
     let own = Error::of(&error);
     assert!(own.is_none(), "{own:?}");
@@ -56,8 +56,8 @@ fn class<T: std::fmt::Debug>(result: sqlx::Result<T>) -> (Class, String) {
 
 /// Dead, for this reason or for none: a client that writes to a connection that was closed is not shown the reason.
 #[track_caller]
-fn assert_dead((class, code): (Class, String), reason: &str) {
-    assert_eq!(class, Class::Dead, "{code}");
+fn assert_dead((class, code): (ErrorClass, String), reason: &str) {
+    assert_eq!(class, ErrorClass::Disconnected, "{code}");
     assert!(code == reason || code == "broken", "{code}");
 }
 
@@ -66,7 +66,7 @@ async fn run(scope: &Scope<PgSource>, sql: &str) -> sqlx::Result<()> {
 }
 
 /// What an attempt to open a connection comes to.
-async fn connect(options: PgConnectOptions) -> (Class, String) {
+async fn connect(options: PgConnectOptions) -> (ErrorClass, String) {
     let source = PgSource::new(PgOptions::new(options), &policy());
     match source.acquire().await {
         Err(AcquireError::Connect(failure)) => (failure.class, failure.to_string()),
@@ -170,7 +170,7 @@ async fn nobody_there_is_not_up_yet() {
         server.stop(how).expect("stopped");
         for way in ways(&server) {
             let (class, text) = connect(way).await;
-            assert_eq!(class, Class::NotUpYet, "{text}");
+            assert_eq!(class, ErrorClass::Unavailable, "{text}");
         }
         server.start_again().expect("started");
     }
@@ -191,7 +191,7 @@ async fn server_in_recovery_is_not_up_yet() {
         })
         .await;
         let (class, text) = connect(way).await;
-        assert_eq!(class, Class::NotUpYet, "{text}");
+        assert_eq!(class, ErrorClass::Unavailable, "{text}");
         assert!(text.contains("recovery mode") || text.contains("starting up"), "57P03: {text}");
         server.signal_backend(frozen.0, Signal::Continue).expect("woken");
         let scope = fresh.sessions.scope("request");
@@ -208,7 +208,7 @@ async fn server_without_a_place_is_not_up_yet() {
             taken.push(one);
         }
         let (class, text) = connect(way).await;
-        assert_eq!(class, Class::NotUpYet, "{text}");
+        assert_eq!(class, ErrorClass::Unavailable, "{text}");
         assert!(text.contains("too many clients"), "53300: {text}");
         for one in taken {
             one.close().await.expect("closed");
@@ -219,10 +219,10 @@ async fn server_without_a_place_is_not_up_yet() {
 async fn wrong_password_and_missing_database_are_mistakes() {
     for way in ways(Server::shared().expect("a server")) {
         let (class, text) = connect(way.clone().password("wrong")).await;
-        assert_eq!(class, Class::Mistake, "{text}");
+        assert_eq!(class, ErrorClass::Rejected, "{text}");
         assert!(text.contains("password authentication failed"), "28P01: {text}");
         let (class, text) = connect(way.database("nowhere")).await;
-        assert_eq!(class, Class::Mistake, "{text}");
+        assert_eq!(class, ErrorClass::Rejected, "{text}");
         assert!(text.contains("does not exist"), "3D000: {text}");
     }
 }
@@ -238,7 +238,7 @@ async fn serialization_failure_and_deadlock_lose_the_transaction() {
         run(&one, "select * from kv").await.expect("a snapshot");
         run(&two, "update kv set v = v + 1").await.expect("updated");
         let lost = class(run(&one, "update kv set v = v + 1").await);
-        assert_eq!(lost, (Class::TransactionLost, "40001".into()));
+        assert_eq!(lost, (ErrorClass::RetryTransaction, "40001".into()));
         one.rollback().await.expect("rolled back");
 
         for (scope, k) in [(&one, 1), (&two, 2)] {
@@ -248,7 +248,7 @@ async fn serialization_failure_and_deadlock_lose_the_transaction() {
         let crossed =
             tokio::join!(run(&one, "update kv set v = 9 where k = 2"), run(&two, "update kv set v = 9 where k = 1"));
         let victim = if crossed.0.is_err() { crossed.0 } else { crossed.1 };
-        assert_eq!(class(victim), (Class::TransactionLost, "40P01".into()));
+        assert_eq!(class(victim), (ErrorClass::RetryTransaction, "40P01".into()));
         assert_eq!((one.generation(), two.generation()), (1, 1), "their sessions are good");
         one.rollback().await.expect("rolled back");
         two.rollback().await.expect("rolled back");
@@ -260,7 +260,7 @@ async fn statement_after_a_refused_one_finds_the_transaction_lost() {
         let scope = fresh.sessions.scope("request");
         scope.begin().await.expect("begin");
         run(&scope, "select 1 / 0").await.expect_err("refused");
-        assert_eq!(class(put(&scope, 1, 1).await), (Class::TransactionLost, "25P02".into()));
+        assert_eq!(class(put(&scope, 1, 1).await), (ErrorClass::RetryTransaction, "25P02".into()));
         scope.rollback().await.expect("rolled back");
         put(&scope, 2, 2).await.expect("put");
         assert_eq!((scope.generation(), fresh.rows().await), (1, vec![(2, 2)]));
@@ -277,7 +277,7 @@ async fn statement_outdated_by_ddl_is_unseen_or_loses_the_transaction() {
         fresh.outside().await.execute("alter table kv add column x int").await.expect("ddl");
         scope.begin().await.expect("begin");
         let outdated = class(run(&scope, "select * from kv").await);
-        assert_eq!(outdated, (Class::TransactionLost, "0A000".into()));
+        assert_eq!(outdated, (ErrorClass::RetryTransaction, "0A000".into()));
         drop(scope);
         let scope = fresh.sessions.scope("another");
         run(&scope, "select * from kv").await.expect("prepared anew");
@@ -291,13 +291,13 @@ async fn lock_that_is_not_to_be_had_and_cancelled_statement_lose_the_statement()
         let mut outside = fresh.outside().await;
         outside.execute("begin; update kv set v = 2").await.expect("locked");
         let locked = class(run(&scope, "select * from kv for update nowait").await);
-        assert_eq!(locked, (Class::StatementLost, "55P03".into()));
+        assert_eq!(locked, (ErrorClass::RetryStatement, "55P03".into()));
         run(&scope, "set lock_timeout = 10").await.expect("set");
         let waited = class(run(&scope, "update kv set v = 3").await);
-        assert_eq!(waited, (Class::StatementLost, "55P03".into()));
+        assert_eq!(waited, (ErrorClass::RetryStatement, "55P03".into()));
         run(&scope, "set statement_timeout = 10").await.expect("set");
         let slow = class(run(&scope, "select pg_sleep(5)").await);
-        assert_eq!(slow, (Class::StatementLost, "57014".into()));
+        assert_eq!(slow, (ErrorClass::RetryStatement, "57014".into()));
         run(&scope, "set statement_timeout = 0").await.expect("set");
         let pid = pid(&scope).await.expect("a pid");
         let cancel = async {
@@ -308,7 +308,7 @@ async fn lock_that_is_not_to_be_had_and_cancelled_statement_lose_the_statement()
             .await;
         };
         let (cancelled, ()) = tokio::join!(run(&scope, "select pg_sleep(5)"), cancel);
-        assert_eq!(class(cancelled), (Class::StatementLost, "57014".into()));
+        assert_eq!(class(cancelled), (ErrorClass::RetryStatement, "57014".into()));
         assert_eq!(scope.generation(), 1, "the session is good");
     }
 }
@@ -327,12 +327,12 @@ async fn what_is_wrong_with_the_statement_is_a_mistake() {
             ("select 1 from kv for update of nowhere", "42P01"),
         ];
         for (sql, code) in mistakes {
-            assert_eq!(class(run(&scope, sql).await), (Class::Mistake, code.into()), "{sql}");
+            assert_eq!(class(run(&scope, sql).await), (ErrorClass::Rejected, code.into()), "{sql}");
         }
         let found = sqlx::query("select 1 from kv where k = 9").fetch_one(&scope).await;
-        assert_eq!(class(found).0, Class::Mistake);
+        assert_eq!(class(found).0, ErrorClass::Rejected);
         let decoded = sqlx::query_scalar::<_, String>("select 1").fetch_one(&scope).await;
-        assert_eq!(class(decoded).0, Class::Mistake);
+        assert_eq!(class(decoded).0, ErrorClass::Rejected);
         assert_eq!((scope.generation(), fresh.rows().await), (1, vec![(1, 1)]));
     }
 }

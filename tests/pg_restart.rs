@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use pg_support::{Fresh, own, policy, put};
 use sqlx::{Connection, PgConnection};
-use unstale::{Class, Error};
+use unstale::{Error, ErrorClass};
 use unstale_wire::server::{Server, Shutdown};
 use unstale_wire::trial;
 use unstale_wire::trials;
@@ -106,13 +106,13 @@ async fn nothing_acknowledged_is_lost_and_nothing_applied_twice_over_restarts() 
                 let result = if actor % 2 == 0 {
                     put(&scope, k, actor).await.map_err(|error| match Error::of(&error) {
                         Some(own) => own.class(),
-                        None => Class::Unknown,
+                        None => ErrorClass::OutcomeUnknown,
                     })
                 } else {
                     let work = async {
                         scope.begin().await?;
                         put(&scope, k, actor).await.map_err(|error| Error::Database {
-                            class: Class::TransactionLost,
+                            class: ErrorClass::RetryTransaction,
                             source: Box::new(error),
                         })?;
                         scope.commit().await
@@ -121,7 +121,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_applied_twice_over_restarts() 
                 };
                 match result {
                     Ok(()) => _ = kept.insert(k),
-                    Err(Class::Unknown) => _ = unknown.insert(k),
+                    Err(ErrorClass::OutcomeUnknown) => _ = unknown.insert(k),
                     Err(_) => {}
                 }
                 // Somebody who holds nothing while the server goes sees nothing of it.

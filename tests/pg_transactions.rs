@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use futures_util::TryStreamExt;
 use pg_support::{Fresh, own, put};
 use sqlx::{Connection, Executor, SqlSafeStr};
-use unstale::{Begin, Class, Error, Isolation, Repository};
+use unstale::{Begin, Error, ErrorClass, Isolation, Repository};
 use unstale_wire::trial;
 use unstale_wire::trials;
 
@@ -188,7 +188,7 @@ async fn statement_in_an_aborted_transaction_is_not_tried_again() {
     };
     scope.begin().await.expect("begin");
     let error = take().await.expect_err("somebody else has it");
-    assert_eq!((error.class, error.attempts), (Class::StatementLost, 1), "{error}");
+    assert_eq!((error.class, error.attempts), (ErrorClass::RetryStatement, 1), "{error}");
     scope.rollback().await.expect("rollback");
     lock.rollback().await.expect("unlocked");
     take().await.expect("nobody else has it");

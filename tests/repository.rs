@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use sqlx::{Connection, Executor, SqliteConnection};
 use support::{Fresh, policy, put};
-use unstale::{Class, Error, Handle, Repository, RepositoryError, SqliteSource};
+use unstale::{Error, ErrorClass, Handle, Repository, RepositoryError, SqliteSource};
 
 struct Rows(Repository<SqliteSource>);
 
@@ -54,7 +54,7 @@ async fn error_names_operation_scope_session_and_what_can_be_done() {
     let rows = Rows::new(scope.handle("Rows"));
     let _holder = locked(&fresh).await;
     let error = rows.put(1).await.expect_err("somebody else has the lock");
-    assert_eq!((error.class, error.generation), (Class::StatementLost, 1));
+    assert_eq!((error.class, error.generation), (ErrorClass::RetryStatement, 1));
     assert!(error.attempts > 1);
     let text = error.to_string();
     for part in [
@@ -83,7 +83,7 @@ async fn operation_of_which_something_was_done_is_not_tried_again() {
         put(db, 2, 2).await
     });
     let error = result.await.expect_err("the second is refused");
-    assert_eq!((error.class, error.attempts, tries.load(Ordering::SeqCst)), (Class::StatementLost, 1, 1));
+    assert_eq!((error.class, error.attempts, tries.load(Ordering::SeqCst)), (ErrorClass::RetryStatement, 1, 1));
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn mistake_is_not_tried_again() {
     let rows = Rows::new(scope.handle("Rows"));
     rows.put(1).await.expect("put");
     let error = rows.put(1).await.expect_err("the key is there");
-    assert_eq!((error.class, error.attempts), (Class::Mistake, 1));
+    assert_eq!((error.class, error.attempts), (ErrorClass::Rejected, 1));
     assert!(error.hint().contains("would not help"));
 }
 
@@ -130,7 +130,7 @@ async fn transaction_that_is_lost_is_named_and_rolled_back_by_its_owner() {
     scope.begin().await.expect("begin");
     let insert = rows.call("insert", |db| sqlx::query("insert or rollback into kv values (1, 2)").execute(db));
     let error = insert.await.expect_err("it ends the transaction by itself");
-    assert_eq!(error.class, Class::TransactionLost);
+    assert_eq!(error.class, ErrorClass::RetryTransaction);
     assert!(error.hint().contains("roll back, and run the whole transaction again"), "{error}");
     scope.rollback().await.expect("acknowledged");
 }

@@ -7,7 +7,7 @@ use proptest::prelude::{Strategy, prop};
 use proptest::test_runner::{Config, TestRunner};
 use support::{Fresh, policy};
 use unstale::registry::{Dep, Registry};
-use unstale::{Class, Error, Page, Policy, Record, Scope, Select, SqliteOptions, SqliteSource, Table};
+use unstale::{Error, ErrorClass, Page, Policy, Record, Scope, Select, SqliteOptions, SqliteSource, Table};
 
 unstale::table! {
     /// A campaign. Its table and one of its columns are named as nobody should.
@@ -105,7 +105,7 @@ async fn change_of_a_row_that_is_not_there_is_no_change() {
 async fn duplicate_key_names_operation_and_table_and_is_not_tried_again() {
     let (_scope, campaigns) = filled().await;
     let error = campaigns.insert(&campaign(1, "again", 1, None)).await.expect_err("the key is there");
-    assert_eq!((error.operation, error.class, error.attempts), ("insert", Class::Mistake, 1));
+    assert_eq!((error.operation, error.class, error.attempts), ("insert", ErrorClass::Rejected, 1));
     assert!(error.source.as_database_error().is_some_and(|it| it.is_unique_violation()));
     let text = error.to_string();
     assert!(text.starts_with("the \"order\": `insert` failed in scope `request 17`"), "{text}");
@@ -345,7 +345,7 @@ async fn row_that_cannot_be_read_costs_the_session_nothing() {
     scope.begin().await.expect("begin");
     let texts = Table::<Texts, _>::new(scope.handle("Texts"));
     let error = texts.list(Texts::all()).await.expect_err("it is a number");
-    assert_eq!(error.class, Class::Mistake);
+    assert_eq!(error.class, ErrorClass::Rejected);
     support::put(&scope, 2, 2).await.expect("put");
     scope.commit().await.expect("commit");
     assert_eq!(fresh.rows().await, [(1, 1), (2, 2)]);

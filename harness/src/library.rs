@@ -87,12 +87,12 @@ pub(crate) fn class(error: &Error) -> Class {
     }
 }
 
-fn of_class(class: unstale::Class) -> Class {
+fn of_class(class: unstale::ErrorClass) -> Class {
     match class {
-        unstale::Class::Dead | unstale::Class::Unknown => Class::Dead,
-        unstale::Class::NotUpYet => Class::Exhausted,
-        unstale::Class::TransactionLost => Class::NoTransaction,
-        unstale::Class::StatementLost => Class::Busy,
+        unstale::ErrorClass::Disconnected | unstale::ErrorClass::OutcomeUnknown => Class::Dead,
+        unstale::ErrorClass::Unavailable => Class::Exhausted,
+        unstale::ErrorClass::RetryTransaction => Class::NoTransaction,
+        unstale::ErrorClass::RetryStatement => Class::Busy,
         _ => Class::Mistake,
     }
 }

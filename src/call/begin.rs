@@ -7,7 +7,7 @@ use super::flight::InFlight;
 use crate::cell::Handle;
 use crate::error::Error;
 use crate::session::Call;
-use crate::source::{Begin, Class, Condition, Control, Failure, Source};
+use crate::source::{Begin, Condition, ConnectionError, Control, ErrorClass, Source};
 
 /// Begins a transaction, or sets a savepoint; the depth before it.
 pub(crate) async fn begin<S: Source>(handle: &Handle<S>, begin: Begin) -> Result<u32, Error> {
@@ -27,7 +27,7 @@ pub(crate) async fn begin<S: Source>(handle: &Handle<S>, begin: Begin) -> Result
         // Dead idle connections are no attempts.
         for _ in 0..lender.attempts_max() {
             match &result {
-                Err(failure) if failure.class == Class::Dead && call.is_untouched() => {
+                Err(failure) if failure.class == ErrorClass::Disconnected && call.is_untouched() => {
                     call.replace(failure).await?;
                     result = call.begin(begin).await;
                 }
@@ -35,9 +35,9 @@ pub(crate) async fn begin<S: Source>(handle: &Handle<S>, begin: Begin) -> Result
             }
         }
         match result {
-            Err(failure) if depth == 0 && attempt < policy.attempts_max && failure.class != Class::Mistake => {
+            Err(failure) if depth == 0 && attempt < policy.attempts_max && failure.class != ErrorClass::Rejected => {
                 // Nothing was begun, so nothing can be lost by a fresh connection.
-                let dead = matches!(failure.class, Class::Dead | Class::Unknown);
+                let dead = matches!(failure.class, ErrorClass::Disconnected | ErrorClass::OutcomeUnknown);
                 let refused = call.finish::<()>(Err(failure)).await;
                 if !dead {
                     return refused.map(|()| depth);
@@ -51,7 +51,7 @@ pub(crate) async fn begin<S: Source>(handle: &Handle<S>, begin: Begin) -> Result
 
 impl<S: Source> InFlight<'_, S> {
     /// Begins a transaction, or sets a savepoint. The first call on a connection also does what its condition asks for.
-    async fn begin(&mut self, begin: Begin) -> Result<(), Failure> {
+    async fn begin(&mut self, begin: Begin) -> Result<(), ConnectionError> {
         let bounded = self.queued.cell().lender().bounded();
         let (source, policy) = (bounded.source(), bounded.policy());
         let depth = self.depth();
@@ -60,7 +60,7 @@ impl<S: Source> InFlight<'_, S> {
         }
         let condition = self.queued.session().condition();
         let limit = if condition.is_suspect() { policy.probe_timeout } else { policy.begin_timeout };
-        let needs_reset = matches!(condition, Condition::Owing { .. });
+        let needs_reset = matches!(condition, Condition::NeedsReset { .. });
         let begun = if needs_reset && source.cleans_in_begin() {
             self.begin_outermost(Control::CleanBegin(begin), limit).await
         } else {
@@ -77,11 +77,11 @@ impl<S: Source> InFlight<'_, S> {
             return begun;
         }
         // What could not be cleaned is of no use to anybody.
-        begun.map_err(|failure| Failure { class: Class::Dead, ..failure })?;
+        begun.map_err(|failure| ConnectionError { class: ErrorClass::Disconnected, ..failure })?;
         let session = self.queued.session();
         session.made_fit();
         if let Some(lease) = session.lease_mut().and_then(|lease| lease.own()) {
-            source.vouch(lease);
+            source.mark_healthy(lease);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::queued::Queued;
 use crate::error::Error;
 use crate::lender::Gone;
 use crate::session::{Call, Happened, Loss};
-use crate::source::{Class, Control, Effect, Failure, Source};
+use crate::source::{ConnectionError, Control, Effect, ErrorClass, Source};
 
 impl<S: Source> Queued<'_, S> {
     /// Commits the innermost level.
@@ -83,9 +83,9 @@ impl<S: Source> InFlight<'_, S> {
     }
 
     /// Ends a commit that the database did not answer with yes.
-    async fn finish_commit(mut self, failure: Failure) -> Result<(), Error> {
+    async fn finish_commit(mut self, failure: ConnectionError) -> Result<(), Error> {
         let depth = self.depth();
-        if matches!(failure.class, Class::Dead | Class::Unknown) {
+        if matches!(failure.class, ErrorClass::Disconnected | ErrorClass::OutcomeUnknown) {
             return if depth == 1 { self.finish_unknown(failure).await } else { Err(self.died(failure)) };
         }
         let rolled_back = match self.in_transaction().await {
@@ -114,14 +114,14 @@ impl<S: Source> InFlight<'_, S> {
         session.transition(Happened::Acknowledged);
     }
 
-    async fn undo(&mut self, depth: u32) -> Result<(), Failure> {
+    async fn undo(&mut self, depth: u32) -> Result<(), ConnectionError> {
         let limit = self.queued.cell().lender().policy().end_timeout;
         let undo = if depth == 1 { Control::Rollback } else { Control::RollbackTo(depth - 1) };
         self.insist(undo, limit).await
     }
 
     /// After the outermost end: undoes what the begin set on the connection.
-    async fn reset(&mut self) -> Result<(), Failure> {
+    async fn reset(&mut self) -> Result<(), ConnectionError> {
         let outermost = self.depth() == 1;
         if !outermost || !self.queued.session().begun().read_only {
             return Ok(());
@@ -129,7 +129,7 @@ impl<S: Source> InFlight<'_, S> {
         let limit = self.queued.cell().lender().policy().end_timeout;
         if self.insist(Control::Reset, limit).await.is_err() {
             // The transaction is over all the same; the connection is not lent again.
-            self.leave(Effect::ForGood("a read-only setting"));
+            self.leave(Effect::Permanent("a read-only setting"));
         }
         Ok(())
     }

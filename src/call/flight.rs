@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::lease::Lease;
 use crate::lender::{Fitness, Gone};
 use crate::session::{Call, Happened, State};
-use crate::source::{Class, Condition, Connection, Effect, Failure, Source};
+use crate::source::{Condition, Connection, ConnectionError, Effect, ErrorClass, Source};
 
 /// The session, for one call in flight. Dropped before it is finished, the call counts as cancelled.
 pub(crate) struct InFlight<'a, S: Source> {
@@ -72,7 +72,7 @@ impl<'a, S: Source> InFlight<'a, S> {
     }
 
     /// The connection was dead before anything was done on it: the call goes on with another, and the caller does not notice.
-    pub(crate) async fn replace(&mut self, failure: &Failure) -> Result<(), Error> {
+    pub(crate) async fn replace(&mut self, failure: &ConnectionError) -> Result<(), Error> {
         let (call, left) = match *self.queued.session().state() {
             State::Calling { call, depth: 0 } => (call, self.queued.session().left()),
             _ => unreachable!("a connection on which nothing was done is in no transaction"),
@@ -120,7 +120,7 @@ impl<'a, S: Source> InFlight<'a, S> {
 
     /// The call was not made after all.
     pub(crate) fn withdraw(mut self) {
-        self.queued.session().transition(Happened::Refused(Class::Mistake));
+        self.queued.session().transition(Happened::Refused(ErrorClass::Rejected));
     }
 }
 

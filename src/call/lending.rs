@@ -9,7 +9,7 @@ use crate::events::Event;
 use crate::health::Count;
 use crate::lender::{Fitness, Gone};
 use crate::session::{Call, Happened, State};
-use crate::source::{Failure, Source};
+use crate::source::{ConnectionError, Source};
 
 impl<S: Source> Queued<'_, S> {
     /// Whether the session allows this call as it stands.
@@ -51,7 +51,7 @@ impl<S: Source> Queued<'_, S> {
     }
 
     /// The connection was dead before anything was done on it: another takes its place, and the caller does not notice.
-    pub(super) async fn replace(&mut self, failure: &Failure, fitness: Fitness) -> Result<(), Error> {
+    pub(super) async fn replace(&mut self, failure: &ConnectionError, fitness: Fitness) -> Result<(), Error> {
         if let Some(lease) = self.session().take_lease() {
             self.cell().lender().give_up(lease, &failure.to_string(), Gone::of(failure));
         }

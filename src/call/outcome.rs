@@ -10,11 +10,11 @@ use crate::bounded::{InTransaction, Repeatable};
 use crate::error::Error;
 use crate::lender::Gone;
 use crate::session::{Call, Happened, Loss, State};
-use crate::source::{Class, Connection, Control, Failure, Source};
+use crate::source::{Connection, ConnectionError, Control, ErrorClass, Source};
 
 impl<S: Source> InFlight<'_, S> {
     /// Ends the call with its outcome, as its caller is told.
-    pub(crate) async fn finish<T>(mut self, result: Result<T, Failure>) -> Result<T, Error> {
+    pub(crate) async fn finish<T>(mut self, result: Result<T, ConnectionError>) -> Result<T, Error> {
         let failure = match result {
             Ok(value) => {
                 self.unguard(Control::Commit).await?;
@@ -25,7 +25,7 @@ impl<S: Source> InFlight<'_, S> {
             Err(failure) => failure,
         };
         let depth = self.depth();
-        if matches!(failure.class, Class::Dead | Class::Unknown) {
+        if matches!(failure.class, ErrorClass::Disconnected | ErrorClass::OutcomeUnknown) {
             return Err(self.died(failure));
         }
         if S::Connection::ABORTS && depth > 0 {
@@ -50,21 +50,21 @@ impl<S: Source> InFlight<'_, S> {
     }
 
     /// Runs a statement of the library's own, under a limit.
-    pub(super) async fn control(&mut self, control: Control, limit: Duration) -> Result<(), Failure> {
+    pub(super) async fn control(&mut self, control: Control, limit: Duration) -> Result<(), ConnectionError> {
         let bounded = self.queued.cell().lender().bounded();
         let lease = self.queued.session().lease_mut().ok_or_else(gone)?;
         bounded.in_time(limit, lease.control(control)).await
     }
 
     /// As [`InFlight::control`], and retries it where it was interrupted.
-    pub(super) async fn insist(&mut self, control: Control, limit: Duration) -> Result<(), Failure> {
+    pub(super) async fn insist(&mut self, control: Control, limit: Duration) -> Result<(), ConnectionError> {
         let bounded = self.queued.cell().lender().bounded();
         let lease = self.queued.session().lease_mut().ok_or_else(gone)?;
         bounded.in_time(limit, bounded.ask(lease, Repeatable(control))).await
     }
 
     /// Asks the database whether a transaction is open.
-    pub(super) async fn in_transaction(&mut self) -> Result<bool, Failure> {
+    pub(super) async fn in_transaction(&mut self) -> Result<bool, ConnectionError> {
         let bounded = self.queued.cell().lender().bounded();
         let session = self.queued.session();
         session.ask();
@@ -82,7 +82,7 @@ impl<S: Source> InFlight<'_, S> {
     }
 
     /// The connection is gone: what that means for the transaction and for the caller.
-    pub(super) fn died(&mut self, failure: Failure) -> Error {
+    pub(super) fn died(&mut self, failure: ConnectionError) -> Error {
         let why = failure.to_string();
         let (call, depth) = match *self.queued.session().state() {
             State::Calling { call, depth } => (call, depth),
@@ -109,6 +109,6 @@ impl<S: Source> InFlight<'_, S> {
     }
 }
 
-fn gone() -> Failure {
-    Failure::new(Class::Dead, "there is no connection")
+fn gone() -> ConnectionError {
+    ConnectionError::new(ErrorClass::Disconnected, "there is no connection")
 }

@@ -10,7 +10,7 @@ use super::queued::Queued;
 use crate::error::Error;
 use crate::lender::Gone;
 use crate::session::{Happened, Loss, TransactionId};
-use crate::source::{Control, Failure, Source};
+use crate::source::{ConnectionError, Control, Source};
 
 impl<S: Source> Queued<'_, S> {
     /// Whether the unanswered commit happened, if the scope wants to know and it can be found out. Then the caller is told.
@@ -29,7 +29,7 @@ impl<S: Source> Queued<'_, S> {
 
 impl<S: Source> InFlight<'_, S> {
     /// Begins the outermost level; if the scope wants that, so that it can be found after a commit without an answer.
-    pub(super) async fn begin_outermost(&mut self, control: Control, limit: Duration) -> Result<(), Failure> {
+    pub(super) async fn begin_outermost(&mut self, control: Control, limit: Duration) -> Result<(), ConnectionError> {
         let cell = self.queued.cell();
         let bounded = cell.lender().bounded();
         let Some(resolver) = cell.resolver() else { return self.control(control, limit).await };
@@ -44,7 +44,7 @@ impl<S: Source> InFlight<'_, S> {
     }
 
     /// Ends a commit whose answer did not come.
-    pub(super) async fn finish_unknown(mut self, failure: Failure) -> Result<(), Error> {
+    pub(super) async fn finish_unknown(mut self, failure: ConnectionError) -> Result<(), Error> {
         let lender = self.queued.cell().lender();
         let session = self.queued.session();
         if session.transaction().is_none() || lender.is_only() {

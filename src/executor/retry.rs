@@ -6,7 +6,7 @@
 use super::prepared::{DatabaseOf, Prepared};
 use crate::call::InFlight;
 use crate::error::Error;
-use crate::source::{Failure, Source, SqlxConnection};
+use crate::source::{ConnectionError, Source, SqlxConnection};
 
 /// How often one statement has been run again.
 #[derive(Default)]
@@ -24,7 +24,7 @@ impl Retry {
     where
         S::Connection: SqlxConnection,
     {
-        let here = S::Connection::REPEATS && self.times == 0 && call.is_autocommit();
+        let here = S::Connection::RETRIES && self.times == 0 && call.is_autocommit();
         let possible = here || call.is_untouched() && self.times < call.attempts_max();
         if possible { prepared.spare::<S::Connection>() } else { None }
     }
@@ -39,7 +39,7 @@ impl Retry {
         } else {
             call.is_untouched()
         };
-        can_go_on && S::Connection::may_repeat(sql, error, self.times)
+        can_go_on && S::Connection::may_retry(sql, error, self.times)
     }
 
     /// The call goes on, with another connection if it is this one that failed.
@@ -59,7 +59,7 @@ impl Retry {
             let _ = patience.answer(forget).await.map_err(Error::into_sqlx)?;
             return Ok(());
         }
-        let failure = Failure::new(S::Connection::class(&error), error);
+        let failure = ConnectionError::new(S::Connection::class(&error), error);
         call.replace(&failure).await.map_err(Error::into_sqlx)
     }
 }

@@ -13,7 +13,7 @@ use crate::call::{InFlight, enter};
 use crate::cell::Handle;
 use crate::error::Error;
 use crate::session::Call;
-use crate::source::{Effect, Failure, Source, SqlxConnection};
+use crate::source::{ConnectionError, Effect, Source, SqlxConnection};
 
 /// Runs a statement for what it changes.
 pub(super) async fn execute<S: Source>(
@@ -92,7 +92,7 @@ where
     S::Connection: SqlxConnection,
     for<'x> &'x mut <DatabaseOf<S> as Database>::Connection: Executor<'x, Database = DatabaseOf<S>>,
 {
-    if !S::Connection::REPEATS {
+    if !S::Connection::RETRIES {
         let mut call = enter_statement(handle, prepared.text(), "fetch").await.map_err(Error::into_sqlx)?;
         let patience = call.patience();
         let work = call.connection().sqlx().fetch_optional(prepared);
@@ -206,13 +206,13 @@ where
     if let Effect::Control(keyword) = effect {
         return Err(Error::TransactionControl { keyword });
     }
-    if let Effect::Residue(keyword) | Effect::Lock(keyword) | Effect::ForGood(keyword) = effect
+    if let Effect::Residue(keyword) | Effect::Lock(keyword) | Effect::Permanent(keyword) = effect
         && handle.lender().is_shared()
     {
         return Err(Error::WouldLeaveResidue { keyword });
     }
     let call = enter(handle, Call::Statement, operation).await?;
-    let mut call = if S::Connection::bears_loss(sql) { call } else { call.probe().await? };
+    let mut call = if S::Connection::is_safe_to_rerun(sql) { call } else { call.probe().await? };
     call.leave(effect);
     Ok(call)
 }
@@ -232,7 +232,7 @@ where
             if let Err(error) = &result {
                 call.leave(S::Connection::effect_of(error));
             }
-            let result = result.map_err(|error| Failure::new(S::Connection::class(&error), error));
+            let result = result.map_err(|error| ConnectionError::new(S::Connection::class(&error), error));
             call.finish(result).await.map_err(Error::into_sqlx)
         }
     }

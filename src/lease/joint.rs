@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use crate::bounded::{Bounded, InTransaction, RollBackTo};
 use crate::error::Error;
 use crate::health::Holder;
-use crate::source::{Class, Connection, Failure, Source, TaskId};
+use crate::source::{Connection, ConnectionError, ErrorClass, Source, TaskId};
 use crate::sync::Shared;
 
 /// The savepoint that stands for a joined scope's transaction; savepoints of its own count from 1.
@@ -170,7 +170,7 @@ pub(crate) async fn quiesce<S: Source>(
     bounded: &Bounded<S>,
     lease: &mut S::Lease,
     in_doubt: InDoubt,
-) -> Result<(), Failure> {
+) -> Result<(), ConnectionError> {
     let mut silent = true;
     loop {
         if silent && in_doubt == InDoubt::Statement {
@@ -178,7 +178,9 @@ pub(crate) async fn quiesce<S: Source>(
         }
         match bounded.within(bounded.policy().probe_timeout, lease.probe()).await {
             Some(Ok(())) => return Ok(()),
-            Some(Err(failure)) if matches!(failure.class, Class::Dead | Class::Unknown) => return Err(failure),
+            Some(Err(failure)) if matches!(failure.class, ErrorClass::Disconnected | ErrorClass::OutcomeUnknown) => {
+                return Err(failure);
+            }
             Some(Err(_)) => silent = false,
             None => silent = true,
         }

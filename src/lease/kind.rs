@@ -5,7 +5,7 @@
 use super::turns::{Left, Turns, gone};
 use crate::bounded::Bounded;
 use crate::error::Error;
-use crate::source::{Connection, Control, Failure, Source};
+use crate::source::{Connection, ConnectionError, Control, Source};
 
 /// What a session works on.
 pub(crate) enum Lease<S: Source> {
@@ -54,7 +54,7 @@ impl<S: Source> Lease<S> {
     }
 
     /// Stops what a cancelled call left running on a connection that is shared, or drains it, so that it can be asked.
-    pub(crate) async fn quiesce(&mut self, bounded: &Bounded<S>) -> Result<(), Failure> {
+    pub(crate) async fn quiesce(&mut self, bounded: &Bounded<S>) -> Result<(), ConnectionError> {
         match self {
             Self::Turns(turns) if !S::Connection::ORDERED => turns.quiesce(bounded).await,
             _ => Ok(()),
@@ -76,21 +76,21 @@ impl<S: Source> Connection for Lease<S> {
     const ABORTS: bool = S::Connection::ABORTS;
     const INTERRUPTIBLE: bool = S::Connection::INTERRUPTIBLE;
 
-    async fn control(&mut self, control: Control) -> Result<(), Failure> {
+    async fn control(&mut self, control: Control) -> Result<(), ConnectionError> {
         match self {
             Self::Own(lease) => lease.control(control).await,
             Self::Turns(turns) => turns.control(control).await,
         }
     }
 
-    async fn in_transaction(&mut self) -> Result<bool, Failure> {
+    async fn in_transaction(&mut self) -> Result<bool, ConnectionError> {
         match self {
             Self::Own(lease) => lease.in_transaction().await,
             Self::Turns(turns) => turns.in_transaction().await,
         }
     }
 
-    async fn probe(&mut self) -> Result<(), Failure> {
+    async fn probe(&mut self) -> Result<(), ConnectionError> {
         self.connection().ok_or_else(gone)?.probe().await
     }
 }

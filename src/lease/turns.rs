@@ -12,7 +12,7 @@ use super::joint::{Core, InDoubt, JOINED, Joint, Turn, quiesce};
 use crate::bounded::Bounded;
 use crate::error::{Error, TurnTimedOut};
 use crate::health::Holder;
-use crate::source::{Class, Connection, Control, Failure, Source};
+use crate::source::{Connection, ConnectionError, Control, ErrorClass, Source};
 
 /// One scope's turns.
 pub(crate) struct Turns<S: Source> {
@@ -101,7 +101,7 @@ impl<S: Source> Turns<S> {
     }
 
     /// Stops what a cancelled call left running, or drains it, so that the connection can be asked.
-    pub(super) async fn quiesce(&mut self, bounded: &Bounded<S>) -> Result<(), Failure> {
+    pub(super) async fn quiesce(&mut self, bounded: &Bounded<S>) -> Result<(), ConnectionError> {
         let in_doubt = self.in_doubt();
         let lease = self.core.as_mut().and_then(|core| core.lease_mut()).ok_or_else(gone)?;
         quiesce(bounded, lease, in_doubt).await
@@ -125,7 +125,7 @@ impl<S: Source> Turns<S> {
         self.core.as_mut()?.connection()
     }
 
-    pub(super) async fn control(&mut self, control: Control) -> Result<(), Failure> {
+    pub(super) async fn control(&mut self, control: Control) -> Result<(), ConnectionError> {
         match control {
             Control::Begin(_) | Control::CleanBegin(_) => self.outermost(Control::Savepoint(JOINED), Begun::Yes).await,
             Control::Commit | Control::CommitUnlessFailed => self.outermost(Control::Release(JOINED), Begun::No).await,
@@ -137,7 +137,7 @@ impl<S: Source> Turns<S> {
         }
     }
 
-    pub(super) async fn in_transaction(&mut self) -> Result<bool, Failure> {
+    pub(super) async fn in_transaction(&mut self) -> Result<bool, ConnectionError> {
         match self.begun {
             Begun::No => self.test_in_transaction().await.map(|_| false),
             Begun::Yes => self.test_in_transaction().await,
@@ -152,7 +152,7 @@ impl<S: Source> Turns<S> {
     }
 
     /// Sends what sets or ends the savepoint that stands for the transaction.
-    async fn outermost(&mut self, control: Control, after: Begun) -> Result<(), Failure> {
+    async fn outermost(&mut self, control: Control, after: Begun) -> Result<(), ConnectionError> {
         self.begun = Begun::Unsure;
         let done = match self.connection() {
             Some(connection) => connection.control(control).await,
@@ -164,7 +164,7 @@ impl<S: Source> Turns<S> {
         done
     }
 
-    async fn test_in_transaction(&mut self) -> Result<bool, Failure> {
+    async fn test_in_transaction(&mut self) -> Result<bool, ConnectionError> {
         let open = match self.connection() {
             Some(connection) => connection.in_transaction().await?,
             None => return Err(gone()),
@@ -185,6 +185,6 @@ impl<S: Source> Drop for Turns<S> {
 }
 
 /// The test's connection was given up.
-pub(super) fn gone() -> Failure {
-    Failure::new(Class::Dead, "the test's connection is gone")
+pub(super) fn gone() -> ConnectionError {
+    ConnectionError::new(ErrorClass::Disconnected, "the test's connection is gone")
 }

@@ -11,7 +11,7 @@ use super::shared::{Gone, Lender};
 use crate::error::Error;
 use crate::health::{Count, Holder};
 use crate::lease::{Lease, Turns};
-use crate::source::{AcquireError, Class, Condition, Connection, Failure, Source};
+use crate::source::{AcquireError, Condition, Connection, ConnectionError, ErrorClass, Source};
 
 /// In which condition a connection is lent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl<S: Source> Lender<S> {
         let began = source.now();
         let deadline = began + policy.acquire_timeout;
         let mut attempts = 0;
-        let mut last: Option<Failure> = None;
+        let mut last: Option<ConnectionError> = None;
         loop {
             let left = deadline.saturating_sub(source.now());
             let Some(lent) = self.bounded.within(left, source.acquire()).await else {
@@ -72,7 +72,7 @@ impl<S: Source> Lender<S> {
                 Err(AcquireError::Connect(failure)) => failure,
             };
             self.count(Count::ConnectFailed);
-            let (hopeless, outage) = (failure.class == Class::Mistake, failure.class == Class::NotUpYet);
+            let (hopeless, outage) = (failure.class == ErrorClass::Rejected, failure.class == ErrorClass::Unavailable);
             last = Some(failure);
             let (now, random) = (source.now(), source.random());
             let wait = if outage {
@@ -89,20 +89,22 @@ impl<S: Source> Lender<S> {
 
     /// The first connection, opened to see that the database can be used. A server that is starting up is waited for, one that
     /// is not there is not.
-    pub(crate) async fn first_connection(&self) -> Result<S::Lease, Failure> {
+    pub(crate) async fn first_connection(&self) -> Result<S::Lease, ConnectionError> {
         let (source, policy) = (self.source(), self.policy());
         let began = source.now();
         loop {
             let failure = match source.acquire().await {
                 Ok(lent) => return Ok(lent.lease),
-                Err(AcquireError::Closed) => return Err(Failure::new(Class::Dead, "the source is closed")),
+                Err(AcquireError::Closed) => {
+                    return Err(ConnectionError::new(ErrorClass::Disconnected, "the source is closed"));
+                }
                 Err(AcquireError::Connect(failure)) => failure,
             };
             let waited = source.now().saturating_sub(began);
             // A server that is not there is an I/O error; one that is not ready says so.
             let error = failure.source.downcast_ref::<sqlx::Error>();
             let says_so = error.is_some_and(|error| error.as_database_error().is_some());
-            if failure.class != Class::NotUpYet || !says_so || waited >= policy.acquire_timeout {
+            if failure.class != ErrorClass::Unavailable || !says_so || waited >= policy.acquire_timeout {
                 return Err(failure);
             }
             source.sleep(policy.outage_backoff(waited, source.random())).await;
@@ -114,7 +116,7 @@ impl<S: Source> Lender<S> {
         self.policy().attempts_max.saturating_add(self.source().usage().max)
     }
 
-    fn not_lent(&self, began: Duration, attempts: u32, last: Option<Failure>) -> Error {
+    fn not_lent(&self, began: Duration, attempts: u32, last: Option<ConnectionError>) -> Error {
         let waited = self.source().now().saturating_sub(began);
         match last {
             Some(failure) => Error::Unavailable { attempts, waited, source: failure.source },
@@ -123,23 +125,23 @@ impl<S: Source> Lender<S> {
     }
 
     /// Does what a connection's condition asks for.
-    pub(crate) async fn make_fit(&self, lease: &mut S::Lease, condition: Condition) -> Result<(), Failure> {
+    pub(crate) async fn make_fit(&self, lease: &mut S::Lease, condition: Condition) -> Result<(), ConnectionError> {
         let (bounded, policy) = (&self.bounded, self.policy());
         match condition {
             Condition::Good | Condition::Recent => return Ok(()),
             Condition::Suspect => bounded.in_time(policy.probe_timeout, lease.probe()).await?,
-            Condition::Owing { suspect } => {
+            Condition::NeedsReset { suspect } => {
                 let limit = if suspect { policy.probe_timeout } else { policy.release_timeout };
                 bounded.in_time(limit, self.source().clean(lease)).await?;
             }
             Condition::Unclean => bounded.in_time(policy.release_timeout, clean(bounded, &mut **lease)).await?,
         }
-        self.source().vouch(lease);
+        self.source().mark_healthy(lease);
         Ok(())
     }
 
     /// Whether the database answers on one connection.
-    pub(crate) async fn probe(&self) -> Result<(), Failure> {
+    pub(crate) async fn probe(&self) -> Result<(), ConnectionError> {
         match self.source().acquire().await {
             Ok(mut lent) => {
                 let condition = lent.condition.max(Condition::Suspect);
@@ -152,7 +154,7 @@ impl<S: Source> Lender<S> {
                 }
                 answer
             }
-            Err(AcquireError::Closed) => Err(Failure::new(Class::Mistake, "the source is closed")),
+            Err(AcquireError::Closed) => Err(ConnectionError::new(ErrorClass::Rejected, "the source is closed")),
             Err(AcquireError::Connect(failure)) => Err(failure),
         }
     }

@@ -10,7 +10,7 @@ use crate::bounded::{Bounded, InTransaction, Repeatable};
 use crate::lease::{Lease, Left};
 use crate::policy::Reset;
 use crate::session::{Session, State};
-use crate::source::{Condition, Connection, Control, Effect, Failure, Source};
+use crate::source::{Condition, Connection, ConnectionError, Control, Effect, Source};
 
 impl<S: Source> Lender<S> {
     /// Takes back what a scope has when it ends, without waiting: what is clean goes back at once, the rest is cleaned by a
@@ -42,7 +42,7 @@ impl<S: Source> Lender<S> {
                 source.discard(lease);
                 self.tell_discarded(why);
             }
-            Need::Reset if clean => source.give_back_owing(lease),
+            Need::Reset if clean => source.give_back_needing_reset(lease),
             need => self.clean_beside(lease, need),
         }
     }
@@ -53,10 +53,11 @@ impl<S: Source> Lender<S> {
             let closing = session.is_tainted() && !self.source().is_only();
             return if closing { Need::Closing } else { Need::Nothing };
         }
-        let before = if matches!(session.condition(), Condition::Owing { .. }) { Need::Reset } else { Need::Nothing };
+        let before =
+            if matches!(session.condition(), Condition::NeedsReset { .. }) { Need::Reset } else { Need::Nothing };
         let now = match (self.policy().reset, session.left()) {
             (Reset::Never, _) => Need::Nothing,
-            (_, Effect::ForGood(_)) => Need::Closing,
+            (_, Effect::Permanent(_)) => Need::Closing,
             (_, Effect::Lock(_)) => Need::ResetNow,
             (Reset::IfNeeded, Effect::Nothing) => Need::Nothing,
             (Reset::IfNeeded | Reset::Always, _) => Need::Reset,
@@ -74,7 +75,7 @@ impl<S: Source> Lender<S> {
                 if need == Need::ResetNow { source.clean(&mut lease).await } else { Ok(()) }
             });
             match (cleaned.await, need) {
-                (Ok(()), Need::Reset) => source.give_back_owing(lease),
+                (Ok(()), Need::Reset) => source.give_back_needing_reset(lease),
                 (Ok(()), _) => source.give_back(lease),
                 (Err(failure), _) => {
                     lender.discard(lease, "it could not be cleaned for its next borrower", Gone::of(&failure));
@@ -97,7 +98,10 @@ enum Need {
 }
 
 /// Rolls back what is open on a connection, and undoes what a begin set on it.
-pub(super) async fn clean<S: Source>(bounded: &Bounded<S>, connection: &mut S::Connection) -> Result<(), Failure> {
+pub(super) async fn clean<S: Source>(
+    bounded: &Bounded<S>,
+    connection: &mut S::Connection,
+) -> Result<(), ConnectionError> {
     if bounded.ask(connection, InTransaction).await? {
         bounded.ask(connection, Repeatable(Control::Rollback)).await?;
     }

@@ -8,7 +8,7 @@ use crate::bounded::{Bounded, InTransaction, Repeatable};
 use crate::health::Count;
 use crate::lease::Lease;
 use crate::session::{Call, Happened, Session, State};
-use crate::source::{Connection, Control, Failure, Source};
+use crate::source::{Connection, ConnectionError, Control, Source};
 
 impl<S: Source> Lender<S> {
     /// Asks a connection how the cancelled call ended, and puts the session in order.
@@ -68,7 +68,7 @@ async fn settle<S: Source>(
     call: Call,
     depth: u32,
     certain: bool,
-) -> Result<bool, Failure> {
+) -> Result<bool, ConnectionError> {
     let open = bounded.ask(lease, InTransaction).await?;
     if open && (call != Call::Statement || depth == 0 || !certain) {
         bounded.ask(lease, Repeatable(Control::Rollback)).await?;

@@ -16,7 +16,7 @@ use crate::health::{Count, Counters, Health, Holder};
 use crate::lease::Joint;
 use crate::policy::{OnLoss, Policy};
 use crate::session::AfterLoss;
-use crate::source::{Failure, Source};
+use crate::source::{ConnectionError, Source};
 
 /// Lends connections to scopes, and takes them back.
 pub(crate) struct Lender<S: Source> {
@@ -41,7 +41,7 @@ pub(crate) enum Gone {
 }
 
 impl Gone {
-    pub(crate) fn of(failure: &Failure) -> Self {
+    pub(crate) fn of(failure: &ConnectionError) -> Self {
         if failure.is_no_answer() { Self::Silent } else { Self::Dead }
     }
 }

@@ -5,7 +5,7 @@
 use crate::policy::Policy;
 use crate::sessions::Sessions;
 use crate::source::postgres::{TooOld, code};
-use crate::source::{Class, Failure, PgOpenError, PgOptions, PgSource, Source};
+use crate::source::{ConnectionError, ErrorClass, PgOpenError, PgOptions, PgSource, Source};
 
 impl PgOptions {
     /// Sessions over this database. Opens one connection to see that the database can be used, and keeps it. Waits for a
@@ -28,14 +28,14 @@ impl PgOptions {
     }
 }
 
-fn refused(error: Failure, options: &PgOptions) -> PgOpenError {
+fn refused(error: ConnectionError, options: &PgOptions) -> PgOpenError {
     let server = options.server();
     let source = match error.source.downcast::<sqlx::Error>() {
         Ok(error) => *error,
         Err(source) => {
             return match source.downcast::<TooOld>() {
                 Ok(old) => PgOpenError::TooOld { server, found: old.found_text() },
-                Err(source) if error.class == Class::NotUpYet => PgOpenError::Unreachable { server, source },
+                Err(source) if error.class == ErrorClass::Unavailable => PgOpenError::Unreachable { server, source },
                 Err(source) => PgOpenError::Connect(source),
             };
         }
@@ -47,7 +47,7 @@ fn refused(error: Failure, options: &PgOptions) -> PgOpenError {
         Some("3D000") => PgOpenError::Missing { database: connect.get_database().unwrap_or(&user).to_owned(), server },
         // invalid_password, invalid_authorization_specification
         Some("28P01" | "28000") => PgOpenError::Refused { user, server, source },
-        None if error.class == Class::NotUpYet => PgOpenError::Unreachable { server, source: source.into() },
+        None if error.class == ErrorClass::Unavailable => PgOpenError::Unreachable { server, source: source.into() },
         _ => PgOpenError::Connect(source.into()),
     }
 }

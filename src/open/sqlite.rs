@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::policy::Policy;
 use crate::sessions::Sessions;
-use crate::source::{AcquireError, Connection, Failure, OpenError, Source, SqliteOptions, SqliteSource};
+use crate::source::{AcquireError, Connection, ConnectionError, OpenError, Source, SqliteOptions, SqliteSource};
 
 impl SqliteOptions {
     /// Sessions over this database. Opens one connection to see that the database can be used, and keeps it.
@@ -51,7 +51,7 @@ fn look(path: &Path, read_only: bool) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn refused(failure: Failure, path: Option<&Path>) -> OpenError {
+fn refused(failure: ConnectionError, path: Option<&Path>) -> OpenError {
     let error = match failure.source.downcast::<sqlx::Error>() {
         Ok(error) => *error,
         Err(other) => sqlx::Error::Protocol(other.to_string()),

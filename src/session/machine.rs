@@ -4,7 +4,7 @@
 //! follows. Not here: waiting, retrying, talking to a connection.
 
 use super::state::{AfterLoss, Call, Happened, Loss, State, TransactionId};
-use crate::source::{Begin, Class, Condition, Effect};
+use crate::source::{Begin, Condition, Effect, ErrorClass};
 
 /// A session's state, its connection, and what is on it.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(crate) struct Session<L> {
     /// By which the transaction can be found after a commit whose answer is missing.
     transaction: Option<TransactionId>,
     /// Why the last statement inside the open transaction failed: it decides whether the transaction is retried.
-    last_failure: Option<Class>,
+    last_failure: Option<ErrorClass>,
 }
 
 impl<L> Session<L> {
@@ -99,7 +99,7 @@ impl<L> Session<L> {
         self.asking = false;
     }
 
-    pub(crate) fn last_failure(&self) -> Option<Class> {
+    pub(crate) fn last_failure(&self) -> Option<ErrorClass> {
         self.last_failure
     }
 
@@ -235,16 +235,17 @@ impl<L> Session<L> {
             }
             Happened::Resolved { committed } => {
                 self.touched = true;
-                self.last_failure = (!committed).then_some(Class::TransactionLost);
+                self.last_failure = (!committed).then_some(ErrorClass::RetryTransaction);
             }
-            Happened::TransactionOver(_) => self.last_failure = Some(Class::TransactionLost),
+            Happened::TransactionOver(_) => self.last_failure = Some(ErrorClass::RetryTransaction),
             // Nothing of it is kept, so it may be retried; after a commit nobody knows.
             Happened::GivenUp { .. } => {
                 let commit = matches!(
                     before,
                     State::Calling { call: Call::Commit, .. } | State::InDoubt { call: Call::Commit, .. }
                 );
-                self.last_failure = Some(if commit { Class::Unknown } else { Class::TransactionLost });
+                self.last_failure =
+                    Some(if commit { ErrorClass::OutcomeUnknown } else { ErrorClass::RetryTransaction });
             }
             _ => {}
         }

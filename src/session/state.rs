@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::source::{Begin, Class, Number, Trace};
+use crate::source::{Begin, ErrorClass, Number, Trace};
 
 /// Where a session stands. `depth` counts what the caller has begun and not ended: 0 outside, 1 in a transaction, more in
 /// savepoints.
@@ -79,9 +79,9 @@ pub(crate) enum Happened {
     /// The call in flight was done.
     Succeeded,
     /// The commit in flight was refused, and what it was to keep is undone.
-    NotKept(Class),
+    NotKept(ErrorClass),
     /// The call in flight was not done; the session stands where it stood.
-    Refused(Class),
+    Refused(ErrorClass),
     /// The call in flight found, or made, that the database has no transaction any more.
     TransactionOver(String),
     /// The connection is gone, or was given up.

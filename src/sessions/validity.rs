@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::scopes::Sessions;
 use crate::health::Validity;
-use crate::source::{Class, Source};
+use crate::source::{ErrorClass, Source};
 
 impl<S: Source> Sessions<S> {
     /// Whether the database can be used now: what is known already first, then a simple query on a connection, under
@@ -33,7 +33,7 @@ impl<S: Source> Sessions<S> {
             // A dead idle connection says nothing of the database, and there may be as many as the pool holds.
             for _ in 0..usage.max {
                 match answer {
-                    Err(failure) if failure.class == Class::Dead => answer = lender.probe().await,
+                    Err(failure) if failure.class == ErrorClass::Disconnected => answer = lender.probe().await,
                     _ => break,
                 }
             }

@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 use super::condition::{AcquireError, Condition, Lent, Usage};
 use super::connection::Connection;
 use super::control::Control;
-use super::error::{Class, Failure};
+use super::error::{ConnectionError, ErrorClass};
 use super::lending::Source;
 use super::runtime;
 use super::sqlx_connection::SqlxConnection;
@@ -65,16 +65,17 @@ where
         let connection = self.pool.acquire().await.map_err(|error| match error {
             sqlx::Error::PoolClosed => AcquireError::Closed,
             error @ (sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)) => {
-                AcquireError::Connect(Failure::new(Class::NotUpYet, error))
+                AcquireError::Connect(ConnectionError::new(ErrorClass::Unavailable, error))
             }
-            error => AcquireError::Connect(Failure::new(DB::Connection::class(&error), error)),
+            error => AcquireError::Connect(ConnectionError::new(DB::Connection::class(&error), error)),
         })?;
         let mut lease = AdoptedLease { connection: Some(connection) };
         match lease.in_transaction().await {
             // A direct user of the pool left it: its owner is unknown, so the connection is closed.
-            Ok(true) => {
-                Err(AcquireError::Connect(Failure::new(Class::NotUpYet, "its last borrower left a transaction")))
-            }
+            Ok(true) => Err(AcquireError::Connect(ConnectionError::new(
+                ErrorClass::Unavailable,
+                "its last borrower left a transaction",
+            ))),
             Ok(false) => Ok(Lent { lease, condition: Condition::Good }),
             Err(failure) => Err(AcquireError::Connect(failure)),
         }
@@ -84,7 +85,7 @@ where
         lease.give_back();
     }
 
-    fn give_back_owing(&self, mut lease: AdoptedLease<DB>) {
+    fn give_back_needing_reset(&self, mut lease: AdoptedLease<DB>) {
         let limit = self.clean_max;
         // If the task is dropped, or too late, the connection is closed.
         self.spawn(Box::pin(async move {

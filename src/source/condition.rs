@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::error::Failure;
+use super::error::ConnectionError;
 
 /// A connection that was just lent.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub enum Condition {
     /// It was idle for long, or has not answered since another connection turned out to be dead: it has to answer a probe.
     Suspect,
     /// Statements may have left something on it: it has to be cleaned.
-    Owing {
+    NeedsReset {
         /// It also has to answer a probe.
         suspect: bool,
     },
@@ -42,7 +42,7 @@ impl Condition {
 
     /// Whether it may be dead.
     pub(crate) fn is_suspect(self) -> bool {
-        matches!(self, Self::Suspect | Self::Owing { suspect: true })
+        matches!(self, Self::Suspect | Self::NeedsReset { suspect: true })
     }
 }
 
@@ -52,7 +52,7 @@ pub enum AcquireError {
     /// The source was closed.
     Closed,
     /// A connection could not be opened.
-    Connect(Failure),
+    Connect(ConnectionError),
 }
 
 /// How many connections there are.

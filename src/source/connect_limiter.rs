@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::error::{Class, Failure};
+use super::error::{ConnectionError, ErrorClass};
 use crate::sync::Shared;
 
 /// Limits how many callers open a connection at a time, so that the end of an outage is no storm of connects: after a failure
@@ -29,7 +29,7 @@ struct Opening {
     outage: bool,
     failures: u64,
     /// The last failure, for the callers that waited for its attempt.
-    last: Option<(Class, String)>,
+    last: Option<(ErrorClass, String)>,
 }
 
 impl ConnectLimiter {
@@ -70,9 +70,9 @@ impl ConnectLimiter {
     }
 
     /// The last failure, if it came after so many.
-    pub(super) fn failed_since(&self, failures: u64) -> Option<Failure> {
+    pub(super) fn failed_since(&self, failures: u64) -> Option<ConnectionError> {
         self.state.with(|opening| match &opening.last {
-            Some((class, text)) if opening.failures > failures => Some(Failure::new(*class, text.clone())),
+            Some((class, text)) if opening.failures > failures => Some(ConnectionError::new(*class, text.clone())),
             _ => None,
         })
     }
@@ -94,9 +94,9 @@ pub(super) struct ConnectPermit<'a> {
 
 impl ConnectPermit<'_> {
     /// Records how the attempt ended.
-    pub(super) fn record(&mut self, failure: Option<&Failure>) {
+    pub(super) fn record(&mut self, failure: Option<&ConnectionError>) {
         self.limiter.state.with(|opening| {
-            opening.outage = failure.is_some_and(|failure| failure.class == Class::NotUpYet);
+            opening.outage = failure.is_some_and(|failure| failure.class == ErrorClass::Unavailable);
             if let Some(failure) = failure {
                 opening.failures += 1;
                 opening.last = Some((failure.class, failure.to_string()));

@@ -4,7 +4,7 @@
 //! [`SqlxConnection`](super::SqlxConnection)'s; transactions and their states belong to the session.
 
 use super::control::Control;
-use super::error::{Class, Failure};
+use super::error::{ConnectionError, ErrorClass};
 
 /// One physical connection, as far as the library itself has to speak to it.
 pub trait Connection: Send + 'static {
@@ -30,11 +30,11 @@ pub trait Connection: Send + 'static {
     ///
     /// # Errors
     /// What the database answered. A [`Control::Rollback`] where no transaction is open may be an error of class
-    /// [`Class::Mistake`].
+    /// [`ErrorClass::Rejected`].
     ///
     /// # Cancel safety
     /// Not cancel safe: whether it ran is unknown.
-    fn control(&mut self, control: Control) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn control(&mut self, control: Control) -> impl Future<Output = Result<(), ConnectionError>> + Send;
 
     /// Runs [`Control::RollbackTo`] if there is such a savepoint, and says whether there is. If not, nothing changes.
     ///
@@ -43,11 +43,11 @@ pub trait Connection: Send + 'static {
     ///
     /// # Cancel safety
     /// Not cancel safe: whether it ran is unknown.
-    fn roll_back_to(&mut self, depth: u32) -> impl Future<Output = Result<bool, Failure>> + Send {
+    fn roll_back_to(&mut self, depth: u32) -> impl Future<Output = Result<bool, ConnectionError>> + Send {
         async move {
             match self.control(Control::RollbackTo(depth)).await {
                 Ok(()) => Ok(true),
-                Err(failure) if failure.class == Class::Mistake => Ok(false),
+                Err(failure) if failure.class == ErrorClass::Rejected => Ok(false),
                 Err(failure) => Err(failure),
             }
         }
@@ -60,7 +60,7 @@ pub trait Connection: Send + 'static {
     ///
     /// # Cancel safety
     /// Not cancel safe.
-    fn in_transaction(&mut self) -> impl Future<Output = Result<bool, Failure>> + Send;
+    fn in_transaction(&mut self) -> impl Future<Output = Result<bool, ConnectionError>> + Send;
 
     /// Runs a trivial query, to see whether the connection answers.
     ///
@@ -69,7 +69,7 @@ pub trait Connection: Send + 'static {
     ///
     /// # Cancel safety
     /// Not cancel safe.
-    fn probe(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn probe(&mut self) -> impl Future<Output = Result<(), ConnectionError>> + Send;
 }
 
 /// A connection whose database numbers its transactions, and can say later how one ended.
@@ -81,7 +81,7 @@ pub trait Numbered: Connection {
     ///
     /// # Cancel safety
     /// Not cancel safe: whether it ran is unknown.
-    fn begin_numbered(&mut self, control: Control) -> impl Future<Output = Result<Number, Failure>> + Send;
+    fn begin_numbered(&mut self, control: Control) -> impl Future<Output = Result<Number, ConnectionError>> + Send;
 
     /// How the transaction with this number ended, on whichever connection it ran.
     ///
@@ -90,7 +90,7 @@ pub trait Numbered: Connection {
     ///
     /// # Cancel safety
     /// Not cancel safe.
-    fn fate(&mut self, number: Number) -> impl Future<Output = Result<Fate, Failure>> + Send;
+    fn fate(&mut self, number: Number) -> impl Future<Output = Result<Fate, ConnectionError>> + Send;
 }
 
 /// The number of a transaction.
@@ -128,5 +128,5 @@ pub trait Serve<Q>: Connection {
     ///
     /// # Cancel safety
     /// Not cancel safe: whether it ran is unknown.
-    fn serve(&mut self, request: Q) -> impl Future<Output = Result<Self::Reply, Failure>> + Send;
+    fn serve(&mut self, request: Q) -> impl Future<Output = Result<Self::Reply, ConnectionError>> + Send;
 }

@@ -8,22 +8,22 @@ use std::time::Duration;
 
 /// An error of the database with what it means.
 #[derive(Debug)]
-pub struct Failure {
+pub struct ConnectionError {
     /// What it means.
-    pub class: Class,
+    pub class: ErrorClass,
     /// The error itself.
     pub source: Box<dyn StdError + Send + Sync>,
 }
 
-impl Failure {
+impl ConnectionError {
     /// An error that means this.
-    pub fn new(class: Class, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    pub fn new(class: ErrorClass, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { class, source: source.into() }
     }
 
     /// No answer came within this limit.
     pub(crate) fn no_answer(limit: Duration) -> Self {
-        Self::new(Class::Dead, NoAnswer(limit))
+        Self::new(ErrorClass::Disconnected, NoAnswer(limit))
     }
 
     /// Whether no answer came in time, so that the connection may still be working.
@@ -36,7 +36,7 @@ impl Failure {
 #[error("no answer within {0:?}")]
 struct NoAnswer(Duration);
 
-impl fmt::Display for Failure {
+impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.source.fmt(f)
     }
@@ -44,17 +44,17 @@ impl fmt::Display for Failure {
 
 /// What a caller can do about an error of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
+pub enum ErrorClass {
     /// The connection is gone, or its answers cannot be trusted: it is given up.
-    Dead,
+    Disconnected,
     /// The database does not accept connections yet: a later attempt may succeed.
-    NotUpYet,
+    Unavailable,
     /// The transaction is over and can be retried as a whole; the session is usable.
-    TransactionLost,
+    RetryTransaction,
     /// The statement was not done and can be retried; the session is usable.
-    StatementLost,
+    RetryStatement,
     /// Whether the work was done is unknown.
-    Unknown,
+    OutcomeUnknown,
     /// The statement was refused: a retry would be refused too.
-    Mistake,
+    Rejected,
 }

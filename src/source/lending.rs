@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::condition::{AcquireError, Lent, Trace, Usage};
 use super::connection::Connection;
 use super::control::Control;
-use super::error::{Class, Failure};
+use super::error::{ConnectionError, ErrorClass};
 use super::runtime::{self, TaskId};
 
 /// Lends connections.
@@ -39,8 +39,8 @@ pub trait Source: Send + Sync + 'static {
     fn give_back(&self, lease: Self::Lease);
 
     /// Takes back a connection on which statements may have left something; it is lent next as
-    /// [`Condition::Owing`](super::Condition::Owing). Only for connections [that can be cleaned](Connection::CLEANS).
-    fn give_back_owing(&self, lease: Self::Lease) {
+    /// [`Condition::NeedsReset`](super::Condition::NeedsReset). Only for connections [that can be cleaned](Connection::CLEANS).
+    fn give_back_needing_reset(&self, lease: Self::Lease) {
         self.discard(lease);
     }
 
@@ -67,8 +67,8 @@ pub trait Source: Send + Sync + 'static {
     ///
     /// # Cancel safety
     /// Not cancel safe: the server may be told a little later, and stop a later statement.
-    fn interrupt(&self, _lease: &Self::Lease) -> impl Future<Output = Result<(), Failure>> + Send {
-        std::future::ready(Err(Failure::new(Class::Mistake, "this connection cannot be interrupted")))
+    fn interrupt(&self, _lease: &Self::Lease) -> impl Future<Output = Result<(), ConnectionError>> + Send {
+        std::future::ready(Err(ConnectionError::new(ErrorClass::Rejected, "this connection cannot be interrupted")))
     }
 
     /// The trace by which [`is_over`](Source::is_over) finds out later whether the server still works for this connection; none
@@ -84,7 +84,7 @@ pub trait Source: Send + Sync + 'static {
     ///
     /// # Cancel safety
     /// Cancel safe.
-    fn is_over(&self, _trace: Trace) -> impl Future<Output = Result<bool, Failure>> + Send {
+    fn is_over(&self, _trace: Trace) -> impl Future<Output = Result<bool, ConnectionError>> + Send {
         std::future::ready(Ok(true))
     }
 
@@ -95,7 +95,7 @@ pub trait Source: Send + Sync + 'static {
     ///
     /// # Cancel safety
     /// Not cancel safe.
-    fn clean(&self, lease: &mut Self::Lease) -> impl Future<Output = Result<(), Failure>> + Send {
+    fn clean(&self, lease: &mut Self::Lease) -> impl Future<Output = Result<(), ConnectionError>> + Send {
         lease.control(Control::Clean)
     }
 
@@ -105,7 +105,7 @@ pub trait Source: Send + Sync + 'static {
     }
 
     /// Marks a connection as healthy: it has just answered, so it is no longer suspect.
-    fn vouch(&self, _lease: &mut Self::Lease) {}
+    fn mark_healthy(&self, _lease: &mut Self::Lease) {}
 
     /// Marks every connection that has not answered since now as suspect, because one turned out to be dead: each is probed
     /// before it is lent.

@@ -35,7 +35,7 @@ pub use adopted::{AdoptedLease, AdoptedPool};
 pub use condition::{AcquireError, Condition, Lent, Trace, Usage};
 pub use connection::{Connection, Fate, Number, Numbered, Serve};
 pub use control::{Begin, Control, Isolation, Locking};
-pub use error::{Class, Failure};
+pub use error::{ConnectionError, ErrorClass};
 pub use lending::Source;
 #[cfg(feature = "postgres")]
 pub use postgres::{PgOpenError, PgOptions, PgSource};

@@ -13,7 +13,7 @@ use deadpool::managed::{self, Metrics, Object, Pool, PoolError, RecycleError, Re
 
 use super::condition::{AcquireError, Condition, Usage};
 use super::connect_limiter::ConnectLimiter;
-use super::error::{Class, Failure};
+use super::error::{ConnectionError, ErrorClass};
 use super::runtime;
 use crate::policy::Policy;
 
@@ -32,11 +32,11 @@ pub trait Open: Send + Sync + 'static {
     /// Opens a connection.
     ///
     /// # Errors
-    /// [`Class::NotUpYet`] if a later attempt may succeed; else why it cannot be opened.
+    /// [`ErrorClass::Unavailable`] if a later attempt may succeed; else why it cannot be opened.
     ///
     /// # Cancel safety
     /// Cancel safe: a connection that was opened is closed.
-    fn open(&self) -> impl Future<Output = Result<(Self::Connection, Self::Mark), Failure>> + Send;
+    fn open(&self) -> impl Future<Output = Result<(Self::Connection, Self::Mark), ConnectionError>> + Send;
 }
 
 /// The connections of one database.
@@ -110,7 +110,10 @@ impl<O: Open> ConnectionPool<O> {
             Err(PoolError::Backend(None)) => Ok(None),
             Err(PoolError::Backend(Some(failure))) => Err(AcquireError::Connect(failure)),
             Err(PoolError::Closed) => Err(AcquireError::Closed),
-            Err(_) => Err(AcquireError::Connect(Failure::new(Class::NotUpYet, "the pool returned no connection"))),
+            Err(_) => Err(AcquireError::Connect(ConnectionError::new(
+                ErrorClass::Unavailable,
+                "the pool returned no connection",
+            ))),
         }
     }
 
@@ -146,7 +149,7 @@ impl<O: Open> ConnectionPool<O> {
         let suspect = !kept.only && !kept.is_new() && (suspect || idle > self.probe_idle_after);
         match kept.left {
             Left::Transaction => Condition::Unclean,
-            Left::Residue => Condition::Owing { suspect },
+            Left::Residue => Condition::NeedsReset { suspect },
             Left::Nothing if suspect => Condition::Suspect,
             Left::Nothing if !kept.only && !kept.is_new() && idle >= self.probe_writes_after => Condition::Recent,
             Left::Nothing => Condition::Good,
@@ -184,7 +187,7 @@ impl<O: Open> Lease<O> {
     }
 
     /// Marks it as healthy: it has just answered.
-    pub(super) fn vouch(&mut self) {
+    pub(super) fn mark_healthy(&mut self) {
         self.kept_mut().answered = runtime::now();
     }
 
@@ -250,14 +253,17 @@ struct Opener<O> {
 impl<O: Open> managed::Manager for Opener<O> {
     type Type = Kept<O>;
     /// None if enough callers are opening one.
-    type Error = Option<Failure>;
+    type Error = Option<ConnectionError>;
 
-    async fn create(&self) -> Result<Kept<O>, Option<Failure>> {
+    async fn create(&self) -> Result<Kept<O>, Option<ConnectionError>> {
         let Some(mut permit) = self.limiter.enter() else { return Err(None) };
         let limit = self.connect_timeout;
         let opened = match runtime::within(limit, self.open.open()).await {
             Some(opened) => opened,
-            None => Err(Failure::new(Class::NotUpYet, format!("the connection could not be opened within {limit:?}"))),
+            None => Err(ConnectionError::new(
+                ErrorClass::Unavailable,
+                format!("the connection could not be opened within {limit:?}"),
+            )),
         };
         permit.record(opened.as_ref().err());
         let (connection, mark) = opened.map_err(Some)?;
@@ -269,7 +275,7 @@ impl<O: Open> managed::Manager for Opener<O> {
         Ok(Kept { connection, mark, opened, lifetime, idle_since: opened, answered: opened, left, only })
     }
 
-    async fn recycle(&self, kept: &mut Kept<O>, _: &Metrics) -> RecycleResult<Option<Failure>> {
+    async fn recycle(&self, kept: &mut Kept<O>, _: &Metrics) -> RecycleResult<Option<ConnectionError>> {
         let age = runtime::now().saturating_sub(kept.opened);
         if age > kept.lifetime {
             return Err(RecycleError::message("older than its lifetime"));

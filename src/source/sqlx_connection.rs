@@ -4,7 +4,7 @@
 //! retry. What the library itself asks of a connection is [`Connection`]'s.
 
 use super::connection::Connection;
-use super::error::Class;
+use super::error::ErrorClass;
 use crate::statement::Effect;
 
 /// A connection of sqlx's: what makes `&Handle` a [`sqlx::Executor`].
@@ -14,7 +14,7 @@ pub trait SqlxConnection: Connection {
 
     /// Whether some errors prove that the statement was not done, so that [a second set](SqlxConnection::spare) of its values is
     /// worth keeping for a retry.
-    const REPEATS: bool = false;
+    const RETRIES: bool = false;
 
     /// The connection itself. The library runs statements on it and never lends it out.
     fn sqlx(&mut self) -> &mut <Self::Database as sqlx::Database>::Connection;
@@ -23,13 +23,13 @@ pub trait SqlxConnection: Connection {
     fn rows_affected(done: &<Self::Database as sqlx::Database>::QueryResult) -> u64;
 
     /// What an error of this database means.
-    fn class(error: &sqlx::Error) -> Class;
+    fn class(error: &sqlx::Error) -> ErrorClass;
 
     /// What a statement with this text does besides its work.
     fn effect(sql: &str) -> Effect;
 
     /// Whether such a statement may be rerun whatever happened to its connection.
-    fn bears_loss(_sql: &str) -> bool {
+    fn is_safe_to_rerun(_sql: &str) -> bool {
         true
     }
 
@@ -46,7 +46,7 @@ pub trait SqlxConnection: Connection {
     /// Whether an autocommit statement that was answered with this error, and nothing before it, may be retried: it was provably
     /// not done, or only reads. The first statement on its connection is retried on another one, an
     /// [outdated](SqlxConnection::is_outdated) statement on the same. `times` is how often it was retried already.
-    fn may_repeat(_sql: &str, _error: &sqlx::Error, _times: u32) -> bool {
+    fn may_retry(_sql: &str, _error: &sqlx::Error, _times: u32) -> bool {
         false
     }
 

@@ -9,13 +9,13 @@ pub enum Effect {
     #[default]
     Nothing,
     /// It calls something that may leave something on the connection.
-    Perhaps,
+    MayLeaveResidue,
     /// It leaves something on the connection, named by its first word.
     Residue(&'static str),
     /// It leaves a lock for which others wait.
     Lock(&'static str),
     /// It leaves something that only closing the connection undoes.
-    ForGood(&'static str),
+    Permanent(&'static str),
     /// It begins or ends a transaction.
     Control(&'static str),
 }

@@ -63,7 +63,7 @@ where
     /// Inserts a row.
     ///
     /// # Errors
-    /// As [`Repository::call`]; a row with the same key is a [`Class::Mistake`](crate::Class::Mistake).
+    /// As [`Repository::call`]; a row with the same key is a [`ErrorClass::Rejected`](crate::ErrorClass::Rejected).
     ///
     /// # Cancel safety
     /// Safe for the session; whether it was done is unknown.

@@ -15,7 +15,7 @@ use crate::lease::{Joint, quiesce};
 use crate::lender::Gone;
 use crate::registry::{Override, Registry, Reservation};
 use crate::sessions::Sessions;
-use crate::source::{Begin, Class, Connection, Control, Failure, Locking, Source};
+use crate::source::{Begin, Connection, ConnectionError, Control, ErrorClass, Locking, Source};
 use crate::sync::Shared;
 
 /// The savepoint that is set when the test begins. If it is gone at the end, something ended the test's transaction.
@@ -70,7 +70,7 @@ impl<S: Source> Fixture<S> {
             match bounded.within(policy.begin_timeout, lease.control(begin)).await {
                 Some(Ok(())) => break,
                 Some(Err(failure))
-                    if failure.class == Class::StatementLost
+                    if failure.class == ErrorClass::RetryStatement
                         && source.now().saturating_sub(began) < policy.acquire_timeout =>
                 {
                     source.sleep(policy.backoff(attempt, source.random())).await;
@@ -159,7 +159,7 @@ impl<S: Source> Fixture<S> {
             (None, Ok(())) => {
                 // A function may have left something that no rollback undoes.
                 if S::Connection::CLEANS {
-                    source.give_back_owing(lease);
+                    source.give_back_needing_reset(lease);
                 } else {
                     source.give_back(lease);
                 }
@@ -173,7 +173,7 @@ impl<S: Source> Fixture<S> {
     }
 }
 
-fn isolation_lost(failure: Failure) -> String {
+fn isolation_lost(failure: ConnectionError) -> String {
     format!("the transaction that it began in is over ({failure})")
 }
 

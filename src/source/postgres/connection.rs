@@ -9,7 +9,7 @@ use sqlx::{Connection as _, Executor, Postgres, Row, SqlSafeStr};
 use super::sqlstate;
 use crate::source::connection::{Connection, Fate, Number, Numbered};
 use crate::source::control::{Begin, Control, Isolation};
-use crate::source::error::{Class, Failure};
+use crate::source::error::{ConnectionError, ErrorClass};
 use crate::source::sqlx_connection::SqlxConnection;
 use crate::statement::postgres::RetrySafety;
 use crate::statement::{self, Effect};
@@ -37,7 +37,7 @@ impl Connection for PgConnection {
     const ABORTS: bool = true;
     const INTERRUPTIBLE: bool = true;
 
-    async fn control(&mut self, control: Control) -> Result<(), Failure> {
+    async fn control(&mut self, control: Control) -> Result<(), ConnectionError> {
         let sql = match control {
             Control::Begin(begin) => begin_sql("", begin, ""),
             Control::CleanBegin(begin) => begin_sql(CLEAN_FIRST, begin, ""),
@@ -61,7 +61,7 @@ impl Connection for PgConnection {
 
     /// A refused rollback would abort the transaction, so the statement sets a savepoint of its own first, to go back to. In a
     /// transaction that is already aborted a refusal changes nothing.
-    async fn roll_back_to(&mut self, depth: u32) -> Result<bool, Failure> {
+    async fn roll_back_to(&mut self, depth: u32) -> Result<bool, ConnectionError> {
         let undo = format!("rollback to unstale_{depth}; release unstale_{depth}");
         let guarded = format!("savepoint unstale_question; {undo}");
         let answer = self.execute(sqlx::AssertSqlSafe(guarded)).await;
@@ -82,7 +82,7 @@ impl Connection for PgConnection {
     }
 
     /// SAVEPOINT is refused outside of a transaction, and in one that failed with another code.
-    async fn in_transaction(&mut self) -> Result<bool, Failure> {
+    async fn in_transaction(&mut self) -> Result<bool, ConnectionError> {
         match self.execute("savepoint unstale_question; release unstale_question").await {
             Ok(_) => Ok(true),
             Err(error) => match code(&error).as_deref() {
@@ -95,17 +95,17 @@ impl Connection for PgConnection {
         }
     }
 
-    async fn probe(&mut self) -> Result<(), Failure> {
+    async fn probe(&mut self) -> Result<(), ConnectionError> {
         self.ping().await.map_err(failure)
     }
 }
 
 impl Numbered for PgConnection {
-    async fn begin_numbered(&mut self, control: Control) -> Result<Number, Failure> {
+    async fn begin_numbered(&mut self, control: Control) -> Result<Number, ConnectionError> {
         let (first, begin) = match control {
             Control::CleanBegin(begin) => (CLEAN_FIRST, begin),
             Control::Begin(begin) => ("", begin),
-            _ => return Err(Failure::new(Class::Mistake, "only a begin has a number")),
+            _ => return Err(ConnectionError::new(ErrorClass::Rejected, "only a begin has a number")),
         };
         let rows = self.fetch_all(begin_sql(first, begin, NUMBER_LAST)).await.map_err(failure)?;
         // The last row: the cleaning has rows of its own.
@@ -118,7 +118,7 @@ impl Numbered for PgConnection {
     ///
     /// The number of a real commit is on the disk and is not assigned again. So after a crash every status but *committed* can be
     /// trusted. (`synchronous_commit = off` is the wish to lose commits in a crash.)
-    async fn fate(&mut self, number: Number) -> Result<Fate, Failure> {
+    async fn fate(&mut self, number: Number) -> Result<Fate, ConnectionError> {
         let crashed = has_crashed(self, number.begun).await.map_err(failure)?;
         let sql = format!("select pg_xact_status('{}')", number.number);
         let status = match self.fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await {
@@ -142,7 +142,7 @@ impl Numbered for PgConnection {
 impl SqlxConnection for PgConnection {
     type Database = Postgres;
 
-    const REPEATS: bool = true;
+    const RETRIES: bool = true;
 
     fn sqlx(&mut self) -> &mut PgConnection {
         self
@@ -152,14 +152,14 @@ impl SqlxConnection for PgConnection {
         done.rows_affected()
     }
 
-    fn class(error: &sqlx::Error) -> Class {
+    fn class(error: &sqlx::Error) -> ErrorClass {
         match error {
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
-                Class::Dead
+                ErrorClass::Disconnected
             }
-            _ if is_outdated(error) => Class::TransactionLost,
-            sqlx::Error::Database(database) => database.code().map_or(Class::Mistake, |it| sqlstate::class(&it)),
-            _ => Class::Mistake,
+            _ if is_outdated(error) => ErrorClass::RetryTransaction,
+            sqlx::Error::Database(database) => database.code().map_or(ErrorClass::Rejected, |it| sqlstate::class(&it)),
+            _ => ErrorClass::Rejected,
         }
     }
 
@@ -171,7 +171,7 @@ impl SqlxConnection for PgConnection {
         Some(arguments.clone())
     }
 
-    fn bears_loss(sql: &str) -> bool {
+    fn is_safe_to_rerun(sql: &str) -> bool {
         statement::postgres::retry_safety(sql) == RetrySafety::Reads
     }
 
@@ -190,7 +190,7 @@ impl SqlxConnection for PgConnection {
     ///
     /// A connection that broke otherwise proves nothing: a crash can cut it at any point. There only a statement that reads may be
     /// retried, and once, on a connection that answers: the statement may be what crashes the server.
-    fn may_repeat(sql: &str, error: &sqlx::Error, times: u32) -> bool {
+    fn may_retry(sql: &str, error: &sqlx::Error, times: u32) -> bool {
         let terminated = answer(error)
             .is_some_and(|it| it.severity() == PgSeverity::Fatal && matches!(it.code(), "57P01" | "57P04" | "57P05"));
         let unsent = matches!(error, sqlx::Error::Io(io) if io.kind() == io::ErrorKind::BrokenPipe);
@@ -211,7 +211,7 @@ impl SqlxConnection for PgConnection {
     }
 
     fn effect_of(error: &sqlx::Error) -> Effect {
-        if is_outdated(error) { Effect::ForGood("an outdated statement") } else { Effect::Nothing }
+        if is_outdated(error) { Effect::Permanent("an outdated statement") } else { Effect::Nothing }
     }
 }
 
@@ -226,20 +226,20 @@ fn answer(error: &sqlx::Error) -> Option<&PgDatabaseError> {
 }
 
 /// Classifies the error of a call of the library's own.
-pub(super) fn failure(error: sqlx::Error) -> Failure {
-    Failure::new(PgConnection::class(&error), error)
+pub(super) fn failure(error: sqlx::Error) -> ConnectionError {
+    ConnectionError::new(PgConnection::class(&error), error)
 }
 
 /// Classifies the error of opening a connection.
-pub(super) fn connect_failure(error: sqlx::Error) -> Failure {
+pub(super) fn connect_failure(error: sqlx::Error) -> ConnectionError {
     let class = match &error {
         // Waiting does not help against an invalid certificate.
-        sqlx::Error::Io(io) if io.kind() != io::ErrorKind::InvalidInput => Class::NotUpYet,
+        sqlx::Error::Io(io) if io.kind() != io::ErrorKind::InvalidInput => ErrorClass::Unavailable,
         // The server ended the session while it connected.
-        sqlx::Error::Database(_) if PgConnection::class(&error) == Class::Dead => Class::NotUpYet,
+        sqlx::Error::Database(_) if PgConnection::class(&error) == ErrorClass::Disconnected => ErrorClass::Unavailable,
         _ => PgConnection::class(&error),
     };
-    Failure::new(class, error)
+    ConnectionError::new(class, error)
 }
 
 pub(crate) fn code(error: &sqlx::Error) -> Option<String> {
@@ -247,13 +247,13 @@ pub(crate) fn code(error: &sqlx::Error) -> Option<String> {
 }
 
 /// Goes back to before a refused question; whether its savepoint was there.
-async fn forget_question(connection: &mut PgConnection) -> Result<bool, Failure> {
+async fn forget_question(connection: &mut PgConnection) -> Result<bool, ConnectionError> {
     let answer = connection.execute("rollback to unstale_question; release unstale_question").await;
     there(answer.map(drop))
 }
 
 /// Whether a savepoint was there.
-fn there(answer: Result<(), sqlx::Error>) -> Result<bool, Failure> {
+fn there(answer: Result<(), sqlx::Error>) -> Result<bool, ConnectionError> {
     match answer {
         Ok(()) => Ok(true),
         // invalid_savepoint_specification; no_active_sql_transaction

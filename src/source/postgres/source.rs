@@ -16,7 +16,7 @@ use crate::policy::Policy;
 use crate::source::condition::{AcquireError, Lent, Trace, Usage};
 use crate::source::connection::Connection;
 use crate::source::control::Control;
-use crate::source::error::{Class, Failure};
+use crate::source::error::{ConnectionError, ErrorClass};
 use crate::source::lending::Source;
 use crate::source::pool::{ConnectionPool, Lease, Left, Open};
 use crate::source::runtime;
@@ -53,7 +53,7 @@ impl Source for PgSource {
         self.pool.give_back(lease, Left::Nothing);
     }
 
-    fn give_back_owing(&self, lease: Self::Lease) {
+    fn give_back_needing_reset(&self, lease: Self::Lease) {
         self.pool.give_back(lease, Left::Residue);
     }
 
@@ -67,7 +67,7 @@ impl Source for PgSource {
         self.stop.backend(backend);
     }
 
-    async fn interrupt(&self, lease: &Self::Lease) -> Result<(), Failure> {
+    async fn interrupt(&self, lease: &Self::Lease) -> Result<(), ConnectionError> {
         self.stop.cancel(*lease.mark()).await.map_err(connect_failure)
     }
 
@@ -75,11 +75,11 @@ impl Source for PgSource {
         Some(*lease.mark())
     }
 
-    async fn is_over(&self, trace: Trace) -> Result<bool, Failure> {
+    async fn is_over(&self, trace: Trace) -> Result<bool, ConnectionError> {
         self.stop.has_ended(trace).await.map_err(connect_failure)
     }
 
-    async fn clean(&self, lease: &mut Self::Lease) -> Result<(), Failure> {
+    async fn clean(&self, lease: &mut Self::Lease) -> Result<(), ConnectionError> {
         lease.control(Control::Clean).await?;
         match self.on_open() {
             // Cleaning has reset its settings with all others.
@@ -92,8 +92,8 @@ impl Source for PgSource {
         self.on_open().is_none()
     }
 
-    fn vouch(&self, lease: &mut Self::Lease) {
-        lease.vouch();
+    fn mark_healthy(&self, lease: &mut Self::Lease) {
+        lease.mark_healthy();
     }
 
     fn suspect_all(&self) {
@@ -119,10 +119,10 @@ impl Open for Opener {
     type Connection = PgConnection;
     type Mark = Trace;
 
-    async fn open(&self) -> Result<(PgConnection, Trace), Failure> {
+    async fn open(&self) -> Result<(PgConnection, Trace), ConnectionError> {
         let mut connection = PgConnection::connect_with(&self.connect).await.map_err(connect_failure)?;
         if let Some(found) = connection.server_version_num().filter(|it| *it < VERSION_MIN) {
-            return Err(Failure::new(Class::Mistake, TooOld { found }));
+            return Err(ConnectionError::new(ErrorClass::Rejected, TooOld { found }));
         }
         // sqlx knows the process and does not show it. When the process began is asked only when it has to be stopped: the view
         // that knows it costs a sixth of the time that opening a connection takes.

@@ -5,7 +5,7 @@ use sqlx::{Executor, SqlSafeStr, Sqlite, SqliteConnection};
 
 use crate::source::connection::Connection;
 use crate::source::control::{Begin, Control, Locking};
-use crate::source::error::{Class, Failure};
+use crate::source::error::{ConnectionError, ErrorClass};
 use crate::source::sqlx_connection::SqlxConnection;
 use crate::statement::{self, Effect};
 
@@ -13,7 +13,7 @@ impl Connection for SqliteConnection {
     // Each connection has a thread that takes one call after the other.
     const ORDERED: bool = true;
 
-    async fn control(&mut self, control: Control) -> Result<(), Failure> {
+    async fn control(&mut self, control: Control) -> Result<(), ConnectionError> {
         let sql = match control {
             Control::Begin(begin) => begin_sql(begin).into_sql_str(),
             Control::Commit | Control::CommitUnlessFailed => "commit".into_sql_str(),
@@ -35,7 +35,7 @@ impl Connection for SqliteConnection {
 
     /// SQLite refuses a BEGIN inside a transaction, and that is the one answer with which no hook of the application's can
     /// interfere.
-    async fn in_transaction(&mut self) -> Result<bool, Failure> {
+    async fn in_transaction(&mut self) -> Result<bool, ConnectionError> {
         match self.execute("begin").await {
             Ok(_) => {
                 self.execute("rollback").await.map_err(failure)?;
@@ -46,12 +46,12 @@ impl Connection for SqliteConnection {
         }
     }
 
-    async fn probe(&mut self) -> Result<(), Failure> {
+    async fn probe(&mut self) -> Result<(), ConnectionError> {
         // It reads the file's header, so it notices a file that is not a database any more.
         match self.execute("pragma schema_version").await {
             Ok(_) => Ok(()),
             // A busy database answers.
-            Err(error) if Self::class(&error) == Class::StatementLost => Ok(()),
+            Err(error) if Self::class(&error) == ErrorClass::RetryStatement => Ok(()),
             Err(error) => Err(failure(error)),
         }
     }
@@ -73,34 +73,34 @@ impl SqlxConnection for SqliteConnection {
     }
 
     /// By SQLite's result codes (<https://sqlite.org/rescode.html>).
-    fn class(error: &sqlx::Error) -> Class {
+    fn class(error: &sqlx::Error) -> ErrorClass {
         match error {
-            sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => Class::Dead,
+            sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => ErrorClass::Disconnected,
             sqlx::Error::Database(database) => {
                 let code: i32 = database.code().and_then(|it| it.parse().ok()).unwrap_or(1);
                 match code {
                     // BUSY_SNAPSHOT: the transaction's snapshot is out of date.
-                    517 => Class::TransactionLost,
+                    517 => ErrorClass::RetryTransaction,
                     // READONLY_DBMOVED: the file was moved or deleted under the connection.
-                    1032 => Class::Dead,
+                    1032 => ErrorClass::Disconnected,
                     _ => match code & 0xff {
                         // BUSY, LOCKED, INTERRUPT.
-                        5 | 6 | 9 => Class::StatementLost,
+                        5 | 6 | 9 => ErrorClass::RetryStatement,
                         // IOERR, CORRUPT, CANTOPEN, PROTOCOL, MISUSE, NOTADB.
-                        10 | 11 | 14 | 15 | 21 | 26 => Class::Dead,
+                        10 | 11 | 14 | 15 | 21 | 26 => ErrorClass::Disconnected,
                         // FULL, NOMEM: SQLite may have rolled back by itself; the session asks.
-                        _ => Class::Mistake,
+                        _ => ErrorClass::Rejected,
                     },
                 }
             }
-            _ => Class::Mistake,
+            _ => ErrorClass::Rejected,
         }
     }
 }
 
 /// Classifies the error of a call of the library's own.
-pub(super) fn failure(error: sqlx::Error) -> Failure {
-    Failure::new(SqliteConnection::class(&error), error)
+pub(super) fn failure(error: sqlx::Error) -> ConnectionError {
+    ConnectionError::new(SqliteConnection::class(&error), error)
 }
 
 fn begin_sql(begin: Begin) -> &'static str {

@@ -12,7 +12,7 @@ use super::connection::failure;
 use super::options::SqliteOptions;
 use crate::policy::Policy;
 use crate::source::condition::{AcquireError, Condition, Lent, Usage};
-use crate::source::error::{Class, Failure};
+use crate::source::error::{ConnectionError, ErrorClass};
 use crate::source::lending::Source;
 use crate::source::pool::{ConnectionPool, Lease, Left, Open};
 
@@ -60,8 +60,8 @@ impl Source for SqliteSource {
         lease.discard();
     }
 
-    fn vouch(&self, lease: &mut Self::Lease) {
-        lease.vouch();
+    fn mark_healthy(&self, lease: &mut Self::Lease) {
+        lease.mark_healthy();
     }
 
     fn suspect_all(&self) {
@@ -97,11 +97,11 @@ impl Open for Opener {
         self.options.memory
     }
 
-    async fn open(&self) -> Result<(SqliteConnection, Option<FileId>), Failure> {
+    async fn open(&self) -> Result<(SqliteConnection, Option<FileId>), ConnectionError> {
         let options = &self.options;
         if options.memory && self.opened_before.load(Ordering::Acquire) {
             let gone = "the in-memory database was lost with its only connection";
-            return Err(Failure::new(Class::Mistake, gone));
+            return Err(ConnectionError::new(ErrorClass::Rejected, gone));
         }
         let mut connection = SqliteConnection::connect_with(&options.connect).await.map_err(connect_failure)?;
         if let Some(on_open) = &options.on_open {
@@ -114,9 +114,13 @@ impl Open for Opener {
 }
 
 /// A missing file may still appear; any other refusal is final.
-fn connect_failure(error: sqlx::Error) -> Failure {
+fn connect_failure(error: sqlx::Error) -> ConnectionError {
     let failure = failure(error);
-    if failure.class == Class::Dead { Failure { class: Class::NotUpYet, ..failure } } else { failure }
+    if failure.class == ErrorClass::Disconnected {
+        ConnectionError { class: ErrorClass::Unavailable, ..failure }
+    } else {
+        failure
+    }
 }
 
 /// The identity of a file, as far as the operating system tells.

@@ -45,13 +45,13 @@ const PLAIN: [&str; 30] = [
 ];
 
 /// First words of statements that may run anything.
-const PERHAPS: [&str; 7] = ["call", "do", "execute", "copy", "declare", "close", "unlisten"];
+const MAY_LEAVE_RESIDUE: [&str; 7] = ["call", "do", "execute", "copy", "declare", "close", "unlisten"];
 
 const RESIDUE: [&str; 4] = ["set", "reset", "listen", "discard"];
 
 /// Only closing the connection undoes these: all prepared statements cannot be dropped, because sqlx keeps its own, and a library
 /// stays loaded.
-const FOR_GOOD: [&str; 3] = ["prepare", "deallocate", "load"];
+const PERMANENT: [&str; 3] = ["prepare", "deallocate", "load"];
 
 /// What this SQL does besides its work; the strongest effect of its statements.
 pub(crate) fn effect(sql: &str) -> Effect {
@@ -181,7 +181,7 @@ impl<'a> Statement<'a> {
         } else if begins("prepare") && is(&["transaction"]) {
             self.effect = Effect::Control("prepare transaction");
         } else if begins("discard") && !is(&["temp", "temporary", "sequences", "plans"]) {
-            self.effect = Effect::ForGood("discard all");
+            self.effect = Effect::Permanent("discard all");
         }
     }
 
@@ -211,7 +211,7 @@ impl<'a> Statement<'a> {
         } else if starts("pg_advisory") || starts("pg_try_advisory") {
             self.add(Effect::Lock("pg_advisory_lock"));
         } else {
-            self.add(Effect::Perhaps);
+            self.add(Effect::MayLeaveResidue);
         }
     }
 }
@@ -224,12 +224,12 @@ fn first(word: &str) -> Effect {
     if let Some(found) = listed(word, &CONTROL) {
         return Effect::Control(found);
     }
-    if let Some(found) = listed(word, &FOR_GOOD) {
-        return Effect::ForGood(found);
+    if let Some(found) = listed(word, &PERMANENT) {
+        return Effect::Permanent(found);
     }
     match listed(word, &RESIDUE) {
         Some(found) => Effect::Residue(found),
-        None if listed(word, &PERHAPS).is_some() => Effect::Perhaps,
+        None if listed(word, &MAY_LEAVE_RESIDUE).is_some() => Effect::MayLeaveResidue,
         None => Effect::Residue("a statement that is not known to leave nothing"),
     }
 }
@@ -295,13 +295,13 @@ mod tests {
         }
         for sql in ["select mine(1)", "select public.lower('x')", "select \"now\"()", "call p()", "do $$ begin end $$"]
         {
-            assert_eq!(effect(sql), Effect::Perhaps, "{sql}");
+            assert_eq!(effect(sql), Effect::MayLeaveResidue, "{sql}");
         }
         for sql in ["select pg_advisory_lock(1)", "select pg_catalog.pg_try_advisory_lock(1)"] {
             assert!(matches!(effect(sql), Effect::Lock(_)), "{sql}");
         }
         for sql in ["prepare p as select 1", "deallocate all", "discard all", "load 'x'"] {
-            assert!(matches!(effect(sql), Effect::ForGood(_)), "{sql}");
+            assert!(matches!(effect(sql), Effect::Permanent(_)), "{sql}");
         }
     }
 

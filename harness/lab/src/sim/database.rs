@@ -7,7 +7,7 @@
 //! Pure: no time, no tasks, no faults. [`super::server`] says when a request runs and who hears of the answer.
 
 use unstale::source::Control;
-use unstale::{Begin, Class};
+use unstale::{Begin, ErrorClass};
 
 use super::request::{Refused, Request, Said, Statement};
 use unstale_harness::history::{ConnectionId, Leftovers, Reply, What};
@@ -38,8 +38,8 @@ struct Transaction {
     savepoints: Vec<(u32, usize)>,
 }
 
-const NO_TRANSACTION: Refused = Refused { class: Class::Mistake, text: "no transaction is open" };
-const DUPLICATE: Refused = Refused { class: Class::Mistake, text: "the key is there already" };
+const NO_TRANSACTION: Refused = Refused { class: ErrorClass::Rejected, text: "no transaction is open" };
+const DUPLICATE: Refused = Refused { class: ErrorClass::Rejected, text: "the key is there already" };
 
 impl Database {
     /// A connection is opened; they are numbered from 1.
@@ -117,7 +117,7 @@ impl Database {
             Control::Begin(begun) => return self.begin(id, begun),
             Control::Commit | Control::CommitUnlessFailed if refuse_commit => {
                 self.roll_back(id, evidence);
-                return Err(Refused { class: Class::Mistake, text: "the commit was refused and rolled back" });
+                return Err(Refused { class: ErrorClass::Rejected, text: "the commit was refused and rolled back" });
             }
             Control::Commit | Control::CommitUnlessFailed => {
                 let transaction = self.session(id).transaction.take().ok_or(NO_TRANSACTION)?;
@@ -158,7 +158,7 @@ impl Database {
     fn begin(&mut self, id: ConnectionId, begun: Begin) -> Result<(), Refused> {
         let session = self.session(id);
         if session.transaction.is_some() {
-            return Err(Refused { class: Class::Mistake, text: "a transaction is open already" });
+            return Err(Refused { class: ErrorClass::Rejected, text: "a transaction is open already" });
         }
         session.transaction = Some(Transaction { begun, ..Transaction::default() });
         Ok(())
@@ -168,7 +168,7 @@ impl Database {
     fn forget_savepoint(&mut self, id: ConnectionId, depth: u32) -> Result<usize, Refused> {
         let transaction = self.transaction(id)?;
         let at = transaction.savepoints.iter().rposition(|it| it.0 == depth);
-        let at = at.ok_or(Refused { class: Class::Mistake, text: "no such savepoint" })?;
+        let at = at.ok_or(Refused { class: ErrorClass::Rejected, text: "no such savepoint" })?;
         let (_, before) = transaction.savepoints[at];
         transaction.savepoints.truncate(at);
         Ok(before)
@@ -204,7 +204,7 @@ impl Database {
                 rows.truncate(usize::from(limit));
                 Ok(Reply::FirstRows(rows))
             }
-            Statement::Fail => Err(Refused { class: Class::Mistake, text: "a value is missing" }),
+            Statement::Fail => Err(Refused { class: ErrorClass::Rejected, text: "a value is missing" }),
             Statement::Slow => Ok(Reply::Done),
             Statement::Raw(residue) => self.leave(id, residue).map(|()| Reply::Done),
             Statement::Inspect => {
@@ -252,7 +252,7 @@ impl Database {
     ) -> Result<(), Refused> {
         match &mut self.session(id).transaction {
             Some(transaction) if transaction.begun.read_only => {
-                return Err(Refused { class: Class::Mistake, text: "the transaction is read-only" });
+                return Err(Refused { class: ErrorClass::Rejected, text: "the transaction is read-only" });
             }
             Some(transaction) => {
                 transaction.writes.push((key, value));
@@ -260,7 +260,7 @@ impl Database {
             }
             None if refuse_commit => {
                 evidence.extend([What::Wrote(id), What::RolledBack(id)]);
-                return Err(Refused { class: Class::Mistake, text: "the commit was refused and rolled back" });
+                return Err(Refused { class: ErrorClass::Rejected, text: "the commit was refused and rolled back" });
             }
             None => {
                 evidence.extend([What::Wrote(id), What::Committed(id)]);
@@ -342,7 +342,7 @@ mod tests {
         }
         assert_eq!(
             run(&mut database, 1, Request::Control(Control::Release(2))),
-            Err(Refused { class: Class::Mistake, text: "no such savepoint" })
+            Err(Refused { class: ErrorClass::Rejected, text: "no such savepoint" })
         );
         run(&mut database, 1, Request::Control(Control::Commit)).expect("it commits");
         assert_eq!(database.rows(), [(K, 1)]);

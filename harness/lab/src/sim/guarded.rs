@@ -257,10 +257,13 @@ impl Lease {
     async fn serve(&mut self, statement: Statement) -> Result<Reply, Failure> {
         self.lost = true;
         let mut result = self.connection().serve(statement).await;
-        let is = |class, it: &Result<Reply, unstale::source::Failure>| it.as_ref().is_err_and(|it| it.class == class);
+        let is = |class, it: &Result<Reply, unstale::source::ConnectionError>| {
+            it.as_ref().is_err_and(|it| it.class == class)
+        };
         let believes = self.has(Flaw::LossesAreMistakes);
-        let dead = |it: &_| is(unstale::Class::Dead, it) && !believes;
-        let misread = self.has(Flaw::MistakesAreLosses) && self.depth == 0 && is(unstale::Class::Mistake, &result);
+        let dead = |it: &_| is(unstale::ErrorClass::Disconnected, it) && !believes;
+        let misread =
+            self.has(Flaw::MistakesAreLosses) && self.depth == 0 && is(unstale::ErrorClass::Rejected, &result);
         let goes_on = if self.depth == 0 { Flaw::RetriesBlindly } else { Flaw::RecoversInside };
         if misread || dead(&result) && self.has(goes_on) {
             if let Some(old) = self.connection.take() {
@@ -354,12 +357,12 @@ async fn use_retained(handle: Weak<Mutex<Lease>>, usage: StaleUse) -> Result<Rep
     result
 }
 
-fn failure(failure: unstale::source::Failure) -> Failure {
+fn failure(failure: unstale::source::ConnectionError) -> Failure {
     let class = match failure.class {
-        unstale::Class::Dead | unstale::Class::Unknown => Class::Dead,
-        unstale::Class::NotUpYet => Class::Exhausted,
-        unstale::Class::TransactionLost => Class::NoTransaction,
-        unstale::Class::StatementLost => Class::Busy,
+        unstale::ErrorClass::Disconnected | unstale::ErrorClass::OutcomeUnknown => Class::Dead,
+        unstale::ErrorClass::Unavailable => Class::Exhausted,
+        unstale::ErrorClass::RetryTransaction => Class::NoTransaction,
+        unstale::ErrorClass::RetryStatement => Class::Busy,
         _ => Class::Mistake,
     };
     Failure::new(class, failure)

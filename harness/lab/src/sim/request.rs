@@ -1,6 +1,6 @@
 //! What a simulated connection can be asked, and what it answers.
 
-use unstale::Class;
+use unstale::ErrorClass;
 use unstale::source::Control;
 
 use unstale_harness::history::Reply;
@@ -93,7 +93,7 @@ pub(super) enum Said {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refused {
     /// What it means.
-    pub(super) class: Class,
+    pub(super) class: ErrorClass,
     /// Its text.
     pub(super) text: &'static str,
 }

@@ -8,7 +8,7 @@
 use std::task::Waker;
 use std::time::Duration;
 
-use unstale::Class;
+use unstale::ErrorClass;
 
 use super::database::{Database, label};
 use super::request::{Refused, Request, Said, Statement};
@@ -292,11 +292,14 @@ impl Server {
         let blocker = self.database.blocker(id, request);
         let answer = match blocker {
             _ if self.lands(origin, Fault::Interrupt) => {
-                Err(Refused { class: Class::StatementLost, text: "the statement was interrupted" })
+                Err(Refused { class: ErrorClass::RetryStatement, text: "the statement was interrupted" })
             }
             Some(holder) if self.waits_for(holder, id) => {
                 self.roll_back(id, origin);
-                Err(Refused { class: Class::TransactionLost, text: "a deadlock: the transaction was rolled back" })
+                Err(Refused {
+                    class: ErrorClass::RetryTransaction,
+                    text: "a deadlock: the transaction was rolled back",
+                })
             }
             Some(_) => {
                 if !self.waiting.contains(&id) {

@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use unstale::source::{AcquireError, Condition, Connection, Control, Failure, Lent, Serve, Source, TaskId, Usage};
-use unstale::{Begin, Class};
+use unstale::source::{
+    AcquireError, Condition, Connection, ConnectionError, Control, Lent, Serve, Source, TaskId, Usage,
+};
+use unstale::{Begin, ErrorClass};
 
 use super::request::{Request, Said, Statement};
 use super::world::World;
@@ -100,7 +102,7 @@ impl<O: Order> Pool<O> {
     async fn connect(&self) -> Result<Kept<O>, AcquireError> {
         let first = self.with(|it| !it.connected_before);
         if self.only && !first {
-            let gone = Failure::new(Class::Mistake, "the database is gone with its only connection");
+            let gone = ConnectionError::new(ErrorClass::Rejected, "the database is gone with its only connection");
             return Err(AcquireError::Connect(gone));
         }
         let id = self.world.connect().await.map_err(AcquireError::Connect)?;
@@ -261,7 +263,7 @@ impl<O> Drop for SimConnection<O> {
 impl<O: Order> Connection for SimConnection<O> {
     const ORDERED: bool = O::ORDERED;
 
-    async fn control(&mut self, control: Control) -> Result<(), Failure> {
+    async fn control(&mut self, control: Control) -> Result<(), ConnectionError> {
         if control == Control::Reset {
             // A read-only transaction sets nothing on the connection here.
             return Ok(());
@@ -269,7 +271,7 @@ impl<O: Order> Connection for SimConnection<O> {
         self.world.call(self.id, Request::Control(control)).await.map(drop)
     }
 
-    async fn in_transaction(&mut self) -> Result<bool, Failure> {
+    async fn in_transaction(&mut self) -> Result<bool, ConnectionError> {
         if !O::ORDERED {
             return Ok(self.world.call(self.id, Request::InTransaction).await? == Said::InTransaction(true));
         }
@@ -277,12 +279,12 @@ impl<O: Order> Connection for SimConnection<O> {
         // off may leave one behind.
         match self.control(Control::Begin(Begin::default())).await {
             Ok(()) => self.control(Control::Rollback).await.map(|()| false),
-            Err(refused) if refused.class == Class::Mistake => Ok(true),
+            Err(refused) if refused.class == ErrorClass::Rejected => Ok(true),
             Err(failure) => Err(failure),
         }
     }
 
-    async fn probe(&mut self) -> Result<(), Failure> {
+    async fn probe(&mut self) -> Result<(), ConnectionError> {
         self.world.call(self.id, Request::Probe).await.map(drop)
     }
 }
@@ -290,9 +292,9 @@ impl<O: Order> Connection for SimConnection<O> {
 impl<O: Order> Serve<Statement> for SimConnection<O> {
     type Reply = Reply;
 
-    async fn serve(&mut self, statement: Statement) -> Result<Reply, Failure> {
+    async fn serve(&mut self, statement: Statement) -> Result<Reply, ConnectionError> {
         let Said::Reply(reply) = self.world.call(self.id, Request::Statement(statement)).await? else {
-            return Err(Failure::new(Class::Dead, "an answer to another question"));
+            return Err(ConnectionError::new(ErrorClass::Disconnected, "an answer to another question"));
         };
         if let Reply::FirstRows(rows) = &reply {
             for _ in rows {

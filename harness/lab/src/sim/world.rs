@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use unstale::Class;
-use unstale::source::Failure;
+use unstale::ErrorClass;
+use unstale::source::ConnectionError;
 
 use super::request::{Request, Said};
 use super::server::{Origin, Server};
@@ -101,7 +101,7 @@ impl World {
     ///
     /// # Cancel safety
     /// Not cancel safe: what was sent will be done.
-    pub(super) async fn call(&self, id: ConnectionId, request: Request) -> Result<Said, Failure> {
+    pub(super) async fn call(&self, id: ConnectionId, request: Request) -> Result<Said, ConnectionError> {
         self.gate().await;
         let Some(number) = self.send(id, request) else { return Err(lost()) };
         let call = Call { world: self, id, number };
@@ -112,7 +112,7 @@ impl World {
         match answer {
             Ok(said) => Ok(said),
             Err(None) => Err(lost()),
-            Err(Some(refused)) => Err(Failure::new(refused.class, refused.text)),
+            Err(Some(refused)) => Err(ConnectionError::new(refused.class, refused.text)),
         }
     }
 
@@ -133,7 +133,7 @@ impl World {
     ///
     /// # Cancel safety
     /// Cancel safe: the last thing it does is to open one.
-    pub(super) async fn connect(&self) -> Result<ConnectionId, Failure> {
+    pub(super) async fn connect(&self) -> Result<ConnectionId, ConnectionError> {
         self.gate().await;
         let refused = self.serve(|server, _, origin| server.lands(origin, Fault::RefuseConnect));
         let refused = self.with(|shared| {
@@ -143,7 +143,7 @@ impl World {
             shared.now < shared.refused_until
         });
         if refused {
-            return Err(Failure::new(Class::NotUpYet, "the connection was refused"));
+            return Err(ConnectionError::new(ErrorClass::Unavailable, "the connection was refused"));
         }
         let id = self.serve(|server, _, origin| server.connect(origin));
         let label = self.recorder.connected();
@@ -262,8 +262,8 @@ fn pause(passed: &mut bool, context: &mut Context<'_>) -> Poll<()> {
     Poll::Pending
 }
 
-fn lost() -> Failure {
-    Failure::new(Class::Dead, "the connection is lost")
+fn lost() -> ConnectionError {
+    ConnectionError::new(ErrorClass::Disconnected, "the connection is lost")
 }
 
 /// A request that was sent. Dropped, nobody waits for it any more.
