@@ -89,6 +89,7 @@ impl<S: Source> Lender<S> {
 
     /// The first connection, opened to see that the database can be used. A server that is starting up is waited for, one that
     /// is not there is not.
+    #[cfg(feature = "postgres")]
     pub(crate) async fn first_connection(&self) -> Result<S::Lease, ConnectionError> {
         let (source, policy) = (self.source(), self.policy());
         let began = source.now();

@@ -162,6 +162,7 @@ impl<O: Open> ConnectionPool<O> {
 pub(super) enum Left {
     Nothing,
     /// What statements leave, such as settings.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only connections of PostgreSQL can be cleaned"))]
     Residue,
     /// Possibly a transaction: it could not be cleaned.
     Transaction,
