@@ -75,8 +75,7 @@ pub fn run(arguments: Arguments, console: &Console) -> Result<Status, CommandErr
     let verb = arguments.verb.unwrap_or_else(|| {
         console::say!(
             console,
-            "no command given: exploring the library for 30 s, simulated and then on SQLite (`unstale --help` lists \
-             the commands)"
+            "no command given: exploring the library for 30 s (`unstale --help` lists the commands)"
         );
         Verb::Explore(Explore::default())
     });

@@ -15,6 +15,9 @@ use unstale_harness::shrink::{Certificate, Shrinking};
 /// The width of a report in a file.
 const WIDTH: usize = 120;
 
+/// No column of counts is narrower.
+const CELL_MIN: usize = 6;
+
 /// No report is wider, whatever `COLUMNS` says.
 const WIDTH_MAX: usize = 1000;
 
@@ -56,8 +59,8 @@ pub(crate) fn given_up(threads: u64) -> String {
 /// The coverage table.
 pub(crate) fn coverage(coverage: &Coverage, backend: Backend) -> String {
     let mut text = String::new();
-    let mut line = |it: std::fmt::Arguments<'_>| {
-        text.write_fmt(it).expect("writing to a string cannot fail");
+    let mut line = |words: std::fmt::Arguments<'_>| {
+        text.write_fmt(words).expect("writing to a string cannot fail");
         text.push('\n');
     };
     line(format_args!("evaluated (times)"));
@@ -65,21 +68,24 @@ pub(crate) fn coverage(coverage: &Coverage, backend: Backend) -> String {
         line(format_args!("  {invariant:<24} {count:>10}"));
     }
     line(format_args!("sometimes (plans)"));
+    let longest = coverage.sometimes().map(|(situation, _)| situation.len()).max().unwrap_or(0);
     for (situation, count) in coverage.sometimes() {
         let never = if count == 0 { "  never met" } else { "" };
-        line(format_args!("  {situation:<40} {count:>8}{never}"));
+        line(format_args!("  {situation:<longest$} {count:>8}{never}"));
     }
-    let heads: String = OPERATIONS.iter().map(|it| format!(" {it:>14}")).collect();
+    // Each column is as wide as its head, so that the table fits more terminals.
+    let cell = |head: &str, text: String| format!("  {text:>width$}", width = head.len().max(CELL_MIN));
+    let heads: String = OPERATIONS.iter().map(|head| cell(head, (*head).to_owned())).collect();
     line(format_args!("landed {:<18}{heads}", ""));
     let mut nowhere = Vec::new();
     for row in disturbances(backend) {
-        if coverage.landed.keys().all(|it| it.0 != row) {
+        if coverage.landed.keys().all(|(landed, _)| *landed != row) {
             nowhere.push(row);
             continue;
         }
-        let cells = OPERATIONS.iter().map(|column| {
-            let count = coverage.landed.get(&(row.clone(), *column)).copied().unwrap_or(0);
-            if count == 0 { format!(" {:>14}", "·") } else { format!(" {count:>14}") }
+        let cells = OPERATIONS.iter().map(|head| match coverage.landed.get(&(row.clone(), *head)) {
+            None | Some(0) => cell(head, "·".to_owned()),
+            Some(count) => cell(head, count.to_string()),
         });
         line(format_args!("  {row:<23}{}", cells.collect::<String>()));
     }
