@@ -58,12 +58,21 @@ fn interrupted_and_clean_says_so_in_json() {
 
 #[test]
 fn interrupted_scenario_is_neither_as_expected_nor_broken() {
-    let endless = profile("guarded-sim", "pass", 1_000_000_000, "");
-    let output = interrupted(&["run", "/dev/stdin", &finding(NESTED)], &endless);
-    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
-    let printed = text(&output.stdout);
-    assert!(printed.starts_with("/dev/stdin: interrupted\n"), "{printed}");
-    assert!(printed.ends_with("2 scenarios, 0 not as expected, 2 interrupted\n"), "{printed}");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let endless = folder.path().join("endless.toml");
+    let text = profile("guarded-sim", "pass", 1_000_000_000, "");
+    std::fs::write(&endless, text).expect("the folder can be written");
+    let endless = endless.display().to_string();
+    let nested = finding(NESTED);
+    let mut child = start(&["run", &nested, &endless, &nested]);
+    let mut stdout = child.stdout.take().expect("it is piped");
+    wait_for(|line| line.ends_with(": as expected\n"), &mut stdout);
+    interrupt(&child);
+    let rest = std::io::read_to_string(&mut stdout).expect("its output is a text");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130), "{rest}");
+    let expected =
+        format!("{endless}: interrupted\n{nested}: interrupted\n3 scenarios, 0 not as expected, 2 interrupted\n");
+    assert_eq!(rest, expected);
 }
 
 #[test]
