@@ -6,9 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use unstale_harness::chain::{Chain, Subject};
-use unstale_harness::explore::{Exploration, explore};
+use unstale_harness::explore::{Exploration, Explored, explore};
 use unstale_harness::plan::PlanFile;
 use unstale_harness::scenario::{Ending, ProfileFile, Scenario, replay};
+use unstale_harness::system::Capabilities;
 
 use crate::args::RunScenarios;
 use crate::console::{Console, say};
@@ -106,15 +107,35 @@ fn explored(subject: &dyn Subject, file: &ProfileFile) -> Option<Result<(), Stri
         ..Exploration::default()
     };
     let explored = explore(subject, &exploration, interrupt::flag(), |_| {});
+    met(file.expect, &explored, subject.capabilities())
+}
+
+/// Whether an exploration ended as expected, or what it did instead; none if it was interrupted before anything broke.
+fn met(expect: Ending, explored: &Explored, capabilities: Capabilities) -> Option<Result<(), String>> {
     let verdict = if !explored.findings.is_empty() || !explored.unsure.is_empty() {
         Ending::Violation
     } else if explored.interrupted {
         return None;
-    } else if explored.coverage.gaps(subject.capabilities()).is_empty() && explored.coverage.inconclusive == 0 {
+    } else if explored.coverage.gaps(capabilities).is_empty() && explored.coverage.inconclusive == 0 {
         Ending::Pass
     } else {
         Ending::Inconclusive
     };
-    let as_expected = verdict == file.expect;
-    Some(if as_expected { Ok(()) } else { Err(format!("{verdict}, expected {}", file.expect)) })
+    let as_expected = verdict == expect;
+    Some(if as_expected { Ok(()) } else { Err(format!("{verdict}, expected {expect}")) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interrupted_exploration_is_neither_as_expected_nor_broken() {
+        let capabilities = Capabilities::of([]);
+        for expect in [Ending::Pass, Ending::Inconclusive, Ending::Violation] {
+            let explored = |interrupted| Explored { interrupted, ..Explored::default() };
+            assert_eq!(met(expect, &explored(true), capabilities), None);
+            assert!(met(expect, &explored(false), capabilities).is_some(), "it ran to its end");
+        }
+    }
 }
