@@ -3,27 +3,29 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
+use unstale_harness::plan;
+
+use crate::{status, systems};
 
 /// Finds stale sessions, lost work and residue in what lends database sessions.
 #[derive(Debug, Parser)]
-#[command(name = "unstale", version, about, after_help = EXITS)]
+#[command(name = "unstale", version, after_help = status::HELP)]
 pub struct Arguments {
-    /// What to do; without it, `explore` with its defaults.
+    /// What to do; without it, the library is explored for 30 seconds.
     #[command(subcommand)]
     pub verb: Option<Verb>,
 }
 
-const EXITS: &str = "Exit status: 0 pass, 1 usage or I/O, 2 violation, 3 inconclusive.";
-
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Generate plans, run them, and shrink and report each distinct violation.
+    /// Draw plans, run them, and shrink and report each distinct violation.
     Explore(Explore),
     /// Run the plan of a file again and compare it with what was recorded.
     Replay(Replay),
-    /// Make the plan of a file as small as it gets.
+    /// Make the plan of a file as small as possible.
     Shrink(Shrink),
     /// Run scenario files and compare each with the verdict that it must give.
     Run(RunScenarios),
@@ -31,26 +33,27 @@ pub enum Verb {
     Zoo(Zoo),
     /// Run the same plans on SQLite and on PostgreSQL, and report where the verdicts differ.
     Compare(Compare),
-    /// Let faults rain on a private server while many actors use a system on real threads.
+    /// Stress a system on real threads while a private server is restarted, killed and cut off.
     Storm(Storm),
-    /// List the systems that can be explored.
+    /// List the systems that can be explored, and the exhibits of the zoo.
     Systems(Systems),
 }
 
 /// Flags of `explore`.
 #[derive(Debug, Args)]
 pub struct Explore {
-    /// What is under test; see `unstale systems`. Without it the library: simulated, then on SQLite, half the time each.
-    #[arg(long, value_name = "NAME")]
+    /// The system under test; `unstale systems` lists them. Without it, the library: simulated, then on SQLite, half the time
+    /// each.
+    #[arg(long, value_name = "NAME", value_parser = known_system(), hide_possible_values = true)]
     pub system: Option<String>,
-    /// The database to run it on, if the system runs on several: sqlite, sim, postgres (a private server, made for this and
+    /// The database, if the system runs on several: sqlite, sim, postgres (a private server, started for this run and then
     /// removed), or the URL of a PostgreSQL server, to which nothing is done that its other users would notice.
     #[arg(long, value_name = "BACKEND", value_parser = backend)]
     pub backend: Option<Backend>,
     /// The most plans to run.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub plans: Option<u64>,
-    /// How long to go on, as `30s`, `5m` or `1h`.
+    /// The longest time, as `30s`, `5m` or `1h`; 30 seconds if there is no `--plans` either.
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub time: Option<Duration>,
     /// The seed of all plans.
@@ -59,19 +62,19 @@ pub struct Explore {
     /// How schedules are drawn.
     #[arg(long, value_name = "NAME", default_value = "mixed", value_parser = ["mixed", "random", "pct", "serial"])]
     pub strategy: String,
-    /// Run only this part of the plans, as `1/4`.
+    /// Run only this part of the plans: `1/4` is the first of four.
     #[arg(long, value_name = "I/N", value_parser = shard)]
     pub shard: Option<(u64, u64)>,
-    /// How many plans to run at the same time.
+    /// How many plans run at the same time.
     #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,
-    /// A TOML file whose `[profile]` says what plans are drawn from.
+    /// A TOML file with a `[profile]` from which plans are drawn.
     #[arg(long, value_name = "FILE")]
     pub profile: Option<PathBuf>,
     /// Stop at the first finding.
     #[arg(long)]
     pub first: bool,
-    /// Where counterexamples are written.
+    /// The folder that counterexamples are written to.
     #[arg(long, value_name = "FOLDER", default_value = "unstale-findings")]
     pub out: PathBuf,
     /// Print one JSON value and nothing else on standard output: an object, or an array without `--system`.
@@ -117,9 +120,27 @@ impl std::fmt::Debug for Backend {
     }
 }
 
-/// One that needs no server of somebody else's: exhibits harm theirs.
+impl From<&Backend> for plan::Backend {
+    fn from(backend: &Backend) -> Self {
+        match backend {
+            Backend::Sqlite => Self::Sqlite,
+            Backend::Postgres | Backend::Given(_) => Self::Postgres,
+            Backend::Sim => Self::Sim,
+        }
+    }
+}
+
+fn known_system() -> PossibleValuesParser {
+    PossibleValuesParser::new(systems::names())
+}
+
+fn stressed_system() -> PossibleValuesParser {
+    PossibleValuesParser::new(systems::STRESSED.map(|(name, _)| name))
+}
+
+/// A backend other than somebody else's server, which an exhibit would harm.
 fn own_backend(text: &str) -> Result<Backend, String> {
-    let known = backend(text).ok().filter(|it| !matches!(it, Backend::Given(_)));
+    let known = backend(text).ok().filter(|backend| !matches!(backend, Backend::Given(_)));
     known.ok_or_else(|| "expected sqlite, sim or postgres".into())
 }
 
@@ -128,7 +149,7 @@ fn backend(text: &str) -> Result<Backend, String> {
         "sqlite" => Ok(Backend::Sqlite),
         "postgres" => Ok(Backend::Postgres),
         "sim" => Ok(Backend::Sim),
-        // Whether it is one of PostgreSQL's is looked at later, by who does not print it: it may have a password in it.
+        // Its scheme is checked later, by code that does not print the URL: it may have a password in it.
         url if url.contains("://") => Ok(Backend::Given(url.into())),
         _ => Err("expected sqlite, sim, postgres, or postgres://USER:PASSWORD@HOST:PORT/DATABASE".into()),
     }
@@ -139,10 +160,10 @@ fn backend(text: &str) -> Result<Backend, String> {
 pub struct Replay {
     /// The plan.
     pub file: PathBuf,
-    /// The system, if it is not the one that the file names.
-    #[arg(long, value_name = "NAME")]
+    /// The system, if it is not the one that the file names; `unstale systems` lists them.
+    #[arg(long, value_name = "NAME", value_parser = known_system(), hide_possible_values = true)]
     pub system: Option<String>,
-    /// How often to run it.
+    /// How many times it is run.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub times: u32,
     /// Print one JSON value and nothing else on standard output.
@@ -158,16 +179,16 @@ pub struct Replay {
 pub struct Shrink {
     /// The plan.
     pub file: PathBuf,
-    /// The system, if it is not the one that the file names.
-    #[arg(long, value_name = "NAME")]
+    /// The system, if it is not the one that the file names; `unstale systems` lists them.
+    #[arg(long, value_name = "NAME", value_parser = known_system(), hide_possible_values = true)]
     pub system: Option<String>,
-    /// How long it may take, as `30s`, `5m` or `1h`.
+    /// The longest time, as `30s`, `5m` or `1h`.
     #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub time: Duration,
     /// Print one JSON value and nothing else on standard output.
     #[arg(long)]
     pub json: bool,
-    /// Where the smaller plan is written.
+    /// The folder that the smaller plan is written to.
     #[arg(long, value_name = "FOLDER", default_value = "unstale-findings")]
     pub out: PathBuf,
     /// Write the report to this HTML file as well.
@@ -191,8 +212,14 @@ pub struct RunScenarios {
 pub struct Compare {
     /// One plan; without it, plans are drawn.
     pub file: Option<PathBuf>,
-    /// What is under test: a system that runs on both.
-    #[arg(long, value_name = "NAME", default_value = "unstale")]
+    /// The system under test, which runs on both.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "unstale",
+        value_parser = known_system(),
+        hide_possible_values = true
+    )]
     pub system: String,
     /// How many plans.
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
@@ -200,7 +227,7 @@ pub struct Compare {
     /// The seed of all plans.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Where plans that differ are written.
+    /// The folder that plans with different verdicts are written to.
     #[arg(long, value_name = "FOLDER", default_value = "unstale-findings")]
     pub out: PathBuf,
     /// Print one JSON value and nothing else on standard output.
@@ -211,10 +238,10 @@ pub struct Compare {
 /// Flags of `zoo`.
 #[derive(Debug, Args)]
 pub struct Zoo {
-    /// Only the exhibits on this database; without it, all that can run here.
+    /// Only the exhibits on this database: sqlite, sim or postgres; without it, all that can run here.
     #[arg(long, value_name = "BACKEND", value_parser = own_backend)]
     pub backend: Option<Backend>,
-    /// The most plans for each system.
+    /// The most plans for each exhibit.
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..))]
     pub plans: u64,
     /// The seed of all plans.
@@ -228,22 +255,22 @@ pub struct Zoo {
 /// Flags of `storm`.
 #[derive(Debug, Args)]
 pub struct Storm {
-    /// What is under test: `unstale-pg` or `sqlx-pool-pg`.
-    #[arg(long, value_name = "NAME", default_value = "unstale-pg")]
+    /// The system under test.
+    #[arg(long, value_name = "NAME", default_value = "unstale-pg", value_parser = stressed_system())]
     pub system: String,
-    /// How long it rains at most, as `30s`, `5m` or `1h`; without it and without `--restarts`, 30 seconds.
+    /// How long faults are injected at most, as `30s`, `5m` or `1h`; 30 seconds if there is no `--restarts` either.
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub time: Option<Duration>,
-    /// It stops raining when the server was restarted so many times.
+    /// Stop injecting faults after this many restarts of the server.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub restarts: Option<u32>,
     /// How many actors work at the same time.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub actors: u32,
-    /// How many connections the system may have.
+    /// How many connections the system may open.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=80))]
     pub connections: u32,
-    /// The seed of the weather and of the tasks; it does not make a run repeatable.
+    /// The seed of the faults and of the tasks; it does not make a run repeatable.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Print one JSON value and nothing else on standard output.
@@ -259,17 +286,25 @@ pub struct Systems {
     pub json: bool,
 }
 
+/// A year: an instant so far away can still be computed.
+const HOURS_MAX: u64 = 8760;
+
 fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("expected a time such as 30s, 5m or 1h, found `{text}`");
-    let split = text.find(|it: char| !it.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..split].parse().map_err(|_| wrong())?;
+    let wrong = |bound: &str| format!("expected a time such as 30s, 5m or 1h{bound}, found `{text}`");
+    let split = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let unit = match &text[split..] {
         "s" | "" => 1,
         "m" => 60,
         "h" => 3600,
-        _ => return Err(wrong()),
+        _ => return Err(wrong("")),
     };
-    number.checked_mul(unit).filter(|it| *it > 0).map(Duration::from_secs).ok_or_else(wrong)
+    let number = &text[..split];
+    if number.chars().all(|digit| digit == '0') {
+        return Err(wrong(""));
+    }
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    let seconds = seconds.filter(|seconds| *seconds <= HOURS_MAX * 3600);
+    seconds.map(Duration::from_secs).ok_or_else(|| wrong(&format!(", at most {HOURS_MAX}h")))
 }
 
 /// Each job keeps two threads and a few files open.
@@ -277,7 +312,7 @@ const JOBS_MAX: usize = 64;
 
 fn jobs(text: &str) -> Result<usize, String> {
     let wrong = || format!("expected 1 to {JOBS_MAX} jobs, found `{text}`");
-    text.parse().ok().filter(|it| (1..=JOBS_MAX).contains(it)).ok_or_else(wrong)
+    text.parse().ok().filter(|jobs| (1..=JOBS_MAX).contains(jobs)).ok_or_else(wrong)
 }
 
 /// So that the number of a plan never overflows.

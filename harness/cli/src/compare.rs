@@ -3,24 +3,24 @@
 //! Owns what the two have in common. A system that is right on one database and wrong on another rests on something that the
 //! other does not promise. Faults are left out, since each database has its own.
 
-use std::path::Path;
-use std::sync::atomic::Ordering;
-
 use serde::Serialize;
 use unstale_harness::chain::{Chain, Subject};
-use unstale_harness::explore::write_atomically;
 use unstale_harness::generate::{Profile, generate, random_for};
 use unstale_harness::oracle::Verdict;
-use unstale_harness::plan::{Plan, PlanFile, Storage};
+use unstale_harness::plan::{Backend, Plan, PlanFile, Storage};
 use unstale_harness::system::Capabilities;
 
-use crate::args::{Backend, Compare};
-use crate::explore::interrupted;
-use crate::{CommandError, Status, output, systems};
+use crate::args::Compare;
+use crate::console::{Console, say};
+use crate::error::CommandError;
+use crate::status::Status;
+use crate::{files, interrupt, systems};
 
 #[derive(Serialize)]
 struct Compared {
     system: String,
+    verdict: Status,
+    interrupted: bool,
     plans: u64,
     inconclusive: u64,
     differences: Vec<Difference>,
@@ -28,78 +28,90 @@ struct Compared {
 
 #[derive(Serialize)]
 struct Difference {
-    plan: String,
+    plan: Option<String>,
     sqlite: String,
     postgres: String,
+    /// The plan itself, if it could not be written, with the reason.
+    unwritten: Option<String>,
 }
 
 /// Runs `compare`.
 ///
 /// # Errors
-/// The system does not run on both; a file cannot be read or written.
-pub(crate) fn compare(options: &Compare) -> Result<Status, CommandError> {
-    let on = |backend| systems::wanted(Some(&options.system), Some(backend)).map(|it| it[0]);
-    let (sqlite, postgres) = (on(&Backend::Sqlite)?, on(&Backend::Postgres)?);
-    let both = Capabilities::of(sqlite.capabilities().iter().filter(|it| postgres.capabilities().has(*it)));
-    let given = options.file.as_deref().map(PlanFile::read).transpose()?.map(|it| it.plan);
+/// The system does not run on both; a file cannot be read, or its plan makes no sense there; the folder cannot be written.
+pub(crate) fn compare(options: &Compare, console: &Console) -> Result<Status, CommandError> {
+    let on = |backend| systems::on(&options.system, Some(backend));
+    let (sqlite, postgres) = (on(Backend::Sqlite)?, on(Backend::Postgres)?);
+    let both = [(sqlite, Storage::Wal), (postgres, Storage::Postgres)];
+    let given = options.file.as_deref().map(files::plan).transpose()?.map(|file| file.plan);
+    if let (Some(plan), Some(path)) = (&given, &options.file) {
+        let file = path.display().to_string();
+        both.iter().try_for_each(|(subject, storage)| admits(*subject, plan, *storage, &file))?;
+    }
+    files::check_folder(&options.out)?;
+    systems::start_server_of(postgres)?;
+
+    let common = sqlite.capabilities().iter().filter(|capability| postgres.capabilities().has(*capability));
+    let capabilities = Capabilities::of(common);
     let profile = Profile { faults: false, fixtures: false, ..Profile::default() };
     let number = if given.is_some() { 1 } else { options.plans };
-    let mut compared = Compared { system: options.system.clone(), plans: 0, inconclusive: 0, differences: Vec::new() };
-    for at in 0..number {
-        if interrupted().load(Ordering::Relaxed) {
-            break;
-        }
-        let drawn = || generate(&profile, both, None, &mut random_for(options.seed, at));
+    let (mut plans, mut inconclusive, mut differences) = (0, 0, Vec::new());
+    while plans < number && !interrupt::is_requested() {
+        let at = plans;
+        let drawn = || generate(&profile, capabilities, None, &mut random_for(options.seed, at));
         let plan = given.clone().unwrap_or_else(drawn);
-        compared.plans += 1;
-        let verdicts = (judged(sqlite, &plan, Storage::Wal)?, judged(postgres, &plan, Storage::Postgres)?);
-        let (Some(one), Some(other)) = verdicts else {
-            compared.inconclusive += 1;
+        plans += 1;
+        let [on_sqlite, on_postgres] = both.map(|(subject, storage)| judged(subject, &plan, storage));
+        let (Some(on_sqlite), Some(on_postgres)) = (on_sqlite, on_postgres) else {
+            inconclusive += 1;
             continue;
         };
-        if one == other {
+        if on_sqlite == on_postgres {
             continue;
         }
         let name = format!("{}-differs-{}-{at}.toml", options.system, options.seed);
-        let text = PlanFile::from(Plan { storage: Storage::Postgres, ..plan }).to_string();
-        let path = written(&options.out, &name, &text)?;
+        let file = PlanFile::from(Plan { storage: Storage::Postgres, ..plan });
+        let written = files::write_plan(&options.out, &name, &file);
         if !options.json {
-            println!(
-                "plan {at}: {one} on sqlite, {other} on postgres\nunstale replay {path} --system {}",
-                postgres.name()
-            );
+            say!(console, "plan {at}: {on_sqlite} on sqlite, {on_postgres} on postgres");
+            match &written {
+                Ok(path) => say!(console, "unstale replay {path} --system {}", postgres.name()),
+                Err(why) => say!(console, "not written: {why}"),
+            }
         }
-        compared.differences.push(Difference { plan: path, sqlite: one, postgres: other });
+        let (plan, unwritten) = written.map_or_else(|why| (None, Some(why)), |path| (Some(path), None));
+        differences.push(Difference { plan, sqlite: on_sqlite, postgres: on_postgres, unwritten });
     }
-    let status = match &compared {
-        it if !it.differences.is_empty() => Status::Violation,
-        it if it.inconclusive > 0 => Status::Inconclusive,
-        _ => Status::Pass,
+    let interrupted = plans < number;
+    let verdict = match (differences.len(), interrupted, inconclusive) {
+        (1.., ..) => Status::Violation,
+        (0, true, _) => Status::Interrupted,
+        (0, false, 1..) => Status::Inconclusive,
+        (0, false, 0) => Status::Pass,
     };
     if options.json {
-        output::json(&compared);
+        let system = options.system.clone();
+        console.json(&Compared { system, verdict, interrupted, plans, inconclusive, differences });
     } else {
-        let Compared { plans, inconclusive, differences, .. } = &compared;
-        println!("{plans} plans on both: {} verdicts differ, {inconclusive} inconclusive", differences.len());
+        let differ = differences.len();
+        let interrupted = if interrupted { ", interrupted" } else { "" };
+        say!(console, "{plans} plans on both: {differ} verdicts differ, {inconclusive} inconclusive{interrupted}");
     }
-    Ok(status)
+    Ok(verdict)
 }
 
-/// The plan's verdict there; none if nothing can be said.
-fn judged(subject: &dyn Subject, plan: &Plan, storage: Storage) -> Result<Option<String>, CommandError> {
+fn admits(subject: &dyn Subject, plan: &Plan, storage: Storage, file: &str) -> Result<(), CommandError> {
     let plan = Plan { storage, ..plan.clone() };
-    let chain = Chain::new(subject);
-    chain.admits(&plan).map_err(|why| CommandError::Inadmissible { file: subject.name().into(), why })?;
-    Ok(match chain.run(&plan).judgement.verdict {
+    let inadmissible = |why| CommandError::Inadmissible { file: format!("{file} on {}", subject.backend()), why };
+    Chain::new(subject).admits(&plan).map_err(inadmissible)
+}
+
+/// The plan's verdict there; none if it is inconclusive.
+fn judged(subject: &dyn Subject, plan: &Plan, storage: Storage) -> Option<String> {
+    let plan = Plan { storage, ..plan.clone() };
+    match Chain::new(subject).run(&plan).judgement.verdict {
         Verdict::Pass => Some("pass".into()),
         Verdict::Violation(violation) => Some(violation.invariant.to_string()),
         Verdict::Inconclusive(_) => None,
-    })
-}
-
-fn written(folder: &Path, name: &str, text: &str) -> Result<String, CommandError> {
-    let written = write_atomically(folder, name, text);
-    let path =
-        written.map_err(|source| CommandError::Write { path: folder.join(name).display().to_string(), source })?;
-    Ok(path.display().to_string())
+    }
 }

@@ -1,109 +1,69 @@
 //! The command `unstale` as a library: arguments in, exit status out.
 //!
-//! Owns what is printed and the exit statuses: 0 pass, 1 usage or I/O, 2 violation, 3 inconclusive. What is found, and
-//! whether it is believed, is [`unstale_harness`]'s business.
+//! | file | owns |
+//! | --- | --- |
+//! | `status`, `error` | how a run ends, and the exit statuses |
+//! | `interrupt` | Ctrl-C |
+//! | `console`, `progress`, `text` | what is printed, and what becomes of it where it cannot be |
+//! | `files` | what is read and written, and what is refused before a run |
+//! | `systems`, `pinned`, `args` | what is known by name, the plan of a file, and the command line |
+//! | `explore` (and `explored`), `replay`, `scenarios`, `shrink`, `zoo`, `compare`, `storm`, `list` | the verbs |
+//!
+//! Whether a plan breaks something, and whether that is believed, is [`unstale_harness`]'s business.
+
+// All output goes through `console`, where it may fail.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod args;
 mod compare;
+mod console;
+mod error;
 mod explore;
-mod output;
+mod explored;
+mod files;
+mod interrupt;
+mod list;
 mod pinned;
+mod progress;
+mod replay;
+mod scenarios;
 mod shrink;
+mod status;
 mod storm;
-pub mod systems;
+mod systems;
+mod text;
 mod zoo;
 
 use std::process::ExitCode;
 
-use args::{Arguments, Verb};
+use args::{Arguments, Explore, Verb};
 use clap::Parser;
 
-/// How a run of the command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// Nothing broke, and enough was tried.
-    Pass,
-    /// Something broke.
-    Violation,
-    /// Nothing can be said.
-    Inconclusive,
-}
-
-impl Status {
-    /// Of several: a violation anywhere is one, and a pass is one only if all are.
-    fn worst(all: impl IntoIterator<Item = Self>) -> Self {
-        let severity = |it: &Self| match it {
-            Self::Pass => 0,
-            Self::Inconclusive => 1,
-            Self::Violation => 2,
-        };
-        all.into_iter().max_by_key(severity).unwrap_or(Self::Inconclusive)
-    }
-}
-
-/// What ends the command with status 1: wrong usage, or input and output that failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CommandError {
-    /// A plan or scenario file cannot be read.
-    #[error(transparent)]
-    Plan(#[from] unstale_harness::plan::PlanError),
-    /// The file's plan makes no sense for the system.
-    #[error("{file}: {why}")]
-    Inadmissible {
-        /// Which file.
-        file: String,
-        /// What is wrong with it.
-        why: unstale_harness::model::Inadmissible,
-    },
-    /// There is no system of this name.
-    #[error("no system is called `{name}`; there are: {known}")]
-    UnknownSystem {
-        /// The name that was given.
-        name: String,
-        /// Those that exist.
-        known: String,
-    },
-    /// The server that was given cannot be used.
-    #[error(transparent)]
-    Server(unstale_wire::fleet::GivenError),
-    /// No private server can be started.
-    #[error(transparent)]
-    NoServer(unstale_wire::server::ServerError),
-    /// There is no server to let it rain on.
-    #[error(transparent)]
-    Storm(#[from] unstale_lab::storm::StormError),
-    /// Something else was asked for in a wrong way.
-    #[error("{0}")]
-    Usage(String),
-    /// A file cannot be written.
-    #[error("cannot write {path}: {source}")]
-    Write {
-        /// Which one.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-}
+pub use console::Console;
+pub use error::CommandError;
+pub use status::Status;
 
 /// Runs the command with the arguments of this process.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            // A broken pipe is all that can go wrong here, and there is nobody left to tell.
-            let _ = error.print();
-            return ExitCode::from(u8::from(error.use_stderr()));
+    interrupt::listen();
+    let console = Console::default();
+    let status = match Arguments::try_parse() {
+        Ok(arguments) => run(arguments, &console).unwrap_or_else(|error| {
+            console.fail(error);
+            Status::Inconclusive
+        }),
+        Err(usage) => {
+            console.usage(&usage);
+            if usage.use_stderr() {
+                return ExitCode::from(status::FAILED);
+            }
+            Status::Pass
         }
     };
-    match run(arguments) {
-        Ok(Status::Pass) => ExitCode::SUCCESS,
-        Ok(Status::Violation) => ExitCode::from(2),
-        Ok(Status::Inconclusive) => ExitCode::from(3),
-        Err(error) => {
-            eprintln!("unstale: {error}");
-            ExitCode::from(1)
-        }
+    // A violation that was found is not hidden by what failed afterwards.
+    match console.end() {
+        Some(failure) if status != Status::Violation => ExitCode::from(failure.code()),
+        _ => ExitCode::from(status.code()),
     }
 }
 
@@ -111,16 +71,22 @@ pub fn main() -> ExitCode {
 ///
 /// # Errors
 /// [`CommandError`]: usage, input or output.
-pub fn run(arguments: Arguments) -> Result<Status, CommandError> {
-    let verb = arguments.verb.unwrap_or_else(|| Verb::Explore(args::Explore::default()));
+pub fn run(arguments: Arguments, console: &Console) -> Result<Status, CommandError> {
+    let verb = arguments.verb.unwrap_or_else(|| {
+        console::say!(
+            console,
+            "no command given: exploring the library for 30 s (`unstale --help` lists the commands)"
+        );
+        Verb::Explore(Explore::default())
+    });
     match verb {
-        Verb::Explore(options) => explore::explore(&options),
-        Verb::Replay(options) => pinned::replay(&options),
-        Verb::Shrink(options) => shrink::shrink(&options),
-        Verb::Run(options) => pinned::run(&options),
-        Verb::Zoo(options) => zoo::zoo(&options),
-        Verb::Compare(options) => compare::compare(&options),
-        Verb::Storm(options) => storm::storm(&options),
-        Verb::Systems(options) => systems::list(&options),
+        Verb::Explore(options) => explore::explore(&options, console),
+        Verb::Replay(options) => replay::replay(&options, console),
+        Verb::Shrink(options) => shrink::shrink(&options, console),
+        Verb::Run(options) => scenarios::run(&options, console),
+        Verb::Zoo(options) => zoo::zoo(&options, console),
+        Verb::Compare(options) => compare::compare(&options, console),
+        Verb::Storm(options) => storm::storm(&options, console),
+        Verb::Systems(options) => Ok(list::list(&options, console)),
     }
 }

@@ -1,17 +1,20 @@
-//! `shrink`: the plan of a file, as small as it gets.
+//! `shrink`: the plan of a file, as small as possible.
 
-use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::cell::Cell;
+use std::time::Instant;
 
-use indicatif::ProgressBar;
 use serde::Serialize;
-use unstale_harness::explore::write_atomically;
 use unstale_harness::oracle::Verdict;
 use unstale_harness::plan::{Expectation, PlanFile};
 use unstale_harness::shrink::{Budget, Counterexample, Shrinking, shrink as search};
 
 use crate::args::Shrink;
-use crate::{CommandError, Status, output, pinned};
+use crate::console::{Console, say};
+use crate::error::CommandError;
+use crate::files::{self, ReportFile};
+use crate::progress::ProgressLine;
+use crate::status::Status;
+use crate::{interrupt, pinned, systems, text};
 
 #[derive(Serialize)]
 struct Json {
@@ -30,26 +33,39 @@ struct Json {
 /// Runs `shrink`.
 ///
 /// # Errors
-/// The file cannot be read, or its plan makes no sense for the system, or the report cannot be written.
-pub(crate) fn shrink(options: &Shrink) -> Result<Status, CommandError> {
-    let file = PlanFile::read(&options.file)?;
+/// The file cannot be read, or its plan makes no sense for the system, or the folder or the report could not be written.
+pub(crate) fn shrink(options: &Shrink, console: &Console) -> Result<Status, CommandError> {
+    let file = files::plan(&options.file)?;
     let subject = pinned::subject(&file, options.system.as_deref(), &options.file)?;
     let chain = pinned::admitted(subject, &file, &options.file)?;
+    files::check_folder(&options.out)?;
+    let report = ReportFile::check(options.report.as_deref())?;
+    systems::start_server_of(subject)?;
     let first = chain.run(&file.plan);
     let Some(violation) = first.violation() else {
         let status = if first.judgement.verdict == Verdict::Pass { Status::Pass } else { Status::Inconclusive };
-        nothing(options, &file, &pinned::verdict(&first.judgement.verdict));
+        nothing(options, &file, &pinned::verdict(&first.judgement.verdict), console);
         return Ok(status);
     };
     let begun = Instant::now();
-    let is_over = || begun.elapsed() > options.time;
-    let progress = Told::new(!options.json);
-    let budget = Budget { runs: u32::MAX, is_over: &is_over, progress: &|now| progress.tell(now) };
+    let is_over = || begun.elapsed() > options.time || interrupt::is_requested();
+    let line = ProgressLine::begin(console, options.json);
+    let smallest = Cell::new(usize::MAX);
+    let progress = |now: Shrinking| {
+        let text = text::shrinking(now);
+        if now.commands < smallest.replace(now.commands) { line.tell_news(&text) } else { line.tell(&text) }
+    };
+    let budget = Budget { runs: u32::MAX, is_over: &is_over, progress: &progress };
     let found = search(&chain, &file.plan, violation.invariant, budget);
-    progress.bar.finish_and_clear();
+    drop(line);
     let Some(found) = found else {
-        nothing(options, &file, &format!("inconclusive: {} broke once and not again", violation.invariant));
-        return Ok(Status::Inconclusive);
+        let (status, why) = if interrupt::is_requested() {
+            (Status::Interrupted, format!("interrupted before {} broke again", violation.invariant))
+        } else {
+            (Status::Inconclusive, format!("inconclusive: {} broke once and not again", violation.invariant))
+        };
+        nothing(options, &file, &why, console);
+        return Ok(status);
     };
     let smaller = PlanFile {
         plan: found.plan.clone(),
@@ -58,39 +74,38 @@ pub(crate) fn shrink(options: &Shrink) -> Result<Status, CommandError> {
         origin: Some(format!("shrunk from {}", options.file.display())),
         recorded: found.run.history.trace(),
     };
-    let name = format!("{}-minimal.toml", options.file.file_stem().map_or("plan".into(), |it| it.to_string_lossy()));
-    let written = write_atomically(&options.out, &name, &smaller.to_string())
-        .map(|path| path.display().to_string())
-        .map_err(|error| format!("{}: {error}; the plan was:\n{smaller}", options.out.join(&name).display()));
+    let stem = options.file.file_stem().map_or("plan".into(), |stem| stem.to_string_lossy());
+    let name = format!("{stem}-minimal.toml");
+    let written = files::write_plan(&options.out, &name, &smaller);
     if options.json {
-        output::json(&json(&file, &found, written));
+        console.json(&json(&file, &found, written));
     } else {
-        print(&file, &found, written);
+        print(&file, &found, written, console);
     }
-    if let Some(path) = &options.report {
-        let text = output::plain_report(&found.plan, &found.run.history, Some(&found.violation));
-        let sections = [(name, text), ("certificate".into(), found.certificate.to_string())];
-        output::write_html(path, "unstale shrink", &sections)?;
-    }
+    report.write(console, "unstale shrink", || {
+        let text = text::plain_report(&found.plan, &found.run.history, Some(&found.violation));
+        vec![(name, text), ("certificate".into(), found.certificate.to_string())]
+    });
     Ok(Status::Violation)
 }
 
-fn print(file: &PlanFile, found: &Counterexample, written: Result<String, String>) {
-    print!("{}", output::report(&found.plan, &found.run.history, Some(&found.violation)));
+fn print(file: &PlanFile, found: &Counterexample, written: Result<String, String>, console: &Console) {
+    console.text(text::report(&found.plan, &found.run.history, Some(&found.violation)));
     let (hits, runs) = found.reproduced;
-    println!(
+    say!(
+        console,
         "{} → {} commands with {} runs{}; replays {hits} of {runs}",
         file.plan.commands(),
         found.plan.commands(),
         found.certificate.runs,
-        output::out_of_budget(&found.certificate),
+        text::out_of_budget(&found.certificate),
     );
-    print!("{}", output::indented(&found.certificate));
+    console.text(text::indented(&found.certificate));
     match written {
-        Ok(path) => println!("unstale replay {path}"),
+        Ok(path) => say!(console, "unstale replay {path}"),
         Err(why) => {
-            println!("not written: {why}");
-            println!("save it as plan.toml, and: unstale replay plan.toml");
+            say!(console, "not written: {why}");
+            say!(console, "save it as plan.toml, and: unstale replay plan.toml");
         }
     }
 }
@@ -110,12 +125,12 @@ fn json(file: &PlanFile, found: &Counterexample, written: Result<String, String>
     }
 }
 
-fn nothing(options: &Shrink, file: &PlanFile, verdict: &str) {
+fn nothing(options: &Shrink, file: &PlanFile, verdict: &str, console: &Console) {
     if !options.json {
-        println!("nothing to shrink: {verdict}");
+        say!(console, "nothing to shrink: {verdict}");
         return;
     }
-    output::json(&Json {
+    console.json(&Json {
         verdict: verdict.to_owned(),
         commands_before: file.plan.commands(),
         commands: None,
@@ -126,27 +141,4 @@ fn nothing(options: &Shrink, file: &PlanFile, verdict: &str) {
         plan: None,
         unwritten: None,
     });
-}
-
-/// Says how far shrinking has got: a bar on a terminal, a line for each step forward elsewhere.
-struct Told {
-    bar: ProgressBar,
-    lines: bool,
-    smallest: std::cell::Cell<usize>,
-}
-
-impl Told {
-    fn new(aloud: bool) -> Self {
-        let terminal = aloud && std::io::stderr().is_terminal();
-        let bar = if terminal { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-        bar.enable_steady_tick(Duration::from_millis(100));
-        Self { bar, lines: aloud && !terminal, smallest: usize::MAX.into() }
-    }
-
-    fn tell(&self, now: Shrinking) {
-        self.bar.set_message(output::shrinking(now));
-        if self.lines && now.commands < self.smallest.replace(now.commands) {
-            println!("  {}", output::shrinking(now));
-        }
-    }
 }

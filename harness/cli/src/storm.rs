@@ -1,37 +1,33 @@
-//! `storm`: many actors on real threads, and faults raining down.
+//! `storm`: many actors on real threads, while faults are injected.
+//!
+//! Owns the wording and the fields of what a storm shows. It is run and judged in [`unstale_harness`].
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use unstale_lab::storm;
 use unstale_lab::storm::history::History;
 use unstale_lab::storm::judge::{Finding, Judgement, judge};
 use unstale_lab::storm::summary::{Recovery, Summary};
-use unstale_lab::storm::system::FreeSystem;
-use unstale_lab::storm::systems::{Library, SqlxPool};
-use unstale_lab::storm::{self, StormError};
 
 use crate::args::Storm;
-use crate::explore::interrupted;
-use crate::{CommandError, Status, output};
-
-type Pass = fn(&storm::Storm, &AtomicBool, &mut dyn FnMut(usize, u32)) -> Result<History, StormError>;
-
-/// The systems that a storm can pass over.
-const SYSTEMS: [(&str, Pass); 2] = [(Library::NAME, storm::pass::<Library>), (SqlxPool::NAME, storm::pass::<SqlxPool>)];
+use crate::console::{Console, say};
+use crate::error::CommandError;
+use crate::interrupt;
+use crate::progress::ProgressLine;
+use crate::status::Status;
+use crate::systems::{STRESSED, Stress};
 
 /// Runs `storm`.
 ///
 /// # Errors
 /// Unknown system; no server, or one that does not serve the harness.
-pub(crate) fn storm(options: &Storm) -> Result<Status, CommandError> {
-    let wanted = SYSTEMS.into_iter().find(|it| it.0 == options.system);
-    let (name, pass) = wanted.ok_or_else(|| CommandError::UnknownSystem {
-        name: options.system.clone(),
-        known: SYSTEMS.map(|it| it.0).join(", "),
+pub(crate) fn storm(options: &Storm, console: &Console) -> Result<Status, CommandError> {
+    let wanted = STRESSED.into_iter().find(|(name, _)| *name == options.system);
+    let (name, stress) = wanted.ok_or_else(|| {
+        let known = STRESSED.map(|(name, _)| name).join(", ");
+        CommandError::Usage(format!("no storm can be run over `{}`; there are: {known}", options.system))
     })?;
     // With a number of restarts alone, as long as they take.
     let given = options.time.or(options.restarts.is_none().then_some(Duration::from_secs(30)));
@@ -43,74 +39,69 @@ pub(crate) fn storm(options: &Storm) -> Result<Status, CommandError> {
         restarts: options.restarts.unwrap_or(u32::MAX),
     };
     if !options.json {
-        println!(
-            "a storm over {name}: {} actors, {} connections, seed {}",
-            storm.actors, storm.connections, storm.seed
-        );
+        let storm::Storm { actors, connections, seed, .. } = &storm;
+        say!(console, "a storm over {name}: {actors} actors, {connections} connections, seed {seed}");
     }
-    let history = with_progress(&storm, pass, options.json)?;
+    let history = with_progress(&storm, stress, console, options.json)?;
+    let interrupted = interrupt::is_requested();
     let (judgement, summary) = (judge(&history), Summary::of(&history));
     let gaps: Vec<String> = history.harness.iter().cloned().chain(summary.gaps(&judgement)).collect();
     let status = if !judgement.findings.is_empty() {
         Status::Violation
+    } else if interrupted {
+        Status::Interrupted
     } else if !gaps.is_empty() {
         Status::Inconclusive
     } else {
         Status::Pass
     };
     if options.json {
-        output::json(&json(name, &history, &judgement, &summary, gaps, status));
+        console.json(&json(name, &history, &judgement, &summary, gaps, status));
     } else {
-        print(&history, &judgement, &summary, &gaps, status);
+        print(&history, &judgement, &summary, console);
+        match status {
+            Status::Pass => say!(console, "pass"),
+            Status::Interrupted => say!(console, "interrupted: no invariant broke until then"),
+            Status::Violation | Status::Inconclusive => {
+                gaps.iter().for_each(|gap| say!(console, "inconclusive: {gap}"));
+            }
+        }
         if status == Status::Violation {
-            println!("the same weather, though not the same run: {}", again(options));
+            say!(console, "the same faults and tasks, though not the same run: {}", again(options));
         }
     }
     Ok(status)
 }
 
-fn with_progress(storm: &storm::Storm, pass: Pass, quiet: bool) -> Result<History, StormError> {
-    let terminal = std::io::stderr().is_terminal() && !quiet;
-    let bar = if terminal { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-    bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("the template is a constant that parses"));
-    let begun = std::time::Instant::now();
-    let mut said = Duration::ZERO;
-    let history = pass(storm, interrupted(), &mut |faults, restarts| {
-        let elapsed = begun.elapsed();
-        let text = format!("{faults} faults landed, {restarts} restarts, {} s", elapsed.as_secs());
-        if terminal {
-            bar.set_message(text);
-            bar.tick();
-        } else if !quiet && elapsed >= said + Duration::from_secs(10) {
-            said = elapsed;
-            println!("  {text}");
-        }
-    });
-    bar.finish_and_clear();
-    history
+fn with_progress(
+    storm: &storm::Storm,
+    stress: Stress,
+    console: &Console,
+    json: bool,
+) -> Result<History, storm::StormError> {
+    let line = ProgressLine::begin(console, json);
+    let begun = Instant::now();
+    stress(storm, interrupt::flag(), &mut |faults, restarts| {
+        line.tell(&format!("{faults} faults landed, {restarts} restarts, {} s", begun.elapsed().as_secs()));
+    })
 }
 
-fn print(history: &History, judgement: &Judgement, summary: &Summary, gaps: &[String], status: Status) {
-    print!("{summary}");
-    println!("evaluated (times)");
+fn print(history: &History, judgement: &Judgement, summary: &Summary, console: &Console) {
+    console.text(summary);
+    say!(console, "evaluated (times)");
     for (invariant, count) in &judgement.evaluated {
-        println!("  {invariant:<24} {count:>10}");
+        say!(console, "  {invariant:<24} {count:>10}");
     }
-    let stopped = if interrupted().load(Ordering::Relaxed) { ", stopped by Ctrl-C" } else { "" };
-    println!(
+    let stopped = if interrupt::is_requested() { ", interrupted" } else { "" };
+    say!(
+        console,
         "{} operations, {} faults in {:.1} s{stopped}",
         summary.operations,
         history.landings.len(),
         history.healed.as_secs_f64()
     );
     for finding in &judgement.findings {
-        println!("violation: {finding}");
-    }
-    for gap in gaps {
-        println!("inconclusive: {gap}");
-    }
-    if status == Status::Pass {
-        println!("pass");
+        say!(console, "violation: {finding}");
     }
 }
 
@@ -126,7 +117,8 @@ fn again(options: &Storm) -> String {
 #[derive(Serialize)]
 struct Json {
     system: &'static str,
-    verdict: &'static str,
+    verdict: Status,
+    interrupted: bool,
     operations: u64,
     seconds: f64,
     violations: Vec<JsonViolation>,
@@ -167,7 +159,7 @@ fn json(
     judgement: &Judgement,
     summary: &Summary,
     gaps: Vec<String>,
-    status: Status,
+    verdict: Status,
 ) -> Json {
     let mut fault_phase: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
     for ((fault, at), count) in &summary.landed {
@@ -195,11 +187,8 @@ fn json(
     };
     Json {
         system,
-        verdict: match status {
-            Status::Pass => "pass",
-            Status::Violation => "violation",
-            Status::Inconclusive => "inconclusive",
-        },
+        verdict,
+        interrupted: interrupt::is_requested(),
         operations: summary.operations,
         seconds: history.healed.as_secs_f64(),
         violations: judgement.findings.iter().map(violation).collect(),

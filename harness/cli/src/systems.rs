@@ -1,9 +1,16 @@
 //! The systems that the command knows by name.
+//!
+//! Owns their list and what each is about. Nothing is run or printed here.
 
-use serde::Serialize;
+use std::sync::atomic::AtomicBool;
+
 use unstale_harness::chain::{Of, Subject};
-use unstale_harness::plan;
+use unstale_harness::plan::Backend;
 use unstale_lab::sim::{self, SimulatedSystem};
+use unstale_lab::storm::history::History;
+use unstale_lab::storm::system::FreeSystem;
+use unstale_lab::storm::systems::{Library, SqlxPool as StressedPool};
+use unstale_lab::storm::{self, StormError};
 use unstale_lab::systems::guarded::Guarded;
 use unstale_lab::systems::guarded_pg::GuardedPg;
 use unstale_lab::systems::sqlx_pool::{SqlxPgPool, SqlxPgPoolTrusting, SqlxPool};
@@ -11,11 +18,26 @@ use unstale_lab::systems::unstale::{Unstale, UnstalePg};
 use unstale_lab::zoo;
 use unstale_wire::fleet;
 
-use crate::args::{Backend, Systems};
-use crate::{CommandError, Status, output};
+use crate::error::CommandError;
 
-/// Every system, those of the zoo last.
-pub fn all() -> Vec<(&'static dyn Subject, &'static str)> {
+/// One system with a sentence about it.
+#[derive(Clone, Copy)]
+pub(crate) struct Known {
+    pub(crate) subject: &'static dyn Subject,
+    pub(crate) about: &'static str,
+    /// Whether it is broken on purpose.
+    pub(crate) is_exhibit: bool,
+}
+
+/// Runs a storm over one system.
+pub(crate) type Stress = fn(&storm::Storm, &AtomicBool, &mut dyn FnMut(usize, u32)) -> Result<History, StormError>;
+
+/// The systems that a storm can be run over.
+pub(crate) const STRESSED: [(&str, Stress); 2] =
+    [(Library::NAME, storm::pass::<Library>), (StressedPool::NAME, storm::pass::<StressedPool>)];
+
+/// Every system, exhibits last.
+pub(crate) fn all() -> Vec<Known> {
     static SQLX_POOL: Of<SqlxPool> = Of::new();
     static SQLX_POOL_PG: Of<SqlxPgPool> = Of::new();
     static SQLX_POOL_TRUSTING_PG: Of<SqlxPgPoolTrusting> = Of::new();
@@ -25,113 +47,71 @@ pub fn all() -> Vec<(&'static dyn Subject, &'static str)> {
     static UNSTALE_PG: Of<UnstalePg> = Of::new();
     static UNSTALE_SIM: SimulatedSystem<sim::system::Unstale> = SimulatedSystem::new();
     static GUARDED_SIM: SimulatedSystem<sim::guarded::Guarded> = SimulatedSystem::new();
-    let mut all: Vec<(&'static dyn Subject, &'static str)> = vec![
+    let systems: [(&'static dyn Subject, &'static str); 9] = [
         (&UNSTALE, "the library `unstale` over SQLite"),
         (&UNSTALE_PG, "the library `unstale` over PostgreSQL"),
         (&UNSTALE_SIM, "the library `unstale` over the simulated database, in virtual time"),
         (&SQLX_POOL, "sqlx's own SqlitePool and Transaction, unmodified"),
         (&SQLX_POOL_PG, "sqlx's own PgPool and Transaction, unmodified"),
         (&SQLX_POOL_TRUSTING_PG, "the same without `test_before_acquire`"),
-        (&GUARDED, "a correct system, as small as can be; it must raise no alarm"),
-        (&GUARDED_PG, "a correct system on PostgreSQL; it must raise no alarm"),
-        (&GUARDED_SIM, "a correct system straight over the simulated database; it must raise no alarm"),
+        (&GUARDED, "the control on SQLite, correct and as small as possible; it must raise no alarm"),
+        (&GUARDED_PG, "the control on PostgreSQL; it must raise no alarm"),
+        (&GUARDED_SIM, "the control over the simulated database; it must raise no alarm"),
     ];
-    all.extend(zoo::WIRINGS);
-    all.extend(zoo::exhibits().map(|it| (it.subject, it.defect)));
-    all
+    let systems = systems.into_iter().map(|(subject, about)| Known { subject, about, is_exhibit: false });
+    let broken = zoo::WIRINGS.into_iter().chain(zoo::exhibits().map(|exhibit| (exhibit.subject, exhibit.defect)));
+    systems.chain(broken.map(|(subject, about)| Known { subject, about, is_exhibit: true })).collect()
+}
+
+/// The names of all systems.
+pub(crate) fn names() -> Vec<&'static str> {
+    all().iter().map(|known| known.subject.name()).collect()
 }
 
 /// The system of this name.
+pub(crate) fn named(name: &str) -> Option<&'static dyn Subject> {
+    all().into_iter().map(|known| known.subject).find(|subject| subject.name() == name)
+}
+
+/// The system that a file names.
 ///
 /// # Errors
 /// [`CommandError::UnknownSystem`], with the names that exist.
-pub fn named(name: &str) -> Result<&'static dyn Subject, CommandError> {
-    let all = all();
-    all.iter().map(|it| it.0).find(|it| it.name() == name).ok_or_else(|| {
-        let known: Vec<_> = all.iter().map(|it| it.0.name()).collect();
-        CommandError::UnknownSystem { name: name.to_owned(), known: known.join(", ") }
+pub(crate) fn named_in(file: &str, name: &str) -> Result<&'static dyn Subject, CommandError> {
+    let known = || names().join(", ");
+    named(name).ok_or_else(|| CommandError::UnknownSystem { file: file.into(), name: name.into(), known: known() })
+}
+
+/// The library, on what needs no server, or on this database.
+pub(crate) fn library(backend: Option<Backend>) -> Vec<&'static dyn Subject> {
+    let fits = |subject: &&'static dyn Subject| match backend {
+        None => subject.backend() != Backend::Postgres,
+        Some(backend) => subject.backend() == backend,
+    };
+    ["unstale-sim", "unstale", "unstale-pg"].into_iter().filter_map(named).filter(fits).collect()
+}
+
+/// The system of this name on this database, if it runs on several.
+///
+/// # Errors
+/// [`CommandError::Usage`] if there is none of this name, or it does not run there.
+pub(crate) fn on(name: &str, backend: Option<Backend>) -> Result<&'static dyn Subject, CommandError> {
+    let fits = |subject: &&'static dyn Subject| backend.is_none_or(|backend| subject.backend() == backend);
+    // The same system on another database has the name of both.
+    let names = [name.to_owned(), format!("{name}-sim"), format!("{name}-pg")];
+    names.iter().filter_map(|name| named(name)).find(fits).ok_or_else(|| {
+        let there = backend.map_or_else(String::new, |backend| format!(" on {backend}"));
+        CommandError::Usage(format!("{name} does not run{there}: `unstale systems` lists what does"))
     })
 }
 
-/// What `explore` explores: the system of this name, on this database if it runs on several; by default the library, on
-/// everything that it runs on.
-///
-/// # Errors
-/// [`CommandError::UnknownSystem`]; [`CommandError::Usage`] if it does not run on this database; [`CommandError::NoServer`].
-pub(crate) fn wanted(name: Option<&str>, backend: Option<&Backend>) -> Result<Vec<&'static dyn Subject>, CommandError> {
-    let fits = |it: &&'static dyn Subject| backend.is_none_or(|backend| it.backend() == backend.into());
-    let Some(name) = name else {
-        // What needs no server, unless that is asked for.
-        return match backend {
-            None => Ok(vec![named("unstale-sim")?, named("unstale")?]),
-            Some(_) => ["unstale-sim", "unstale", "unstale-pg"]
-                .into_iter()
-                .map(named)
-                .filter(|it| it.as_ref().map_or(true, fits))
-                .map(|it| it.and_then(ready))
-                .collect(),
-        };
-    };
-    let subject = named(name)?;
-    if fits(&subject) {
-        return Ok(vec![ready(subject)?]);
-    }
-    // The same system on another database has the name of both.
-    let elsewhere = ["sim", "pg"].into_iter().filter_map(|it| named(&format!("{name}-{it}")).ok()).find(fits);
-    match elsewhere {
-        Some(subject) => Ok(vec![ready(subject)?]),
-        None => {
-            let wanted = backend.map_or(subject.backend(), plan::Backend::from);
-            Err(CommandError::Usage(format!("{name} does not run on {wanted}: `unstale systems` says what does")))
-        }
-    }
-}
-
-/// The subject, once there is a server for it, if it needs one.
+/// Starts the server that the system needs, if it needs one.
 ///
 /// # Errors
 /// [`CommandError::NoServer`].
-pub(crate) fn ready(subject: &'static dyn Subject) -> Result<&'static dyn Subject, CommandError> {
-    if subject.backend() == plan::Backend::Postgres {
-        fleet::ready().map_err(CommandError::NoServer)?;
+pub(crate) fn start_server_of(subject: &dyn Subject) -> Result<(), CommandError> {
+    match subject.backend() {
+        Backend::Postgres => fleet::ready().map_err(CommandError::NoServer),
+        Backend::Sqlite | Backend::Sim => Ok(()),
     }
-    Ok(subject)
-}
-
-impl From<&Backend> for plan::Backend {
-    fn from(backend: &Backend) -> Self {
-        match backend {
-            Backend::Sqlite => Self::Sqlite,
-            Backend::Postgres | Backend::Given(_) => Self::Postgres,
-            Backend::Sim => Self::Sim,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct Listed {
-    name: &'static str,
-    about: &'static str,
-    capabilities: Vec<String>,
-}
-
-/// Prints the list.
-///
-/// # Errors
-/// None.
-pub(crate) fn list(options: &Systems) -> Result<Status, CommandError> {
-    let all = all();
-    let listed = all.into_iter().map(|(it, about)| Listed {
-        name: it.name(),
-        about,
-        capabilities: it.capabilities().iter().map(|it| it.to_string()).collect(),
-    });
-    if options.json {
-        output::json(&listed.collect::<Vec<_>>());
-    } else {
-        for it in listed {
-            println!("{:<28} {}\n{:<28} can: {}", it.name, it.about, "", it.capabilities.join(", "));
-        }
-    }
-    Ok(Status::Pass)
 }

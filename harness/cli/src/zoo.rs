@@ -11,14 +11,18 @@ use unstale_lab::zoo::{Exhibit, exhibits};
 use unstale_wire::server::Binaries;
 
 use crate::args::Zoo;
-use crate::explore::interrupted;
-use crate::{CommandError, Status, output};
+use crate::console::{Console, say};
+use crate::error::CommandError;
+use crate::status::Status;
+use crate::{interrupt, systems};
 
 #[derive(Serialize)]
 struct Exhibited {
     name: &'static str,
     origin: &'static str,
-    found: bool,
+    verdict: &'static str,
+    /// Whether it was caught; none if that was interrupted.
+    found: Option<bool>,
     invariant: Option<String>,
     expected_invariant: String,
     plans: u64,
@@ -27,56 +31,73 @@ struct Exhibited {
     smallest_known: usize,
 }
 
+/// How many plans run at once there, and how long shrinking may take: a plan waits for a server far more than it computes.
+const ON_POSTGRES: (usize, Duration) = (4, Duration::from_secs(90));
+
+/// An exhibit is explored for as long as its plans take, but no longer than this.
+const TIME_MAX: Duration = Duration::from_secs(600);
+
 /// Runs `zoo`.
 ///
 /// # Errors
 /// A backend was asked for that is not here.
-pub(crate) fn zoo(options: &Zoo) -> Result<Status, CommandError> {
-    let wanted = wanted(options)?;
+pub(crate) fn zoo(options: &Zoo, console: &Console) -> Result<Status, CommandError> {
+    let wanted = wanted(options, console)?;
+    if let Some(exhibit) = wanted.iter().find(|exhibit| needs_server(exhibit)) {
+        systems::start_server_of(exhibit.subject)?;
+    }
     let mut all = Vec::new();
     for exhibit in &wanted {
-        let Some(shown) = show(exhibit, options) else { break };
-        if !options.json {
-            print(&shown);
+        let shown = show(exhibit, options);
+        if !options.json && shown.found.is_some() {
+            print(&shown, console);
         }
         all.push(shown);
     }
-    if !options.json && all.len() < wanted.len() {
-        println!("stopped by Ctrl-C: {} of {} were tried", all.len(), wanted.len());
-    }
-    let caught = all.len() == wanted.len() && all.iter().all(|it| it.found);
+    let tried = all.iter().filter(|shown| shown.found.is_some()).count();
     if options.json {
-        output::json(&all);
+        console.json(&all);
+    } else if tried < all.len() {
+        say!(console, "interrupted: {tried} of {} exhibits were tried", all.len());
     }
-    // A zoo system that gets away is the harness's own defect: nothing it passes can be believed.
-    Ok(if caught { Status::Pass } else { Status::Inconclusive })
+    // An exhibit that gets away is the harness's own defect: nothing that it passes can be believed.
+    Ok(if all.iter().any(|shown| shown.found == Some(false)) {
+        Status::Inconclusive
+    } else if tried < all.len() {
+        Status::Interrupted
+    } else {
+        Status::Pass
+    })
 }
 
-/// The exhibits to try. Where no backend is named and there is no server, those that need one are left out, and that is
-/// said where it does not get into a JSON value.
-fn wanted(options: &Zoo) -> Result<Vec<&'static Exhibit>, CommandError> {
+/// The exhibits to try. Where no backend is named and there is no server, those that need one are left out, and a line on
+/// standard error says so.
+fn wanted(options: &Zoo, console: &Console) -> Result<Vec<&'static Exhibit>, CommandError> {
     let backend = options.backend.as_ref().map(Backend::from);
-    let fits = |it: &&Exhibit| backend.is_none_or(|backend| it.subject.backend() == backend);
+    let fits = |exhibit: &&Exhibit| backend.is_none_or(|backend| exhibit.subject.backend() == backend);
     let mut wanted: Vec<_> = exhibits().filter(fits).collect();
-    let needs_server = |it: &Exhibit| it.subject.backend() == Backend::Postgres;
-    let needing = wanted.iter().filter(|it| needs_server(it)).count();
+    let needing = wanted.iter().filter(|exhibit| needs_server(exhibit)).count();
     match Binaries::find() {
-        Err(error) if needing > 0 && backend.is_some() => Err(CommandError::Usage(error.to_string())),
+        Err(error) if needing > 0 && backend.is_some() => Err(CommandError::NoServer(error)),
         Err(error) if needing > 0 => {
-            eprintln!("{needing} exhibits on postgres are left out: {error}");
-            wanted.retain(|it| !needs_server(it));
+            console.note(format_args!("{needing} exhibits on postgres are left out: {error}"));
+            wanted.retain(|exhibit| !needs_server(exhibit));
             Ok(wanted)
         }
         _ => Ok(wanted),
     }
 }
 
-/// Explores one until it is caught; none if that was interrupted.
-fn show(exhibit: &Exhibit, options: &Zoo) -> Option<Exhibited> {
+fn needs_server(exhibit: &Exhibit) -> bool {
+    exhibit.subject.backend() == Backend::Postgres
+}
+
+/// Explores one until it is caught, or interrupted.
+fn show(exhibit: &Exhibit, options: &Zoo) -> Exhibited {
     let default = Exploration::default();
     let (jobs, shrink_time) = match exhibit.subject.backend() {
         Backend::Postgres => ON_POSTGRES,
-        _ => (1, default.shrink_time),
+        Backend::Sqlite | Backend::Sim => (1, default.shrink_time),
     };
     let exploration = Exploration {
         seed: options.seed,
@@ -84,42 +105,44 @@ fn show(exhibit: &Exhibit, options: &Zoo) -> Option<Exhibited> {
         stop_at: StopAt::Found(exhibit.invariant),
         jobs,
         shrink_time,
-        // As long as the plans take.
-        time: Duration::from_secs(600),
+        time: TIME_MAX,
         ..default
     };
-    let explored = run(exhibit.subject, &exploration, interrupted(), |_| {});
-    if explored.interrupted {
-        return None;
-    }
-    let wanted = |it: &&Finding| it.counterexample.violation.invariant == exhibit.invariant;
-    let finding = explored.findings.iter().find(wanted).or(explored.findings.first());
-    let found = finding.map(|it| &it.counterexample);
-    Some(Exhibited {
+    let explored = run(exhibit.subject, &exploration, interrupt::flag(), |_| {});
+    let wanted = |finding: &&Finding| finding.counterexample.violation.invariant == exhibit.invariant;
+    let caught = explored.findings.iter().find(wanted);
+    let (verdict, found) = match caught {
+        // What is shrunk when it is interrupted is not as small as it must get.
+        _ if explored.interrupted => ("interrupted", None),
+        Some(_) => ("caught", Some(true)),
+        None => ("missed", Some(false)),
+    };
+    let finding = caught.or(explored.findings.first());
+    let counterexample = finding.map(|finding| &finding.counterexample);
+    Exhibited {
         name: exhibit.subject.name(),
         origin: exhibit.origin,
-        found: found.is_some_and(|it| it.violation.invariant == exhibit.invariant),
-        invariant: found.map(|it| it.violation.invariant.to_string()),
+        verdict,
+        found,
+        invariant: counterexample.map(|it| it.violation.invariant.to_string()),
         expected_invariant: exhibit.invariant.to_string(),
-        plans: finding.map_or(explored.coverage.plans, |it| it.after_plans),
-        seconds: finding.map_or(explored.took, |it| it.after).as_secs_f64(),
-        minimal_commands: found.map(|it| it.plan.commands()),
+        plans: finding.map_or(explored.coverage.plans, |finding| finding.after_plans),
+        seconds: finding.map_or(explored.took, |finding| finding.after).as_secs_f64(),
+        minimal_commands: counterexample.map(|it| it.plan.commands()),
         smallest_known: exhibit.smallest_known,
-    })
+    }
 }
 
-/// How many plans run at once there, and how long shrinking may take: a plan waits for a server far more than it computes.
-const ON_POSTGRES: (usize, Duration) = (4, Duration::from_secs(90));
-
-fn print(shown: &Exhibited) {
-    let caught = if shown.found { "caught" } else { "MISSED" };
-    println!(
-        "{caught}  {:<28} {:<24} after {:>4} plans, {:.2} s; {} commands (smallest known {})",
+fn print(shown: &Exhibited, console: &Console) {
+    let verdict = if shown.found == Some(true) { "caught" } else { "MISSED" };
+    say!(
+        console,
+        "{verdict}  {:<28} {:<24} after {:>4} plans, {:.2} s; {} commands (smallest known {})",
         shown.name,
         shown.invariant.as_deref().unwrap_or("nothing"),
         shown.plans,
         shown.seconds,
-        shown.minimal_commands.map_or_else(|| "no".to_owned(), |it| it.to_string()),
+        shown.minimal_commands.map_or_else(|| "no".to_owned(), |commands| commands.to_string()),
         shown.smallest_known,
     );
 }

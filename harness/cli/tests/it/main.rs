@@ -1,0 +1,10 @@
+//! The command as its users meet it: the built binary, what it prints and how it ends.
+
+mod command;
+#[cfg(unix)]
+mod interrupts;
+mod listing;
+#[cfg(unix)]
+mod output;
+mod refusals;
+mod verdicts;
