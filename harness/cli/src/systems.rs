@@ -4,8 +4,7 @@ use serde::Serialize;
 use unstale_harness::chain::{Of, Subject};
 use unstale_harness::plan;
 use unstale_lab::sim::{self, SimulatedSystem};
-use unstale_lab::systems::guarded::Guarded;
-use unstale_lab::systems::guarded_pg::GuardedPg;
+use unstale_lab::systems::control::{PostgresControl, SqliteControl};
 use unstale_lab::systems::sqlx_pool::{SqlxPgPool, SqlxPgPoolTrusting, SqlxPool};
 use unstale_lab::systems::unstale::{Unstale, UnstalePg};
 use unstale_lab::zoo;
@@ -19,12 +18,12 @@ pub fn all() -> Vec<(&'static dyn Subject, &'static str)> {
     static SQLX_POOL: Of<SqlxPool> = Of::new();
     static SQLX_POOL_PG: Of<SqlxPgPool> = Of::new();
     static SQLX_POOL_TRUSTING_PG: Of<SqlxPgPoolTrusting> = Of::new();
-    static GUARDED: Of<Guarded> = Of::new();
-    static GUARDED_PG: Of<GuardedPg> = Of::new();
+    static CONTROL: Of<SqliteControl> = Of::new();
+    static CONTROL_PG: Of<PostgresControl> = Of::new();
     static UNSTALE: Of<Unstale> = Of::new();
     static UNSTALE_PG: Of<UnstalePg> = Of::new();
     static UNSTALE_SIM: SimulatedSystem<sim::system::Unstale> = SimulatedSystem::new();
-    static GUARDED_SIM: SimulatedSystem<sim::guarded::Guarded> = SimulatedSystem::new();
+    static CONTROL_SIM: SimulatedSystem<sim::control::SimControl> = SimulatedSystem::new();
     let mut all: Vec<(&'static dyn Subject, &'static str)> = vec![
         (&UNSTALE, "the library `unstale` over SQLite"),
         (&UNSTALE_PG, "the library `unstale` over PostgreSQL"),
@@ -32,22 +31,27 @@ pub fn all() -> Vec<(&'static dyn Subject, &'static str)> {
         (&SQLX_POOL, "sqlx's own SqlitePool and Transaction, unmodified"),
         (&SQLX_POOL_PG, "sqlx's own PgPool and Transaction, unmodified"),
         (&SQLX_POOL_TRUSTING_PG, "the same without `test_before_acquire`"),
-        (&GUARDED, "a correct system, as small as can be; it must raise no alarm"),
-        (&GUARDED_PG, "a correct system on PostgreSQL; it must raise no alarm"),
-        (&GUARDED_SIM, "a correct system straight over the simulated database; it must raise no alarm"),
+        (&CONTROL, "the control, a correct system as small as can be; it must raise no alarm"),
+        (&CONTROL_PG, "the control on PostgreSQL"),
+        (&CONTROL_SIM, "the control over the simulated database, in virtual time"),
     ];
     all.extend(zoo::WIRINGS);
-    all.extend(zoo::exhibits().map(|it| (it.subject, it.defect)));
+    all.extend(zoo::EXHIBITS.iter().map(|exhibit| (exhibit.subject, exhibit.defect)));
     all
 }
 
-/// The system of this name.
+/// Names by which systems were known before, as they stand in plan files.
+const FORMER_NAMES: [(&str, &str); 3] =
+    [("guarded", "control"), ("guarded-pg", "control-pg"), ("guarded-sim", "control-sim")];
+
+/// The system of this name, which may be a former one.
 ///
 /// # Errors
 /// [`CommandError::UnknownSystem`], with the names that exist.
 pub fn named(name: &str) -> Result<&'static dyn Subject, CommandError> {
     let all = all();
-    all.iter().map(|it| it.0).find(|it| it.name() == name).ok_or_else(|| {
+    let current = FORMER_NAMES.iter().find(|(former, _)| *former == name).map_or(name, |(_, current)| current);
+    all.iter().map(|it| it.0).find(|it| it.name() == current).ok_or_else(|| {
         let known: Vec<_> = all.iter().map(|it| it.0.name()).collect();
         CommandError::UnknownSystem { name: name.to_owned(), known: known.join(", ") }
     })

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use unstale_harness::explore::{Exploration, Finding, StopAt, explore as run};
 use unstale_harness::plan::Backend;
-use unstale_lab::zoo::{Exhibit, exhibits};
+use unstale_lab::zoo::{EXHIBITS, Exhibit};
 use unstale_wire::server::Binaries;
 
 use crate::args::Zoo;
@@ -56,9 +56,9 @@ pub(crate) fn zoo(options: &Zoo) -> Result<Status, CommandError> {
 /// said where it does not get into a JSON value.
 fn wanted(options: &Zoo) -> Result<Vec<&'static Exhibit>, CommandError> {
     let backend = options.backend.as_ref().map(Backend::from);
-    let fits = |it: &&Exhibit| backend.is_none_or(|backend| it.subject.backend() == backend);
-    let mut wanted: Vec<_> = exhibits().filter(fits).collect();
-    let needs_server = |it: &Exhibit| it.subject.backend() == Backend::Postgres;
+    let fits = |it: &&Exhibit| backend.is_none_or(|backend| it.backend() == backend);
+    let mut wanted: Vec<_> = EXHIBITS.iter().filter(fits).collect();
+    let needs_server = |it: &Exhibit| it.backend() == Backend::Postgres;
     let needing = wanted.iter().filter(|it| needs_server(it)).count();
     match Binaries::find() {
         Err(error) if needing > 0 && backend.is_some() => Err(CommandError::Usage(error.to_string())),
@@ -74,7 +74,7 @@ fn wanted(options: &Zoo) -> Result<Vec<&'static Exhibit>, CommandError> {
 /// Explores one until it is caught; none if that was interrupted.
 fn show(exhibit: &Exhibit, options: &Zoo) -> Option<Exhibited> {
     let default = Exploration::default();
-    let (jobs, shrink_time) = match exhibit.subject.backend() {
+    let (jobs, shrink_time) = match exhibit.backend() {
         Backend::Postgres => ON_POSTGRES,
         _ => (1, default.shrink_time),
     };

@@ -27,9 +27,19 @@ fn replay_of_a_finding_exits_2_and_says_how_sure_it_is() {
 }
 
 #[test]
-fn replay_on_the_correct_system_passes() {
-    let output = unstale(&["replay", &finding(NESTED), "--system", "guarded", "--times", "1"]);
+fn replay_on_the_control_passes() {
+    let output = unstale(&["replay", &finding(NESTED), "--system", "control", "--times", "1"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+}
+
+#[test]
+fn former_name_of_a_system_still_finds_it() {
+    let output = unstale(&["replay", &finding(NESTED), "--system", "guarded", "--times", "1"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let output =
+        unstale(&["explore", "--system", "guarded", "--backend", "sim", "--plans", "1", "--out", "/proc/nowhere"]);
+    let said = text(&output.stdout);
+    assert!(said.contains("exploring control-sim on sim, seed 0"), "{said}");
 }
 
 #[test]
@@ -95,10 +105,10 @@ fn exploration_without_cancels_exits_3() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let profile = folder.path().join("profile.toml");
     let written =
-        "version = 1\nsystem = \"guarded\"\nexpect = \"inconclusive\"\nplans = 40\n[profile]\ncancels = false\n";
+        "version = 1\nsystem = \"control\"\nexpect = \"inconclusive\"\nplans = 40\n[profile]\ncancels = false\n";
     std::fs::write(&profile, written).expect("the folder can be written");
     let profile = profile.display().to_string();
-    let output = unstale(&["explore", "--system", "guarded", "--plans", "40", "--profile", &profile]);
+    let output = unstale(&["explore", "--system", "control", "--plans", "40", "--profile", &profile]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stdout));
     assert!(text(&output.stdout).contains("the capability `cancellation` is declared and was never exercised"));
     assert_eq!(unstale(&["run", &profile]).status.code(), Some(0));
@@ -151,7 +161,7 @@ fn shrink_prints_what_it_cannot_write_and_every_removal() {
 #[test]
 fn wrong_files_get_one_clear_error() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let scenario = |rest: &str| format!("version = 1\nsystem = \"guarded\"\n{rest}");
+    let scenario = |rest: &str| format!("version = 1\nsystem = \"control\"\n{rest}");
     let file = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).expect("the folder can be written");
@@ -177,7 +187,7 @@ fn wrong_files_get_one_clear_error() {
         }
     }
     let profile = |name: &str, version: u32, expect: &str| {
-        let text = format!("version = {version}\nsystem = \"guarded\"\nexpect = \"{expect}\"\nplans = 1\n[profile]\n");
+        let text = format!("version = {version}\nsystem = \"control\"\nexpect = \"{expect}\"\nplans = 1\n[profile]\n");
         file(name, text.as_bytes())
     };
     is_refused(&["run", &profile("newer-profile.toml", 2, "pass")], ":1:11: expected version 1, found 2");

@@ -103,8 +103,7 @@ impl<O: Order> Pool<O> {
             let gone = Failure::new(Class::Mistake, "the database is gone with its only connection");
             return Err(AcquireError::Connect(gone));
         }
-        let id = self.world.connect().await.map_err(AcquireError::Connect)?;
-        let connection = SimConnection { id, world: self.world.clone(), order: PhantomData };
+        let connection = SimConnection::open(&self.world).await.map_err(AcquireError::Connect)?;
         self.with(|it| {
             it.connected_before = true;
             it.open += 1;
@@ -249,6 +248,14 @@ impl<O: Order> Drop for SimLease<O> {
             }
             None => {}
         }
+    }
+}
+
+impl<O> SimConnection<O> {
+    /// Opens a connection in this world.
+    pub(super) async fn open(world: &World) -> Result<Self, Failure> {
+        let id = world.connect().await?;
+        Ok(Self { id, world: world.clone(), order: PhantomData })
     }
 }
 
