@@ -48,7 +48,6 @@ macro_rules! exhibits {
             vec![trial!(every_exhibit_has_a_test), $(trial!($test)),*]
         }
 
-        #[expect(clippy::unused_async, reason = "a trial is an async function")]
         async fn every_exhibit_has_a_test() {
             let here = EXHIBITS.iter().filter(|exhibit| exhibit.backend() == Backend::Postgres);
             let names: Vec<_> = here.map(|exhibit| exhibit.subject.name()).collect();
