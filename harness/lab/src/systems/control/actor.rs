@@ -90,7 +90,7 @@ impl<S: Source> Shared<S> {
         if let Some(first) = self.first.borrow().as_ref() {
             return Ok(Rc::clone(first));
         }
-        let session = Rc::new(Mutex::new(self.pool.open().await?));
+        let session = Rc::new(Mutex::new(Lease::open(Rc::clone(&self.pool)).await?));
         if self.has(Flaw::StaticSession) {
             *self.first.borrow_mut() = Some(Rc::clone(&session));
         }

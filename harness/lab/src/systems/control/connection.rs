@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use super::Flaw;
+use unstale_harness::database::Database;
 use unstale_harness::history::{Class, Failure, Reply};
 use unstale_harness::plan::{BeginMode, Command};
 use unstale_harness::system::Capabilities;
@@ -44,6 +46,12 @@ pub trait Source: 'static {
 
     /// Runs a task that nobody waits for.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
+}
+
+/// A source of connections to a real database.
+pub trait OnDatabase: Source {
+    /// The source of this plan's database.
+    fn of(database: &Database, flaw: Option<Flaw>) -> Self;
 }
 
 /// A connection. Dropped, it is closed.

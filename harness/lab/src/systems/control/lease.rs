@@ -61,14 +61,16 @@ impl<S: Source> Drop for Lease<S> {
 }
 
 impl<S: Source> Lease<S> {
-    pub(super) fn new(pool: Rc<Pool<S>>, connection: Kept<S>, permit: Option<Permit>) -> Self {
+    /// Opens a session.
+    pub(super) async fn open(pool: Rc<Pool<S>>) -> Result<Self, Failure> {
+        let (connection, permit) = pool.lend().await?;
         pool.session_opened();
         if pool.has(Flaw::Shares) && !pool.in_test() {
             pool.put_back(Arc::clone(&connection));
         }
         let connection = Some(connection);
         let (depth, aborted, in_doubt, touched, commit_is_due) = Default::default();
-        Self { connection, pool, depth, aborted, in_doubt, touched, commit_is_due, permit }
+        Ok(Self { connection, pool, depth, aborted, in_doubt, touched, commit_is_due, permit })
     }
 
     pub(super) fn has(&self, flaw: Flaw) -> bool {

@@ -4,14 +4,12 @@
 //! connection is [`lease`](super::lease)'s.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use super::Flaw;
 use super::connection::{Boundary, Connection, Source, is_refusal, within};
-use super::lease::Lease;
 use unstale_harness::history::{Class, Failure, Report};
 use unstale_harness::plan::BeginMode;
 
@@ -70,8 +68,8 @@ impl<S: Source> Pool<S> {
         self.closed.get()
     }
 
-    /// Lends a connection to a new session.
-    pub(super) async fn open(self: &Rc<Self>) -> Result<Lease<S>, Failure> {
+    /// A connection for a new session, and its permit.
+    pub(super) async fn lend(&self) -> Result<(Kept<S>, Option<Permit>), Failure> {
         let mut permit = Some(self.permit().await?);
         if self.has(Flaw::LeaksOnCancel) {
             permit.take().into_iter().for_each(OwnedSemaphorePermit::forget);
@@ -84,7 +82,7 @@ impl<S: Source> Pool<S> {
         if self.has(Flaw::LeaksOnError) && connection.is_err() {
             permit.take().into_iter().for_each(OwnedSemaphorePermit::forget);
         }
-        Ok(Lease::new(Rc::clone(self), connection?, permit.map(Arc::new)))
+        Ok((connection?, permit.map(Arc::new)))
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, Failure> {

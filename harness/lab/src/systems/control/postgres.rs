@@ -12,8 +12,7 @@ use sqlx::{ConnectOptions, Connection as _, Executor, PgConnection};
 use tokio::time::{sleep, timeout};
 
 use super::Flaw;
-use super::connection::{Boundary, Connection, Source};
-use super::system::OnDatabase;
+use super::connection::{Boundary, Connection, OnDatabase, Source};
 use unstale_harness::database::Database;
 use unstale_harness::history::{Failure, Reply};
 use unstale_harness::plan::Command;

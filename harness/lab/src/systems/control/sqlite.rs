@@ -5,8 +5,7 @@ use std::time::Duration;
 use sqlx::{Executor, SqliteConnection};
 
 use super::Flaw;
-use super::connection::{Boundary, Connection, Source};
-use super::system::OnDatabase;
+use super::connection::{Boundary, Connection, OnDatabase, Source};
 use unstale_harness::database::{Connector, Database};
 use unstale_harness::history::{Failure, Reply};
 use unstale_harness::plan::Command;

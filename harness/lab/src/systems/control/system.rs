@@ -5,8 +5,8 @@
 use std::marker::PhantomData;
 
 use super::actor::Shared;
-use super::connection::Source;
-use super::{Flaw, Postgres, Sound, Spec, Sqlite};
+use super::connection::{OnDatabase, Source};
+use super::{Postgres, Sound, Spec, Sqlite};
 use unstale_harness::database::Database;
 use unstale_harness::history::{Failure, Report};
 use unstale_harness::system::{Capabilities, Port, System};
@@ -19,12 +19,6 @@ pub type SqliteControl<V = Sound> = Control<Sqlite, V>;
 
 /// The control on PostgreSQL.
 pub type PostgresControl<V = Sound> = Control<Postgres, V>;
-
-/// A source of connections to a real database.
-pub trait OnDatabase: Source {
-    /// The source of this plan's database.
-    fn of(database: &Database, flaw: Option<Flaw>) -> Self;
-}
 
 impl<S: OnDatabase, V: Spec> System for Control<S, V> {
     const NAME: &'static str = Self::SYSTEM;
