@@ -9,7 +9,7 @@ use unstale_harness::chain::{Chain, Of, Subject};
 use unstale_harness::explore::{Exploration, explore};
 use unstale_harness::generate::{Profile, StorageName, generate, random_for};
 use unstale_harness::oracle::Oracle;
-use unstale_lab::systems::guarded::Guarded;
+use unstale_lab::systems::control::SqliteControl;
 
 /// 3 actors × 8 commands on a file, without cancels and faults: the size that the figures are given for.
 fn profile() -> Profile {
@@ -18,7 +18,7 @@ fn profile() -> Profile {
 }
 
 fn chain(criterion: &mut Criterion) {
-    let subject = Of::<Guarded>::new();
+    let subject = Of::<SqliteControl>::new();
     let chain = Chain::new(&subject);
     let capabilities = subject.capabilities();
     let profile = profile();
@@ -36,7 +36,7 @@ fn chain(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("run on SQLite, 3 × 8");
     group.throughput(Throughput::Elements(1)).sample_size(20);
     let mut number = 0;
-    group.bench_function("guarded, one thread", |it| {
+    group.bench_function("control, one thread", |it| {
         it.iter(|| {
             number += 1;
             chain.run(&generate(&profile, capabilities, None, &mut random_for(2, number)))
@@ -44,7 +44,7 @@ fn chain(criterion: &mut Criterion) {
     });
     group.throughput(Throughput::Elements(BATCH)).sample_size(10).measurement_time(Duration::from_secs(10));
     let mut seed = 0;
-    group.bench_function("guarded, as explored", |it| {
+    group.bench_function("control, as explored", |it| {
         it.iter(|| {
             seed += 1;
             let exploration = Exploration { profile: profile.clone(), seed, plans: BATCH, ..Exploration::default() };

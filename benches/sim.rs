@@ -10,7 +10,7 @@ use unstale_harness::chain::{Chain, Subject};
 use unstale_harness::generate::{Profile, generate, random_for};
 use unstale_harness::oracle::Oracle;
 use unstale_lab::sim::SimulatedSystem;
-use unstale_lab::sim::guarded::Guarded;
+use unstale_lab::sim::control::SimControl;
 use unstale_lab::sim::system::Unstale;
 
 /// 3 actors × 8 commands without cancels and faults: the size that the figures are given for.
@@ -53,14 +53,14 @@ fn bare() -> usize {
 
 fn sim(criterion: &mut Criterion) {
     static UNSTALE: SimulatedSystem<Unstale> = SimulatedSystem::new();
-    static GUARDED: SimulatedSystem<Guarded> = SimulatedSystem::new();
+    static CONTROL: SimulatedSystem<SimControl> = SimulatedSystem::new();
     let mut group = criterion.benchmark_group("sim, 3 × 8");
     group.throughput(Throughput::Elements(1));
     group.bench_function("bare scheduler", |it| it.iter(bare));
     for (name, subject, profile) in [
         ("unstale", &UNSTALE as &dyn Subject, calm()),
         ("unstale, cancels and faults", &UNSTALE, rough()),
-        ("guarded-sim", &GUARDED, calm()),
+        ("control-sim", &CONTROL, calm()),
     ] {
         let chain = Chain::new(subject);
         let mut number = 0;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand};
 use unstale_harness::plan;
 
@@ -131,7 +131,10 @@ impl From<&Backend> for plan::Backend {
 }
 
 fn known_system() -> PossibleValuesParser {
-    PossibleValuesParser::new(systems::names())
+    let current = systems::names().into_iter().map(PossibleValue::new);
+    // Whoever has a former name in a script is understood; the list shows the current ones.
+    let former = systems::FORMER_NAMES.map(|(former, _)| PossibleValue::new(former).hide(true));
+    PossibleValuesParser::new(current.chain(former))
 }
 
 fn stressed_system() -> PossibleValuesParser {

@@ -11,8 +11,7 @@ use unstale_lab::storm::history::History;
 use unstale_lab::storm::system::FreeSystem;
 use unstale_lab::storm::systems::{Library, SqlxPool as StressedPool};
 use unstale_lab::storm::{self, StormError};
-use unstale_lab::systems::guarded::Guarded;
-use unstale_lab::systems::guarded_pg::GuardedPg;
+use unstale_lab::systems::control::{PostgresControl, SqliteControl};
 use unstale_lab::systems::sqlx_pool::{SqlxPgPool, SqlxPgPoolTrusting, SqlxPool};
 use unstale_lab::systems::unstale::{Unstale, UnstalePg};
 use unstale_lab::zoo;
@@ -41,12 +40,12 @@ pub(crate) fn all() -> Vec<Known> {
     static SQLX_POOL: Of<SqlxPool> = Of::new();
     static SQLX_POOL_PG: Of<SqlxPgPool> = Of::new();
     static SQLX_POOL_TRUSTING_PG: Of<SqlxPgPoolTrusting> = Of::new();
-    static GUARDED: Of<Guarded> = Of::new();
-    static GUARDED_PG: Of<GuardedPg> = Of::new();
+    static CONTROL: Of<SqliteControl> = Of::new();
+    static CONTROL_PG: Of<PostgresControl> = Of::new();
     static UNSTALE: Of<Unstale> = Of::new();
     static UNSTALE_PG: Of<UnstalePg> = Of::new();
     static UNSTALE_SIM: SimulatedSystem<sim::system::Unstale> = SimulatedSystem::new();
-    static GUARDED_SIM: SimulatedSystem<sim::guarded::Guarded> = SimulatedSystem::new();
+    static CONTROL_SIM: SimulatedSystem<sim::control::SimControl> = SimulatedSystem::new();
     let systems: [(&'static dyn Subject, &'static str); 9] = [
         (&UNSTALE, "the library `unstale` over SQLite"),
         (&UNSTALE_PG, "the library `unstale` over PostgreSQL"),
@@ -54,12 +53,12 @@ pub(crate) fn all() -> Vec<Known> {
         (&SQLX_POOL, "sqlx's own SqlitePool and Transaction, unmodified"),
         (&SQLX_POOL_PG, "sqlx's own PgPool and Transaction, unmodified"),
         (&SQLX_POOL_TRUSTING_PG, "the same without `test_before_acquire`"),
-        (&GUARDED, "the control on SQLite, correct and as small as possible; it must raise no alarm"),
-        (&GUARDED_PG, "the control on PostgreSQL; it must raise no alarm"),
-        (&GUARDED_SIM, "the control over the simulated database; it must raise no alarm"),
+        (&CONTROL, "the control on SQLite, correct and as small as possible; it must raise no alarm"),
+        (&CONTROL_PG, "the control on PostgreSQL; it must raise no alarm"),
+        (&CONTROL_SIM, "the control over the simulated database; it must raise no alarm"),
     ];
     let systems = systems.into_iter().map(|(subject, about)| Known { subject, about, is_exhibit: false });
-    let broken = zoo::WIRINGS.into_iter().chain(zoo::exhibits().map(|exhibit| (exhibit.subject, exhibit.defect)));
+    let broken = zoo::WIRINGS.into_iter().chain(zoo::EXHIBITS.iter().map(|exhibit| (exhibit.subject, exhibit.defect)));
     systems.chain(broken.map(|(subject, about)| Known { subject, about, is_exhibit: true })).collect()
 }
 
@@ -68,9 +67,14 @@ pub(crate) fn names() -> Vec<&'static str> {
     all().iter().map(|known| known.subject.name()).collect()
 }
 
-/// The system of this name.
+/// Names by which systems were known before, as they stand in plan files.
+pub(crate) const FORMER_NAMES: [(&str, &str); 3] =
+    [("guarded", "control"), ("guarded-pg", "control-pg"), ("guarded-sim", "control-sim")];
+
+/// The system of this name, which may be a former one.
 pub(crate) fn named(name: &str) -> Option<&'static dyn Subject> {
-    all().into_iter().map(|known| known.subject).find(|subject| subject.name() == name)
+    let current = FORMER_NAMES.iter().find(|(former, _)| *former == name).map_or(name, |(_, current)| current);
+    all().into_iter().map(|known| known.subject).find(|subject| subject.name() == current)
 }
 
 /// The system that a file names.
@@ -98,6 +102,7 @@ pub(crate) fn library(backend: Option<Backend>) -> Vec<&'static dyn Subject> {
 pub(crate) fn on(name: &str, backend: Option<Backend>) -> Result<&'static dyn Subject, CommandError> {
     let fits = |subject: &&'static dyn Subject| backend.is_none_or(|backend| subject.backend() == backend);
     // The same system on another database has the name of both.
+    let name = named(name).map_or(name, Subject::name);
     let names = [name.to_owned(), format!("{name}-sim"), format!("{name}-pg")];
     names.iter().filter_map(|name| named(name)).find(fits).ok_or_else(|| {
         let there = backend.map_or_else(String::new, |backend| format!(" on {backend}"));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use unstale_harness::explore::{Exploration, Finding, StopAt, explore as run};
 use unstale_harness::plan::Backend;
-use unstale_lab::zoo::{Exhibit, exhibits};
+use unstale_lab::zoo::{EXHIBITS, Exhibit};
 use unstale_wire::server::Binaries;
 
 use crate::args::Zoo;
@@ -74,8 +74,8 @@ pub(crate) fn zoo(options: &Zoo, console: &Console) -> Result<Status, CommandErr
 /// standard error says so.
 fn wanted(options: &Zoo, console: &Console) -> Result<Vec<&'static Exhibit>, CommandError> {
     let backend = options.backend.as_ref().map(Backend::from);
-    let fits = |exhibit: &&Exhibit| backend.is_none_or(|backend| exhibit.subject.backend() == backend);
-    let mut wanted: Vec<_> = exhibits().filter(fits).collect();
+    let fits = |exhibit: &&Exhibit| backend.is_none_or(|backend| exhibit.backend() == backend);
+    let mut wanted: Vec<_> = EXHIBITS.iter().filter(fits).collect();
     let needing = wanted.iter().filter(|exhibit| needs_server(exhibit)).count();
     match Binaries::find() {
         Err(error) if needing > 0 && backend.is_some() => Err(CommandError::NoServer(error)),
@@ -89,13 +89,13 @@ fn wanted(options: &Zoo, console: &Console) -> Result<Vec<&'static Exhibit>, Com
 }
 
 fn needs_server(exhibit: &Exhibit) -> bool {
-    exhibit.subject.backend() == Backend::Postgres
+    exhibit.backend() == Backend::Postgres
 }
 
 /// Explores one until it is caught, or interrupted.
 fn show(exhibit: &Exhibit, options: &Zoo) -> Exhibited {
     let default = Exploration::default();
-    let (jobs, shrink_time) = match exhibit.subject.backend() {
+    let (jobs, shrink_time) = match exhibit.backend() {
         Backend::Postgres => ON_POSTGRES,
         Backend::Sqlite | Backend::Sim => (1, default.shrink_time),
     };

@@ -25,9 +25,9 @@ fn interrupted(arguments: &[&str], file: &str) -> Output {
 
 #[test]
 fn interrupted_and_clean_says_so_and_exits_130() {
-    let mut child = start(&["explore", "--system", "guarded-sim", "--for", "5m"]);
+    let mut child = start(&["explore", "--system", "control-sim", "--for", "5m"]);
     let mut stdout = child.stdout.take().expect("it is piped");
-    wait_for(|line| line.starts_with("exploring guarded-sim"), &mut stdout);
+    wait_for(|line| line.starts_with("exploring control-sim"), &mut stdout);
     interrupt(&child);
     let rest = std::io::read_to_string(&mut stdout).expect("its output is a text");
     let output = child.wait_with_output().expect("it ends");
@@ -39,8 +39,8 @@ fn interrupted_and_clean_says_so_and_exits_130() {
 
 #[test]
 fn interrupted_and_clean_says_so_in_json() {
-    let endless = profile("guarded-sim", "pass", 1, "");
-    let explored = ["explore", "--system", "guarded-sim", "--for", "5m", "--json", "--profile", "/dev/stdin"];
+    let endless = profile("control-sim", "pass", 1, "");
+    let explored = ["explore", "--system", "control-sim", "--for", "5m", "--json", "--profile", "/dev/stdin"];
     let output = interrupted(&explored, &endless);
     assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("standard output is one JSON value");
@@ -48,7 +48,7 @@ fn interrupted_and_clean_says_so_in_json() {
     assert_eq!(value["interrupted"], true);
 
     let plan = std::fs::read_to_string(finding(NESTED)).expect("it is in the repository");
-    let replayed = ["replay", "/dev/stdin", "--system", "guarded", "--times", "4294967295", "--json"];
+    let replayed = ["replay", "/dev/stdin", "--system", "control", "--times", "4294967295", "--json"];
     let output = interrupted(&replayed, &plan);
     assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("standard output is one JSON value");
@@ -60,7 +60,7 @@ fn interrupted_and_clean_says_so_in_json() {
 fn interrupted_scenario_is_neither_as_expected_nor_broken() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let endless = folder.path().join("endless.toml");
-    let text = profile("guarded-sim", "pass", 1_000_000_000, "");
+    let text = profile("control-sim", "pass", 1_000_000_000, "");
     std::fs::write(&endless, text).expect("the folder can be written");
     let endless = endless.display().to_string();
     let nested = finding(NESTED);

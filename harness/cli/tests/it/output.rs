@@ -19,9 +19,9 @@ fn closed_pipe_ends_it_quietly_with_141() {
         &["systems"][..],
         &["systems", "--json"],
         &["--help"],
-        &["explore", "--system", "guarded-sim", "--for", "5m", "--out", &out],
+        &["explore", "--system", "control-sim", "--for", "5m", "--out", &out],
         &["zoo", "--backend", "sim"],
-        &["replay", &finding(NESTED), "--system", "guarded", "--times", "1"],
+        &["replay", &finding(NESTED), "--system", "control", "--times", "1"],
         &["run", &finding(NESTED)],
     ] {
         let output = unread(arguments);
@@ -98,7 +98,7 @@ mod full {
             output.status.code()
         };
         assert_eq!(report("sqlx-pool"), Some(2));
-        assert_eq!(report("guarded"), Some(1));
+        assert_eq!(report("control"), Some(1));
     }
 }
 

@@ -55,7 +55,7 @@ fn unknown_flag_and_missing_file_exit_1() {
 #[test]
 fn wrong_files_get_one_clear_error() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let scenario = |rest: &str| format!("version = 1\nsystem = \"guarded\"\n{rest}");
+    let scenario = |rest: &str| format!("version = 1\nsystem = \"control\"\n{rest}");
     let file = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);
         fs::write(&path, bytes).expect("the folder can be written");
@@ -90,9 +90,9 @@ fn wrong_files_get_one_clear_error() {
         }
     }
     let wrong = |name: &str, text: String| file(name, text.as_bytes());
-    let newer = profile("guarded", "pass", 1, "").replace("version = 1", "version = 2");
+    let newer = profile("control", "pass", 1, "").replace("version = 1", "version = 2");
     is_refused(&["run", &wrong("newer-profile.toml", newer)], ":1:11: expected version 1, found 2");
-    let ending = profile("guarded", "perhaps", 1, "");
+    let ending = profile("control", "perhaps", 1, "");
     is_refused(&["run", &wrong("ending.toml", ending)], ":3:10: unknown variant `perhaps`, expected one of");
 }
 
@@ -111,10 +111,10 @@ fn numbers_of_a_profile_are_refused_out_of_their_ranges() {
         (1, "storage = []", "expected at least one `storage`, found none"),
         (0, "", "expected `plans` = 1 or more, found 0"),
     ] {
-        fs::write(&path, profile("guarded-sim", "pass", plans, lines)).expect("the folder can be written");
+        fs::write(&path, profile("control-sim", "pass", plans, lines)).expect("the folder can be written");
         let path = path.display().to_string();
         is_refused(&["run", &path], expected);
-        is_refused(&["explore", "--system", "guarded-sim", "--profile", &path], expected);
+        is_refused(&["explore", "--system", "control-sim", "--profile", &path], expected);
     }
     is_refused(
         &["explore", "--profile", &finding(NESTED)],
@@ -137,13 +137,13 @@ fn places_that_cannot_be_written_are_refused_before_a_run() {
     let (folder, file) = (folder.path().display().to_string(), file.display().to_string());
     let below = format!("{file}/below");
     let nested = finding(NESTED);
-    for verb in [&["explore", "--system", "guarded-sim"][..], &["shrink", &nested]] {
+    for verb in [&["explore", "--system", "control-sim"][..], &["shrink", &nested]] {
         for place in ["/proc/nowhere", &file, &below] {
             is_refused(&[verb, &["--out", place]].concat(), &format!("cannot write {place}: "));
             is_refused(&[verb, &["--out", place]].concat(), "; give another folder with --out");
         }
     }
-    for verb in [&["explore", "--system", "guarded-sim"][..], &["shrink", &nested], &["replay", &nested]] {
+    for verb in [&["explore", "--system", "control-sim"][..], &["shrink", &nested], &["replay", &nested]] {
         for place in ["nope/x.html", &folder, &below] {
             is_refused(&[verb, &["--report", place]].concat(), &format!("cannot write {place}: "));
             is_refused(&[verb, &["--report", place]].concat(), "; give another file with --report");

@@ -15,9 +15,17 @@ fn replay_of_a_finding_exits_2_and_says_how_sure_it_is() {
 }
 
 #[test]
-fn replay_on_the_correct_system_passes() {
-    let output = unstale(&["replay", &finding(NESTED), "--system", "guarded", "--times", "1"]);
+fn replay_on_the_control_passes() {
+    let output = unstale(&["replay", &finding(NESTED), "--system", "control", "--times", "1"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+}
+
+#[test]
+fn former_name_of_a_system_still_finds_it() {
+    let output = unstale(&["replay", &finding(NESTED), "--system", "guarded", "--times", "1"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let explored = unstale(&["explore", "--system", "guarded", "--backend", "sim", "--plans", "1"]);
+    assert!(text(&explored.stdout).contains("exploring control-sim on sim, seed 0"), "{}", text(&explored.stdout));
 }
 
 #[test]
@@ -37,9 +45,9 @@ fn explore_without_a_system_explores_the_library_on_both_of_its_databases() {
 fn exploration_without_cancels_exits_3() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("profile.toml");
-    fs::write(&path, profile("guarded", "inconclusive", 40, "cancels = false")).expect("the folder can be written");
+    fs::write(&path, profile("control", "inconclusive", 40, "cancels = false")).expect("the folder can be written");
     let path = path.display().to_string();
-    let output = unstale(&["explore", "--system", "guarded", "--plans", "40", "--profile", &path]);
+    let output = unstale(&["explore", "--system", "control", "--plans", "40", "--profile", &path]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stdout));
     assert!(text(&output.stdout).contains("the capability `cancellation` is declared and was never exercised"));
     assert_eq!(unstale(&["run", &path]).status.code(), Some(0));

@@ -9,10 +9,10 @@
 //! Not simulated: SQL, prepared statements, a reply in several pieces, a server that restarts and stays away, serializable
 //! isolation, and clocks that disagree.
 
+pub mod control;
 mod database;
 pub mod every;
 mod execute;
-pub mod guarded;
 mod request;
 mod server;
 mod source;

@@ -105,8 +105,7 @@ impl<O: Order> Pool<O> {
             let gone = ConnectionError::new(ErrorClass::Rejected, "the database is gone with its only connection");
             return Err(AcquireError::Connect(gone));
         }
-        let id = self.world.connect().await.map_err(AcquireError::Connect)?;
-        let connection = SimConnection { id, world: self.world.clone(), order: PhantomData };
+        let connection = SimConnection::open(&self.world).await.map_err(AcquireError::Connect)?;
         self.with(|it| {
             it.connected_before = true;
             it.open += 1;
@@ -251,6 +250,14 @@ impl<O: Order> Drop for SimLease<O> {
             }
             None => {}
         }
+    }
+}
+
+impl<O> SimConnection<O> {
+    /// Opens a connection in this world.
+    pub(super) async fn open(world: &World) -> Result<Self, ConnectionError> {
+        let id = world.connect().await?;
+        Ok(Self { id, world: world.clone(), order: PhantomData })
     }
 }
 

@@ -1,6 +1,5 @@
 //! Systems that come with the harness.
 
-pub mod guarded;
-pub mod guarded_pg;
+pub mod control;
 pub mod sqlx_pool;
 pub mod unstale;

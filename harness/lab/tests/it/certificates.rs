@@ -4,9 +4,11 @@ use std::path::Path;
 
 use unstale_harness::plan::{Plan, PlanFile};
 use unstale_lab::sim::Simulated;
+use unstale_lab::sim::control::SimControl;
 use unstale_lab::sim::every::{Everything, everything};
-use unstale_lab::sim::guarded::{Forgetful, Guarded, Hasty};
 use unstale_lab::sim::system::Unstale;
+
+use crate::flawed::{BlindRetry, RecoveryInside};
 
 fn plan(storage: &str, actors: [&str; 2]) -> Plan {
     let steps = actors.map(|it| it.split("; ").map(|it| format!("{it:?}")).collect::<Vec<_>>().join(", "));
@@ -77,18 +79,18 @@ fn cancel_against_a_transaction_that_ends_by_itself() {
 }
 
 #[test]
-fn correct_system_is_certified_too() {
-    let all = run::<Guarded>("guarded-sim", "sim-ordered", ["open; put k1 1", "open"]);
+fn control_is_certified_too() {
+    let all = run::<SimControl>("control-sim", "sim-ordered", ["open; put k1 1", "open"]);
     assert_unbroken(&all);
 }
 
 #[test]
 fn blind_retry_is_not_certified() {
-    assert!(run::<Hasty>("blind retry", "sim", ["open; put k1 1", "open; get k1"]).broken.is_some());
+    assert!(run::<SimControl<BlindRetry>>("blind retry", "sim", ["open; put k1 1", "open; get k1"]).broken.is_some());
 }
 
 #[test]
 fn recovery_inside_a_transaction_is_not_certified() {
-    let all = run::<Forgetful>("recovery inside", "sim", ["open; begin; put k1 1; commit", "open"]);
+    let all = run::<SimControl<RecoveryInside>>("recovery inside", "sim", ["open; begin; put k1 1; commit", "open"]);
     assert!(all.broken.is_some());
 }

@@ -9,7 +9,7 @@ use unstale_harness::history::{Failure, History, What};
 use unstale_harness::oracle::Invariant;
 use unstale_harness::plan::{Command, PlanFile};
 use unstale_harness::system::{Capabilities, Port, System};
-use unstale_lab::systems::guarded::Guarded;
+use unstale_lab::systems::control::SqliteControl;
 use unstale_lab::systems::sqlx_pool::SqlxPool;
 
 /// Opens nothing, and answers every command after a while.
@@ -81,7 +81,7 @@ fn position(history: &History, wanted: impl Fn(&What) -> bool) -> Option<usize> 
 #[test]
 fn disconnection_is_recorded_when_the_connection_closes() {
     let plan = "version = 1\nconnections = 1\n[actors]\na = [\"open\", \"put k1 1\", \"close\"]\n";
-    let (history, _) = history(&Of::<Guarded>::new(), plan);
+    let (history, _) = history(&Of::<SqliteControl>::new(), plan);
     let served = position(&history, |it| matches!(it, What::Served(_)));
     let disconnected = position(&history, |it| matches!(it, What::Disconnected(_)));
     let stopped = position(&history, |it| *it == What::Stopped);

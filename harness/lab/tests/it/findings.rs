@@ -9,7 +9,7 @@ use unstale_harness::explore::{Exploration, StopAt, explore};
 use unstale_harness::oracle::Invariant;
 use unstale_harness::plan::PlanFile;
 use unstale_harness::scenario::replay;
-use unstale_lab::systems::guarded::Guarded;
+use unstale_lab::systems::control::SqliteControl;
 use unstale_lab::systems::sqlx_pool::SqlxPool;
 use unstale_lab::zoo::WIRINGS;
 
@@ -35,10 +35,10 @@ fn each_finding_is_found_again() {
 }
 
 #[test]
-fn no_finding_is_found_in_the_correct_system() {
+fn no_finding_is_found_in_the_control() {
     for path in ["findings", "wirings"].into_iter().flat_map(scenarios) {
         let file = PlanFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
-        let chain = Chain::new(const { &Of::<Guarded>::new() as &dyn Subject });
+        let chain = Chain::new(const { &Of::<SqliteControl>::new() as &dyn Subject });
         let run = chain.run(&file.plan);
         assert_eq!(run.violation(), None, "{}", path.display());
     }

@@ -3,6 +3,7 @@
 mod certificates;
 mod execution;
 mod findings;
+mod flawed;
 mod shrink;
 mod sim;
 mod trust;

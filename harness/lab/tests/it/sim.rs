@@ -11,11 +11,13 @@ use unstale_harness::history::What;
 use unstale_harness::oracle::{Invariant, Verdict};
 use unstale_harness::plan::PlanFile;
 use unstale_lab::sim::SimulatedSystem;
-use unstale_lab::sim::guarded::{Forgetful, Guarded, Hasty};
+use unstale_lab::sim::control::SimControl;
 use unstale_lab::sim::system::Unstale;
 
+use crate::flawed::{BlindRetry, RecoveryInside};
+
 static UNSTALE: SimulatedSystem<Unstale> = SimulatedSystem::new();
-static GUARDED: SimulatedSystem<Guarded> = SimulatedSystem::new();
+static CONTROL: SimulatedSystem<SimControl> = SimulatedSystem::new();
 
 fn run(subject: &dyn Subject, exploration: Exploration) -> Explored {
     explore(subject, &Exploration { time: Duration::from_secs(120), ..exploration }, &AtomicBool::new(false), |_| {})
@@ -68,20 +70,24 @@ fn library_raises_no_alarm() {
 }
 
 #[test]
-fn correct_system_raises_no_alarm() {
-    assert_no_alarm(&GUARDED, 10_000);
+fn control_raises_no_alarm() {
+    assert_no_alarm(&CONTROL, 10_000);
 }
 
 #[test]
 fn blind_retry_is_found_in_the_simulation() {
-    let explored = run(&SimulatedSystem::<Hasty>::new(), Exploration { plans: 5000, ..Exploration::default() });
+    let explored =
+        run(&SimulatedSystem::<SimControl<BlindRetry>>::new(), Exploration { plans: 5000, ..Exploration::default() });
     let found: Vec<_> = explored.findings.iter().map(|it| it.counterexample.violation.invariant).collect();
     assert!(found.contains(&Invariant::NoDuplicateEffect), "{found:?}");
 }
 
 #[test]
 fn recovery_inside_a_transaction_is_found_in_the_simulation() {
-    let explored = run(&SimulatedSystem::<Forgetful>::new(), Exploration { plans: 5000, ..Exploration::default() });
+    let explored = run(
+        &SimulatedSystem::<SimControl<RecoveryInside>>::new(),
+        Exploration { plans: 5000, ..Exploration::default() },
+    );
     let found: Vec<_> = explored.findings.iter().map(|it| it.counterexample.violation.invariant).collect();
     assert!(found.contains(&Invariant::TransactionAgreement), "{found:?}");
 }

@@ -1,4 +1,4 @@
-//! Whether a pass can be believed: the correct system raises no alarm, and an exploration that could not see says so. That
+//! Whether a pass can be believed: the control raises no alarm, and an exploration that could not see says so. That
 //! every broken one is caught is in `zoo.rs`.
 
 use std::sync::atomic::AtomicBool;
@@ -8,7 +8,7 @@ use unstale_harness::chain::{Of, Subject};
 use unstale_harness::explore::{Exploration, Explored, explore};
 use unstale_harness::generate::{Kind, Profile};
 use unstale_harness::shrink::{Counterexample, embeds};
-use unstale_lab::systems::guarded::Guarded;
+use unstale_lab::systems::control::SqliteControl;
 use unstale_lab::systems::sqlx_pool::SqlxPool;
 use unstale_lab::systems::unstale::Unstale;
 
@@ -17,11 +17,11 @@ fn run(subject: &dyn Subject, exploration: Exploration) -> Explored {
 }
 
 #[test]
-fn correct_system_raises_no_alarm() {
-    let explored = run(&Of::<Guarded>::new(), Exploration { plans: 1500, ..Exploration::default() });
+fn control_raises_no_alarm() {
+    let explored = run(&Of::<SqliteControl>::new(), Exploration { plans: 1500, ..Exploration::default() });
     let found: Vec<_> = explored.findings.iter().map(|it| &it.fingerprint).collect();
     assert!(found.is_empty(), "{found:#?}");
-    assert_eq!(explored.coverage.gaps(Of::<Guarded>::new().capabilities()), Vec::<String>::new());
+    assert_eq!(explored.coverage.gaps(Of::<SqliteControl>::new().capabilities()), Vec::<String>::new());
 }
 
 #[test]
@@ -35,16 +35,16 @@ fn library_raises_no_alarm() {
 #[test]
 fn generator_that_never_cancels_is_inconclusive() {
     let profile = Profile { cancels: false, ..Profile::default() };
-    let explored = run(&Of::<Guarded>::new(), Exploration { plans: 600, profile, ..Exploration::default() });
-    let gaps = explored.coverage.gaps(Of::<Guarded>::new().capabilities());
+    let explored = run(&Of::<SqliteControl>::new(), Exploration { plans: 600, profile, ..Exploration::default() });
+    let gaps = explored.coverage.gaps(Of::<SqliteControl>::new().capabilities());
     assert!(gaps.iter().any(|it| it.contains("`cancellation`")), "{gaps:?}");
 }
 
 #[test]
 fn generator_that_never_nests_is_inconclusive() {
     let profile = Profile { without: vec![Kind::Nest], ..Profile::default() };
-    let explored = run(&Of::<Guarded>::new(), Exploration { plans: 600, profile, ..Exploration::default() });
-    let gaps = explored.coverage.gaps(Of::<Guarded>::new().capabilities());
+    let explored = run(&Of::<SqliteControl>::new(), Exploration { plans: 600, profile, ..Exploration::default() });
+    let gaps = explored.coverage.gaps(Of::<SqliteControl>::new().capabilities());
     assert!(gaps.iter().any(|it| it.contains("`nesting`")), "{gaps:?}");
 }
 

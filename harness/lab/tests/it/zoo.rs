@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use unstale_harness::explore::{Exploration, StopAt, explore};
+use unstale_harness::plan::Backend;
 use unstale_lab::zoo::EXHIBITS;
 
 /// Now and then another form of the same defect comes out, some commands longer, from which no move leads on.
@@ -34,7 +35,8 @@ macro_rules! exhibits {
 
         #[test]
         fn every_exhibit_has_a_test() {
-            let names: Vec<_> = EXHIBITS.iter().map(|it| it.subject.name()).collect();
+            let here = EXHIBITS.iter().filter(|exhibit| exhibit.backend() != Backend::Postgres);
+            let names: Vec<_> = here.map(|exhibit| exhibit.subject.name()).collect();
             assert_eq!(names, [$($name),*]);
         }
     };

@@ -5,7 +5,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use unstale_harness::explore::{Exploration, StopAt, explore};
-use unstale_lab::zoo::postgres::EXHIBITS;
+use unstale_harness::plan::Backend;
+use unstale_lab::zoo::EXHIBITS;
 use unstale_wire::trial;
 use unstale_wire::trials::Trial;
 
@@ -47,9 +48,9 @@ macro_rules! exhibits {
             vec![trial!(every_exhibit_has_a_test), $(trial!($test)),*]
         }
 
-        #[expect(clippy::unused_async, reason = "a trial is an async function")]
         async fn every_exhibit_has_a_test() {
-            let names: Vec<_> = EXHIBITS.iter().map(|exhibit| exhibit.subject.name()).collect();
+            let here = EXHIBITS.iter().filter(|exhibit| exhibit.backend() == Backend::Postgres);
+            let names: Vec<_> = here.map(|exhibit| exhibit.subject.name()).collect();
             assert_eq!(names, [$($name),*]);
         }
     };

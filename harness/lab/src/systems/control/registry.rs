@@ -1,6 +1,6 @@
-//! The registry of `guarded`, as small as can be: what was built, what stands in, and what is out of date.
+//! The control's registry of services: what was built, what overrides it, and what is out of date.
 //!
-//! It builds one shared service at a time, and remembers with each build the version that it was begun in: whatever changed
+//! It builds one shared service at a time, and remembers with each build the version that it was begun in: a change
 //! meanwhile makes it out of date at once.
 
 use std::cell::{Cell, RefCell};
@@ -18,7 +18,7 @@ use unstale_harness::plan::{Build, Service, Wanted};
 /// A build, and the version that it was begun in.
 type Kept = BTreeMap<Service, (Build, u32)>;
 
-/// What one session, or everybody, has of each service.
+/// The builds that one session has, or that everybody shares.
 pub(super) type Cache = Rc<RefCell<Kept>>;
 
 /// A registry of services.
@@ -28,19 +28,19 @@ pub(super) struct Registry {
     /// Only one shared service is built at a time.
     building: Mutex<()>,
     versions: RefCell<BTreeMap<Service, u32>>,
-    substitutes: Rc<RefCell<Vec<Substitute>>>,
+    overrides: Rc<RefCell<Vec<Override>>>,
     guards: Cell<u32>,
     flaw: Option<Flaw>,
 }
 
-/// What stands in for a service, while its guard is kept.
-struct Substitute {
+/// What is given out for a service while its guard is kept.
+struct Override {
     guard: u32,
     service: Service,
     build: Build,
 }
 
-/// Whoever keeps it keeps something standing in.
+/// Keeps an override in force.
 pub(super) struct Guard {
     registry: Rc<Registry>,
     number: u32,
@@ -49,8 +49,8 @@ pub(super) struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.registry.substitutes.borrow_mut().retain(|it| it.guard != self.number);
-        self.registry.outdate(self.service, false);
+        self.registry.overrides.borrow_mut().retain(|other| other.guard != self.number);
+        self.registry.invalidate_dependents(self.service);
     }
 }
 
@@ -59,26 +59,26 @@ impl Registry {
         Self::with(mint, flaw, Rc::default())
     }
 
-    fn with(mint: Mint, flaw: Option<Flaw>, substitutes: Rc<RefCell<Vec<Substitute>>>) -> Rc<Self> {
+    fn with(mint: Mint, flaw: Option<Flaw>, overrides: Rc<RefCell<Vec<Override>>>) -> Rc<Self> {
         Rc::new(Self {
             mint,
             shared: Rc::default(),
             building: Mutex::new(()),
             versions: RefCell::default(),
-            substitutes,
+            overrides,
             guards: Cell::new(0),
             flaw,
         })
     }
 
-    pub(super) fn has(&self, flaw: Flaw) -> bool {
+    fn has(&self, flaw: Flaw) -> bool {
         self.flaw == Some(flaw)
     }
 
-    /// Another one, of which nobody else notices anything.
+    /// Another registry, independent of this one.
     pub(super) fn fork(&self) -> Rc<Self> {
-        let substitutes = if self.has(Flaw::SharesOverrides) { Rc::clone(&self.substitutes) } else { Rc::default() };
-        Self::with(self.mint.clone(), self.flaw, substitutes)
+        let overrides = if self.has(Flaw::SharesOverrides) { Rc::clone(&self.overrides) } else { Rc::default() };
+        Self::with(self.mint.clone(), self.flaw, overrides)
     }
 
     /// What is wanted, with `mine` for what belongs to a session.
@@ -96,8 +96,8 @@ impl Registry {
 
     fn one<'a>(&'a self, service: Service, mine: &'a Cache) -> Pin<Box<dyn Future<Output = Build> + 'a>> {
         Box::pin(async move {
-            if let Some(substitute) = self.substitutes.borrow().iter().rev().find(|it| it.service == service) {
-                return substitute.build;
+            if let Some(found) = self.overrides.borrow().iter().rev().find(|other| other.service == service) {
+                return found.build;
             }
             let kept = if service.is_scoped() { mine } else { &self.shared };
             if let Some(build) = self.current(service, kept) {
@@ -113,7 +113,7 @@ impl Registry {
             } else {
                 Some(self.building.lock().await)
             };
-            // Somebody else may have built it meanwhile.
+            // Another actor may have built it meanwhile.
             if let Some(build) = self.current(service, kept).filter(|_| turn.is_some()) {
                 return build;
             }
@@ -136,31 +136,38 @@ impl Registry {
         self.versions.borrow().get(&service).copied().unwrap_or(0)
     }
 
-    /// Lets everything that is made from this service be built anew, and the service too if `itself`.
-    pub(super) fn outdate(&self, service: Service, itself: bool) {
-        let affected = |it: Service| {
-            let made_from =
-                if self.has(Flaw::MissesTransitive) { it.needs().contains(&service) } else { it.depends_on(service) };
-            if it == service { itself } else { made_from }
-        };
-        for it in Service::ALL.into_iter().filter(|it| affected(*it)) {
-            *self.versions.borrow_mut().entry(it).or_default() += 1;
-        }
+    /// Makes the service out of date, and everything that is made from it.
+    pub(super) fn invalidate(&self, service: Service) {
+        self.outdate(service);
+        self.invalidate_dependents(service);
     }
 
-    /// Lets something stand in for the service.
-    pub(super) fn stand_in(self: &Rc<Self>, service: Service) -> (Build, Guard) {
+    /// Makes everything out of date that is made from this service.
+    fn invalidate_dependents(&self, service: Service) {
+        let direct = self.has(Flaw::MissesTransitive);
+        let is_made_from =
+            |other: &Service| if direct { other.needs().contains(&service) } else { other.depends_on(service) };
+        let others = Service::ALL.into_iter().filter(|other| *other != service);
+        others.filter(is_made_from).for_each(|other| self.outdate(other));
+    }
+
+    fn outdate(&self, service: Service) {
+        *self.versions.borrow_mut().entry(service).or_default() += 1;
+    }
+
+    /// Overrides the service, for as long as the guard is kept.
+    pub(super) fn override_with_new(self: &Rc<Self>, service: Service) -> (Build, Guard) {
         let build = self.mint.built(service, &[]);
         let number = self.guards.replace(self.guards.get() + 1);
-        self.substitutes.borrow_mut().push(Substitute { guard: number, service, build });
-        self.outdate(service, false);
+        self.overrides.borrow_mut().push(Override { guard: number, service, build });
+        self.invalidate_dependents(service);
         (build, Guard { registry: Rc::clone(self), number, service })
     }
 
     /// Builds everything that lives for ever.
     pub(super) async fn warm_up(&self) -> Result<(), Failure> {
         let nobody = Cache::default();
-        for service in Service::ALL.into_iter().filter(|it| !it.is_scoped()) {
+        for service in Service::ALL.into_iter().filter(|service| !service.is_scoped()) {
             self.one(service, &nobody).await;
         }
         Ok(())

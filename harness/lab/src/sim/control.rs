@@ -1,0 +1,127 @@
+//! The control's connection to the simulated database, and the control as a simulated system.
+//!
+//! The control itself is [`crate::systems::control`]: whatever alarms on it in here is the simulation's own defect.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use unstale::Begin;
+use unstale::source::{Connection as _, Control as Statements, Serve};
+
+use super::request::Statement;
+use super::source::{Ordered, SimConnection};
+use super::system::Simulated;
+use super::world::World;
+use crate::systems::control::{Boundary, Connection, Control, Shared, Sound, Source, Spec};
+use unstale_harness::history::{Class, Failure, Reply, Report};
+use unstale_harness::plan::{Command, Plan};
+use unstale_harness::system::{Capabilities, Capability, Port};
+
+/// Between two tries to connect: with a few of them it outlasts a time in which connecting is refused.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The control in the simulation.
+pub type SimControl<V = Sound> = Control<Simulation, V>;
+
+/// Opens connections in a world.
+pub struct Simulation(World);
+
+impl<V: Spec> Simulated for SimControl<V> {
+    const NAME: &'static str = Self::SYSTEM;
+
+    fn capabilities() -> Capabilities {
+        Self::able()
+    }
+
+    fn start(world: &World, plan: &Plan) -> Self {
+        Self(Shared::new(Simulation(world.clone()), plan.connections, world.mint(), V::FLAW), PhantomData)
+    }
+
+    fn actor(&self, port: Port) -> impl Future<Output = ()> {
+        self.0.actor(port)
+    }
+
+    async fn report(&self) -> Report {
+        self.0.report()
+    }
+
+    fn stop(&self) -> impl Future<Output = ()> {
+        self.0.stop()
+    }
+}
+
+impl Source for Simulation {
+    type Connection = SimConnection<Ordered>;
+
+    const NAME: &'static str = "control-sim";
+    const CALL_MAX: Option<Duration> = None;
+    /// Opening exchanges nothing with the server.
+    const OPENING_ANSWERS: bool = false;
+
+    fn capabilities() -> Capabilities {
+        Capabilities::sqlite().with(Capability::Retention).and(Capabilities::simulation())
+    }
+
+    async fn connect(&self) -> Result<SimConnection<Ordered>, Failure> {
+        SimConnection::open(&self.0).await.map_err(failure)
+    }
+
+    async fn pause(&self) {
+        self.0.sleep(PAUSE).await;
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        // Where the runtime has ended, the task is dropped, and its connection closed with it.
+        self.0.spawn(Box::pin(task));
+    }
+}
+
+impl Connection for SimConnection<Ordered> {
+    async fn answer(&mut self, command: &Command) -> Result<Reply, Failure> {
+        match Statement::of(command) {
+            Some(statement) => self.serve(statement).await.map_err(failure),
+            None => Ok(Reply::Done),
+        }
+    }
+
+    async fn cross(&mut self, boundary: Boundary) -> Result<(), Failure> {
+        let statement = match boundary {
+            Boundary::Begin(_) => Statements::Begin(Begin::default()),
+            Boundary::Commit => Statements::Commit,
+            Boundary::Rollback => Statements::Rollback,
+            Boundary::Savepoint(depth) => Statements::Savepoint(depth),
+            Boundary::Release(depth) => Statements::Release(depth),
+            Boundary::RollbackTo(depth) => Statements::RollbackTo(depth),
+        };
+        self.control(statement).await.map_err(|refused| match (boundary, failure(refused)) {
+            // A rollback is refused only where nothing is open.
+            (Boundary::Rollback, Failure { class: Class::Mistake, message }) => {
+                Failure { class: Class::NoTransaction, message }
+            }
+            (_, failure) => failure,
+        })
+    }
+
+    async fn probe(&mut self) -> Result<(), Failure> {
+        unstale::source::Connection::probe(self).await.map_err(failure)
+    }
+
+    async fn close(self) {
+        drop(self);
+    }
+
+    async fn abandon(self) {
+        drop(self);
+    }
+}
+
+fn failure(failure: unstale::source::ConnectionError) -> Failure {
+    let class = match failure.class {
+        unstale::ErrorClass::Disconnected | unstale::ErrorClass::OutcomeUnknown => Class::Dead,
+        unstale::ErrorClass::Unavailable => Class::Exhausted,
+        unstale::ErrorClass::RetryTransaction => Class::NoTransaction,
+        unstale::ErrorClass::RetryStatement => Class::Busy,
+        _ => Class::Mistake,
+    };
+    Failure::new(class, failure)
+}

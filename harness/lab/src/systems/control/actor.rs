@@ -1,0 +1,221 @@
+//! One actor of the control: a unit of work, and which command does what in it.
+//!
+//! Owns what all actors share, and what one of them has: its session, what it resolved, its overrides, its retained handle.
+
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+
+use futures_util::future::lazy;
+use tokio::sync::Mutex;
+
+use super::Flaw;
+use super::connection::{Connection, Source};
+use super::lease::Lease;
+use super::pool::{Kept, Pool};
+use super::registry::{Cache, Guard, Registry};
+use crate::systems::unstale::panic_with;
+use unstale_harness::history::{Class, Failure, Mint, Reply, Report};
+use unstale_harness::plan::{Command, StaleUse};
+use unstale_harness::system::{Capability, Port, needed};
+
+/// What all actors share. Whatever is wrong with it, it is compiled once for each source.
+pub(crate) struct Shared<S: Source> {
+    pool: Rc<Pool<S>>,
+    registry: Rc<Registry>,
+    /// For [`Flaw::StaticSession`].
+    first: RefCell<Option<Session<S>>>,
+    /// For [`Flaw::KeepsOverrides`].
+    never_given_up: RefCell<Vec<Guard>>,
+}
+
+type Session<S> = Rc<Mutex<Lease<S>>>;
+
+/// One actor.
+struct Unit<'a, S: Source> {
+    shared: &'a Shared<S>,
+    session: Option<Session<S>>,
+    /// What was resolved in the session.
+    cache: Cache,
+    registry: Rc<Registry>,
+    guards: Vec<Guard>,
+    retained: Retained<S>,
+}
+
+/// What an actor keeps for later.
+struct Retained<S: Source> {
+    session: Weak<Mutex<Lease<S>>>,
+    /// For [`Flaw::HandleKeepsConnection`].
+    connection: Option<Kept<S>>,
+}
+
+impl<S: Source> Shared<S> {
+    pub(crate) fn new(source: S, sessions_max: u8, mint: Mint, flaw: Option<Flaw>) -> Self {
+        let pool = Rc::new(Pool::new(source, sessions_max, flaw));
+        let (first, never_given_up) = Default::default();
+        Self { pool, registry: Registry::new(mint, flaw), first, never_given_up }
+    }
+
+    pub(crate) async fn begin_test(&self) -> Result<(), Failure> {
+        self.pool.begin_test().await
+    }
+
+    pub(crate) async fn actor(&self, mut port: Port) {
+        let mut unit = Unit {
+            shared: self,
+            session: None,
+            cache: Cache::default(),
+            registry: Rc::clone(&self.registry),
+            guards: Vec::new(),
+            retained: Retained { session: Weak::new(), connection: None },
+        };
+        while let Some(command) = port.next().await {
+            unit.serve(&command, &mut port).await;
+        }
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        self.pool.report()
+    }
+
+    pub(crate) async fn stop(&self) {
+        drop(self.first.take());
+        self.pool.stop().await;
+    }
+
+    fn has(&self, flaw: Flaw) -> bool {
+        self.pool.has(flaw)
+    }
+
+    async fn session(&self) -> Result<Session<S>, Failure> {
+        if let Some(first) = self.first.borrow().as_ref() {
+            return Ok(Rc::clone(first));
+        }
+        let session = Rc::new(Mutex::new(Lease::open(Rc::clone(&self.pool)).await?));
+        if self.has(Flaw::StaticSession) {
+            *self.first.borrow_mut() = Some(Rc::clone(&session));
+        }
+        Ok(session)
+    }
+}
+
+impl<S: Source> Unit<'_, S> {
+    async fn serve(&mut self, command: &Command, port: &mut Port) {
+        match (command, &self.session) {
+            (Command::Open, None) => {
+                self.forget_resolved();
+                self.session = port.run(self.shared.session()).await;
+            }
+            (Command::ClosePool, None) => {
+                port.run(self.shared.pool.close()).await;
+            }
+            (Command::Close, Some(_)) => {
+                let session = self.session.take();
+                port.run(done(|| drop(session))).await;
+            }
+            (Command::Retain, Some(session)) => {
+                if port.run(done(|| ())).await.is_some() {
+                    let connection = session.lock().await.connection();
+                    let connection = connection.filter(|_| self.shared.has(Flaw::HandleKeepsConnection));
+                    self.retained = Retained { session: Rc::downgrade(session), connection };
+                }
+            }
+            (Command::Stale(usage), session) => {
+                let by_place = session.as_ref().filter(|_| self.shared.has(Flaw::HandleByPlace)).map(Rc::downgrade);
+                let handle = by_place.unwrap_or_else(|| self.retained.session.clone());
+                port.ask(use_retained(handle, self.retained.connection.clone(), *usage), Reply::clone).await;
+            }
+            (command, _) if needed(command) == Some(Capability::Registry) => self.serve_registry(command, port).await,
+            (command, Some(session)) => session.lock().await.serve(command, port).await,
+            (_, None) => {}
+        }
+    }
+
+    async fn serve_registry(&mut self, command: &Command, port: &mut Port) {
+        match command {
+            Command::Resolve(wanted) if wanted.needs_session() && self.session.is_none() => {}
+            Command::Resolve(wanted) => {
+                let builds = self.registry.resolve(*wanted, &self.cache);
+                port.ask(builds, |builds| Reply::Services(builds.clone())).await;
+            }
+            Command::Override(service) => {
+                let build = done(|| {
+                    let (build, guard) = self.registry.override_with_new(*service);
+                    self.guards.push(guard);
+                    build
+                });
+                port.ask(build, |build| Reply::Services(vec![*build])).await;
+            }
+            Command::Restore => {
+                port.run(done(|| drop(self.guards.pop()))).await;
+            }
+            Command::Invalidate(service) => {
+                port.run(done(|| self.registry.invalidate(*service))).await;
+            }
+            Command::WarmUp => {
+                port.run(self.registry.warm_up()).await;
+            }
+            Command::Fork => {
+                let fork = done(|| {
+                    self.registry = self.registry.fork();
+                    self.cache = Cache::default();
+                });
+                port.run(fork).await;
+            }
+            Command::Replace if self.session.is_some() => {
+                drop(self.session.take());
+                if !self.shared.has(Flaw::KeepsRepository) {
+                    self.forget_resolved();
+                }
+                self.session = port.run(self.shared.session()).await;
+            }
+            Command::Crash => {
+                let held = self.take_all();
+                port.run(done(|| panic_with(held))).await;
+            }
+            _ => {}
+        }
+    }
+
+    /// What a unit of work has when it panics; the rest of it goes on without.
+    fn take_all(&mut self) -> (Option<Session<S>>, Vec<Guard>) {
+        let session = self.session.take();
+        let is_open = |session: &Session<S>| session.try_lock().is_ok_and(|lease| lease.is_open());
+        let cascades = self.shared.has(Flaw::CleanupCascades) && session.as_ref().is_some_and(is_open);
+        if cascades || self.shared.has(Flaw::KeepsOverrides) {
+            self.shared.never_given_up.borrow_mut().append(&mut self.guards);
+        }
+        self.registry = Rc::clone(&self.shared.registry);
+        self.forget_resolved();
+        (session, std::mem::take(&mut self.guards))
+    }
+
+    /// What was resolved in a session goes with it.
+    fn forget_resolved(&mut self) {
+        if !self.shared.has(Flaw::CacheByTask) {
+            self.cache = Cache::default();
+        }
+    }
+}
+
+/// A step that waits for nothing.
+fn done<T>(step: impl FnOnce() -> T) -> impl Future<Output = Result<T, Failure>> {
+    lazy(|_| Ok(step()))
+}
+
+async fn use_retained<S: Source>(
+    session: Weak<Mutex<Lease<S>>>,
+    connection: Option<Kept<S>>,
+    usage: StaleUse,
+) -> Result<Reply, Failure> {
+    let command = match usage {
+        StaleUse::Get(key) => Command::Get(key),
+        StaleUse::Put(key, value) => Command::Put(key, value),
+    };
+    if let Some(session) = session.upgrade() {
+        return session.lock().await.serve_retained(&command).await;
+    }
+    let Some(connection) = connection else {
+        return Err(Failure::new(Class::Stale, "this handle's session has ended: resolve it again"));
+    };
+    connection.lock().await.answer(&command).await
+}

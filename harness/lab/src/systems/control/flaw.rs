@@ -1,0 +1,95 @@
+//! What can be wrong with the control, and what the system with that flaw is.
+//!
+//! Owns the list of flaws. What each does stands where the care is that it takes away.
+
+use unstale_harness::system::Capabilities;
+
+/// What a system may get wrong: each is one defect, and a system has one at most. Most make sense on every database; the last
+/// group needs PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// A connection that is lent stays among the idle ones.
+    Shares,
+    /// Every actor uses the session that was opened first.
+    StaticSession,
+    /// A connection is checked, and taken afterwards: another caller that checks meanwhile takes the same one.
+    CheckThenUse,
+    /// The health check, and with it the release gate, believes everything.
+    AlwaysHealthy,
+    /// The release gate believes no connection.
+    AlwaysSick,
+    /// An open transaction is not rolled back before the connection is lent again.
+    KeepsTransaction,
+    /// What was left on a connection goes to its next borrower.
+    KeepsResidue,
+    /// A commit is sent only with the next statement.
+    CommitsLater,
+    /// A connection that is lost inside a transaction is replaced, and the transaction goes on.
+    RecoversInside,
+    /// A write whose outcome is unknown is retried.
+    RetriesBlindly,
+    /// A statement that was refused is taken for a connection that is lost, and retried on another one.
+    MistakesAreLosses,
+    /// A connection that is lost is taken for a statement that was refused.
+    LossesAreMistakes,
+    /// One dead connection makes the pool reconnect all of them.
+    Storms,
+    /// The rollback of the first savepoint is taken for that of the transaction.
+    DepthOffByOne,
+    /// A retained handle holds the connection instead of the session.
+    HandleKeepsConnection,
+    /// A retained handle is known by its place, and reaches whatever session is there by then.
+    HandleByPlace,
+    /// An open that is cancelled keeps its permit.
+    LeaksOnCancel,
+    /// An open that fails keeps its permit.
+    LeaksOnError,
+    /// The listener of a session stays when the session ends.
+    KeepsListeners,
+    /// A shared service works on the connection of the session in which it was first used.
+    CaptiveSession,
+    /// What was resolved in a session is kept when the session is replaced.
+    KeepsRepository,
+    /// What belongs to a session is kept by the actor that resolved it.
+    CacheByTask,
+    /// An override stays when the unit of work panics.
+    KeepsOverrides,
+    /// After a transaction that has to be rolled back, the rest of the clean-up is left out.
+    CleanupCascades,
+    /// An override in a registry of one's own applies to every registry.
+    SharesOverrides,
+    /// Only what is made from a service directly is rebuilt when it changes.
+    MissesTransitive,
+    /// Two actors that resolve a service at once both build it.
+    BuildsTwice,
+    /// Inside a fixture a commit does nothing.
+    FakesCommit,
+    /// A rollback has no time limit.
+    RollsBackForEver,
+    /// A probe has no time limit.
+    ProbesForEver,
+    /// The answer of a connection in doubt is awaited without a time limit, with its permit held.
+    AwaitsAbandoned,
+    /// A connection is reset with `discard all` before it is lent, under a driver that still knows its prepared statements.
+    DiscardsStatements,
+    /// A query is prepared by name on the first connections, and not on those that take their place.
+    PreparesOnce,
+}
+
+/// One system that the control can be; as it stands, the control itself.
+pub trait Spec: 'static {
+    /// The system's name; none for that of the control.
+    const NAME: Option<&'static str> = None;
+    /// What is wrong with it.
+    const FLAW: Option<Flaw> = None;
+
+    /// What the system can do, if that is less than the control: no more than it needs to be wrong.
+    fn capabilities() -> Option<Capabilities> {
+        None
+    }
+}
+
+/// The control: nothing is wrong.
+pub struct Sound;
+
+impl Spec for Sound {}

@@ -1,0 +1,229 @@
+//! A session of the control: a connection lent to one actor, its statements, and the release gate.
+//!
+//! How it begins and ends transactions is in [`transaction`](super::transaction).
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Flaw;
+use super::connection::{Boundary, Connection, Source, is_refusal, within};
+use super::pool::{Kept, Permit, Pool, discard};
+use unstale_harness::history::{Class, Failure, Reply};
+use unstale_harness::plan::{BeginMode, Command};
+use unstale_harness::port::Ended;
+use unstale_harness::system::Port;
+use unstale_harness::workload::is_statement;
+
+/// A connection lent to one session.
+pub(super) struct Lease<S: Source> {
+    /// None once it was given up: then everything but the end of the session is refused.
+    connection: Option<Kept<S>>,
+    pub(super) pool: Rc<Pool<S>>,
+    /// 0 outside a transaction, 1 in one, more in savepoints.
+    pub(super) depth: u32,
+    /// A statement failed in the transaction: only its end is accepted.
+    pub(super) aborted: bool,
+    /// A call was cancelled, or not answered as it should be: nothing is known of the connection any more.
+    pub(super) in_doubt: bool,
+    /// Something may be left on the connection: raw SQL ran here, or a stream was dropped.
+    touched: bool,
+    /// For [`Flaw::CommitsLater`]: a commit was answered and not sent.
+    pub(super) commit_is_due: bool,
+    /// Shared with the task that closes the connection.
+    permit: Option<Permit>,
+}
+
+/// The release gate: a connection goes back only if nothing can be left on it.
+impl<S: Source> Drop for Lease<S> {
+    fn drop(&mut self) {
+        self.pool.session_ended();
+        if self.in_doubt && !self.in_test() && !self.has(Flaw::AlwaysHealthy) {
+            return self.give_up();
+        }
+        let Some(connection) = self.connection.take() else { return };
+        let permit = self.permit.take();
+        if self.in_test() {
+            if self.depth > 0 || self.in_doubt {
+                self.pool.undo_later(connection, self.undo_of_test(), permit);
+            }
+            return;
+        }
+        let unfinished = self.depth > 0 && !self.has(Flaw::KeepsTransaction) || self.commit_is_due;
+        let unclean = unfinished || self.touched && !self.has(Flaw::KeepsResidue);
+        let doubtful = unclean && !self.has(Flaw::AlwaysHealthy) || self.has(Flaw::AlwaysSick);
+        if doubtful || self.pool.is_closed() {
+            self.pool.close_later(connection, permit);
+        } else {
+            self.pool.put_back(connection);
+        }
+    }
+}
+
+impl<S: Source> Lease<S> {
+    /// Opens a session.
+    pub(super) async fn open(pool: Rc<Pool<S>>) -> Result<Self, Failure> {
+        let (connection, permit) = pool.lend().await?;
+        pool.session_opened();
+        if pool.has(Flaw::Shares) && !pool.in_test() {
+            pool.put_back(Arc::clone(&connection));
+        }
+        let connection = Some(connection);
+        let (depth, aborted, in_doubt, touched, commit_is_due) = Default::default();
+        Ok(Self { connection, pool, depth, aborted, in_doubt, touched, commit_is_due, permit })
+    }
+
+    pub(super) fn has(&self, flaw: Flaw) -> bool {
+        self.pool.has(flaw)
+    }
+
+    /// Whether it takes turns on a test's connection.
+    pub(super) fn in_test(&self) -> bool {
+        self.pool.in_test()
+    }
+
+    pub(super) fn connection(&self) -> Option<Kept<S>> {
+        self.connection.clone()
+    }
+
+    /// Whether a transaction is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.depth > 0
+    }
+
+    pub(super) async fn serve(&mut self, command: &Command, port: &mut Port) {
+        match command {
+            Command::Commit | Command::Rollback | Command::Drop if self.depth == 0 => {}
+            Command::Commit => {
+                port.run(self.commit()).await;
+            }
+            Command::Rollback | Command::Drop => {
+                port.run(self.rollback()).await;
+            }
+            Command::Begin(mode) => {
+                port.run(self.begin(*mode)).await;
+            }
+            command if is_statement(command) => {
+                port.ask(self.statement(command), Reply::clone).await;
+            }
+            _ => {}
+        }
+        self.in_doubt |= port.last() == Ended::Cancelled;
+        self.settle();
+    }
+
+    /// Serves a command that came through a retained handle.
+    pub(super) async fn serve_retained(&mut self, command: &Command) -> Result<Reply, Failure> {
+        let result = self.statement(command).await;
+        self.settle();
+        result
+    }
+
+    async fn statement(&mut self, command: &Command) -> Result<Reply, Failure> {
+        if self.in_test() && matches!(command, Command::Raw(_)) {
+            return Err(Failure::new(Class::Mistake, "it would stay on the test's connection"));
+        }
+        self.refuse().await?;
+        self.touched |= matches!(command, Command::Raw(_) | Command::Stream(_));
+        self.send_due_commit().await;
+        let mut result = self.answer(command).await;
+        if result.as_ref().is_err_and(|failure| self.is_rerun_after(failure)) {
+            result = match self.replace_connection().await {
+                Ok(()) => self.answer(command).await,
+                Err(failure) => Err(failure),
+            };
+        }
+        self.aborted |= self.depth > 0 && result.is_err();
+        result
+    }
+
+    async fn answer(&mut self, command: &Command) -> Result<Reply, Failure> {
+        let own = self.kept();
+        let connection = if self.has(Flaw::CaptiveSession) { self.pool.captive(own) } else { own };
+        self.call(S::CALL_MAX, async { connection.lock().await.answer(command).await }).await
+    }
+
+    /// Whether a flaw retries what ended like this on another connection.
+    fn is_rerun_after(&self, failure: &Failure) -> bool {
+        match (is_refusal(failure), self.depth) {
+            (true, depth) => depth == 0 && self.has(Flaw::MistakesAreLosses),
+            (false, 0) => self.has(Flaw::RetriesBlindly),
+            (false, _) => self.has(Flaw::RecoversInside),
+        }
+    }
+
+    /// An error where nothing may run before the transaction, or the session, has ended.
+    pub(super) async fn refuse(&mut self) -> Result<(), Failure> {
+        if self.in_doubt && self.connection.is_some() && self.depth > 0 && self.has(Flaw::RecoversInside) {
+            self.replace_connection().await?;
+        }
+        if self.in_doubt || self.connection.is_none() {
+            return Err(Failure::new(Class::Closed, "an earlier call was not answered: close the session"));
+        }
+        if self.aborted {
+            return Err(Failure::new(Class::NoTransaction, "an earlier statement failed: roll back"));
+        }
+        Ok(())
+    }
+
+    /// Begins or ends a transaction, within this limit.
+    pub(super) async fn cross(&mut self, boundary: Boundary, max: Option<Duration>) -> Result<(), Failure> {
+        let connection = self.kept();
+        self.call(max, async { connection.lock().await.cross(boundary).await }).await
+    }
+
+    /// For [`Flaw::FakesCommit`]: something that does nothing.
+    pub(super) async fn do_nothing(&mut self) -> Result<(), Failure> {
+        let connection = self.kept();
+        self.call(S::CALL_MAX, async { connection.lock().await.probe().await }).await
+    }
+
+    /// Runs a call on the connection, which is in doubt until it is answered, and stays so unless the answer is about the
+    /// statement.
+    async fn call<T>(
+        &mut self,
+        max: Option<Duration>,
+        call: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        self.in_doubt = true;
+        let result = within(max, call).await;
+        let is_lost = result.as_ref().is_err_and(|failure| !is_refusal(failure));
+        self.in_doubt = is_lost && !self.has(Flaw::LossesAreMistakes);
+        result
+    }
+
+    /// For flaws: goes on with another connection.
+    async fn replace_connection(&mut self) -> Result<(), Failure> {
+        if let Some(old) = self.connection.take() {
+            discard::<S>(old).await;
+        }
+        self.connection = Some(self.pool.connect().await?);
+        self.in_doubt = false;
+        Ok(())
+    }
+
+    /// Gives a connection in doubt up at once, so that nobody waits for what was abandoned on it. A test has no other one.
+    fn settle(&mut self) {
+        let keeps = self.has(Flaw::AlwaysHealthy) || self.has(Flaw::RecoversInside) && self.depth > 0;
+        if self.in_doubt && !self.in_test() && !keeps {
+            self.give_up();
+        }
+    }
+
+    fn give_up(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.pool.abandon(connection, self.permit.clone());
+        }
+    }
+
+    /// What undoes everything that this session has begun in a test.
+    pub(super) fn undo_of_test(&self) -> &'static [Boundary] {
+        // Without savepoints there is only the whole test to roll back.
+        const FORGET_TEST: [Boundary; 2] = [Boundary::Rollback, Boundary::Begin(BeginMode::Immediate)];
+        if self.has(Flaw::FakesCommit) { &FORGET_TEST } else { &[Boundary::RollbackTo(0)] }
+    }
+
+    fn kept(&self) -> Kept<S> {
+        self.connection.clone().expect("whoever calls has looked whether it was given up")
+    }
+}

@@ -1,0 +1,260 @@
+//! The control's pool: permits, idle connections, and how connections are opened and closed.
+//!
+//! Inside a fixture everybody takes turns on one connection, whole sessions at a time. What a session does with its
+//! connection is [`lease`](super::lease)'s.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+
+use super::Flaw;
+use super::connection::{Boundary, Connection, Source, is_refusal, within};
+use unstale_harness::history::{Class, Failure, Report};
+use unstale_harness::plan::BeginMode;
+
+/// How often a connection is asked for that cannot be had.
+const TRIES_MAX: u32 = 4;
+
+/// A probe may take this part of the time that a call may take.
+const PROBE_PART: u32 = 4;
+
+/// A connection; only a flaw makes two users of it.
+pub(super) type Kept<S> = Arc<Mutex<<S as Source>::Connection>>;
+
+/// Room for one session.
+pub(super) type Permit = Arc<OwnedSemaphorePermit>;
+
+/// The connections of one source.
+pub(super) struct Pool<S: Source> {
+    source: S,
+    flaw: Option<Flaw>,
+    idle: RefCell<Vec<Kept<S>>>,
+    /// The one connection of a fixture, on which its transaction is open.
+    test: RefCell<Option<Kept<S>>>,
+    /// For [`Flaw::CaptiveSession`].
+    captive: RefCell<Option<Kept<S>>>,
+    permits: Arc<Semaphore>,
+    connections: u8,
+    closed: Cell<bool>,
+    sessions: Cell<u32>,
+    opened: Cell<u32>,
+}
+
+impl<S: Source> Pool<S> {
+    pub(super) fn new(source: S, connections: u8, flaw: Option<Flaw>) -> Self {
+        let permits = Arc::new(Semaphore::new(usize::from(connections)));
+        let (idle, test, captive, closed, sessions, opened) = Default::default();
+        Self { source, flaw, idle, test, captive, permits, connections, closed, sessions, opened }
+    }
+
+    /// Opens the connection of a fixture, and its transaction on it.
+    pub(super) async fn begin_test(&self) -> Result<(), Failure> {
+        let test = self.connect().await?;
+        test.lock().await.cross(Boundary::Begin(BeginMode::Immediate)).await?;
+        *self.test.borrow_mut() = Some(test);
+        Ok(())
+    }
+
+    pub(super) fn has(&self, flaw: Flaw) -> bool {
+        self.flaw == Some(flaw)
+    }
+
+    pub(super) fn in_test(&self) -> bool {
+        self.test.borrow().is_some()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    /// A connection for a new session, and its permit.
+    pub(super) async fn lend(&self) -> Result<(Kept<S>, Option<Permit>), Failure> {
+        let mut permit = Some(self.permit().await?);
+        if self.has(Flaw::LeaksOnCancel) {
+            permit.take().into_iter().for_each(OwnedSemaphorePermit::forget);
+        }
+        let connection = self.connection().await;
+        if self.has(Flaw::LeaksOnCancel) {
+            self.permits.add_permits(1);
+            permit = Arc::clone(&self.permits).try_acquire_owned().ok();
+        }
+        if self.has(Flaw::LeaksOnError) && connection.is_err() {
+            permit.take().into_iter().for_each(OwnedSemaphorePermit::forget);
+        }
+        Ok((connection?, permit.map(Arc::new)))
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let permit = async { Ok(Arc::clone(&self.permits).acquire_owned().await) };
+        match within(S::CALL_MAX, permit).await {
+            Ok(permit) => permit.map_err(|closed| Failure::new(Class::Closed, closed)),
+            Err(_) => Err(Failure::new(Class::Exhausted, "every connection is lent")),
+        }
+    }
+
+    /// A connection that has answered: an idle one, or a new one. A refusal is an answer too.
+    async fn connection(&self) -> Result<Kept<S>, Failure> {
+        while let Some(kept) = self.take() {
+            let answer = self.probe(&kept).await;
+            let alive = answer.as_ref().map_or_else(is_refusal, |()| true) || self.has(Flaw::LossesAreMistakes);
+            if !alive || self.has(Flaw::CheckThenUse) {
+                self.idle.borrow_mut().retain(|other| !Arc::ptr_eq(other, &kept));
+            }
+            if alive {
+                return Ok(kept);
+            }
+            if self.in_test() {
+                answer?;
+            }
+            if self.has(Flaw::Storms) {
+                self.reconnect_all().await?;
+                break;
+            }
+        }
+        self.connect().await
+    }
+
+    fn take(&self) -> Option<Kept<S>> {
+        if let Some(test) = &*self.test.borrow() {
+            return Some(Arc::clone(test));
+        }
+        let mut idle = self.idle.borrow_mut();
+        if self.has(Flaw::Shares) || self.has(Flaw::CheckThenUse) { idle.last().cloned() } else { idle.pop() }
+    }
+
+    pub(super) fn put_back(&self, connection: Kept<S>) {
+        let mut idle = self.idle.borrow_mut();
+        if !idle.iter().any(|other| Arc::ptr_eq(other, &connection)) {
+            idle.push(connection);
+        }
+    }
+
+    /// A new connection that has answered. While none can be opened it is tried again.
+    pub(super) async fn connect(&self) -> Result<Kept<S>, Failure> {
+        let mut tries = 1;
+        loop {
+            match self.try_connect().await {
+                Err(failure) if tries < TRIES_MAX && !is_refusal(&failure) => self.source.pause().await,
+                result => return result,
+            }
+            tries += 1;
+        }
+    }
+
+    async fn try_connect(&self) -> Result<Kept<S>, Failure> {
+        let kept = Arc::new(Mutex::new(within(S::CALL_MAX, self.source.connect()).await?));
+        if !S::OPENING_ANSWERS {
+            match self.probe(&kept).await {
+                Err(failure) if is_refusal(&failure) || !self.has(Flaw::LossesAreMistakes) => return Err(failure),
+                _ => {}
+            }
+        }
+        Ok(kept)
+    }
+
+    async fn probe(&self, kept: &Kept<S>) -> Result<(), Failure> {
+        let max = S::CALL_MAX.filter(|_| !self.has(Flaw::ProbesForEver)).map(|max| max / PROBE_PART);
+        within(max, async { kept.lock().await.probe().await }).await
+    }
+
+    /// For [`Flaw::Storms`].
+    async fn reconnect_all(&self) -> Result<(), Failure> {
+        self.idle.take();
+        for _ in 0..self.connections {
+            let kept = self.connect().await?;
+            self.put_back(kept);
+        }
+        Ok(())
+    }
+
+    /// For [`Flaw::CaptiveSession`]: the connection that a shared service works on.
+    pub(super) fn captive(&self, first: Kept<S>) -> Kept<S> {
+        Arc::clone(self.captive.borrow_mut().get_or_insert(first))
+    }
+
+    /// Closes a connection on which nothing is under way, as a task; its permit gives no room before that is done.
+    pub(super) fn close_later(&self, kept: Kept<S>, permit: Option<Permit>) {
+        self.source.spawn(async move {
+            discard::<S>(kept).await;
+            drop(permit);
+        });
+    }
+
+    /// Gives up a connection in doubt, as a task; its permit gives no room before that is done.
+    pub(super) fn abandon(&self, kept: Kept<S>, permit: Option<Permit>) {
+        let awaits = self.has(Flaw::AwaitsAbandoned);
+        let Some(connection) = Arc::into_inner(kept) else { return };
+        let mut connection = connection.into_inner();
+        self.source.spawn(async move {
+            if awaits {
+                // It is closed in any case.
+                let _ = connection.probe().await;
+            }
+            connection.abandon().await;
+            drop(permit);
+        });
+    }
+
+    /// Undoes what a session has left in the test's transaction, as a task: the next session gets its turn afterwards.
+    pub(super) fn undo_later(&self, kept: Kept<S>, undo: &'static [Boundary], permit: Option<Permit>) {
+        self.source.spawn(async move {
+            for boundary in undo {
+                // Where nothing is open there is nothing to undo.
+                let _ = kept.lock().await.cross(*boundary).await;
+            }
+            drop(permit);
+        });
+    }
+
+    pub(super) async fn close(&self) -> Result<(), Failure> {
+        self.closed.set(true);
+        self.permits.close();
+        loop {
+            let Some(kept) = self.idle.borrow_mut().pop() else { break };
+            discard::<S>(kept).await;
+        }
+        Ok(())
+    }
+
+    /// Closes everything; a test's transaction goes with its connection.
+    pub(super) async fn stop(&self) {
+        drop(self.captive.take());
+        // Closing cannot fail: it waits for nothing but the idle connections.
+        let _ = self.close().await;
+        let test = self.test.take();
+        if let Some(test) = test {
+            discard::<S>(test).await;
+        }
+    }
+
+    pub(super) fn session_opened(&self) {
+        self.sessions.set(self.sessions.get() + 1);
+        self.opened.set(self.opened.get() + 1);
+    }
+
+    pub(super) fn session_ended(&self) {
+        self.sessions.set(self.sessions.get() - 1);
+    }
+
+    pub(super) fn report(&self) -> Report {
+        let idle = u32::try_from(self.idle.borrow().len()).unwrap_or(u32::MAX);
+        let (sessions, opened) = (self.sessions.get(), self.opened.get());
+        Report {
+            healthy: !self.is_closed() || self.has(Flaw::AlwaysHealthy),
+            connections: idle + sessions,
+            lent: sessions,
+            sessions,
+            listeners: if self.has(Flaw::KeepsListeners) { opened } else { sessions },
+            told_opened: opened,
+            told_closed: opened - sessions,
+        }
+    }
+}
+
+/// Closes a connection, unless a flaw has left it with another user.
+pub(super) async fn discard<S: Source>(kept: Kept<S>) {
+    if let Some(connection) = Arc::into_inner(kept) {
+        connection.into_inner().close().await;
+    }
+}

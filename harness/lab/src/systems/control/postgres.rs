@@ -1,0 +1,145 @@
+//! The control's connection to PostgreSQL.
+//!
+//! A network costs more care than a file: a connection that is given up is closed on the server as well, by telling the
+//! process behind it to end. That process may wait for a lock, or hold one, and would not look at its connection before.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection as _, Executor, PgConnection};
+use tokio::time::{sleep, timeout};
+
+use super::Flaw;
+use super::connection::{Boundary, Connection, OnDatabase, Source};
+use unstale_harness::database::Database;
+use unstale_harness::history::{Failure, Reply};
+use unstale_harness::plan::Command;
+use unstale_harness::system::{Capabilities, Capability};
+use unstale_harness::workload::{Dialect, answer};
+
+/// Longer than anything takes here, and well below the wait that the harness takes for one without an end.
+const CALL_MAX: Duration = Duration::from_secs(2);
+
+/// How often the server is asked to end a process that has not ended.
+const TRIES_MAX: u32 = 4;
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// For [`Flaw::PreparesOnce`].
+const PREPARE: &str = "prepare get_kv (bigint) as select k, v from kv where k = $1";
+
+/// Opens connections to the plan's schema.
+pub struct Postgres {
+    options: Arc<PgConnectOptions>,
+    flaw: Option<Flaw>,
+    /// For [`Flaw::PreparesOnce`]: how many more connections the statement is prepared on.
+    to_prepare: Cell<u8>,
+}
+
+/// A connection.
+pub struct PostgresConnection {
+    connection: PgConnection,
+    options: Arc<PgConnectOptions>,
+    flaw: Option<Flaw>,
+    /// The server's process behind it.
+    pid: i32,
+}
+
+impl OnDatabase for Postgres {
+    fn of(database: &Database, flaw: Option<Flaw>) -> Self {
+        let options = database.pg_connect_options();
+        // What is kept prepared is refused when its tables have changed.
+        let keeps = flaw == Some(Flaw::DiscardsStatements);
+        let options = Arc::new(if keeps { options } else { options.statement_cache_capacity(0) });
+        let prepares = flaw == Some(Flaw::PreparesOnce);
+        Self { options, flaw, to_prepare: Cell::new(if prepares { database.connections() } else { 0 }) }
+    }
+}
+
+impl Source for Postgres {
+    type Connection = PostgresConnection;
+
+    const NAME: &'static str = "control-pg";
+    const CALL_MAX: Option<Duration> = Some(CALL_MAX);
+    const OPENING_ANSWERS: bool = true;
+
+    fn capabilities() -> Capabilities {
+        Capabilities::postgres().with(Capability::Retention)
+    }
+
+    async fn connect(&self) -> Result<PostgresConnection, Failure> {
+        let mut connection = self.options.connect().await?;
+        let pid = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut connection).await?;
+        if let Some(left) = self.to_prepare.get().checked_sub(1) {
+            self.to_prepare.set(left);
+            connection.execute(PREPARE).await?;
+        }
+        Ok(PostgresConnection { connection, options: Arc::clone(&self.options), flaw: self.flaw, pid })
+    }
+
+    async fn pause(&self) {
+        sleep(PAUSE).await;
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(task);
+    }
+}
+
+impl Connection for PostgresConnection {
+    async fn answer(&mut self, command: &Command) -> Result<Reply, Failure> {
+        if let (Command::Get(key), Some(Flaw::PreparesOnce)) = (command, self.flaw) {
+            let sql = sqlx::AssertSqlSafe(format!("execute get_kv({})", key.0));
+            let row = self.connection.fetch_optional(sql).await?;
+            return Ok(Reply::Value(row.map(|row| sqlx::Postgres::pair(&row).1)));
+        }
+        Ok(answer(&mut self.connection, command).await?)
+    }
+
+    /// A COMMIT of a transaction that has failed answers that it is done and rolls back; a statement before it in the same
+    /// message is refused instead.
+    async fn cross(&mut self, boundary: Boundary) -> Result<(), Failure> {
+        let sql = match boundary {
+            Boundary::Commit => "select 1; commit".to_owned(),
+            boundary => boundary.sql::<sqlx::Postgres>(),
+        };
+        self.connection.execute(sqlx::AssertSqlSafe(sql)).await?;
+        Ok(())
+    }
+
+    async fn probe(&mut self) -> Result<(), Failure> {
+        let resets = self.flaw == Some(Flaw::DiscardsStatements);
+        self.connection.execute(if resets { "discard all" } else { "select 1" }).await?;
+        Ok(())
+    }
+
+    async fn close(self) {
+        // What cannot be closed in order is closed by being dropped.
+        let _ = timeout(CALL_MAX, self.connection.close()).await;
+    }
+
+    async fn abandon(self) {
+        let Self { connection, options, pid, .. } = self;
+        drop(connection);
+        for _ in 0..TRIES_MAX {
+            if let Ok(Ok(())) = timeout(CALL_MAX, end(&options, pid)).await {
+                return;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Tells a process to end until it is gone. It must be one of ours: what has ended may have left its number to another.
+async fn end(options: &PgConnectOptions, pid: i32) -> Result<(), sqlx::Error> {
+    let mut connection = options.connect().await?;
+    let told = "select pg_terminate_backend(pid) from pg_stat_activity \
+        where pid = $1 and application_name = current_setting('application_name')";
+    while sqlx::query(told).bind(pid).fetch_optional(&mut connection).await?.is_some() {
+        sleep(PAUSE / 5).await;
+    }
+    connection.close().await
+}

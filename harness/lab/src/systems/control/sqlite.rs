@@ -1,0 +1,76 @@
+//! The control's connection to SQLite.
+
+use std::time::Duration;
+
+use sqlx::{Executor, SqliteConnection};
+
+use super::Flaw;
+use super::connection::{Boundary, Connection, OnDatabase, Source};
+use unstale_harness::database::{Connector, Database};
+use unstale_harness::history::{Failure, Reply};
+use unstale_harness::plan::Command;
+use unstale_harness::system::{Capabilities, Capability};
+use unstale_harness::workload::answer;
+
+/// Between two tries to connect.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Opens observed connections to the plan's database.
+pub struct Sqlite(Connector);
+
+impl OnDatabase for Sqlite {
+    fn of(database: &Database, _: Option<Flaw>) -> Self {
+        Self(database.connector())
+    }
+}
+
+impl Source for Sqlite {
+    type Connection = SqliteConnection;
+
+    const NAME: &'static str = "control";
+    const CALL_MAX: Option<Duration> = None;
+    /// Opening reads nothing from the file.
+    const OPENING_ANSWERS: bool = false;
+
+    fn capabilities() -> Capabilities {
+        Capabilities::sqlite().and(Capabilities::services()).with(Capability::Reports)
+    }
+
+    async fn connect(&self) -> Result<SqliteConnection, Failure> {
+        Ok(self.0.connect().await?)
+    }
+
+    async fn pause(&self) {
+        tokio::time::sleep(PAUSE).await;
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(task);
+    }
+}
+
+impl Connection for SqliteConnection {
+    async fn answer(&mut self, command: &Command) -> Result<Reply, Failure> {
+        Ok(answer(self, command).await?)
+    }
+
+    async fn cross(&mut self, boundary: Boundary) -> Result<(), Failure> {
+        self.execute(sqlx::AssertSqlSafe(boundary.sql::<sqlx::Sqlite>())).await?;
+        Ok(())
+    }
+
+    async fn probe(&mut self) -> Result<(), Failure> {
+        self.execute("select count(*) from kv").await?;
+        Ok(())
+    }
+
+    async fn close(self) {
+        // What cannot be closed in order is closed by being dropped.
+        let _ = sqlx::Connection::close(self).await;
+    }
+
+    /// What is under way is done before its thread closes.
+    async fn abandon(self) {
+        Connection::close(self).await;
+    }
+}

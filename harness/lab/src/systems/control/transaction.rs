@@ -1,0 +1,110 @@
+//! How a session of the control begins and ends transactions.
+//!
+//! A transaction inside another one is a savepoint, and so is the outermost inside a test.
+
+use super::Flaw;
+use super::connection::{Boundary, Source};
+use super::lease::Lease;
+use unstale_harness::history::{Class, Failure};
+use unstale_harness::plan::BeginMode;
+
+impl<S: Source> Lease<S> {
+    pub(super) async fn begin(&mut self, mode: BeginMode) -> Result<(), Failure> {
+        self.refuse().await?;
+        let result = self.try_begin(mode).await;
+        match &result {
+            Ok(()) => self.depth += 1,
+            Err(_) => self.aborted |= self.depth > 0,
+        }
+        result
+    }
+
+    async fn try_begin(&mut self, mode: BeginMode) -> Result<(), Failure> {
+        let boundary = match (self.depth, mode) {
+            (0, _) if self.fakes_commit() => return self.do_nothing().await,
+            (0, _) if self.in_test() => Boundary::Savepoint(0),
+            (0, mode) => Boundary::Begin(mode),
+            (depth, BeginMode::Plain) => Boundary::Savepoint(depth),
+            _ => return Err(Failure::new(Class::Mistake, "an explicit begin cannot be nested")),
+        };
+        self.send_due_commit().await;
+        self.cross(boundary, S::CALL_MAX).await
+    }
+
+    pub(super) async fn commit(&mut self) -> Result<(), Failure> {
+        if let Err(refusal) = self.refuse().await {
+            self.rollback().await?;
+            return Err(refusal);
+        }
+        if self.has(Flaw::CommitsLater) && self.depth == 1 {
+            self.commit_is_due = true;
+            self.depth = 0;
+            return Ok(());
+        }
+        let result = match self.depth {
+            1 if self.fakes_commit() => self.do_nothing().await,
+            1 if !self.in_test() => self.cross(Boundary::Commit, S::CALL_MAX).await,
+            depth => self.cross(Boundary::Release(depth - 1), S::CALL_MAX).await,
+        };
+        match &result {
+            Ok(()) => self.depth -= 1,
+            Err(failure) if failure.class == Class::NoTransaction && self.has(Flaw::RecoversInside) => {
+                self.depth -= 1;
+                return Ok(());
+            }
+            Err(_) => {
+                // What it answers changes nothing: the commit has failed, and a connection in doubt is given up.
+                let _ = self.rollback().await;
+            }
+        }
+        result
+    }
+
+    /// Ends the innermost transaction. One that the database itself may have ended, and a savepoint of one that failed, stay
+    /// refused until the outermost has ended.
+    pub(super) async fn rollback(&mut self) -> Result<(), Failure> {
+        self.depth -= 1;
+        if self.in_doubt || self.connection().is_none() {
+            // The connection is given up, and its transaction with it.
+            return Ok(());
+        }
+        let is_outermost = self.depth <= u32::from(self.has(Flaw::DepthOffByOne));
+        if !is_outermost && self.aborted {
+            return Ok(());
+        }
+        let result =
+            if is_outermost { self.undo_all().await } else { self.undo(&[Boundary::RollbackTo(self.depth)]).await };
+        // What was to be undone may still be there: only the end of the session undoes it then.
+        self.in_doubt |= result.is_err();
+        result
+    }
+
+    async fn undo_all(&mut self) -> Result<(), Failure> {
+        let has_ended = std::mem::take(&mut self.aborted) || self.has(Flaw::RecoversInside);
+        let undo = if self.in_test() { self.undo_of_test() } else { &[Boundary::Rollback] };
+        match self.undo(undo).await {
+            Err(failure) if has_ended && failure.class == Class::NoTransaction => Ok(()),
+            result => result,
+        }
+    }
+
+    async fn undo(&mut self, undo: &[Boundary]) -> Result<(), Failure> {
+        let max = S::CALL_MAX.filter(|_| !self.has(Flaw::RollsBackForEver));
+        for boundary in undo {
+            self.cross(*boundary, max).await?;
+        }
+        Ok(())
+    }
+
+    /// For [`Flaw::CommitsLater`]: sends the commit that was answered already.
+    pub(super) async fn send_due_commit(&mut self) {
+        if std::mem::take(&mut self.commit_is_due) {
+            // Whatever it answers, the caller was told that it is done.
+            let _ = self.cross(Boundary::Commit, S::CALL_MAX).await;
+        }
+    }
+
+    fn fakes_commit(&self) -> bool {
+        self.in_test() && self.has(Flaw::FakesCommit)
+    }
+}

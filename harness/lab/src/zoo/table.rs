@@ -1,0 +1,136 @@
+//! Every exhibit, in one table.
+//!
+//! To add one: a [`Flaw`](crate::systems::control::Flaw) with what it does, unless there is one already, and a row in here.
+
+use super::exhibit::{Exhibit, subject};
+use unstale_harness::oracle::Invariant;
+
+/// Defines the table.
+macro_rules! exhibits {
+    ($($name:literal $source:ident $flaw:ident $([$($can:ident),*])? breaks $invariant:ident in $smallest:literal:
+        $defect:literal, $origin:literal;)*) => {
+        /// Every exhibit, wherever it runs.
+        pub static EXHIBITS: &[Exhibit] = &[$(
+            Exhibit {
+                subject: subject!($name $source $flaw $([$($can),*])?),
+                defect: concat!("zoo: ", $defect),
+                origin: $origin,
+                invariant: Invariant::$invariant,
+                smallest_known: $smallest,
+            },
+        )*];
+    };
+}
+
+// NAME DATABASE FLAW [WHAT IT CAN DO, if that is less than the control] breaks INVARIANT in COMMANDS: DEFECT, WHERE IT IS MET;
+exhibits! {
+    "zoo-shared-connection" Sqlite Shares [Transactions] breaks NoCrossScope in 1:
+        "a connection is handed to two sessions at once",
+        "pools whose idle list is read without being taken from";
+    "zoo-static-session" Sqlite StaticSession [Transactions] breaks NoCrossScope in 1:
+        "one session serves every scope",
+        "a session registered as a static instance in a service registry";
+    "zoo-check-then-use" Sqlite CheckThenUse [Transactions] breaks NoCrossScope in 1:
+        "a connection is checked first and taken afterwards, and somebody else does so in between",
+        "pools that validate an idle connection in place";
+    // The observer's write is in the transaction and is lost. `no-residue` breaks at the same event and is declared later.
+    "zoo-no-rollback-on-drop" Sqlite KeepsTransaction [Transactions] breaks CommittedDurable in 2:
+        "a transaction that is dropped is not rolled back before the connection is lent again",
+        "pools that trust their borrowers to end what they began, as every pool without a reset on release does";
+    "zoo-lying-commit" Sqlite CommitsLater [Transactions] breaks CommittedDurable in 4:
+        "commit answers before it is done, and is lost when the session closes first",
+        "wrappers that pipeline COMMIT with the next statement and do not wait for its reply";
+    "zoo-released-connection" Sqlite HandleKeepsConnection [Transactions, Retention] breaks NoStaleUse in 4:
+        "a retained handle serves statements on a connection that was given back",
+        "singleton services that keep a scoped session";
+    "zoo-handle-by-place" Sqlite HandleByPlace [Transactions, Retention] breaks NoStaleUse in 5:
+        "a handle is compared by its place alone, and reaches the session that came after its own",
+        "slot maps and connection ids without a generation, or with one that wraps";
+    "zoo-always-healthy" Sqlite AlwaysHealthy [ClosePool, Reports] breaks HealthAgrees in 1:
+        "the health check always says yes",
+        "health endpoints that answer from configuration instead of asking the database";
+    "zoo-always-sick" Sqlite AlwaysSick [Transactions] breaks ReconnectsBounded in 1:
+        "the health check always says no, so every session reconnects",
+        "validation queries that fail for another reason, a missing table or a right, and empty the pool";
+    "zoo-recovers-inside" Sqlite RecoversInside [Transactions, Cancellation] breaks RolledBackInvisible in 5:
+        "a connection lost inside a transaction is replaced, and the transaction goes on in autocommit",
+        "drivers and proxies with automatic reconnect, such as MySQL's old `autoReconnect`";
+    "zoo-depth-off-by-one" Sqlite DepthOffByOne [Transactions, Nesting] breaks RolledBackInvisible in 6:
+        "the rollback of the first savepoint rolls the whole transaction back",
+        "nested transactions that count depth from 0 in one place and from 1 in another";
+    "zoo-leak-on-cancel" Sqlite LeaksOnCancel [Transactions, Cancellation] breaks NoLeak in 1:
+        "an open that is cancelled keeps its permit for ever",
+        "permits that are forgotten before the connection is made (sqlx #4349 is one such)";
+    "zoo-leak-on-error" Sqlite LeaksOnError [Transactions, Faults] breaks NoLeak in 1:
+        "an open that fails keeps its permit for ever",
+        "early returns between taking the permit and making its guard";
+    "zoo-listener-stays" Sqlite KeepsListeners [Transactions, Reports] breaks ListenersBalanced in 1:
+        "the listener of a session is not removed when the session ends",
+        "event emitters that are subscribed to per request";
+    "zoo-captive-session" Sqlite CaptiveSession [Transactions, Registry] breaks NoCrossScope in 1:
+        "a singleton works on the session of the scope in which it was first used",
+        "singletons whose factory takes something scoped: ASP.NET Core's captive dependencies";
+    "zoo-kept-repository" Sqlite KeepsRepository [Transactions, Registry] breaks RegistryFresh in 4:
+        "a repository is cached across the replacement of its session",
+        "test fixtures that replace the session in a registry and not what was built over it";
+    "zoo-cleanup-cascades" Sqlite CleanupCascades [Transactions, Registry] breaks RegistryFresh in 4:
+        "clean-up stops at its first error, and an override is never taken back",
+        "tear-down functions whose steps follow each other without each being tried";
+    "zoo-faked-commit" Sqlite FakesCommit [Transactions, Fixture] breaks CommittedDurable in 5:
+        "inside a test a commit does nothing, and a later rollback undoes what was committed",
+        "fixtures that replace `commit` by `flush`";
+    "zoo-override-stays" Sqlite KeepsOverrides [Transactions, Registry] breaks RegistryFresh in 2:
+        "what stands in for a service still does after the test has panicked",
+        "overrides that are taken back by the last line of a test";
+    "zoo-override-shared" Sqlite SharesOverrides [Transactions, Registry] breaks RegistryFresh in 3:
+        "what stands in for a service in one test does so in the others that run beside it",
+        "overrides in a global container, such as FastAPI's `dependency_overrides`";
+    "zoo-misses-transitive" Sqlite MissesTransitive [Transactions, Registry] breaks RegistryFresh in 4:
+        "what is made from an invalidated service through another one is not built anew",
+        "caches that are cleared by the name of the service alone";
+    "zoo-cached-by-task" Sqlite CacheByTask [Transactions, Registry] breaks RegistryFresh in 4:
+        "what belongs to a scope is kept by the task, and the task's next scope gets it",
+        "scoped services in thread-locals or task-locals, such as SQLAlchemy's `scoped_session` without `remove()`";
+    "zoo-built-twice" Sqlite BuildsTwice [Transactions, Registry] breaks RegistryFresh in 2:
+        "two who ask for a singleton at the same time both build one",
+        "caches that look, build, and put without holding anything in between";
+    "zoo-blind-retry" Sim RetriesBlindly breaks NoDuplicateEffect in 2:
+        "a write whose connection was lost before it was answered is done again",
+        "retry policies around a data-access layer that retry on every connection error";
+    "zoo-residue-sim" Sim KeepsResidue breaks NoResidue in 2:
+        "a connection goes back with the settings, locks and temporary tables of its last borrower",
+        "pools without a reset on release: sqlx, r2d2, deadpool and HikariCP leave it to their users";
+    "zoo-mistake-for-loss-sim" Sim MistakesAreLosses breaks ReconnectsBounded in 2:
+        "a constraint that is violated is taken for a lost connection, which is replaced to try again",
+        "handlers that catch the driver's base class of errors, or look for words in the message";
+    "zoo-loss-for-mistake-sim" Sim LossesAreMistakes breaks Recovers in 1:
+        "a lost connection is taken for a statement that was refused, and is lent again",
+        "lists of fatal codes with gaps: HikariCP's lacks 25P03 and 57P05";
+    "zoo-endless-rollback-pg" Postgres RollsBackForEver [Transactions, Faults, ConnectionLoss] breaks NoHang in 3:
+        "a rollback waits for ever for a peer that is gone",
+        "clean-up without a time limit: sqlx's `Transaction::rollback`, `database/sql` before contexts";
+    "zoo-endless-probe-pg" Postgres ProbesForEver [Transactions, Faults, ConnectionLoss] breaks NoLeak in 2:
+        "whether a connection answers is asked without a time limit",
+        "validation queries without one: sqlx's `test_before_acquire` has the caller's whole `acquire_timeout`";
+    "zoo-lost-permit-pg" Postgres AwaitsAbandoned [Transactions, Faults, ConnectionLoss] breaks NoLeak in 2:
+        "a permit is given back only when a connection that was given up has answered, and a silent one never does",
+        "sqlx #4349: a pooled connection that is dropped while its peer is silent";
+    "zoo-discarded-statements-pg" Postgres DiscardsStatements [Transactions] breaks Recovers in 2:
+        "a connection is reset with `discard all`, and the driver still believes in its prepared statements",
+        "reset queries under a driver's statement cache: PgBouncer's `server_reset_query`, asyncpg and Npgsql behind it";
+    "zoo-prepared-once-pg" Postgres PreparesOnce [Transactions, Faults, ConnectionLoss] breaks Recovers in 2:
+        "a statement is prepared by name on each connection of the pool, and not on those that take their place",
+        "applications that prepare when they start; `prepared statement does not exist` after a failover";
+    "zoo-residue-pg" Postgres KeepsResidue [Transactions, RawSql, ConnectionLocks] breaks NoResidue in 2:
+        "a connection goes back with the settings, locks and temporary tables of its last borrower",
+        "pools without a reset on release: sqlx, r2d2, deadpool and HikariCP leave it to their users";
+    "zoo-mistake-for-loss-pg" Postgres MistakesAreLosses [Transactions] breaks ReconnectsBounded in 2:
+        "a constraint that is violated is taken for a lost connection, which is replaced to try again",
+        "handlers that catch the driver's base class of errors, or look for words in the message";
+    "zoo-loss-for-mistake-pg" Postgres LossesAreMistakes [Transactions, Faults, ConnectionLoss] breaks Recovers in 2:
+        "a lost connection is taken for a statement that was refused, and is lent again",
+        "lists of fatal codes with gaps: HikariCP's lacks 25P03 and 57P05";
+    "zoo-reconnect-storm-pg" Postgres Storms [Transactions, Faults, ConnectionLoss] breaks ReconnectsBounded in 2:
+        "whoever finds one connection dead opens all of them anew",
+        "pools that are thrown away as a whole on the first error, by each caller who meets it";
+}
