@@ -102,7 +102,7 @@ pub(crate) fn library(backend: Option<Backend>) -> Vec<&'static dyn Subject> {
 pub(crate) fn on(name: &str, backend: Option<Backend>) -> Result<&'static dyn Subject, CommandError> {
     let fits = |subject: &&'static dyn Subject| backend.is_none_or(|backend| subject.backend() == backend);
     // The same system on another database has the name of both.
-    let name = named(name).map_or(name, Subject::name);
+    let name = named(name).map_or(name, |subject| subject.name());
     let names = [name.to_owned(), format!("{name}-sim"), format!("{name}-pg")];
     names.iter().filter_map(|name| named(name)).find(fits).ok_or_else(|| {
         let there = backend.map_or_else(String::new, |backend| format!(" on {backend}"));
