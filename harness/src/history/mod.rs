@@ -1,15 +1,15 @@
 //! The history: what happened while a plan ran, with evidence. Append-only.
 //!
-//! Owns the event types; the [`Recorder`] through which they are appended has a file of its own. It judges nothing and
+//! Owns the event types; the [`Log`] through which they are appended has a file of its own. It judges nothing and
 //! excuses nothing: an error is an event like any other, and what it means is the oracle's business.
 
 mod by_command;
+mod log;
 mod mint;
-mod recorder;
 
 pub use by_command::ByCommand;
+pub use log::Log;
 pub use mint::Mint;
-pub use recorder::Recorder;
 
 use std::collections::BTreeMap;
 use std::fmt;
