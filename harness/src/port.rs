@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -146,7 +146,11 @@ impl Port {
         reply: impl FnOnce(&T) -> Reply,
     ) -> Option<T> {
         let cancel = self.shared.current().and_then(|at| self.shared.steps[at].cancel);
-        let outcome = self.drive(future, cancel).await;
+        let outcome = {
+            // Pinned here and not moved on, since a system's futures are large. It is dropped before the outcome is recorded.
+            let future = pin!(future);
+            self.drive(future, cancel).await
+        };
         let (outcome, kept) = match outcome {
             Ok(Ok(value)) => (Outcome::Done(reply(&value)), Some(value)),
             Ok(Err(error)) => (Outcome::Failed(error.into()), None),
@@ -166,13 +170,15 @@ impl Port {
         self.last
     }
 
-    /// Polls the future and drops it in the phase of the cancel, before the outcome is recorded.
-    async fn drive<T>(&self, future: impl Future<Output = T>, cancel: Option<Phase>) -> Result<T, Phase> {
+    /// Polls the future to its end, or to the phase of the cancel.
+    async fn drive<T>(
+        &self,
+        mut future: Pin<&mut impl Future<Output = T>>,
+        cancel: Option<Phase>,
+    ) -> Result<T, Phase> {
         if cancel == Some(Phase::BeforeSend) {
-            drop(future);
             return Err(Phase::BeforeSend);
         }
-        let mut future = pin!(future);
         let mut polls: u8 = 0;
         let wire = self.shared.wire.as_deref();
         let before = wire.map(Wire::counts);

@@ -75,7 +75,8 @@ pub async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
                 }
             }
             (command, _) if needed(command) == Some(Capability::Registry) => {
-                registry_command(&mut unit, command, &mut port).await;
+                // On the heap, like few others: it would make every actor several times as large.
+                Box::pin(registry_command(&mut unit, command, &mut port)).await;
             }
             (Command::Begin(_) | Command::Commit | Command::Rollback | Command::Drop, Some(scope)) => {
                 transaction(scope, &command, &mut port).await;
