@@ -171,11 +171,7 @@ impl Port {
     }
 
     /// Polls the future to its end, or to the phase of the cancel.
-    async fn drive<T>(
-        &self,
-        mut future: Pin<&mut impl Future<Output = T>>,
-        cancel: Option<Phase>,
-    ) -> Result<T, Phase> {
+    async fn drive<T>(&self, mut future: Pin<&mut impl Future<Output = T>>, cancel: Option<Phase>) -> Result<T, Phase> {
         if cancel == Some(Phase::BeforeSend) {
             return Err(Phase::BeforeSend);
         }

@@ -23,7 +23,7 @@ pub use sqlite::Connector;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::history::{Log, Mint};
+use crate::history::{BuildRecorder, Log};
 use crate::plan::{ActorId, Fault, Key, Plan, Storage, Value};
 use crate::port::Wire;
 use crate::recorder::Recorder;
@@ -90,8 +90,8 @@ impl Database {
     }
 
     /// Numbers the services that the system's factories build.
-    pub fn mint(&self) -> Mint {
-        Mint::new(self.log.clone())
+    pub fn build_recorder(&self) -> BuildRecorder {
+        BuildRecorder::new(self.log.clone())
     }
 
     /// Runs these statements before the plan, on the harness's own connection: for a system that has tables of its own. A

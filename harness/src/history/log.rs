@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{By, ConnectionId, Event, History, Outcome, What};
-use crate::plan::{Build, Ground, Service};
+use crate::plan::{Build, IsolationModel, Service};
 
 /// Appends to a history from the scheduler and from the threads of a database driver. Cheap to clone.
 #[derive(Clone, Default)]
@@ -152,9 +152,9 @@ impl Log {
     }
 
     /// Says what the history is of: how many actors the plan has, where it happens, whether inside a test fixture.
-    pub fn begin(&self, planned: usize, ground: Ground, fixture: bool) {
+    pub fn begin(&self, planned: usize, isolation: IsolationModel, fixture: bool) {
         let history = &mut self.written().history;
-        (history.planned, history.ground, history.fixture) = (planned, ground, fixture);
+        (history.planned, history.isolation, history.fixture) = (planned, isolation, fixture);
         history.events.reserve(EVENTS_USUAL);
     }
 

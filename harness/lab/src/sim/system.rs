@@ -180,12 +180,20 @@ impl Simulated for Unstale {
             Storage::Sim => {
                 let sessions = sessions::<Network>(world, plan);
                 let listening = told.listen(&sessions);
-                Self { over: Over::Network(Application::new(sessions, world.mint())), told, _listening: listening }
+                Self {
+                    over: Over::Network(Application::new(sessions, world.build_recorder())),
+                    told,
+                    _listening: listening,
+                }
             }
             _ => {
                 let sessions = sessions::<Ordered>(world, plan);
                 let listening = told.listen(&sessions);
-                Self { over: Over::Ordered(Application::new(sessions, world.mint())), told, _listening: listening }
+                Self {
+                    over: Over::Ordered(Application::new(sessions, world.build_recorder())),
+                    told,
+                    _listening: listening,
+                }
             }
         }
     }

@@ -14,7 +14,7 @@ use unstale::source::Failure;
 
 use super::request::{Request, Said};
 use super::server::{Origin, Server};
-use unstale_harness::history::{By, ConnectionId, Log, Mint};
+use unstale_harness::history::{BuildRecorder, By, ConnectionId, Log};
 use unstale_harness::plan::{Fault, Key, Value};
 use unstale_harness::port::Wire;
 
@@ -58,8 +58,8 @@ impl World {
     }
 
     /// Numbers the services that a system's factories build.
-    pub(super) fn mint(&self) -> Mint {
-        Mint::new(self.log.clone())
+    pub(super) fn build_recorder(&self) -> BuildRecorder {
+        BuildRecorder::new(self.log.clone())
     }
 
     pub(super) fn log(&self) -> &Log {

@@ -204,7 +204,7 @@ impl Shared {
             sessions: Cell::new(0),
             opened: Cell::new(0),
         };
-        let registry = Registry::new(database.mint(), flaw);
+        let registry = Registry::new(database.build_recorder(), flaw);
         let (first, never_given_up) = Default::default();
         Ok(Self { pool: Rc::new(pool), registry, first, never_given_up })
     }

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 
 use super::Flaw;
 use crate::systems::unstale::others_go_on;
-use unstale_harness::history::{Failure, Mint};
+use unstale_harness::history::{BuildRecorder, Failure};
 use unstale_harness::plan::{Build, Service, Wanted};
 
 /// A build, and the version that it was begun in.
@@ -23,7 +23,7 @@ pub(super) type Cache = Rc<RefCell<Kept>>;
 
 /// A registry of services.
 pub(super) struct Registry {
-    mint: Mint,
+    build_recorder: BuildRecorder,
     shared: Cache,
     /// Only one shared service is built at a time.
     building: Mutex<()>,
@@ -55,13 +55,13 @@ impl Drop for Guard {
 }
 
 impl Registry {
-    pub(super) fn new(mint: Mint, flaw: Option<Flaw>) -> Rc<Self> {
-        Self::with(mint, flaw, Rc::default())
+    pub(super) fn new(build_recorder: BuildRecorder, flaw: Option<Flaw>) -> Rc<Self> {
+        Self::with(build_recorder, flaw, Rc::default())
     }
 
-    fn with(mint: Mint, flaw: Option<Flaw>, substitutes: Rc<RefCell<Vec<Substitute>>>) -> Rc<Self> {
+    fn with(build_recorder: BuildRecorder, flaw: Option<Flaw>, substitutes: Rc<RefCell<Vec<Substitute>>>) -> Rc<Self> {
         Rc::new(Self {
-            mint,
+            build_recorder,
             shared: Rc::default(),
             building: Mutex::new(()),
             versions: RefCell::default(),
@@ -78,7 +78,7 @@ impl Registry {
     /// Another one, of which nobody else notices anything.
     pub(super) fn fork(&self) -> Rc<Self> {
         let substitutes = if self.has(Flaw::SharesOverrides) { Rc::clone(&self.substitutes) } else { Rc::default() };
-        Self::with(self.mint.clone(), self.flaw, substitutes)
+        Self::with(self.build_recorder.clone(), self.flaw, substitutes)
     }
 
     /// What is wanted, with `mine` for what belongs to a session.
@@ -120,7 +120,7 @@ impl Registry {
             if !parts.is_empty() {
                 others_go_on().await;
             }
-            let build = self.mint.built(service, &parts);
+            let build = self.build_recorder.built(service, &parts);
             kept.borrow_mut().insert(service, (build, version));
             build
         })
@@ -150,7 +150,7 @@ impl Registry {
 
     /// Lets something stand in for the service.
     pub(super) fn stand_in(self: &Rc<Self>, service: Service) -> (Build, Guard) {
-        let build = self.mint.built(service, &[]);
+        let build = self.build_recorder.built(service, &[]);
         let number = self.guards.replace(self.guards.get() + 1);
         self.substitutes.borrow_mut().push(Substitute { guard: number, service, build });
         self.outdate(service, false);

@@ -1,4 +1,4 @@
-//! The mint: numbers every service that is built.
+//! The build recorder: numbers every service that is built.
 //!
 //! Owns the evidence of a registry's work. It is called by the factories themselves, which belong to the harness's side of a
 //! system, so that no registry can say of a service what it is not.
@@ -8,11 +8,11 @@ use crate::plan::{Build, Service};
 
 /// Numbers services as they are built, and records what each was made from. Cheap to clone.
 #[derive(Clone)]
-pub struct Mint {
+pub struct BuildRecorder {
     log: Log,
 }
 
-impl Mint {
+impl BuildRecorder {
     /// Records into this history.
     pub fn new(log: Log) -> Self {
         Self { log }
