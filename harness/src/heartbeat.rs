@@ -3,7 +3,7 @@
 //! Owns counters that only ever grow, and what a watch needs to know of a plan that it does not run. Hooks, the proxy and the
 //! monitor beat it from their own threads; [`crate::stillness`] and [`crate::worker`] read it. Nothing of it is history.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -86,8 +86,8 @@ impl Heartbeat {
 
     /// Says where the plan's files are, for a watch that has to give the plan's thread up.
     #[cfg(feature = "sqlite")]
-    pub(crate) fn set_folder(&self, folder: &Path) {
-        *self.shared.folder.lock().unwrap_or_else(PoisonError::into_inner) = Some(folder.to_owned());
+    pub(crate) fn set_folder(&self, folder: PathBuf) {
+        *self.shared.folder.lock().unwrap_or_else(PoisonError::into_inner) = Some(folder);
     }
 
     /// Where the plan's files are, if it has any.

@@ -83,7 +83,7 @@ impl Sqlite {
             Storage::Memory => (SqliteConnectOptions::from_str("sqlite::memory:").map_err(SetupError::of)?, None),
             _ => {
                 let folder = fresh_folder().map_err(SetupError::of)?;
-                recorder.heartbeat.set_folder(folder.path());
+                recorder.heartbeat.set_folder(folder.path().to_owned());
                 let path = folder.path().join("db");
                 let template = template(storage).await?;
                 std::fs::write(&path, template).map_err(SetupError::of)?;

@@ -1,7 +1,7 @@
 //! The stage: one scheduler over two clocks, so that the same plan means the same on every backend.
 //!
 //! - `play`: the parts of a plan in their order, from the first command to the final state.
-//! - `schedule`: who goes on next, what a turn is, who resumes, how actors end.
+//! - `director`: whose turn is next. `schedule`: what a turn is, who resumes, how actors end.
 //! - `run`: one actor while it performs. `alarm`: how it is woken.
 //! - `environment`: what differs between real time and virtual time, as one trait.
 //!
@@ -13,12 +13,14 @@
 //! It excuses nothing and judges nothing.
 
 mod alarm;
+mod director;
 mod environment;
 mod play;
 mod run;
 mod schedule;
 
 pub use alarm::Alarm;
+pub use director::{Director, along};
 pub use environment::{Environment, Running, Stop};
-pub use play::{Director, along, play};
+pub use play::play;
 pub use run::{ActorState, panic_text};

@@ -3,23 +3,14 @@
 //! Owns that order: the plan's actors, a rest, the observers, the system's report, its stop, the final state. Whatever the
 //! system runs on, it has started before and its history is taken afterwards.
 
+use super::director::{Director, along, in_rounds};
 use super::environment::Environment;
-use super::run::ActorState;
-use super::schedule::{Performed, Stage, in_rounds};
+use super::schedule::{Performed, Stage};
 use crate::capability::{Capabilities, Capability};
 use crate::erased::Started;
 use crate::history::What;
 use crate::model::observers;
-use crate::plan::{Plan, Schedule, Turn};
-
-/// Says whose turn is next, from where everybody stands; none when the schedule is over.
-pub type Director<'a> = &'a mut dyn FnMut(&mut dyn Iterator<Item = ActorState>) -> Option<Turn>;
-
-/// The turns of a schedule, whoever stands where.
-pub fn along(schedule: &Schedule) -> impl FnMut(&mut dyn Iterator<Item = ActorState>) -> Option<Turn> {
-    let mut turns = schedule.0.iter().copied();
-    move |_| turns.next()
-}
+use crate::plan::Plan;
 
 /// Plays a plan with a system that has started; what happens is in the environment's log. The turns are the director's.
 ///

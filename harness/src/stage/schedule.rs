@@ -11,12 +11,12 @@
 
 use std::collections::VecDeque;
 
+use super::director::Director;
 use super::environment::{Environment, Stop};
-use super::play::Director;
 use super::run::ActorRun;
 use crate::erased::Started;
 use crate::history::What;
-use crate::plan::{Actor, ActorId, Gate, Schedule, Turn};
+use crate::plan::{Actor, ActorId, Gate};
 
 /// Whether everybody came to an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,14 +151,4 @@ impl<E: Environment> Stage<'_, E> {
             run.discard(self.environment.log(), std::mem::replace(&mut what, What::Ended));
         }
     }
-}
-
-/// Every actor begins its first command before any ends it; from then on they run in turn, one command each.
-pub(super) fn in_rounds(actors: &[Actor], first: usize) -> Schedule {
-    let rounds = actors.iter().map(|actor| actor.steps.len()).max().unwrap_or(0);
-    let round = |round: usize, until: Gate| {
-        let who = actors.iter().enumerate().filter(move |(_, actor)| round < actor.steps.len());
-        who.map(move |(at, _)| Turn { actor: ActorId::new(first + at), until })
-    };
-    Schedule(round(0, Gate::Reply).chain((0..rounds).flat_map(|number| round(number, Gate::Boundary))).collect())
 }
