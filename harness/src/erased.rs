@@ -1,26 +1,37 @@
 //! A system with its type forgotten: so what runs plans is compiled once, and not once for each system.
 //!
-//! Owns the way from a [`System`] to objects. The executor and the worker know nothing else of a system.
+//! Owns the way from a system to objects. The stage and the worker know nothing else of a system.
 
 use crate::capability::Capabilities;
 use crate::database::Database;
 use crate::history::{Failure, Report};
 use crate::local::Local;
+use crate::plan::Plan;
 use crate::port::Port;
 use crate::system::System;
 
-type Start = for<'a> fn(&'a Database) -> Local<'a, Result<Box<dyn Started>, Failure>>;
+type Start<P> = for<'a> fn(&'a P, &'a Plan) -> Local<'a, Result<Box<dyn Started>, Failure>>;
 
-/// How a system starts, and what it can do.
-#[derive(Clone, Copy)]
-pub(crate) struct Starter {
-    pub(crate) capabilities: Capabilities,
-    pub(crate) start: Start,
+/// How a system starts in a place of its kind, a database for one, and what it can do.
+pub struct Starter<P> {
+    /// What it can do.
+    pub capabilities: Capabilities,
+    /// Starts it there, for this plan.
+    pub start: Start<P>,
 }
 
-impl Starter {
+impl<P> Clone for Starter<P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Starter<P> {}
+
+impl Starter<Database> {
+    /// The way of this type.
     pub(crate) fn of<S: System>() -> Self {
-        Self { capabilities: S::capabilities(), start: |database| Box::pin(start::<S>(database)) }
+        Self { capabilities: S::capabilities(), start: |database, _| Box::pin(start::<S>(database)) }
     }
 }
 
@@ -29,9 +40,14 @@ async fn start<S: System>(database: &Database) -> Result<Box<dyn Started>, Failu
 }
 
 /// A system that has started. Its methods are those of [`System`].
-pub(crate) trait Started {
+pub trait Started {
+    /// Runs one actor until its port has no more commands.
     fn actor(&self, port: Port) -> Local<'_, ()>;
+
+    /// What it says of itself.
     fn report(&self) -> Local<'_, Report>;
+
+    /// Gives everything back.
     fn stop(&self) -> Local<'_, ()>;
 }
 

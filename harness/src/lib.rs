@@ -17,9 +17,12 @@ pub mod check;
 pub mod coverage;
 pub mod database;
 pub mod erased;
-pub mod execute;
+mod execute;
 pub mod explore;
+#[cfg(feature = "sqlite")]
+mod fault_switch;
 pub mod generate;
+mod heartbeat;
 pub mod history;
 #[cfg(feature = "sqlite")]
 mod hold;
@@ -31,9 +34,11 @@ pub mod model;
 pub mod oracle;
 pub mod plan;
 pub mod port;
+mod recorder;
 pub mod report;
 pub mod scenario;
 pub mod shrink;
+pub mod stage;
 mod stillness;
 pub mod system;
 pub mod verdict;

@@ -418,12 +418,12 @@ impl Walk<'_> {
             },
             _ => return,
         };
-        let ground = self.history.ground;
+        let isolation = self.history.isolation;
         let place = self.place(by.actor);
         if place.frames.iter().any(|it| it.uncertain) {
             return;
         }
-        let from = if ground.is_read_committed() {
+        let from = if isolation.is_read_committed() {
             span.invoked
         } else {
             place.frames.first().map_or(span.invoked, |it| it.begun)

@@ -1,23 +1,23 @@
 //! The port: where an actor pulls its commands from, and where gates open and cancels land.
 //!
-//! Owns the hand-over between the executor and one actor. It does not decide who runs ([`crate::execute`] does) and
+//! Owns the hand-over between the scheduler and one actor. It does not decide who runs ([`crate::stage`] does) and
 //! does not look at what an outcome means.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 
-use crate::history::{By, Failure, Outcome, Recorder, Reply, What};
+use crate::history::{By, Failure, Log, Outcome, Reply, What};
 use crate::plan::{ActorId, Command, Phase, Step};
 
 /// One actor's source of commands.
 pub struct Port {
-    seat: Rc<ActorPort>,
-    recorder: Recorder,
+    shared: Rc<ActorPort>,
+    log: Log,
     last: Ended,
 }
 
@@ -34,8 +34,8 @@ pub enum Ended {
     Skipped,
 }
 
-/// What the executor and one actor share.
-pub struct ActorPort {
+/// What the scheduler and one actor share.
+pub(crate) struct ActorPort {
     actor: ActorId,
     steps: Vec<Step>,
     state: RefCell<State>,
@@ -43,7 +43,7 @@ pub struct ActorPort {
 }
 
 /// What an actor's requests have come to, where that can be seen. There the phases of a cancel are those of a request;
-/// elsewhere they are told by the polls, since most calls are one request and done in two.
+/// elsewhere they are counted by the polls, since most calls are one request and done in two.
 #[derive(Debug, Default)]
 pub struct Wire {
     sent: AtomicU32,
@@ -101,20 +101,20 @@ impl Port {
     /// # Cancel safety
     /// Cancel safe: a command is taken only when the future completes.
     pub async fn next(&mut self) -> Option<Command> {
-        if self.seat.current().is_some() {
+        if self.shared.current().is_some() {
             self.end(What::Skipped);
         }
         self.last = Ended::Skipped;
         poll_fn(|_| {
-            let mut state = self.seat.state.borrow_mut();
+            let mut state = self.shared.state.borrow_mut();
             state.waiting = true;
             if state.granted > state.taken {
                 state.waiting = false;
                 let at = state.taken;
                 state.taken += 1;
                 state.ended = false;
-                let step = &self.seat.steps[at];
-                self.recorder.record_for(self.seat.by(at), What::Invoked(step.clone()));
+                let step = &self.shared.steps[at];
+                self.log.record_for(self.shared.by(at), What::Invoked(step.clone()));
                 return Poll::Ready(Some(step.command.clone()));
             }
             if state.closed {
@@ -145,8 +145,12 @@ impl Port {
         future: impl Future<Output = Result<T, E>>,
         reply: impl FnOnce(&T) -> Reply,
     ) -> Option<T> {
-        let cancel = self.seat.current().and_then(|at| self.seat.steps[at].cancel);
-        let outcome = self.drive(future, cancel).await;
+        let cancel = self.shared.current().and_then(|at| self.shared.steps[at].cancel);
+        let outcome = {
+            // Pinned here and not moved on, since a system's futures are large. It is dropped before the outcome is recorded.
+            let future = pin!(future);
+            self.drive(future, cancel).await
+        };
         let (outcome, kept) = match outcome {
             Ok(Ok(value)) => (Outcome::Done(reply(&value)), Some(value)),
             Ok(Err(error)) => (Outcome::Failed(error.into()), None),
@@ -166,15 +170,13 @@ impl Port {
         self.last
     }
 
-    /// Polls the future and drops it in the phase of the cancel, before the outcome is recorded.
-    async fn drive<T>(&self, future: impl Future<Output = T>, cancel: Option<Phase>) -> Result<T, Phase> {
+    /// Polls the future to its end, or to the phase of the cancel.
+    async fn drive<T>(&self, mut future: Pin<&mut impl Future<Output = T>>, cancel: Option<Phase>) -> Result<T, Phase> {
         if cancel == Some(Phase::BeforeSend) {
-            drop(future);
             return Err(Phase::BeforeSend);
         }
-        let mut future = pin!(future);
         let mut polls: u8 = 0;
-        let wire = self.seat.wire.as_deref();
+        let wire = self.shared.wire.as_deref();
         let before = wire.map(Wire::counts);
         let is_sent = || wire.map(|it| it.counts().0) != before.map(|it| it.0) || wire.is_none();
         let is_answered = || wire.map(|it| it.counts().1) != before.map(|it| it.1) || wire.is_none();
@@ -200,31 +202,31 @@ impl Port {
     }
 
     fn end(&self, what: What) {
-        if let Some(at) = self.seat.current() {
-            self.recorder.record_for(self.seat.by(at), what);
-            self.seat.state.borrow_mut().ended = true;
+        if let Some(at) = self.shared.current() {
+            self.log.record_for(self.shared.by(at), what);
+            self.shared.state.borrow_mut().ended = true;
         }
     }
 }
 
 impl ActorPort {
     /// With the actor's wire, where its requests can be seen.
-    pub fn new(actor: ActorId, steps: Vec<Step>, wire: Option<Arc<Wire>>) -> Rc<Self> {
+    pub(crate) fn new(actor: ActorId, steps: Vec<Step>, wire: Option<Arc<Wire>>) -> Rc<Self> {
         Rc::new(Self { actor, steps, state: RefCell::default(), wire })
     }
 
     /// The port that the actor itself is given.
-    pub fn port(self: &Rc<Self>, recorder: Recorder) -> Port {
-        Port { seat: Rc::clone(self), recorder, last: Ended::Skipped }
+    pub(crate) fn port(self: &Rc<Self>, log: Log) -> Port {
+        Port { shared: Rc::clone(self), log, last: Ended::Skipped }
     }
 
     /// Whose it is.
-    pub fn actor(&self) -> ActorId {
+    pub(crate) fn actor(&self) -> ActorId {
         self.actor
     }
 
     /// Lets the actor take one more command; false if it has none left.
-    pub fn grant(&self) -> bool {
+    pub(crate) fn grant(&self) -> bool {
         let mut state = self.state.borrow_mut();
         let more = state.granted < self.steps.len();
         state.granted += usize::from(more);
@@ -232,23 +234,23 @@ impl ActorPort {
     }
 
     /// Whether every command has been granted.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.state.borrow().granted >= self.steps.len()
     }
 
     /// Lets the next pull answer that there are no more commands.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.state.borrow_mut().closed = true;
     }
 
     /// Whether the actor waits for its next command and has not been granted one.
-    pub fn is_at_boundary(&self) -> bool {
+    pub(crate) fn is_at_boundary(&self) -> bool {
         let state = self.state.borrow();
         state.waiting && state.granted == state.taken && !state.closed
     }
 
     /// The command that has been granted or taken last.
-    pub fn step(&self) -> Option<(By, &Step)> {
+    pub(crate) fn step(&self) -> Option<(By, &Step)> {
         let at = self.state.borrow().granted.checked_sub(1)?;
         Some((self.by(at), self.steps.get(at)?))
     }

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use crate::history::Recorder;
 use crate::limits::Limits;
+use crate::recorder::Recorder;
 
 /// The least time between two looks.
 pub(crate) const LOOK: Duration = Duration::from_millis(1);
@@ -39,7 +39,7 @@ pub(crate) struct Stillness<'a> {
 impl<'a> Stillness<'a> {
     /// Starts to watch; the wait is given up after [`Limits::hang`] even if something moves all the time.
     pub(crate) fn new(recorder: &'a Recorder, limits: &'a Limits) -> Self {
-        let (seen, turns, now) = (signs(recorder), recorder.turns(), Instant::now());
+        let (seen, turns, now) = (signs(recorder), recorder.heartbeat.turns_between(), Instant::now());
         Self {
             recorder,
             limits,
@@ -88,8 +88,8 @@ impl<'a> Stillness<'a> {
             return false;
         }
         self.looked = Instant::now();
-        self.recorder.look();
-        let turns = self.recorder.turns();
+        self.recorder.heartbeat.look();
+        let turns = self.recorder.heartbeat.turns_between();
         if turns.iter().zip(self.turns).any(|(now, before)| *now == before && before > 0) {
             return false;
         }
@@ -105,7 +105,7 @@ impl<'a> Stillness<'a> {
 }
 
 fn signs(recorder: &Recorder) -> (u64, usize) {
-    (recorder.pulse(), tasks_alive())
+    (recorder.signs(), tasks_alive())
 }
 
 /// How many tasks the runtime has.

@@ -16,11 +16,14 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
+use crate::database::Database;
 use crate::erased::Starter;
-use crate::execute::{execute, panic_text};
-use crate::history::{Event, History, Recorder, What};
+use crate::execute::execute;
+use crate::history::{Event, History, What};
 use crate::limits::Limits;
 use crate::plan::Plan;
+use crate::recorder::Recorder;
+use crate::stage::panic_text;
 
 /// Between two looks at a plan that has not ended.
 const LOOK: Duration = Duration::from_millis(10);
@@ -49,7 +52,7 @@ thread_local! {
 }
 
 /// Runs a plan on the worker of this thread and waits for its history, or for the moment to give the worker up.
-pub(crate) fn watched(starter: Starter, plan: &Plan, limits: &Limits) -> History {
+pub(crate) fn watched(starter: Starter<Database>, plan: &Plan, limits: &Limits) -> History {
     let recorder = Recorder::default();
     let (answer, answered) = channel();
     let job = {
@@ -74,10 +77,10 @@ pub(crate) fn watched(starter: Starter, plan: &Plan, limits: &Limits) -> History
             Err(RecvTimeoutError::Timeout) if watch.is_over() => {
                 GIVEN_UP.fetch_add(1, Ordering::Relaxed);
                 // What the thread has open goes on without a name.
-                if let Some(folder) = recorder.folder() {
+                if let Some(folder) = recorder.heartbeat.folder() {
                     let _ = std::fs::remove_dir_all(folder);
                 }
-                return recorder.give_up();
+                return recorder.log.give_up();
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return harness_fault("the plan's thread has ended".into()),
@@ -94,7 +97,7 @@ fn hire() -> std::io::Result<Sender<Job>> {
 }
 
 /// Runs a plan on this thread.
-fn run(starter: Starter, plan: &Plan, limits: &Limits, recorder: &Recorder) -> History {
+fn run(starter: Starter<Database>, plan: &Plan, limits: &Limits, recorder: &Recorder) -> History {
     let runtime = match RUNTIME.take().map_or_else(|| Builder::new_current_thread().enable_all().build(), Ok) {
         Ok(runtime) => runtime,
         Err(error) => return harness_fault(format!("no runtime: {error}")),
@@ -107,8 +110,8 @@ fn run(starter: Starter, plan: &Plan, limits: &Limits, recorder: &Recorder) -> H
         runtime.shutdown_background();
     }
     history.unwrap_or_else(|panic| {
-        recorder.record(What::Panicked(panic_text(&*panic)));
-        recorder.finish()
+        recorder.log.record(What::Panicked(panic_text(&*panic)));
+        recorder.log.finish()
     })
 }
 
@@ -132,10 +135,11 @@ struct Watch<'a> {
 impl Watch<'_> {
     /// Looks; whether the thread is to be given up. An executor that looks whether something moves has its thread.
     fn is_over(&mut self) -> bool {
-        if !self.recorder.is_on_stage() {
+        let heartbeat = &self.recorder.heartbeat;
+        if !heartbeat.is_on_stage() {
             return false;
         }
-        let now = (self.recorder.stamp(), self.recorder.pulse() + self.recorder.looks());
+        let now = (heartbeat.turns(), self.recorder.signs() + heartbeat.looks());
         self.unmoved = if now.0 == self.seen.0 { self.unmoved + 1 } else { 0 };
         self.motionless = if now == self.seen { self.motionless + 1 } else { 0 };
         self.seen = now;

@@ -23,9 +23,10 @@ pub use sqlite::Connector;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::history::{Mint, Recorder};
+use crate::history::{BuildRecorder, Log};
 use crate::plan::{ActorId, Fault, Key, Plan, Storage, Value};
 use crate::port::Wire;
+use crate::recorder::Recorder;
 pub(crate) use place::Held;
 use place::Place;
 pub use place::SetupError;
@@ -36,7 +37,7 @@ pub struct Database {
     storage: Storage,
     connections: u8,
     fixture: bool,
-    recorder: Recorder,
+    log: Log,
 }
 
 impl Database {
@@ -47,15 +48,18 @@ impl Database {
     ///
     /// # Cancel safety
     /// Cancel safe: a half-made database is removed when the future is dropped.
-    pub async fn create(plan: &Plan, recorder: Recorder) -> Result<Self, SetupError> {
+    pub(crate) async fn create(plan: &Plan, recorder: Recorder) -> Result<Self, SetupError> {
         let Plan { storage, connections, fixture, .. } = *plan;
+        let log = recorder.log.clone();
         let place: Box<dyn Place> = match storage {
             #[cfg(feature = "sqlite")]
             Storage::Wal | Storage::Journal | Storage::Memory => {
-                Box::new(sqlite::Sqlite::create(storage, recorder.clone()).await?)
+                Box::new(sqlite::Sqlite::create(storage, recorder).await?)
             }
             #[cfg(feature = "postgres")]
-            Storage::Postgres => Box::new(postgres::Postgres::create(plan.owns_server(), recorder.clone()).await?),
+            Storage::Postgres => {
+                Box::new(postgres::Postgres::create(plan.owns_server(), recorder.log, recorder.heartbeat).await?)
+            }
             Storage::Sim | Storage::SimOrdered | Storage::SimOnly => {
                 return Err(SetupError::of("a simulated storage has no real database"));
             }
@@ -67,7 +71,7 @@ impl Database {
                 )));
             }
         };
-        Ok(Self { place, storage, connections, fixture, recorder })
+        Ok(Self { place, storage, connections, fixture, log })
     }
 
     /// How many connections the system may have open at once.
@@ -86,8 +90,8 @@ impl Database {
     }
 
     /// Numbers the services that the system's factories build.
-    pub fn mint(&self) -> Mint {
-        Mint::new(self.recorder.clone())
+    pub fn build_recorder(&self) -> BuildRecorder {
+        BuildRecorder::new(self.log.clone())
     }
 
     /// Runs these statements before the plan, on the harness's own connection: for a system that has tables of its own. A

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::history::{By, ConnectionId, Recorder, What};
+use crate::heartbeat::Heartbeat;
+use crate::history::{By, ConnectionId, Log, What};
 use crate::plan::{ActorId, Fault};
 use crate::port::Wire;
 use unstale_wire::monitor::Watcher;
@@ -23,7 +24,8 @@ const LOGIN_MAX: Duration = Duration::from_secs(1);
 
 /// Watches the proxy of one plan.
 pub(super) struct Observer {
-    recorder: Recorder,
+    log: Log,
+    heartbeat: Heartbeat,
     state: Mutex<State>,
     /// How many times somebody does something to the server right now, since a moment has come.
     striking: AtomicU32,
@@ -68,8 +70,8 @@ enum Tag {
 }
 
 impl Observer {
-    pub(super) fn new(recorder: Recorder) -> Arc<Self> {
-        Arc::new(Self { recorder, state: Mutex::default(), striking: AtomicU32::new(0) })
+    pub(super) fn new(log: Log, heartbeat: Heartbeat) -> Arc<Self> {
+        Arc::new(Self { log, heartbeat, state: Mutex::default(), striking: AtomicU32::new(0) })
     }
 
     /// What this actor's requests come to.
@@ -79,7 +81,7 @@ impl Observer {
 
     /// This fault belongs to the running command.
     pub(super) fn arm(&self, fault: Fault) {
-        self.state().armed = Some((self.recorder.current(), fault));
+        self.state().armed = Some((self.log.current(), fault));
     }
 
     /// It is over.
@@ -89,15 +91,15 @@ impl Observer {
 
     /// It has taken effect.
     pub(super) fn landed_now(&self) {
-        self.recorder.beat();
+        self.heartbeat.beat();
         if let Some((Some(by), fault)) = self.state().armed {
-            self.recorder.record_once(by, What::FaultLanded(fault));
+            self.log.record_once(by, What::FaultLanded(fault));
         }
     }
 
     /// The fault is not done, and nothing can be said of the plan.
     pub(super) fn refuse(&self, why: &str) {
-        self.recorder.record(What::HarnessFault(why.to_owned()));
+        self.log.record(What::HarnessFault(why.to_owned()));
     }
 
     /// What a moment has set off is over.
@@ -112,13 +114,13 @@ impl Observer {
 
     /// Something is under way that the wire does not show.
     pub(super) fn moved(&self) {
-        self.recorder.beat();
+        self.heartbeat.beat();
     }
 
     /// The running command, and whether it has not ended.
     fn asker(&self) -> (Option<By>, bool) {
-        let by = self.recorder.current();
-        (by, by.is_some_and(|it| self.recorder.outcome_of(it).is_none()))
+        let by = self.log.current();
+        (by, by.is_some_and(|it| self.log.outcome_of(it).is_none()))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -139,21 +141,21 @@ impl Watcher for Observer {
     }
 
     fn beat(&self) {
-        self.recorder.beat();
+        self.heartbeat.beat();
     }
 
     fn asked(&self) {
-        self.recorder.server_turned();
+        self.heartbeat.server_turned();
     }
 }
 
 impl Watch for Observer {
     fn turned(&self) {
-        self.recorder.proxy_turned();
+        self.heartbeat.proxy_turned();
     }
 
     fn seen(&self, connection: u32, what: Seen<'_>) {
-        self.recorder.beat();
+        self.heartbeat.beat();
         let mut state = self.state();
         if let Seen::Opened = what {
             state.logging_in.insert(connection, Instant::now());
@@ -168,7 +170,7 @@ impl Watch for Observer {
         }
         state.logging_in.remove(&connection);
         if let Seen::Backend { pid } = what {
-            let id = self.recorder.connected();
+            let id = self.log.connected();
             let fresh = Connection {
                 id,
                 pid,
@@ -193,26 +195,26 @@ impl Watch for Observer {
                 known.executes = executes;
                 known.stopped = false;
                 if let Some(by) = known.by.filter(|_| executes) {
-                    self.recorder.record_once(by, What::Served(known.id));
+                    self.log.record_once(by, What::Served(known.id));
                     wires.entry(by.actor).or_default().sent();
                 }
             }
             // query_canceled.
             Seen::Refused { code: "57014", .. } => known.stopped = true,
-            Seen::Completed { tag } => known.completed(tag, &self.recorder),
+            Seen::Completed { tag } => known.completed(tag, &self.log),
             // The work is over, and a driver that goes on without the end of the reply leaves nothing to wait for.
-            Seen::Refused { .. } => known.asked &= known.by.is_some_and(|it| self.recorder.outcome_of(it).is_some()),
+            Seen::Refused { .. } => known.asked &= known.by.is_some_and(|it| self.log.outcome_of(it).is_some()),
             Seen::Ready { status } => {
-                known.ready(status, &self.recorder);
+                known.ready(status, &self.log);
                 if let Some(by) = known.by.filter(|_| known.executes) {
                     wires.entry(by.actor).or_default().answered();
                 }
             }
             Seen::Closed { by } => {
                 if by != Side::Client {
-                    self.recorder.record_as(known.by, What::Lost(known.id));
+                    self.log.record_as(known.by, What::Lost(known.id));
                 }
-                self.recorder.disconnected(known.id);
+                self.log.disconnected(known.id);
                 connections.remove(&connection);
             }
             _ => {}
@@ -230,8 +232,8 @@ impl Watch for Observer {
 }
 
 impl Connection {
-    fn completed(&mut self, tag: &str, recorder: &Recorder) {
-        let say = |what| recorder.record_as(self.by, what);
+    fn completed(&mut self, tag: &str, log: &Log) {
+        let say = |what| log.record_as(self.by, what);
         match kind(tag) {
             Tag::Changed => {
                 say(What::Wrote(self.id));
@@ -250,18 +252,18 @@ impl Connection {
         }
     }
 
-    fn ready(&mut self, status: u8, recorder: &Recorder) {
+    fn ready(&mut self, status: u8, log: &Log) {
         let in_transaction = status != b'I';
         if !in_transaction && self.wrote {
             // Outside a transaction the end of the request is the commit.
-            recorder.record_as(self.by, What::Committed(self.id));
+            log.record_as(self.by, What::Committed(self.id));
             self.wrote = false;
         }
         self.outstanding = self.outstanding.saturating_sub(1);
         if let Some(by) = self.by.filter(|_| self.asked && !self.stopped)
-            && recorder.outcome_of(by).is_some()
+            && log.outcome_of(by).is_some()
         {
-            recorder.record_as(Some(by), What::Late(self.id));
+            log.record_as(Some(by), What::Late(self.id));
         }
     }
 }

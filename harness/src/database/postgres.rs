@@ -16,7 +16,8 @@ use super::dialect::{ALL_ROWS, Dialect};
 use super::faults::Faults;
 use super::observer::Observer;
 use super::place::{self, Place, SetupError};
-use crate::history::Recorder;
+use crate::heartbeat::Heartbeat;
+use crate::history::Log;
 use crate::local::Local;
 use crate::plan::{ActorId, Fault, Key, Value};
 use crate::port::Wire;
@@ -45,7 +46,7 @@ impl Postgres {
     ///
     /// # Cancel safety
     /// Cancel safe, but a schema may be left on the server.
-    pub(super) async fn create(own_server: bool, recorder: Recorder) -> Result<Self, SetupError> {
+    pub(super) async fn create(own_server: bool, log: Log, heartbeat: Heartbeat) -> Result<Self, SetupError> {
         static SCHEMAS: AtomicU64 = AtomicU64::new(1);
         let server = Arc::new(ServerLease::take(own_server).map_err(SetupError::of)?);
         let schema = format!("unstale_{}_{}", std::process::id(), SCHEMAS.fetch_add(1, Ordering::Relaxed));
@@ -53,7 +54,7 @@ impl Postgres {
         let mut own = straight.connect().await.map_err(SetupError::of)?;
         let made = format!("create schema {schema}; create table kv (k bigint primary key, v bigint not null)");
         own.execute(AssertSqlSafe(made)).await.map_err(SetupError::of)?;
-        let observer = Observer::new(recorder);
+        let observer = Observer::new(log, heartbeat);
         let proxy = Proxy::start(server.address(), Arc::clone(&observer) as _).map_err(SetupError::of)?;
         let through_proxy = straight
             .clone()

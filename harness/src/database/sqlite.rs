@@ -18,11 +18,12 @@ use unstale::SqliteOptions;
 use super::Database;
 use super::dialect::{ALL_ROWS, Dialect};
 use super::place::{self, Place, SetupError};
-use crate::history::{ConnectionId, Recorder, What};
+use crate::history::{ConnectionId, Log, What};
 use crate::hold::Hold;
 use crate::local::Local;
 use crate::plan::{ActorId, Fault, Key, Storage, Value};
 use crate::port::Wire;
+use crate::recorder::Recorder;
 
 const SCHEMA: &str = "create table kv (k integer primary key, v integer not null)";
 
@@ -82,7 +83,7 @@ impl Sqlite {
             Storage::Memory => (SqliteConnectOptions::from_str("sqlite::memory:").map_err(SetupError::of)?, None),
             _ => {
                 let folder = fresh_folder().map_err(SetupError::of)?;
-                recorder.set_folder(folder.path());
+                recorder.heartbeat.set_folder(folder.path().to_owned());
                 let path = folder.path().join("db");
                 let template = template(storage).await?;
                 std::fs::write(&path, template).map_err(SetupError::of)?;
@@ -163,7 +164,7 @@ impl Place for Sqlite {
         None
     }
 
-    /// Starts a fault that is done to the database from outside; the driver's faults are armed in the recorder.
+    /// Starts a fault that is done to the database from outside; the driver's faults are armed in the switch.
     ///
     /// A shared cache has no busy time-out: whoever meets a lock there waits for it, the harness too, so `:memory:` is
     /// never locked and the fault is recorded as not landed.
@@ -172,16 +173,16 @@ impl Place for Sqlite {
             if fault == Fault::Locked && self.storage != Storage::Memory {
                 let mut own = self.own.lock().await;
                 if own.execute("begin exclusive").await.is_ok() {
-                    self.connector.recorder.record(What::FaultLanded(fault));
+                    self.connector.recorder.log.record(What::FaultLanded(fault));
                 }
             }
-            self.connector.recorder.arm(Some(fault));
+            self.connector.recorder.faults.arm(Some(fault));
         })
     }
 
     fn end_fault(&self, fault: Fault) -> Local<'_, ()> {
         Box::pin(async move {
-            self.connector.recorder.arm(None);
+            self.connector.recorder.faults.arm(None);
             if fault == Fault::Locked && self.storage != Storage::Memory {
                 let mut own = self.own.lock().await;
                 // It fails exactly when the lock could not be had in the first place.
@@ -240,52 +241,58 @@ impl Database {
     }
 }
 
-/// Tells the recorder when the hooks are dropped: the driver drops them when it closes the connection.
+/// Tells the log when the hooks are dropped: the driver drops them when it closes the connection.
 struct Closing {
-    recorder: Recorder,
+    log: Log,
     id: ConnectionId,
 }
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        self.recorder.disconnected(self.id);
+        self.log.disconnected(self.id);
     }
 }
 
 async fn observe(connection: &mut SqliteConnection, recorder: Recorder, hold: Hold) -> Result<(), sqlx::Error> {
     let mut handle = connection.lock_handle().await?;
-    let id = recorder.connected();
-    let closing = Closing { recorder: recorder.clone(), id };
+    let Recorder { log, heartbeat, faults } = recorder;
+    let id = log.connected();
+    let closing = Closing { log: log.clone(), id };
 
     let mut reported = u64::MAX;
-    let progress = recorder.clone();
+    let interrupt = faults.clone();
     handle.set_progress_handler(1, move || {
         // Named whole, so that the closure owns it and not a copy of its label: it ends with the connection.
         let closing = &closing;
         hold.wait();
-        progress.beat();
-        let stamp = progress.stamp();
-        if reported != stamp {
-            reported = stamp;
-            progress.record_evidence(closing.id, What::Served(closing.id));
+        heartbeat.beat();
+        let turn = heartbeat.turns();
+        if reported != turn {
+            reported = turn;
+            closing.log.record_evidence(closing.id, What::Served(closing.id));
         }
-        !progress.take_interrupt()
+        let interrupted = interrupt.take_interrupt();
+        if interrupted {
+            closing.log.record(What::FaultLanded(Fault::Interrupt));
+        }
+        !interrupted
     });
-    let update = recorder.clone();
+    let update = log.clone();
     handle.set_update_hook(move |change| {
         if change.database == "main" {
             update.record_evidence(id, What::Wrote(id));
         }
     });
-    let commit = recorder.clone();
+    let commit = log.clone();
     handle.set_commit_hook(move || {
-        if commit.take_refuse_commit() {
+        if faults.take_refuse_commit() {
+            commit.record(What::FaultLanded(Fault::RefuseCommit));
             return false;
         }
         commit.record_evidence(id, What::Committed(id));
         true
     });
-    handle.set_rollback_hook(move || recorder.record_evidence(id, What::RolledBack(id)));
+    handle.set_rollback_hook(move || log.record_evidence(id, What::RolledBack(id)));
     Ok(())
 }
 

@@ -1,20 +1,20 @@
 //! The history: what happened while a plan ran, with evidence. Append-only.
 //!
-//! Owns the event types; the [`Recorder`] through which they are appended has a file of its own. It judges nothing and
+//! Owns the event types; the [`Log`] through which they are appended has a file of its own. It judges nothing and
 //! excuses nothing: an error is an event like any other, and what it means is the oracle's business.
 
+mod build_recorder;
 mod by_command;
-mod mint;
-mod recorder;
+mod log;
 
+pub use build_recorder::BuildRecorder;
 pub use by_command::ByCommand;
-pub use mint::Mint;
-pub use recorder::Recorder;
+pub use log::Log;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::plan::{ActorId, Build, Fault, Ground, Key, Phase, Service, Step, Value};
+use crate::plan::{ActorId, Build, Fault, IsolationModel, Key, Phase, Service, Step, Value};
 
 /// Everything that happened while one plan ran.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct History {
     /// How many actors the plan had; actors from here on are observers that ran afterwards.
     pub planned: usize,
     /// Where it happened, as far as that decides what may be concluded from it.
-    pub ground: Ground,
+    pub isolation: IsolationModel,
     /// Whether all of it happened inside a test fixture.
     pub fixture: bool,
 }

@@ -11,6 +11,9 @@ use crate::plan::{ActorId, Build, Command, Phase, Service, Wanted};
 /// A registry: the one that everybody shares, or the one that an actor went on with, named by the command that made it.
 pub type Registry = Option<By>;
 
+/// As many parts as no service exceeds by much, at any depth.
+const PARTS_USUAL: usize = 16;
+
 /// What a history says of its registries.
 #[derive(Debug, Default)]
 pub struct Wiring {
@@ -211,12 +214,16 @@ impl Wiring {
 
     /// A build, and all that it was made from.
     pub fn closure(&self, build: Build) -> Vec<Build> {
-        let mut all = vec![build];
+        let mut all = Vec::with_capacity(PARTS_USUAL);
+        all.push(build);
         let mut at = 0;
         while let Some(next) = all.get(at) {
             let parts = self.builds.get(next).map_or(&[][..], |it| &it.parts);
-            let new: Vec<_> = parts.iter().copied().filter(|it| !all.contains(it)).collect();
-            all.extend(new);
+            for part in parts {
+                if !all.contains(part) {
+                    all.push(*part);
+                }
+            }
             at += 1;
         }
         all

@@ -8,7 +8,7 @@ use super::view::is_done;
 use super::{Checked, Invariant, View};
 use crate::history::{By, Outcome, Report, Span, What};
 use crate::model::opens_session;
-use crate::plan::{Command, Ground};
+use crate::plan::{Command, IsolationModel};
 
 /// Each listener is told of every session once at its beginning and once at its end, and goes with it.
 pub fn listeners_balanced(view: &View<'_>) -> Checked {
@@ -60,7 +60,7 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     let mut allowed = most_at_once(view);
     // A server goes on with what its client has given up, until it is told over another connection.
-    let to_tell = usize::from(view.facts.history.ground == Ground::Postgres);
+    let to_tell = usize::from(view.facts.history.isolation == IsolationModel::Postgres);
     let is_observer = |by: By| view.facts.history.is_observer(by.actor);
     let observers =
         view.facts.spans.iter().filter(|(by, it)| is_observer(*by) && opens_session(&it.step.command)).count();

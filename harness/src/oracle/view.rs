@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::history::{By, ByCommand, ConnectionId, History, Outcome, Span, What};
 use crate::model::wiring::Wiring;
 use crate::model::{Claims, Session, effect_of, opens_session};
-use crate::plan::{Command, Ground, Key, Phase, Value};
+use crate::plan::{Command, IsolationModel, Key, Phase, Value};
 
 /// What is the same in every branch.
 pub struct Facts<'a> {
@@ -57,14 +57,14 @@ impl<'a> Facts<'a> {
             _ => None,
         });
         let wiring = Wiring::of(history, &spans);
-        let anonymous = history.ground == Ground::Sqlite && is_anonymous(history, &spans);
+        let anonymous = history.isolation == IsolationModel::Sqlite && is_anonymous(history, &spans);
         if !anonymous {
             collect(history, &mut evidence);
         }
         let closes = spans.values().filter(|it| it.step.command == Command::ClosePool && is_done(it));
         let pool_closed = closes.filter_map(|it| it.returned).min();
         let may_straggle = |(by, span): (By, &Span<'_>)| may_straggle(span, evidence.get(by));
-        let stragglers = anonymous || history.ground == Ground::Sqlite && spans.iter().any(may_straggle);
+        let stragglers = anonymous || history.isolation == IsolationModel::Sqlite && spans.iter().any(may_straggle);
         Self { history, spans, wiring, final_state, pool_closed, evidence, stragglers }
     }
 

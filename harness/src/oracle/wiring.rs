@@ -24,9 +24,10 @@ pub fn registry_fresh(view: &View<'_>) -> Checked {
     let mut sharing = Sharing::default();
     for had in &wiring.resolutions {
         checked.evaluated += 1;
-        let wrong = wrong_substitute(wiring, had)
-            .or_else(|| out_of_date(view, wiring, had))
-            .or_else(|| sharing.wrong(view, wiring, had));
+        let parts = wiring.closure(had.build);
+        let wrong = wrong_substitute(wiring, had, &parts)
+            .or_else(|| out_of_date(view, wiring, had, &parts))
+            .or_else(|| sharing.wrong(view, wiring, had, &parts));
         if let Some((expected, observed)) = wrong {
             checked.found(view, Invariant::RegistryFresh, had.at, expected, observed);
         }
@@ -39,7 +40,7 @@ pub fn registry_fresh(view: &View<'_>) -> Checked {
 type Wrong = (String, String);
 
 /// What stands in is had, by those who share the registry, and only then.
-fn wrong_substitute(wiring: &Wiring, had: &Resolution) -> Option<Wrong> {
+fn wrong_substitute(wiring: &Wiring, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
     let Resolution { registry, service, build, from, at, .. } = *had;
     let mine = || wiring.substitutes.iter().filter(|it| it.registry == registry && it.service == service);
     if let Some(due) = mine().find(|it| it.throughout(from, at))
@@ -47,7 +48,7 @@ fn wrong_substitute(wiring: &Wiring, had: &Resolution) -> Option<Wrong> {
     {
         return Some((format!("{}, which stands in for `{service}`", due.build), build.to_string()));
     }
-    wiring.closure(build).into_iter().find_map(|part| {
+    parts.iter().find_map(|&part| {
         let substitute = wiring.substitute(part)?;
         let service = substitute.service;
         let observed = if part == build { format!("{part}") } else { format!("{build}, made from {part}") };
@@ -62,9 +63,9 @@ fn wrong_substitute(wiring: &Wiring, had: &Resolution) -> Option<Wrong> {
 }
 
 /// What was had, and all that it was made from, is younger than every change that it should show.
-fn out_of_date(view: &View<'_>, wiring: &Wiring, had: &Resolution) -> Option<Wrong> {
+fn out_of_date(view: &View<'_>, wiring: &Wiring, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
     let ordinary = |it: &Build| wiring.substitute(*it).is_none();
-    wiring.closure(had.build).into_iter().filter(ordinary).find_map(|part| {
+    parts.iter().copied().filter(ordinary).find_map(|part| {
         let built = wiring.builds.get(&part)?;
         let Built { service, at, .. } = *built;
         let shows = |it: &&Change| {
@@ -108,10 +109,10 @@ struct Sharing {
 
 impl Sharing {
     /// Whoever shares a place has the same, and nobody else has it.
-    fn wrong(&mut self, view: &View<'_>, wiring: &Wiring, had: &Resolution) -> Option<Wrong> {
+    fn wrong(&mut self, view: &View<'_>, wiring: &Wiring, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
         let Resolution { registry, service, build, at, .. } = *had;
         let session = view.session(had.by).map(|it| it.0);
-        for part in wiring.closure(build).into_iter().filter(|it| wiring.substitute(*it).is_none()) {
+        for part in parts.iter().copied().filter(|part| wiring.substitute(*part).is_none()) {
             let of = wiring.builds.get(&part)?.service;
             let mine = (session.filter(|_| of.is_scoped()), registry);
             let owner = *self.owners.entry(part).or_insert(mine);

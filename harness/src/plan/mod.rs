@@ -15,7 +15,7 @@ pub mod text;
 pub use fault::Fault;
 pub use file::{Expectation, PlanError, PlanFile, VERSION};
 pub use service::{Build, Service, Wanted};
-pub use storage::{Backend, Ground, Storage};
+pub use storage::{Backend, IsolationModel, Storage};
 pub use unstale_wire::{Moment, NetworkFault, ServerFault};
 
 use std::fmt;

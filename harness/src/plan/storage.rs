@@ -35,7 +35,7 @@ pub enum Backend {
 
 /// What a history happened on, as far as that decides what may be concluded from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ground {
+pub enum IsolationModel {
     /// SQLite: a transaction may read from a snapshot as old as its begin, and what the driver's threads do may be recorded
     /// under another command than the one that asked for it.
     #[default]
@@ -46,7 +46,7 @@ pub enum Ground {
     Postgres,
 }
 
-impl Ground {
+impl IsolationModel {
     /// Whether each statement sees what is committed when it runs.
     pub fn is_read_committed(self) -> bool {
         self != Self::Sqlite
@@ -71,11 +71,11 @@ impl Storage {
     }
 
     /// What may be concluded from what happens there.
-    pub fn ground(self) -> Ground {
+    pub fn isolation(self) -> IsolationModel {
         match self.backend() {
-            Backend::Sqlite => Ground::Sqlite,
-            Backend::Postgres => Ground::Postgres,
-            Backend::Sim => Ground::Simulation,
+            Backend::Sqlite => IsolationModel::Sqlite,
+            Backend::Postgres => IsolationModel::Postgres,
+            Backend::Sim => IsolationModel::Simulation,
         }
     }
 

@@ -34,7 +34,7 @@ impl<V: Spec> Simulated for SimControl<V> {
     }
 
     fn start(world: &World, plan: &Plan) -> Self {
-        Self(Shared::new(Simulation(world.clone()), plan.connections, world.mint(), V::FLAW), PhantomData)
+        Self(Shared::new(Simulation(world.clone()), plan.connections, world.build_recorder(), V::FLAW), PhantomData)
     }
 
     fn actor(&self, port: Port) -> impl Future<Output = ()> {

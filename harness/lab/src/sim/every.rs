@@ -9,11 +9,12 @@
 //! Not enumerated: the order of the tasks that somebody left behind (each is polled once after each turn), and when late
 //! requests arrive (one turn after they were abandoned).
 
-use super::execute::{Stance, direct};
-use super::system::{Simulated, Starter};
+use super::execute::execute;
+use super::system::{Simulated, Starter, starter};
 use unstale_harness::history::{History, Outcome, What};
 use unstale_harness::oracle::{Oracle, Verdict};
 use unstale_harness::plan::{ActorId, Gate, Phase, Plan, Schedule, Turn};
+use unstale_harness::stage::ActorState;
 
 /// What came of running everything.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +32,7 @@ pub struct Everything {
 /// Runs the plan along every schedule, with at most so many preemptions and faults together, without a cancel and with one
 /// at every poll of every command. Ends early only if something does not pass.
 pub fn everything<S: Simulated>(plan: &Plan, disturbances: usize) -> Everything {
-    everything_of(Starter::of::<S>(), plan, disturbances)
+    everything_of(starter::<S>(), plan, disturbances)
 }
 
 fn everything_of(starter: Starter, plan: &Plan, disturbances: usize) -> Everything {
@@ -106,11 +107,11 @@ impl Path {
     fn follow(&mut self, starter: Starter, plan: &Plan, preemptions: usize) -> (History, Schedule) {
         let mut turns: Vec<Turn> = Vec::new();
         let mut left = preemptions;
-        let history = direct(starter, plan, &mut |stances| {
-            let stances: Vec<Stance> = stances.collect();
+        let history = execute(starter, plan, &mut |states| {
+            let states: Vec<ActorState> = states.collect();
             let running = turns.last().map(|it| it.actor.index());
-            let within = running.filter(|it| stances[*it] == Stance::Within);
-            let others = (0..stances.len()).filter(|it| Some(*it) != within && stances[*it] != Stance::Out);
+            let within = running.filter(|it| states[*it] == ActorState::Within);
+            let others = (0..states.len()).filter(|it| Some(*it) != within && states[*it] != ActorState::Out);
             let others = others.filter(|_| within.is_none() || left > 0);
             let options: Vec<usize> = within.into_iter().chain(others).collect();
             if options.is_empty() {
@@ -156,7 +157,7 @@ mod tests {
         let plan = PlanFile::parse(text, std::path::Path::new("every")).expect("the plan is well formed").plan;
         let (mut path, mut all) = (Path::default(), Vec::new());
         loop {
-            let (_, schedule) = path.follow(Starter::of::<Unstale>(), &plan, preemptions);
+            let (_, schedule) = path.follow(starter::<Unstale>(), &plan, preemptions);
             all.push(schedule.0.iter().map(|it| it.actor.to_string()).collect::<String>());
             if !path.advance() {
                 return (all.len(), all.into_iter().collect());

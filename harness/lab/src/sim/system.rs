@@ -13,9 +13,11 @@ use super::world::World;
 use crate::systems::unstale::{Application, Served, Told, actor, policy, report};
 use unstale_harness::Local;
 use unstale_harness::chain::Subject;
+use unstale_harness::erased::{self, Started};
 use unstale_harness::history::{Event, Failure, History, Reply, Report, What};
 use unstale_harness::limits::Limits;
 use unstale_harness::plan::{Command, Plan, StaleUse, Storage};
+use unstale_harness::stage::along;
 use unstale_harness::system::{Capabilities, Capability, Extension, Port};
 
 /// A system over a simulated source. As [`System`](unstale_harness::system::System), in a world instead of on a database.
@@ -60,42 +62,34 @@ pub trait Simulated: Sized + 'static {
     fn stop(&self) -> impl Future<Output = ()>;
 }
 
-/// How a system starts, with its type forgotten.
-#[derive(Clone, Copy)]
-pub(super) struct Starter {
-    pub(super) capabilities: Capabilities,
-    pub(super) start: fn(&World, &Plan) -> Box<dyn Started>,
+/// How a simulated system starts.
+pub(super) type Starter = erased::Starter<World>;
+
+/// The way of this type.
+pub(super) fn starter<S: Simulated>() -> Starter {
+    Starter { capabilities: S::capabilities(), start: |world, plan| Box::pin(start::<S>(world, plan)) }
 }
 
-impl Starter {
-    pub(super) fn of<S: Simulated>() -> Self {
-        Self { capabilities: S::capabilities(), start: |world, plan| Box::new(S::start(world, plan)) }
-    }
+async fn start<S: Simulated>(world: &World, plan: &Plan) -> Result<Box<dyn Started>, Failure> {
+    let system = S::start(world, plan);
+    system.begin(plan).await?;
+    Ok(Box::new(Erased(system)))
 }
 
-/// A system that has started. Its methods are those of [`Simulated`].
-pub(super) trait Started {
-    fn begin<'a>(&'a self, plan: &'a Plan) -> Local<'a, Result<(), Failure>>;
-    fn actor(&self, port: Port) -> Local<'_, ()>;
-    fn report(&self) -> Local<'_, Report>;
-    fn stop(&self) -> Local<'_, ()>;
-}
+/// A simulated system with its type forgotten.
+struct Erased<S>(S);
 
-impl<S: Simulated> Started for S {
-    fn begin<'a>(&'a self, plan: &'a Plan) -> Local<'a, Result<(), Failure>> {
-        Box::pin(Simulated::begin(self, plan))
-    }
-
+impl<S: Simulated> Started for Erased<S> {
     fn actor(&self, port: Port) -> Local<'_, ()> {
-        Box::pin(Simulated::actor(self, port))
+        Box::pin(self.0.actor(port))
     }
 
     fn report(&self) -> Local<'_, Report> {
-        Box::pin(Simulated::report(self))
+        Box::pin(self.0.report())
     }
 
     fn stop(&self) -> Local<'_, ()> {
-        Box::pin(Simulated::stop(self))
+        Box::pin(self.0.stop())
     }
 }
 
@@ -130,15 +124,15 @@ impl<S: Simulated> Subject for SimulatedSystem<S> {
 
     /// The limits do not apply: nothing takes time here.
     fn execute(&self, plan: &Plan, _: &Limits) -> History {
-        sometimes_twice(Starter::of::<S>(), plan)
+        sometimes_twice(starter::<S>(), plan)
     }
 }
 
 fn sometimes_twice(starter: Starter, plan: &Plan) -> History {
     static PLANS: AtomicU64 = AtomicU64::new(0);
-    let history = execute(starter, plan);
+    let history = execute(starter, plan, &mut along(&plan.schedule));
     if PLANS.fetch_add(1, Ordering::Relaxed).is_multiple_of(TWICE_EVERY) {
-        return same_again(history, &execute(starter, plan));
+        return same_again(history, &execute(starter, plan, &mut along(&plan.schedule)));
     }
     history
 }
@@ -186,12 +180,20 @@ impl Simulated for Unstale {
             Storage::Sim => {
                 let sessions = sessions::<Network>(world, plan);
                 let listening = told.listen(&sessions);
-                Self { over: Over::Network(Application::new(sessions, world.mint())), told, _listening: listening }
+                Self {
+                    over: Over::Network(Application::new(sessions, world.build_recorder())),
+                    told,
+                    _listening: listening,
+                }
             }
             _ => {
                 let sessions = sessions::<Ordered>(world, plan);
                 let listening = told.listen(&sessions);
-                Self { over: Over::Ordered(Application::new(sessions, world.mint())), told, _listening: listening }
+                Self {
+                    over: Over::Ordered(Application::new(sessions, world.build_recorder())),
+                    told,
+                    _listening: listening,
+                }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What everything in a simulated run shares: the server, the virtual clock, the tasks, the recorder.
+//! What everything in a simulated run shares: the server, the virtual clock, the tasks, the log.
 //!
 //! Owns the gates that a call passes and the timers. It decides nothing: who runs next is [`super::execute`]'s.
 
@@ -14,7 +14,7 @@ use unstale::source::ConnectionError;
 
 use super::request::{Request, Said};
 use super::server::{Origin, Server};
-use unstale_harness::history::{By, ConnectionId, Mint, Recorder};
+use unstale_harness::history::{BuildRecorder, By, ConnectionId, Log};
 use unstale_harness::plan::{Fault, Key, Value};
 use unstale_harness::port::Wire;
 
@@ -25,7 +25,7 @@ const REFUSE: Duration = Duration::from_millis(40);
 #[derive(Clone)]
 pub struct World {
     shared: Arc<Mutex<Shared>>,
-    recorder: Recorder,
+    log: Log,
 }
 
 /// What was spawned, with what it was spawned for.
@@ -53,17 +53,17 @@ enum Alarm {
 }
 
 impl World {
-    pub(super) fn new(recorder: Recorder) -> Self {
-        Self { shared: Arc::default(), recorder }
+    pub(super) fn new(log: Log) -> Self {
+        Self { shared: Arc::default(), log }
     }
 
     /// Numbers the services that a system's factories build.
-    pub(super) fn mint(&self) -> Mint {
-        Mint::new(self.recorder.clone())
+    pub(super) fn build_recorder(&self) -> BuildRecorder {
+        BuildRecorder::new(self.log.clone())
     }
 
-    pub(super) fn recorder(&self) -> &Recorder {
-        &self.recorder
+    pub(super) fn log(&self) -> &Log {
+        &self.log
     }
 
     fn with<R>(&self, with: impl FnOnce(&mut Shared) -> R) -> R {
@@ -75,8 +75,8 @@ impl World {
     fn serve<R>(&self, with: impl FnOnce(&mut Server, Duration, Origin) -> R) -> R {
         self.with(|shared| {
             let result = with(&mut shared.server, shared.now, shared.origin);
-            for (by, what) in shared.server.evidence.drain(..) {
-                self.recorder.record_as(by, what);
+            if !shared.server.evidence.is_empty() {
+                self.log.record_all(shared.server.evidence.drain(..));
             }
             for origin in shared.server.answered.drain(..) {
                 if let Some(wire) = wire(&shared.wires, origin) {
@@ -146,7 +146,7 @@ impl World {
             return Err(ConnectionError::new(ErrorClass::Unavailable, "the connection was refused"));
         }
         let id = self.serve(|server, _, origin| server.connect(origin));
-        let label = self.recorder.connected();
+        let label = self.log.connected();
         debug_assert_eq!(id, label, "both count from 1");
         Ok(id)
     }
@@ -233,7 +233,7 @@ impl World {
 
     /// Who is being polled from now on, and on whose behalf: the scheduler says so.
     pub(super) fn set_running(&self, running: u64, origin: Origin) {
-        self.recorder.set_current(origin.by);
+        self.log.set_current(origin.by);
         self.with(|shared| (shared.running, shared.origin) = (running, origin));
     }
 

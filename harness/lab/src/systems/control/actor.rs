@@ -14,7 +14,7 @@ use super::lease::Lease;
 use super::pool::{Kept, Pool};
 use super::registry::{Cache, Guard, Registry};
 use crate::systems::unstale::panic_with;
-use unstale_harness::history::{Class, Failure, Mint, Reply, Report};
+use unstale_harness::history::{BuildRecorder, Class, Failure, Reply, Report};
 use unstale_harness::plan::{Command, StaleUse};
 use unstale_harness::system::{Capability, Port, needed};
 
@@ -49,10 +49,10 @@ struct Retained<S: Source> {
 }
 
 impl<S: Source> Shared<S> {
-    pub(crate) fn new(source: S, sessions_max: u8, mint: Mint, flaw: Option<Flaw>) -> Self {
+    pub(crate) fn new(source: S, sessions_max: u8, build_recorder: BuildRecorder, flaw: Option<Flaw>) -> Self {
         let pool = Rc::new(Pool::new(source, sessions_max, flaw));
         let (first, never_given_up) = Default::default();
-        Self { pool, registry: Registry::new(mint, flaw), first, never_given_up }
+        Self { pool, registry: Registry::new(build_recorder, flaw), first, never_given_up }
     }
 
     pub(crate) async fn begin_test(&self) -> Result<(), Failure> {

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 
 use super::Flaw;
 use crate::systems::unstale::others_go_on;
-use unstale_harness::history::{Failure, Mint};
+use unstale_harness::history::{BuildRecorder, Failure};
 use unstale_harness::plan::{Build, Service, Wanted};
 
 /// A build, and the version that it was begun in.
@@ -23,7 +23,7 @@ pub(super) type Cache = Rc<RefCell<Kept>>;
 
 /// A registry of services.
 pub(super) struct Registry {
-    mint: Mint,
+    build_recorder: BuildRecorder,
     shared: Cache,
     /// Only one shared service is built at a time.
     building: Mutex<()>,
@@ -55,13 +55,13 @@ impl Drop for Guard {
 }
 
 impl Registry {
-    pub(super) fn new(mint: Mint, flaw: Option<Flaw>) -> Rc<Self> {
-        Self::with(mint, flaw, Rc::default())
+    pub(super) fn new(build_recorder: BuildRecorder, flaw: Option<Flaw>) -> Rc<Self> {
+        Self::with(build_recorder, flaw, Rc::default())
     }
 
-    fn with(mint: Mint, flaw: Option<Flaw>, overrides: Rc<RefCell<Vec<Override>>>) -> Rc<Self> {
+    fn with(build_recorder: BuildRecorder, flaw: Option<Flaw>, overrides: Rc<RefCell<Vec<Override>>>) -> Rc<Self> {
         Rc::new(Self {
-            mint,
+            build_recorder,
             shared: Rc::default(),
             building: Mutex::new(()),
             versions: RefCell::default(),
@@ -78,7 +78,7 @@ impl Registry {
     /// Another registry, independent of this one.
     pub(super) fn fork(&self) -> Rc<Self> {
         let overrides = if self.has(Flaw::SharesOverrides) { Rc::clone(&self.overrides) } else { Rc::default() };
-        Self::with(self.mint.clone(), self.flaw, overrides)
+        Self::with(self.build_recorder.clone(), self.flaw, overrides)
     }
 
     /// What is wanted, with `mine` for what belongs to a session.
@@ -120,7 +120,7 @@ impl Registry {
             if !parts.is_empty() {
                 others_go_on().await;
             }
-            let build = self.mint.built(service, &parts);
+            let build = self.build_recorder.built(service, &parts);
             kept.borrow_mut().insert(service, (build, version));
             build
         })
@@ -157,7 +157,7 @@ impl Registry {
 
     /// Overrides the service, for as long as the guard is kept.
     pub(super) fn override_with_new(self: &Rc<Self>, service: Service) -> (Build, Guard) {
-        let build = self.mint.built(service, &[]);
+        let build = self.build_recorder.built(service, &[]);
         let number = self.guards.replace(self.guards.get() + 1);
         self.overrides.borrow_mut().push(Override { guard: number, service, build });
         self.invalidate_dependents(service);

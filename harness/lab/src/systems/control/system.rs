@@ -29,7 +29,7 @@ impl<S: OnDatabase, V: Spec> System for Control<S, V> {
 
     async fn start(database: &Database) -> Result<Self, Failure> {
         let sessions_max = if database.fixture() { 1 } else { database.connections() };
-        let shared = Shared::new(S::of(database, V::FLAW), sessions_max, database.mint(), V::FLAW);
+        let shared = Shared::new(S::of(database, V::FLAW), sessions_max, database.build_recorder(), V::FLAW);
         if database.fixture() {
             shared.begin_test().await?;
         }

@@ -13,7 +13,7 @@ use unstale::source::Source;
 use unstale::testing::Fixture;
 use unstale::{Handle, Scope, Sessions};
 
-use unstale_harness::history::{Failure, Mint};
+use unstale_harness::history::{BuildRecorder, Failure};
 use unstale_harness::plan::{Build, Service, Wanted};
 
 const CHANNELS: &str = "channels";
@@ -43,18 +43,18 @@ struct Report(Build);
 pub struct Application<S: Source> {
     sessions: Sessions<S>,
     registry: Registry<S>,
-    mint: Mint,
+    build_recorder: BuildRecorder,
     fixture: RefCell<Option<Fixture<S>>>,
 }
 
 impl<S: Source> Application<S> {
     /// An application over these sessions.
-    pub fn new(sessions: Sessions<S>, mint: Mint) -> Self {
+    pub fn new(sessions: Sessions<S>, build_recorder: BuildRecorder) -> Self {
         let mut services = Registry::builder();
         services.instance(sessions.clone());
-        let make = mint.clone();
+        let make = build_recorder.clone();
         services.singleton(move || Settings(make.built(Service::Settings, &[])));
-        let make = mint.clone();
+        let make = build_recorder.clone();
         let mailer = move |settings: Dep<Settings>| {
             let make = make.clone();
             async move {
@@ -63,11 +63,11 @@ impl<S: Source> Application<S> {
             }
         };
         services.singleton_async(mailer).named(MailerName::NAME).tagged(CHANNELS);
-        let make = mint.clone();
+        let make = build_recorder.clone();
         services.singleton(move || Channel(make.built(Service::Pager, &[]))).named(PAGER).tagged(CHANNELS);
-        let make = mint.clone();
+        let make = build_recorder.clone();
         services.scoped(move |db: Handle<S>| Rows { db, build: make.built(Service::Rows, &[]) });
-        let make = mint.clone();
+        let make = build_recorder.clone();
         services.scoped_async(move |rows: Dep<Rows<S>>, mailer: Dep<Channel, MailerName>| {
             let make = make.clone();
             async move {
@@ -76,7 +76,7 @@ impl<S: Source> Application<S> {
             }
         });
         let registry = services.build().expect("they fit together");
-        Self { sessions, registry, mint, fixture: RefCell::default() }
+        Self { sessions, registry, build_recorder, fixture: RefCell::default() }
     }
 
     /// The application's own sessions.
@@ -181,7 +181,7 @@ impl<'a, S: Source> Unit<'a, S> {
 
     /// Lets something stand in for the service.
     pub(super) fn stand_in(&mut self, service: Service) -> Result<Build, Failure> {
-        let build = self.application.mint.built(service, &[]);
+        let build = self.application.build_recorder.built(service, &[]);
         let registry = &self.registry;
         let guard = match service {
             Service::Settings => registry.override_with(Settings(build)),

@@ -75,7 +75,8 @@ pub async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
                 }
             }
             (command, _) if needed(command) == Some(Capability::Registry) => {
-                registry_command(&mut unit, command, &mut port).await;
+                // On the heap, like few others: it would make every actor several times as large.
+                Box::pin(registry_command(&mut unit, command, &mut port)).await;
             }
             (Command::Begin(_) | Command::Commit | Command::Rollback | Command::Drop, Some(scope)) => {
                 transaction(scope, &command, &mut port).await;
@@ -202,7 +203,7 @@ impl System for Unstale {
         let sessions = Sessions::new(source, policy(database.connections()))?;
         let told: Arc<Told> = Arc::default();
         let listening = told.listen(&sessions);
-        let application = Application::new(sessions, database.mint());
+        let application = Application::new(sessions, database.build_recorder());
         if database.fixture() {
             application.begin_test().await?;
         }

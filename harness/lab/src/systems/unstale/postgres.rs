@@ -39,7 +39,7 @@ impl System for UnstalePg {
         let sessions = Sessions::new(source, policy)?;
         let told: Arc<Told> = Arc::default();
         let listening = told.listen(&sessions);
-        let application = Application::new(sessions, database.mint());
+        let application = Application::new(sessions, database.build_recorder());
         if database.fixture() {
             application.begin_test().await?;
         }

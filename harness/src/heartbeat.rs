@@ -1,0 +1,97 @@
+//! The heartbeat: signs by which the stillness of a plan and the watch over its thread are told.
+//!
+//! Owns counters that only ever grow, and what a watch needs to know of a plan that it does not run. Hooks, the proxy and the
+//! monitor beat it from their own threads; [`crate::stillness`] and [`crate::worker`] read it. Nothing of it is history.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Counts signs of life of one plan. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Heartbeat {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    beats: AtomicU64,
+    turns: AtomicU64,
+    looks: AtomicU64,
+    /// Turns of those between a caller and a database that is another process; 0 where there are none.
+    proxy_turns: AtomicU64,
+    server_turns: AtomicU64,
+    on_stage: AtomicBool,
+    folder: Mutex<Option<PathBuf>>,
+}
+
+impl Heartbeat {
+    /// Something moved that is no event: a statement has come one step further.
+    pub(crate) fn beat(&self) {
+        self.shared.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often something moved.
+    pub(crate) fn beats(&self) -> u64 {
+        self.shared.beats.load(Ordering::Relaxed)
+    }
+
+    /// The scheduler lets somebody go on.
+    pub(crate) fn turn(&self) {
+        self.shared.turns.fetch_add(1, Ordering::Release);
+    }
+
+    /// The number of the scheduler's present turn. By it a hook sees without a lock that it has reported for this turn
+    /// already.
+    pub(crate) fn turns(&self) -> u64 {
+        self.shared.turns.load(Ordering::Acquire)
+    }
+
+    /// The scheduler waits, and looks whether something moves.
+    pub(crate) fn look(&self) {
+        self.shared.looks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often it has looked.
+    pub(crate) fn looks(&self) -> u64 {
+        self.shared.looks.load(Ordering::Relaxed)
+    }
+
+    /// The proxy has been to all its sockets.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn proxy_turned(&self) {
+        self.shared.proxy_turns.fetch_add(1, Ordering::Release);
+    }
+
+    /// The server has been asked what it works at.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn server_turned(&self) {
+        self.shared.server_turns.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often the proxy and the server had their turns; 0 where there is none.
+    pub(crate) fn turns_between(&self) -> [u64; 2] {
+        [&self.shared.proxy_turns, &self.shared.server_turns].map(|turns| turns.load(Ordering::Acquire))
+    }
+
+    /// Says whether the system is there; what takes long before and after that is the harness's own.
+    pub(crate) fn set_on_stage(&self, on_stage: bool) {
+        self.shared.on_stage.store(on_stage, Ordering::Release);
+    }
+
+    /// Whether the system is there, from its start to its stop.
+    pub(crate) fn is_on_stage(&self) -> bool {
+        self.shared.on_stage.load(Ordering::Acquire)
+    }
+
+    /// Says where the plan's files are, for a watch that has to give the plan's thread up.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn set_folder(&self, folder: PathBuf) {
+        *self.shared.folder.lock().unwrap_or_else(PoisonError::into_inner) = Some(folder);
+    }
+
+    /// Where the plan's files are, if it has any.
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
+        self.shared.folder.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

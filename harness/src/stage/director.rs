@@ -1,0 +1,26 @@
+//! Directors: whose turn is next.
+//!
+//! Owns the ways to direct a stage that the harness itself has: along a schedule, and in rounds. What a turn does is the
+//! scheduler's business.
+
+use super::run::ActorState;
+use crate::plan::{Actor, ActorId, Gate, Schedule, Turn};
+
+/// Says whose turn is next, from where everybody stands; none when the schedule is over.
+pub type Director<'a> = &'a mut dyn FnMut(&mut dyn Iterator<Item = ActorState>) -> Option<Turn>;
+
+/// The turns of a schedule, whoever stands where.
+pub fn along(schedule: &Schedule) -> impl FnMut(&mut dyn Iterator<Item = ActorState>) -> Option<Turn> {
+    let mut turns = schedule.0.iter().copied();
+    move |_| turns.next()
+}
+
+/// Every actor begins its first command before any ends it; from then on they run in turn, one command each.
+pub(super) fn in_rounds(actors: &[Actor], first: usize) -> Schedule {
+    let rounds = actors.iter().map(|actor| actor.steps.len()).max().unwrap_or(0);
+    let round = |round: usize, until: Gate| {
+        let who = actors.iter().enumerate().filter(move |(_, actor)| round < actor.steps.len());
+        who.map(move |(at, _)| Turn { actor: ActorId::new(first + at), until })
+    };
+    Schedule(round(0, Gate::Reply).chain((0..rounds).flat_map(|number| round(number, Gate::Boundary))).collect())
+}
