@@ -57,15 +57,11 @@ const SOMETIMES: [&str; 16] = [
 /// The rows of the fault × phase table on this backend, in their order.
 pub fn disturbances(backend: Backend) -> Vec<String> {
     let mut rows: Vec<String> = Phase::ALL.iter().map(|it| format!("cancel@{it}")).collect();
-    let faults: Vec<Fault> = match backend {
-        Backend::Sqlite => Fault::SQLITE.to_vec(),
-        Backend::Postgres => Fault::postgres().iter().chain(Fault::server_wide()).copied().collect(),
-        Backend::Sim => {
-            rows.push(AT_A_POLL.to_owned());
-            Fault::SIMULATED.to_vec()
-        }
-    };
-    rows.extend(faults.iter().map(Fault::to_string));
+    if backend == Backend::Sim {
+        rows.push(AT_A_POLL.to_owned());
+    }
+    let is_for = |fault: &Fault| backend.storages().any(|storage| storage.allows(*fault));
+    rows.extend(Fault::every().filter(is_for).map(|fault| fault.to_string()));
     rows
 }
 

@@ -133,7 +133,8 @@ pub fn generate(
     let mut drawing = Drawing {
         capabilities,
         faults: match elsewhere {
-            None => &Fault::SQLITE,
+            // Which of them it is is drawn last, and the same can be done to all.
+            None => Storage::Wal.faults(),
             Some(Storage::Postgres) if !profile.server_faults => Fault::postgres_discreet(),
             Some(storage) => storage.faults(),
         },

@@ -25,8 +25,8 @@ const LOGIN_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Observer {
     recorder: Recorder,
     state: Mutex<State>,
-    /// How many times somebody does something to the server right now, since a moment has come.
-    striking: AtomicU32,
+    /// How many injections into the server are under way because their moment has come.
+    injecting: AtomicU32,
 }
 
 #[derive(Default)]
@@ -69,7 +69,7 @@ enum Tag {
 
 impl Observer {
     pub(super) fn new(recorder: Recorder) -> Arc<Self> {
-        Arc::new(Self { recorder, state: Mutex::default(), striking: AtomicU32::new(0) })
+        Arc::new(Self { recorder, state: Mutex::default(), injecting: AtomicU32::new(0) })
     }
 
     /// What this actor's requests come to.
@@ -100,14 +100,14 @@ impl Observer {
         self.recorder.record(What::HarnessFault(why.to_owned()));
     }
 
-    /// What a moment has set off is over.
-    pub(super) fn struck(&self) {
-        self.striking.fetch_sub(1, Ordering::SeqCst);
+    /// An injection that a moment has set off is over.
+    pub(super) fn injected(&self) {
+        self.injecting.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Whether something that a moment has set off is not over.
-    pub(super) fn is_striking(&self) -> bool {
-        self.striking.load(Ordering::SeqCst) > 0
+    /// Whether an injection that a moment has set off is not over.
+    pub(super) fn is_injecting(&self) -> bool {
+        self.injecting.load(Ordering::SeqCst) > 0
     }
 
     /// Something is under way that the wire does not show.
@@ -221,10 +221,10 @@ impl Watch for Observer {
 
     fn landed(&self, landed: Landed) {
         // What is done to the server says itself whether it could be done.
-        if landed.trouble.is_some() {
+        if landed.fault.is_some() {
             self.landed_now();
         } else {
-            self.striking.fetch_add(1, Ordering::SeqCst);
+            self.injecting.fetch_add(1, Ordering::SeqCst);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is under test in free mode.
+//! What is under test in a storm.
 //!
 //! Owns the trait. A [`System`](unstale_harness::system::System) is stopped at gates on one thread; here many actors call at once, from
 //! whatever thread, and everything is `Send`.

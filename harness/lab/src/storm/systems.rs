@@ -1,4 +1,4 @@
-//! The systems of free mode: the library, and sqlx's own pool.
+//! The systems of a storm: the library, and sqlx's own pool.
 //!
 //! Owns how each does a task through its public API, and what its errors say of the work. An error that proves nothing is
 //! an unknown outcome; nothing is excused beyond that.

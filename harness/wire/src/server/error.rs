@@ -33,12 +33,14 @@ pub enum ServerError {
     },
 
     /// Only servers were found that are too old.
-    #[error("PostgreSQL {found} in `{}` is too old: install version {} or later", folder.display(), super::binaries::VERSION_MIN)]
+    #[error("PostgreSQL {found} in `{}` is too old: install version {oldest} or later", folder.display())]
     TooOld {
         /// Its version, as it says itself.
         found: String,
         /// Where it is.
         folder: PathBuf,
+        /// The oldest major version that will do.
+        oldest: u32,
     },
 
     /// PostgreSQL refuses to run as root, and there is nobody else to run it.
@@ -104,7 +106,7 @@ pub enum ServerError {
     Running,
 
     /// A process was not touched, since nothing proves that it belongs to the private server.
-    #[error("process {pid} was not signalled, because {why}: only processes of the private server can be harmed")]
+    #[error("process {pid} was not signalled, because {why}: only processes of the private server can be signalled")]
     NotOurs {
         /// The process that was named.
         pid: i32,
