@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::capability::{Capabilities, Capability, needed};
 use crate::chain::Run;
 use crate::history::{By, ByCommand, Class, History, Outcome, Reply, Span, What};
 use crate::model::Claims;
 use crate::model::wiring::Wiring;
-use crate::oracle::{Invariant, Verdict};
 use crate::plan::{Backend, BeginMode, Command, Conflict, Fault, Phase, Plan};
-use crate::system::{Capabilities, Capability, needed};
+use crate::verdict::{Invariant, Verdict};
 
 /// What many runs have exercised.
 #[derive(Clone, Debug, Default)]

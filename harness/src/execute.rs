@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
+use crate::capability::Capability;
 use crate::database::Database;
 use crate::erased::{Started, Starter};
 use crate::history::{History, Outcome, Recorder, What};
@@ -31,7 +32,6 @@ use crate::model::{ends_session, observers};
 use crate::plan::{Actor, ActorId, Command, Fault, Gate, Phase, Plan, Turn};
 use crate::port::ActorPort;
 use crate::stillness::{LOOK, Stillness, tasks_alive, unless_endless, unless_still};
-use crate::system::Capability;
 
 /// Between two looks at what ends within a round trip to a driver's thread: turning in a circle would take the processor
 /// from that thread.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::chain::{Chain, Run, Subject};
 use crate::coverage::Coverage;
 use crate::generate::{Profile, generate, random_for};
-use crate::oracle::Invariant;
+use crate::invariant::Invariant;
 use crate::plan::{Expectation, Plan, PlanFile};
 use crate::shrink::{Budget, Counterexample, Shrinking, embeds, fingerprint, shrink};
 use crate::worker::threads_given_up;

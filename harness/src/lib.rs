@@ -19,10 +19,12 @@ pub mod database;
 pub mod erased;
 pub mod execute;
 pub mod explore;
+pub mod extension;
 pub mod generate;
 pub mod history;
 #[cfg(feature = "sqlite")]
 mod hold;
+pub mod invariant;
 #[cfg(feature = "unstale")]
 pub mod library;
 pub mod limits;

@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use super::written;
+use super::meaning::written;
+use crate::capability::{Capabilities, Capability, needed};
 use crate::plan::{ActorId, Command, Conflict, Fault, Key, Phase, Plan, Step};
-use crate::system::{Capabilities, Capability, needed};
 
 /// A plan that makes no sense for a system.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,9 +40,9 @@ pub fn admissible(plan: &Plan, capabilities: Capabilities) -> Result<(), Inadmis
         return Err(Inadmissible { actor: ActorId::new(0), step: 0, text: "fixture = true".into(), why });
     }
     for (at, actor) in plan.actors.iter().enumerate() {
-        let mut standing = Standing::default();
+        let mut state = ActorState::default();
         for (step_at, step) in actor.steps.iter().enumerate() {
-            let checked = standing.take(step, capabilities).and_then(|()| {
+            let checked = state.take(step, capabilities).and_then(|()| {
                 let fresh = written(&step.command).is_none_or(|(_, value)| values.insert(value));
                 match step.fault.filter(|it| !plan.storage.allows(*it)) {
                     Some(fault) => Err(format!("`{fault}` cannot be done to the storage `{}`", plan.storage)),
@@ -82,7 +82,7 @@ fn outside_of_fixture(plan: &Plan, capabilities: Capabilities) -> Option<String>
 
 /// Where an actor may stand if everything that can succeed does.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Standing {
+pub struct ActorState {
     /// It has a session.
     pub session: bool,
     /// The most transactions that may be open, one inside the other.
@@ -95,7 +95,7 @@ pub struct Standing {
     pub overrides: u8,
 }
 
-impl Standing {
+impl ActorState {
     /// Checks that the step can apply, and takes it.
     ///
     /// # Errors

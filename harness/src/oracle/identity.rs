@@ -11,10 +11,12 @@
 
 use std::collections::BTreeMap;
 
+use super::checked::Checked;
 use super::values::{Wrong, judge};
-use super::{Checked, Invariant, View};
+use super::view::View;
 use crate::history::{By, Class, ConnectionId, Event, Leftovers, Outcome, Reply, Span, What};
 use crate::plan::{Command, Residue};
+use crate::verdict::Invariant;
 
 /// Two live sessions are never on one connection, and never see each other's uncommitted work.
 pub fn no_cross_scope(view: &View<'_>) -> Checked {

@@ -4,11 +4,12 @@
 //! Not checked: counters while work is going on; how long anything took; what a listener was told about sessions that were
 //! replaced; reconnects in a plan that used raw SQL, streams or faults more often than it connected.
 
-use super::view::is_done;
-use super::{Checked, Invariant, View};
+use super::checked::Checked;
+use super::view::{View, is_done};
 use crate::history::{By, Outcome, Report, Span, What};
 use crate::model::opens_session;
 use crate::plan::{Command, Ground};
+use crate::verdict::Invariant;
 
 /// Each listener is told of every session once at its beginning and once at its end, and goes with it.
 pub fn listeners_balanced(view: &View<'_>) -> Checked {

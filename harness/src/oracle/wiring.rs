@@ -8,10 +8,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Checked, Invariant, View};
+use super::checked::Checked;
+use super::view::View;
 use crate::history::Outcome;
 use crate::model::wiring::{Built, Change, Registry, Resolution, Wiring};
 use crate::plan::{Build, Service};
+use crate::verdict::Invariant;
 
 /// A resolved service is up to date and its scope's own; a singleton is built once; what stands in does so until its guard is
 /// given up, and for nobody else.

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::invariant::Invariant;
 use crate::model::Inadmissible;
-use crate::oracle::Invariant;
 use crate::plan::{ActorId, Plan};
 
 /// What was tried to make a plan smaller.

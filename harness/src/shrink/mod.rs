@@ -16,8 +16,8 @@ mod size;
 use std::collections::HashMap;
 
 use crate::chain::{Chain, Run};
-use crate::oracle::{Invariant, Verdict, Violation};
 use crate::plan::Plan;
+use crate::verdict::{Invariant, Verdict, Violation};
 pub use certificate::{Attempt, Certificate, Removal};
 use moves::{Move, removals};
 pub use shape::{embeds, fingerprint};

@@ -3,12 +3,12 @@
 //! Owns what can be taken away, moved, or put in a simpler form, in the order in which it is worth trying. Whether a
 //! candidate makes sense, is smaller, and breaks is not decided here.
 
+use crate::extension::Extension;
 use crate::model::written;
 use crate::plan::{
     ACTORS_MAX, Actor, ActorId, Backend, BeginMode, CONNECTIONS_MAX, Command, Conflict, Gate, Key, Phase, Plan,
     Residue, Schedule, Service, StaleUse, Step, Storage, Turn, Wanted,
 };
-use crate::system::Extension;
 
 /// From a plan to its candidates. The extension knows simpler forms of its own commands.
 pub(super) type Move = fn(&Plan, Option<&'static dyn Extension>) -> Vec<Plan>;

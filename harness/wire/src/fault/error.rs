@@ -1,8 +1,5 @@
 //! Why a word is no fault, or a fault cannot happen at a moment.
 
-use super::moment::Moment;
-use super::network::NetworkFault;
-
 /// These words are no fault, or no moment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -19,9 +16,9 @@ pub enum FaultError {
     #[error("`{fault}` cannot happen at `{moment}`: {why}")]
     Senseless {
         /// What was to happen.
-        fault: NetworkFault,
+        fault: String,
         /// When.
-        moment: Moment,
+        moment: String,
         /// When it can happen.
         why: &'static str,
     },

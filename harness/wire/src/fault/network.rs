@@ -89,7 +89,7 @@ impl NetworkFault {
         if moments.contains(&moment) {
             return Ok(());
         }
-        Err(FaultError::Senseless { fault: self, moment, why })
+        Err(FaultError::Senseless { fault: self.to_string(), moment: moment.to_string(), why })
     }
 
     /// Whether it goes on until it is healed; else it is over at once.
