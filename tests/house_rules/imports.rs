@@ -247,7 +247,10 @@ fn written_paths(code: &str) -> Vec<(usize, Vec<String>)> {
             at += 2 + segment.len();
         }
         // Behind `::` it is the rest of a path that begins with a type; behind a dot it is a field or a method.
-        if segments.len() > 1 && !code[..begin].ends_with("::") && !code[..begin].ends_with('.') {
+        let is_path = segments.len() > 1 && !code[..begin].ends_with("::") && !code[..begin].ends_with('.');
+        // An exported macro is found at the root of its crate, wherever it is defined.
+        let is_macro = segments.len() == 2 && segments[0] == "crate" && code[at..].starts_with('!');
+        if is_path && !is_macro {
             paths.push((begin, segments));
         }
     }
@@ -300,6 +303,7 @@ mod tests {
         assert_eq!(found(&[("a.rs", "fn f() {\n    crate::b::b();\n}\n"), b]), ["a.rs:2 -> b.rs"]);
         assert_eq!(found(&[("a.rs", "macro_rules! m {\n    () => { $crate::b::b() };\n}\n"), b]), ["a.rs:2 -> b.rs"]);
         assert_eq!(found(&[("lib.rs", "mod b;\n\nfn f() {\n    b::b();\n}\n"), b]), ["lib.rs:4 -> b.rs"]);
+        assert_eq!(found(&[("lib.rs", "mod b;\n"), ("b.rs", "fn f() {\n    crate::m!(1);\n}\n")]), [""; 0]);
         assert_eq!(found(&[("a.rs", "fn f(b: u8) {\n    let c = it.b::<u8>();\n    other::b::b();\n}\n"), b]), [""; 0]);
     }
 
