@@ -85,7 +85,7 @@ pub struct Chain<'a> {
 pub struct Run {
     /// What happened.
     pub history: History,
-    /// What it comes to.
+    /// The verdict on it.
     pub judgement: Judgement,
 }
 

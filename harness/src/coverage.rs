@@ -48,9 +48,9 @@ const SOMETIMES: [&str; 16] = [
     "commands of two actors overlapped",
     "transaction was dropped without an end",
     "stale handle was used",
-    "a service was had while something stood in",
-    "a service was had while the registry changed",
-    "a service was had from a registry of its own",
+    "service resolved while an override was active",
+    "service resolved while the registry changed",
+    "service resolved from a registry of its own",
     "everything happened inside a fixture",
 ];
 
@@ -235,13 +235,13 @@ impl Coverage {
 fn add_wiring(wiring: &Wiring, met: &mut Vec<&'static str>) {
     let had = &wiring.resolutions;
     if had.iter().any(|it| wiring.closure(it.build).into_iter().any(|it| wiring.substitute(it).is_some())) {
-        met.push("a service was had while something stood in");
+        met.push("service resolved while an override was active");
     }
     if had.iter().any(|it| wiring.changes.iter().any(|change| change.from < it.at && change.until > it.from)) {
-        met.push("a service was had while the registry changed");
+        met.push("service resolved while the registry changed");
     }
     if had.iter().any(|it| it.registry.is_some()) {
-        met.push("a service was had from a registry of its own");
+        met.push("service resolved from a registry of its own");
     }
 }
 

@@ -109,7 +109,7 @@ impl fmt::Display for Unsure {
     }
 }
 
-/// What an exploration came to.
+/// The result of an exploration.
 #[derive(Clone, Debug, Default)]
 pub struct Explored {
     /// The distinct violations, in the order in which they were found in their present form. None contains another.

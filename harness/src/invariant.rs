@@ -25,7 +25,7 @@ pub enum Invariant {
     NoResidue,
     /// The system's idea of being in a transaction equals the database's.
     TransactionAgreement,
-    /// What a registry hands out is up to date, its scope's own, built once, and stood in for only while it should be.
+    /// What a registry hands out is up to date, its scope's own, built once, and overridden only while its guard lives.
     RegistryFresh,
     /// The use of a stale handle fails with an error that says so.
     StaleIsNamed,

@@ -1,18 +1,18 @@
-//! What a history comes to: the verdict, and a violation.
+//! The verdict on a history, and a violation.
 //!
 //! Owns the values; who judges is the oracle.
 
 use crate::history::By;
 pub use crate::invariant::Invariant;
 
-/// What a history comes to.
+/// The verdict on a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Every invariant held.
     Pass,
     /// One did not.
     Violation(Violation),
-    /// Nothing can be said, and why.
+    /// The run proves nothing, and why.
     Inconclusive(String),
 }
 

@@ -12,7 +12,7 @@ impl Database {
     /// How to connect to SQLite: the plan's file or `:memory:`, without a busy time-out, since a gated run would sit in it.
     ///
     /// # Panics
-    /// On another database, as everything here that names SQLite: whoever declares the capability `postgres` is given
+    /// On another database, as everything here that names SQLite: a system that declares the capability `postgres` is given
     /// that.
     pub fn connect_options(&self) -> SqliteConnectOptions {
         self.as_sqlite().connect_options()

@@ -164,7 +164,7 @@ impl Place for Sqlite {
 
     /// Starts a fault that is done to the database from outside; the driver's faults are armed in the recorder.
     ///
-    /// A shared cache has no busy time-out: whoever meets a lock there waits for it, the harness too, so `:memory:` is
+    /// A shared cache has no busy time-out: every connection that meets a lock there waits for it, the harness's too, so `:memory:` is
     /// never locked and the fault is recorded as not landed.
     fn start_fault(&self, fault: Fault) -> Local<'_, ()> {
         Box::pin(async move {

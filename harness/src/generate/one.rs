@@ -16,7 +16,7 @@ use crate::model::UNKNOWNS_MAX;
 use crate::plan::{Actor, Backend, Fault, Plan, Service, Storage, Wanted};
 
 /// How often a step of a plan is cancelled or faulted, in sixteenths. Half of the plans have none of either, since a step
-/// that was cut off keeps what follows it from being tried.
+/// that was cancelled keeps what follows it from being tried.
 const RATES: [u32; 4] = [0, 0, 2, 3];
 
 /// Draws one plan.

@@ -1,6 +1,6 @@
 //! Which plans make sense for a system: each command can apply where its actor may stand.
 //!
-//! Called before anything runs, by whoever draws, parses or shrinks a plan. What a command means is in [`super`].
+//! Called before anything runs, by what draws, parses or shrinks a plan. What a command means is in [`super`].
 
 use std::collections::BTreeSet;
 
@@ -71,7 +71,7 @@ fn outside_of_fixture(plan: &Plan, capabilities: Capabilities) -> Option<String>
         Some(format!("the system does not declare the capability `{}`", Capability::Fixture))
     } else if !plan.storage.is_ordered() {
         Some(format!(
-            "on the storage `{}` a call that was cut off cannot be asked, so the test ends with it",
+            "on the storage `{}` a cancelled call cannot be asked about, so the test ends with it",
             plan.storage
         ))
     } else {
@@ -129,7 +129,7 @@ impl ActorState {
             }
             Command::ClosePool | Command::Extra(_) => {}
             Command::Resolve(wanted) if wanted.needs_session() && !self.session => {
-                return Err(format!("`{wanted}` is had in a session: `open` comes first"));
+                return Err(format!("`{wanted}` needs a session: `open` comes first"));
             }
             Command::Resolve(_) | Command::Invalidate(_) | Command::WarmUp | Command::Fork => {}
             Command::Override(_) => self.overrides = self.overrides.saturating_add(1),

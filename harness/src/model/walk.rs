@@ -46,7 +46,7 @@ impl Claims {
 struct Walk<'a> {
     history: &'a History,
     assignment: u64,
-    /// The event by which everything that was cut off has either happened or not.
+    /// The event by which every cancelled command has either happened or not.
     settled: usize,
     keys: BTreeSet<Key>,
     claims: Claims,

@@ -1,9 +1,9 @@
-//! What the check of one invariant comes to.
+//! The result of checking one invariant.
 
 use super::view::View;
 use crate::verdict::{Invariant, Violation};
 
-/// What the check of one invariant came to.
+/// The result of checking one invariant.
 #[derive(Debug, Default)]
 pub struct Checked {
     /// How often there was something to check.

@@ -91,7 +91,7 @@ pub fn no_leak(view: &View<'_>) -> Checked {
 /// After the faults and cancels are over, the next caller succeeds.
 pub fn recovers(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
-    // A close that was cut off may still have closed it.
+    // A cancelled close may still have closed it.
     if view.facts.spans.values().any(|it| it.step.command == Command::ClosePool && it.outcome.is_some()) {
         return checked;
     }

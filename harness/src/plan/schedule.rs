@@ -9,7 +9,7 @@ pub struct Schedule(pub Vec<Turn>);
 /// One entry of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Turn {
-    /// Who runs.
+    /// The actor that runs.
     pub actor: ActorId,
     /// How far.
     pub until: Gate,

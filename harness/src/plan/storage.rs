@@ -12,7 +12,7 @@ pub enum Storage {
     Memory,
     /// A schema of its own on a PostgreSQL server.
     Postgres,
-    /// Simulated, behind a network: what a cut-off call did cannot be asked, its connection is given up.
+    /// Simulated, behind a network: what a cancelled call did cannot be asked, and its connection is given up.
     Sim,
     /// Simulated, and each connection does one call after the other, as SQLite's do.
     SimOrdered,
@@ -77,7 +77,7 @@ impl Storage {
         }
     }
 
-    /// Whether calls that were cut off can be asked about there, or stopped; if not, a test that joins everything on one
+    /// Whether cancelled calls can be asked about there, or stopped; if not, a test that joins everything on one
     /// connection ends with the first.
     pub fn is_ordered(self) -> bool {
         self != Self::Sim

@@ -6,7 +6,7 @@
 //!
 //! Moves repeat until none helps; a move may also make a part of the plan larger, as long as the whole gets smaller. Then
 //! two moves at a time are tried, since a minimum for one is not always one for two. The [`Certificate`] says what every
-//! single removal, and every pair, came to.
+//! single removal, and every pair, led to.
 
 mod certificate;
 mod moves;

@@ -10,7 +10,7 @@ use crate::chain::{Chain, Run};
 use crate::plan::Plan;
 use crate::verdict::{Invariant, Verdict, Violation};
 
-/// How much shrinking may cost, and who is told how far it is.
+/// How much shrinking may cost, and what its progress is reported to.
 #[derive(Clone, Copy)]
 pub struct Budget<'a> {
     /// The most plans to run.
@@ -87,7 +87,7 @@ struct Search<'a> {
     runs_left: u32,
     runs: u32,
     commands: usize,
-    /// What each candidate came to; none is tried twice.
+    /// The result for each candidate; none is tried twice.
     came_to: HashMap<Plan, Attempt>,
     /// How often a candidate is run before it counts as harmless: more than once if the plan itself is unsure.
     attempts: usize,

@@ -47,7 +47,7 @@ pub struct Operation {
     pub cancelled: bool,
 }
 
-/// What an operation came to, as far as its actor knows.
+/// The outcome of an operation, as far as its actor knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was acknowledged.

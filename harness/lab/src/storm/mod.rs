@@ -13,7 +13,7 @@
 //! | `settings`, `clock` | what a storm is like, and its one clock |
 //! | `actor`, `injector`, `database` | who works, what is injected, and where |
 //! | `run` | one storm, from its server to its history |
-//! | `history`, `judge`, `summary` | what happened, what it comes to, and its figures; pure |
+//! | `history`, `judge`, `summary` | what happened, the verdict on it, and its figures; pure |
 
 mod actor;
 mod clock;

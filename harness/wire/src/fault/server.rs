@@ -21,7 +21,7 @@ pub struct ServerRow {
     pub reach: Reach,
     /// Whether it may cost a connection, directly or because a caller stops waiting for it.
     pub costs_connection: bool,
-    /// Who does it.
+    /// What injects it.
     pub agent: Agent,
     /// What proves that it landed.
     pub proof: &'static str,
@@ -42,7 +42,7 @@ pub enum Reach {
     Restart,
 }
 
-/// Who does it.
+/// What injects a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Agent {
     /// [`crate::inject`], on a connection of its own or with a signal.

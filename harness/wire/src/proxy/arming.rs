@@ -33,7 +33,7 @@ pub(super) enum Act {
     Call(Call),
 }
 
-/// What an arming comes to for one connection.
+/// What one connection meets of an arming.
 pub(super) struct Claim {
     pub(super) arming: Arming,
     pub(super) act: Act,

@@ -1,11 +1,11 @@
 //! What a proxy tells of the connections that pass through it.
 //!
-//! Owns the values, and the trait of whoever listens. What is made of it is the listener's business.
+//! Owns the values, and the trait of a listener. What is made of it is the listener's business.
 
 use super::arming::Arming;
 use crate::fault::{Moment, NetworkFault};
 
-/// Hears what happens, on the proxy's thread and in the order in which it happened.
+/// Is called with what happens, on the proxy's thread and in the order in which it happened.
 ///
 /// While it is called nothing passes. So it is brief, and calls nothing of the proxy that waits:
 /// [`Proxy::arm`](super::Proxy::arm) and [`Proxy::heal`](super::Proxy::heal) would wait for the thread that they are called on.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// A private server could not be had, or was not touched because it is not ours.
 ///
-/// It can be cloned, since the failure of the one server of a process is told to everybody who asks for it.
+/// It can be cloned, since every caller that asks for the one server of a process gets its failure.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {

@@ -48,7 +48,7 @@ pub struct Server {
 pub enum Shutdown {
     /// Sessions are terminated and told so, and the server writes a checkpoint.
     Fast,
-    /// Sessions are cut off with a warning; crash recovery follows.
+    /// Sessions are ended with a warning; crash recovery follows.
     Immediate,
     /// SIGKILL for every process at once; crash recovery follows.
     Kill,
