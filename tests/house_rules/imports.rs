@@ -105,7 +105,9 @@ impl Modules {
             if self.0.contains_key(&next) {
                 (at, rest) = (next, behind);
             } else if let Some(origin) = self.0.get(&at).and_then(|it| it.names.get(segment)) {
-                return self.resolve_from(&at, origin, behind, reexports_left).or(Some((at, false)));
+                let is_foreign = is_map(&self.0[&at].file);
+                let origin = self.resolve_from(&at, origin, behind, reexports_left);
+                return origin.or((!is_foreign).then_some((at, false)));
             } else {
                 break;
             }
@@ -295,6 +297,13 @@ mod tests {
         assert_eq!(found(&files), ["a/d.rs:1 -> a/b.rs", "c.rs:1 -> a/b.rs", "c.rs:3 -> a/b.rs"]);
         let named = [("a.rs", "pub use crate::b::B;\n"), ("b.rs", "pub struct B;\n")];
         assert_eq!(found(&named), ["a.rs:1 -> b.rs"], "a file that has a name of its own does something");
+    }
+
+    #[test]
+    fn name_of_another_crate_leads_nowhere() {
+        let files =
+            [("a/mod.rs", "pub use other::O;\n"), ("a/b.rs", "use super::O;\n"), ("c.rs", "use crate::a::O;\n")];
+        assert_eq!(found(&files), [""; 0]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::Serialize;
 use unstale_lab::storm::history::History;
 use unstale_lab::storm::judge::{Finding, Judgement, judge};
 use unstale_lab::storm::summary::{Recovery, Summary};
-use unstale_lab::storm::system::FreeSystem;
+use unstale_lab::storm::system::StormSystem;
 use unstale_lab::storm::systems::{Library, SqlxPool};
 use unstale_lab::storm::{self, StormError};
 

@@ -14,7 +14,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::clock::Clock;
 use super::history::{Operation, Outcome};
-use super::system::FreeSystem;
+use super::system::StormSystem;
 use super::work::{Answer, Begun, End, Task, Work};
 
 /// How long an operation may take before it counts as hung: longer than the system waits for a connection and for an answer
@@ -65,7 +65,7 @@ impl ActorLog {
 }
 
 /// Works until everything is healed, and then once more; what the system said when it panicked.
-pub(super) async fn act<S: FreeSystem>(
+pub(super) async fn act<S: StormSystem>(
     context: Arc<ActorContext<S>>,
     actor: u32,
     seed: u64,
@@ -80,7 +80,7 @@ pub(super) async fn act<S: FreeSystem>(
     }
 }
 
-async fn work<S: FreeSystem>(context: &ActorContext<S>, actor: u32, seed: u64, log: &ActorLog) {
+async fn work<S: StormSystem>(context: &ActorContext<S>, actor: u32, seed: u64, log: &ActorLog) {
     let mut random = StdRng::seed_from_u64(seed ^ (u64::from(actor) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     for sequence in 1.. {
         if context.healed.load(Ordering::SeqCst) {
@@ -100,7 +100,7 @@ async fn work<S: FreeSystem>(context: &ActorContext<S>, actor: u32, seed: u64, l
 }
 
 /// One operation; whether it was done.
-async fn one<S: FreeSystem>(context: &ActorContext<S>, task: Task, cancel: Option<Duration>, log: &ActorLog) -> bool {
+async fn one<S: StormSystem>(context: &ActorContext<S>, task: Task, cancel: Option<Duration>, log: &ActorLog) -> bool {
     let begun = Begun::default();
     log.invoked(task, context.clock.now());
     let limit = cancel.unwrap_or(OPERATION_MAX);

@@ -15,7 +15,7 @@ use unstale_wire::fleet::ServerLease;
 use unstale_wire::inject::Target;
 
 /// Under which name the system is connected.
-const APPLICATION: &str = "unstale-free";
+const APPLICATION: &str = "unstale-storm";
 
 /// How long backends of closed connections may take to go.
 const GONE_MAX: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ impl StormDatabase {
     /// # Errors
     /// What the server answered.
     pub(super) async fn prepare(server: Arc<ServerLease>) -> Result<Self, sqlx::Error> {
-        let schema = format!("free_{:08x}", rand::random::<u32>());
+        let schema = format!("storm_{:08x}", rand::random::<u32>());
         let database = Self { server, schema };
         let mut own = database.own().await?;
         let Self { schema, .. } = &database;

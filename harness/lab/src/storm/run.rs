@@ -17,7 +17,7 @@ use super::database::StormDatabase;
 use super::history::{History, Left};
 use super::injector::FaultInjector;
 use super::settings::Storm;
-use super::system::FreeSystem;
+use super::system::StormSystem;
 use unstale_wire::fleet::ServerLease;
 use unstale_wire::server::ServerError;
 
@@ -61,7 +61,7 @@ pub enum StormError {
 ///
 /// # Errors
 /// [`StormError`].
-pub fn pass<S: FreeSystem>(
+pub fn pass<S: StormSystem>(
     storm: &Storm,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize, u32),
@@ -74,7 +74,7 @@ pub fn pass<S: FreeSystem>(
     history
 }
 
-fn on<S: FreeSystem, F: Future<Output = Result<S, String>>>(
+fn on<S: StormSystem, F: Future<Output = Result<S, String>>>(
     runtime: &Runtime,
     server: Arc<ServerLease>,
     storm: &Storm,
@@ -149,7 +149,7 @@ async fn ends(actors: Vec<JoinHandle<Option<String>>>) -> BTreeMap<u32, String> 
 }
 
 /// How many connections are lent, after those that are under way back had time to arrive.
-async fn none_lent(system: &impl FreeSystem) -> u32 {
+async fn none_lent(system: &impl StormSystem) -> u32 {
     let until = tokio::time::Instant::now() + LEFT_BEHIND_MAX;
     while system.lent() > 0 && tokio::time::Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(5)).await;

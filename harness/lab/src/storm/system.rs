@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use super::work::{Answer, Begun, Task};
 
 /// A system that many actors use at the same time.
-pub trait FreeSystem: Sized + Send + Sync + 'static {
+pub trait StormSystem: Sized + Send + Sync + 'static {
     /// Its name.
     const NAME: &'static str;
 
