@@ -5,13 +5,15 @@
 
 use std::marker::PhantomData;
 
+use crate::capability::Capabilities;
 use crate::erased::Starter;
+use crate::extension::Extension;
 use crate::history::{History, Outcome, What};
 use crate::limits::Limits;
 use crate::model::{Inadmissible, admissible};
 use crate::oracle::{Invariant, Judgement, Oracle, Verdict, Violation};
 use crate::plan::{Backend, Plan};
-use crate::system::{Capabilities, Extension, System};
+use crate::system::System;
 use crate::worker::watched;
 
 /// A system, with its type forgotten.
@@ -83,7 +85,7 @@ pub struct Chain<'a> {
 pub struct Run {
     /// What happened.
     pub history: History,
-    /// What it comes to.
+    /// The verdict on it.
     pub judgement: Judgement,
 }
 

@@ -12,12 +12,12 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use crate::chain::{Chain, Of};
 use crate::explore::write_atomically;
 use crate::generate::{Profile, plans};
-use crate::oracle::Verdict;
 use crate::plan::{Expectation, PlanFile};
 use crate::report::Report;
 use crate::scenario::replay;
 use crate::shrink::{Budget, shrink};
 use crate::system::System;
+use crate::verdict::Verdict;
 
 /// Explores a system inside a test and fails with the minimal counterexample.
 ///

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::capability::{Capabilities, Capability, needed};
 use crate::chain::Run;
 use crate::history::{By, ByCommand, Class, History, Outcome, Reply, Span, What};
 use crate::model::Claims;
 use crate::model::wiring::Wiring;
-use crate::oracle::{Invariant, Verdict};
 use crate::plan::{Backend, BeginMode, Command, Conflict, Fault, Phase, Plan};
-use crate::system::{Capabilities, Capability, needed};
+use crate::verdict::{Invariant, Verdict};
 
 /// What many runs have exercised.
 #[derive(Clone, Debug, Default)]
@@ -48,24 +48,20 @@ const SOMETIMES: [&str; 16] = [
     "commands of two actors overlapped",
     "transaction was dropped without an end",
     "stale handle was used",
-    "a service was had while something stood in",
-    "a service was had while the registry changed",
-    "a service was had from a registry of its own",
+    "service resolved while an override was active",
+    "service resolved while the registry changed",
+    "service resolved from a registry of its own",
     "everything happened inside a fixture",
 ];
 
 /// The rows of the fault × phase table on this backend, in their order.
 pub fn disturbances(backend: Backend) -> Vec<String> {
     let mut rows: Vec<String> = Phase::ALL.iter().map(|it| format!("cancel@{it}")).collect();
-    let faults: Vec<Fault> = match backend {
-        Backend::Sqlite => Fault::SQLITE.to_vec(),
-        Backend::Postgres => Fault::postgres().iter().chain(Fault::server_wide()).copied().collect(),
-        Backend::Sim => {
-            rows.push(AT_A_POLL.to_owned());
-            Fault::SIMULATED.to_vec()
-        }
-    };
-    rows.extend(faults.iter().map(Fault::to_string));
+    if backend == Backend::Sim {
+        rows.push(AT_A_POLL.to_owned());
+    }
+    let is_for = |fault: &Fault| backend.storages().any(|storage| storage.allows(*fault));
+    rows.extend(Fault::every().filter(is_for).map(|fault| fault.to_string()));
     rows
 }
 
@@ -239,13 +235,13 @@ impl Coverage {
 fn add_wiring(wiring: &Wiring, met: &mut Vec<&'static str>) {
     let had = &wiring.resolutions;
     if had.iter().any(|it| wiring.closure(it.build).into_iter().any(|it| wiring.substitute(it).is_some())) {
-        met.push("a service was had while something stood in");
+        met.push("service resolved while an override was active");
     }
     if had.iter().any(|it| wiring.changes.iter().any(|change| change.from < it.at && change.until > it.from)) {
-        met.push("a service was had while the registry changed");
+        met.push("service resolved while the registry changed");
     }
     if had.iter().any(|it| it.registry.is_some()) {
-        met.push("a service was had from a registry of its own");
+        met.push("service resolved from a registry of its own");
     }
 }
 

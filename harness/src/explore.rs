@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::chain::{Chain, Run, Subject};
 use crate::coverage::Coverage;
 use crate::generate::{Profile, generate, random_for};
-use crate::oracle::Invariant;
+use crate::invariant::Invariant;
 use crate::plan::{Expectation, Plan, PlanFile};
 use crate::shrink::{Budget, Counterexample, Shrinking, embeds, fingerprint, shrink};
 use crate::worker::threads_given_up;
@@ -109,7 +109,7 @@ impl fmt::Display for Unsure {
     }
 }
 
-/// What an exploration came to.
+/// The result of an exploration.
 #[derive(Clone, Debug, Default)]
 pub struct Explored {
     /// The distinct violations, in the order in which they were found in their present form. None contains another.

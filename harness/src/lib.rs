@@ -1,24 +1,29 @@
 //! Random interleavings of sessions, transactions and cancellations against a real database and a model.
 //!
-//! ```text
-//! profile ──generate──▶ Plan ──execute──▶ History ──check──▶ Verdict ──(violation)──shrink──▶ Counterexample ──report
-//! ```
-//!
-//! Four plain values and four functions, composed in one place: [`chain`].
+//! The front door: [`check!`] inside a test, [`explore()`] and [`replay()`] for programs, and what a system is made of. The rest of
+//! the modules is machinery.
+#![doc = include_str!("../README.md")]
 
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 compile_error!(
     "unstale-harness runs plans on a database: enable its feature `sqlite`, or `postgres`, or both (both are on by default)"
 );
 
+#[doc(hidden)]
 pub mod capability;
+#[doc(hidden)]
 pub mod chain;
+#[doc(hidden)]
 pub mod check;
+#[doc(hidden)]
 pub mod coverage;
 pub mod database;
+#[doc(hidden)]
 pub mod erased;
 mod execute;
 pub mod explore;
+#[doc(hidden)]
+pub mod extension;
 #[cfg(feature = "sqlite")]
 mod fault_switch;
 pub mod generate;
@@ -26,28 +31,63 @@ mod heartbeat;
 pub mod history;
 #[cfg(feature = "sqlite")]
 mod hold;
+#[doc(hidden)]
+pub mod invariant;
 #[cfg(feature = "unstale")]
 pub mod library;
+#[doc(hidden)]
 pub mod limits;
 mod local;
+#[doc(hidden)]
 pub mod model;
+#[doc(hidden)]
 pub mod oracle;
 pub mod plan;
+#[doc(hidden)]
 pub mod port;
 mod recorder;
 pub mod report;
 pub mod scenario;
 pub mod shrink;
+#[doc(hidden)]
 pub mod stage;
 mod stillness;
+#[doc(hidden)]
 pub mod system;
+#[doc(hidden)]
 pub mod verdict;
-pub use local::Local;
-
+#[doc(hidden)]
 pub mod worker;
 pub mod workload;
 
-/// The README's examples compile.
+#[doc(inline)]
+pub use capability::{Capabilities, Capability};
+#[doc(inline)]
+pub use chain::{Chain, Of};
+#[doc(no_inline)]
+pub use database::Database;
+#[doc(no_inline)]
+pub use explore::{Exploration, explore};
+#[doc(inline)]
+pub use extension::{Extension, Judged};
+#[doc(no_inline)]
+pub use generate::Profile;
+#[doc(no_inline)]
+pub use history::{Failure, Reply};
+#[doc(hidden)]
+pub use local::Local;
+#[doc(no_inline)]
+pub use plan::{Command, PlanFile};
+#[doc(inline)]
+pub use port::{Ended, Port};
+#[doc(no_inline)]
+pub use scenario::replay;
+#[doc(inline)]
+pub use system::System;
+#[doc(inline)]
+pub use verdict::{Invariant, Verdict, Violation};
+
+/// The examples of the workspace's README compile.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct ReadmeExamples;

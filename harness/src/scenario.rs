@@ -10,9 +10,9 @@ use serde::Deserialize;
 
 use crate::chain::{Chain, Run, not_landed};
 use crate::generate::Profile;
-use crate::oracle::Verdict;
 use crate::plan::file::{check_version, text_error};
 use crate::plan::{Expectation, PlanError, PlanFile};
+use crate::verdict::Verdict;
 
 /// What a scenario file holds.
 #[derive(Clone, Debug)]

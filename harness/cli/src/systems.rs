@@ -8,7 +8,7 @@ use unstale_harness::chain::{Of, Subject};
 use unstale_harness::plan::Backend;
 use unstale_lab::sim::{self, SimulatedSystem};
 use unstale_lab::storm::history::History;
-use unstale_lab::storm::system::FreeSystem;
+use unstale_lab::storm::system::StormSystem;
 use unstale_lab::storm::systems::{Library, SqlxPool as StressedPool};
 use unstale_lab::storm::{self, StormError};
 use unstale_lab::systems::control::{PostgresControl, SqliteControl};

@@ -27,8 +27,8 @@ pub(super) struct Observer {
     log: Log,
     heartbeat: Heartbeat,
     state: Mutex<State>,
-    /// How many times somebody does something to the server right now, since a moment has come.
-    striking: AtomicU32,
+    /// How many injections into the server are under way because their moment has come.
+    injecting: AtomicU32,
 }
 
 #[derive(Default)]
@@ -71,7 +71,7 @@ enum Tag {
 
 impl Observer {
     pub(super) fn new(log: Log, heartbeat: Heartbeat) -> Arc<Self> {
-        Arc::new(Self { log, heartbeat, state: Mutex::default(), striking: AtomicU32::new(0) })
+        Arc::new(Self { log, heartbeat, state: Mutex::default(), injecting: AtomicU32::new(0) })
     }
 
     /// What this actor's requests come to.
@@ -102,14 +102,14 @@ impl Observer {
         self.log.record(What::HarnessFault(why.to_owned()));
     }
 
-    /// What a moment has set off is over.
-    pub(super) fn struck(&self) {
-        self.striking.fetch_sub(1, Ordering::SeqCst);
+    /// An injection that a moment has set off is over.
+    pub(super) fn injected(&self) {
+        self.injecting.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Whether something that a moment has set off is not over.
-    pub(super) fn is_striking(&self) -> bool {
-        self.striking.load(Ordering::SeqCst) > 0
+    /// Whether an injection that a moment has set off is not over.
+    pub(super) fn is_injecting(&self) -> bool {
+        self.injecting.load(Ordering::SeqCst) > 0
     }
 
     /// Something is under way that the wire does not show.
@@ -223,10 +223,10 @@ impl Watch for Observer {
 
     fn landed(&self, landed: Landed) {
         // What is done to the server says itself whether it could be done.
-        if landed.trouble.is_some() {
+        if landed.fault.is_some() {
             self.landed_now();
         } else {
-            self.striking.fetch_add(1, Ordering::SeqCst);
+            self.injecting.fetch_add(1, Ordering::SeqCst);
         }
     }
 }

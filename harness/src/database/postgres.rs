@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::Database;
 use super::dialect::{ALL_ROWS, Dialect};
 use super::faults::Faults;
 use super::observer::Observer;
@@ -130,27 +129,5 @@ impl Place for Postgres {
             }
             let _ = self.own.into_inner().close().await;
         })
-    }
-}
-
-/// What systems on PostgreSQL are given.
-impl Database {
-    /// How to connect to PostgreSQL: through the harness's proxy, which sees what any client does there, and into the
-    /// plan's schema.
-    ///
-    /// # Panics
-    /// On another database: only a system that declares the capability `postgres` is given one.
-    pub fn pg_connect_options(&self) -> PgConnectOptions {
-        self.as_postgres().connect_options()
-    }
-
-    /// Options for a pool of the plan's size; everything else is sqlx's default.
-    pub fn pg_pool_options(&self) -> PgPoolOptions {
-        PgPoolOptions::new().max_connections(u32::from(self.connections))
-    }
-
-    fn as_postgres(&self) -> &Postgres {
-        let place: &dyn std::any::Any = &*self.place;
-        place.downcast_ref().expect("this plan's database is SQLite: declare the capability `postgres` for another")
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::system::Capability;
+use crate::capability::Capability;
 
 /// A kind of command: what swarm switches on and off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

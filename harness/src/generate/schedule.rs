@@ -7,7 +7,7 @@ use std::fmt;
 use rand::Rng;
 use serde::Deserialize;
 
-use super::Draw;
+use super::draw::Draw;
 use crate::plan::{Actor, ActorId, Gate, Schedule, Turn};
 
 /// How schedules are drawn.

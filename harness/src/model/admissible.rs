@@ -1,12 +1,12 @@
 //! Which plans make sense for a system: each command can apply where its actor may stand.
 //!
-//! Called before anything runs, by whoever draws, parses or shrinks a plan. What a command means is in [`super`].
+//! Called before anything runs, by what draws, parses or shrinks a plan. What a command means is in [`super`].
 
 use std::collections::BTreeSet;
 
-use super::written;
+use super::meaning::written;
+use crate::capability::{Capabilities, Capability, needed};
 use crate::plan::{ActorId, Command, Conflict, Fault, Key, Phase, Plan, Step};
-use crate::system::{Capabilities, Capability, needed};
 
 /// A plan that makes no sense for a system.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,9 +40,9 @@ pub fn admissible(plan: &Plan, capabilities: Capabilities) -> Result<(), Inadmis
         return Err(Inadmissible { actor: ActorId::new(0), step: 0, text: "fixture = true".into(), why });
     }
     for (at, actor) in plan.actors.iter().enumerate() {
-        let mut standing = Standing::default();
+        let mut state = ActorState::default();
         for (step_at, step) in actor.steps.iter().enumerate() {
-            let checked = standing.take(step, capabilities).and_then(|()| {
+            let checked = state.take(step, capabilities).and_then(|()| {
                 let fresh = written(&step.command).is_none_or(|(_, value)| values.insert(value));
                 match step.fault.filter(|it| !plan.storage.allows(*it)) {
                     Some(fault) => Err(format!("`{fault}` cannot be done to the storage `{}`", plan.storage)),
@@ -71,7 +71,7 @@ fn outside_of_fixture(plan: &Plan, capabilities: Capabilities) -> Option<String>
         Some(format!("the system does not declare the capability `{}`", Capability::Fixture))
     } else if !plan.storage.is_ordered() {
         Some(format!(
-            "on the storage `{}` a call that was cut off cannot be asked, so the test ends with it",
+            "on the storage `{}` a cancelled call cannot be asked about, so the test ends with it",
             plan.storage
         ))
     } else {
@@ -82,7 +82,7 @@ fn outside_of_fixture(plan: &Plan, capabilities: Capabilities) -> Option<String>
 
 /// Where an actor may stand if everything that can succeed does.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Standing {
+pub struct ActorState {
     /// It has a session.
     pub session: bool,
     /// The most transactions that may be open, one inside the other.
@@ -95,7 +95,7 @@ pub struct Standing {
     pub overrides: u8,
 }
 
-impl Standing {
+impl ActorState {
     /// Checks that the step can apply, and takes it.
     ///
     /// # Errors
@@ -129,7 +129,7 @@ impl Standing {
             }
             Command::ClosePool | Command::Extra(_) => {}
             Command::Resolve(wanted) if wanted.needs_session() && !self.session => {
-                return Err(format!("`{wanted}` is had in a session: `open` comes first"));
+                return Err(format!("`{wanted}` needs a session: `open` comes first"));
             }
             Command::Resolve(_) | Command::Invalidate(_) | Command::WarmUp | Command::Fork => {}
             Command::Override(_) => self.overrides = self.overrides.saturating_add(1),

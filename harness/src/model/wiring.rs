@@ -19,11 +19,11 @@ const PARTS_USUAL: usize = 16;
 pub struct Wiring {
     /// What was built, by number.
     pub builds: BTreeMap<Build, Built>,
-    /// What was had, in the order of the replies.
+    /// What was resolved, in the order of the replies.
     pub resolutions: Vec<Resolution>,
     /// What should have let services be built anew.
     pub changes: Vec<Change>,
-    /// What stood in for a service.
+    /// The overrides of services.
     pub substitutes: Vec<Substitute>,
     /// A change of which nobody knows whether it took effect: nothing can be said.
     pub uncertain: bool,
@@ -44,7 +44,7 @@ pub struct Built {
     pub registry: Registry,
 }
 
-/// A service that was had.
+/// A service that was resolved.
 #[derive(Clone, Copy, Debug)]
 pub struct Resolution {
     /// By which command.
@@ -57,7 +57,7 @@ pub struct Resolution {
     pub build: Build,
     /// When it was asked for.
     pub from: usize,
-    /// When it was had.
+    /// When it was resolved.
     pub at: usize,
 }
 
@@ -76,7 +76,7 @@ pub struct Change {
     pub until: usize,
 }
 
-/// Something that stood in for a service.
+/// An override of a service.
 #[derive(Clone, Copy, Debug)]
 pub struct Substitute {
     /// In which registry.
@@ -87,17 +87,17 @@ pub struct Substitute {
     pub build: Build,
     /// The events that began it.
     pub from: (usize, usize),
-    /// The events that ended it; none if it stood in to the end.
+    /// The events that ended it; none if it was active to the end.
     pub until: Option<(usize, usize)>,
 }
 
 impl Substitute {
-    /// Whether it stood in all the time between these events.
+    /// Whether it was active all the time between these events.
     pub fn throughout(&self, from: usize, until: usize) -> bool {
         self.from.1 < from && self.until.is_none_or(|it| it.0 > until)
     }
 
-    /// Whether it may have stood in at some moment between these events.
+    /// Whether it may have been active at some moment between these events.
     pub fn sometime(&self, from: usize, until: usize) -> bool {
         self.from.0 < until && self.until.is_none_or(|it| it.1 > from)
     }
@@ -229,7 +229,7 @@ impl Wiring {
         all
     }
 
-    /// What this build stood in as, if it was no ordinary one.
+    /// The override that this build was made for, if it was no ordinary one.
     pub fn substitute(&self, build: Build) -> Option<&Substitute> {
         self.substitutes.iter().find(|it| it.build == build)
     }

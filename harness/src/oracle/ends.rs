@@ -6,11 +6,12 @@
 //! a recovery took; sessions that were opened before the pool was closed; recovery of a caller whom another one was in the
 //! way of at the same time.
 
-use super::view::is_done;
-use super::{Checked, Invariant, View};
+use super::checked::Checked;
+use super::view::{View, is_done};
 use crate::history::{By, Class, Outcome, Span, What};
 use crate::model::opens_session;
 use crate::plan::Command;
+use crate::verdict::Invariant;
 
 /// A handle whose session has ended is never served.
 pub fn no_stale_use(view: &View<'_>) -> Checked {
@@ -90,7 +91,7 @@ pub fn no_leak(view: &View<'_>) -> Checked {
 /// After the faults and cancels are over, the next caller succeeds.
 pub fn recovers(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
-    // A close that was cut off may still have closed it.
+    // A cancelled close may still have closed it.
     if view.facts.spans.values().any(|it| it.step.command == Command::ClosePool && it.outcome.is_some()) {
         return checked;
     }

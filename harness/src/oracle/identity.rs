@@ -11,10 +11,12 @@
 
 use std::collections::BTreeMap;
 
+use super::checked::Checked;
 use super::values::{Wrong, judge};
-use super::{Checked, Invariant, View};
+use super::view::View;
 use crate::history::{By, Class, ConnectionId, Event, Leftovers, Outcome, Reply, Span, What};
 use crate::plan::{Command, Residue};
+use crate::verdict::Invariant;
 
 /// Two live sessions are never on one connection, and never see each other's uncommitted work.
 pub fn no_cross_scope(view: &View<'_>) -> Checked {
@@ -151,7 +153,7 @@ fn at_work_for_nobody(view: &View<'_>, checked: &mut Checked) {
             let over = matches!(it.what, What::Returned(_) | What::Ended | What::Panicked(_));
             over && it.by.is_some_and(|by| by.actor == owner.actor)
         };
-        // Who waits for it in his own `close` holds nobody else up.
+        // A system that waits for it in its own `close` holds up no other actor.
         let over = events.iter().skip(session.ended).position(ends).is_some_and(|it| session.ended + it < late);
         if over && lent_again {
             let step = view.facts.spans.get(owner).map_or_else(String::new, |it| it.step.to_string());

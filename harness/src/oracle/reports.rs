@@ -4,13 +4,14 @@
 //! Not checked: counters while work is going on; how long anything took; what a listener was told about sessions that were
 //! replaced; reconnects in a plan that used raw SQL, streams or faults more often than it connected.
 
-use super::view::is_done;
-use super::{Checked, Invariant, View};
+use super::checked::Checked;
+use super::view::{View, is_done};
 use crate::history::{By, Outcome, Report, Span, What};
 use crate::model::opens_session;
 use crate::plan::{Command, IsolationModel};
+use crate::verdict::Invariant;
 
-/// Each listener is told of every session once at its beginning and once at its end, and goes with it.
+/// Each listener is notified of every session once at its beginning and once at its end, and goes with it.
 pub fn listeners_balanced(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     for (at, report) in reports(view) {
@@ -88,7 +89,7 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
     checked
 }
 
-/// After these a careful system does not lend the connection again.
+/// After these the control does not lend the connection again.
 fn gives_reason(command: &Command) -> bool {
     matches!(
         command,
@@ -130,7 +131,7 @@ fn connections_open(view: &View<'_>, at: usize) -> u32 {
     })
 }
 
-/// A close that was cut off may still have closed it.
+/// A cancelled close may still have closed it.
 fn was_told_to_close(view: &View<'_>) -> bool {
     view.facts.spans.values().any(|it| it.step.command == Command::ClosePool && (it.outcome.is_some() || is_done(it)))
 }

@@ -8,9 +8,11 @@
 
 use std::fmt::Display;
 
-use super::{Checked, Invariant, View};
+use super::checked::Checked;
+use super::view::View;
 use crate::model::{Dead, Read, Write};
 use crate::plan::{Key, Value};
+use crate::verdict::Invariant;
 
 /// What was reported as committed is there.
 pub fn committed_durable(view: &View<'_>) -> Checked {

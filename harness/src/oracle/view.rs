@@ -100,7 +100,7 @@ fn is_anonymous(history: &History, spans: &ByCommand<Span<'_>>) -> bool {
     })
 }
 
-/// A command that was cut off and left no trace under its own name may still leave one under another's.
+/// A command that was cancelled and left no trace under its own name may still leave one under another's.
 fn may_straggle(span: &Span<'_>, evidence: Option<&Evidence>) -> bool {
     let cut_off = matches!(span.outcome, Some(Outcome::Cancelled(phase)) if *phase != Phase::BeforeSend);
     let writes = effect_of(&span.step.command).is_some();

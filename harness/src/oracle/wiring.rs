@@ -1,17 +1,19 @@
 //! The invariant of what a registry hands out: `registry-fresh`.
 //!
-//! It rests on what factories say as they build, and on what was had: see [`crate::model::wiring`].
+//! It rests on what factories say as they build, and on what was resolved: see [`crate::model::wiring`].
 //!
-//! Not checked: anything in a history in which a change of the registry was cut off or failed; services that were built and
+//! Not checked: anything in a history in which a change of the registry was cancelled or failed; services that were built and
 //! never had by a command of the plan; in which order what stands in is asked when there are several at once; that a warm-up
 //! builds everything.
 
 use std::collections::BTreeMap;
 
-use super::{Checked, Invariant, View};
+use super::checked::Checked;
+use super::view::View;
 use crate::history::Outcome;
 use crate::model::wiring::{Built, Change, Registry, Resolution, Wiring};
 use crate::plan::{Build, Service};
+use crate::verdict::Invariant;
 
 /// A resolved service is up to date and its scope's own; a singleton is built once; what stands in does so until its guard is
 /// given up, and for nobody else.
@@ -62,7 +64,7 @@ fn wrong_substitute(wiring: &Wiring, had: &Resolution, parts: &[Build]) -> Optio
     })
 }
 
-/// What was had, and all that it was made from, is younger than every change that it should show.
+/// What was resolved, and all that it was made from, is younger than every change that it should show.
 fn out_of_date(view: &View<'_>, wiring: &Wiring, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
     let ordinary = |it: &Build| wiring.substitute(*it).is_none();
     parts.iter().copied().filter(ordinary).find_map(|part| {
@@ -85,7 +87,7 @@ fn began(view: &View<'_>, built: &Built) -> usize {
     built.by.and_then(|it| view.facts.spans.get(it)).map_or(0, |it| it.invoked)
 }
 
-/// While something stood in for a part, the whole was made from the original.
+/// While an override of a part was active, the whole was made from the original.
 fn made_from_the_original(view: &View<'_>, wiring: &Wiring, built: &Built, whole: Build) -> Option<Wrong> {
     let began = began(view, built);
     built.parts.iter().find_map(|part| {
@@ -98,17 +100,17 @@ fn made_from_the_original(view: &View<'_>, wiring: &Wiring, built: &Built, whole
     })
 }
 
-/// Who has had which build so far.
+/// The builds that were resolved so far, and for which place.
 #[derive(Default)]
 struct Sharing {
     /// The session that a scoped service belongs to, and the registry of every service.
     owners: BTreeMap<Build, (Option<usize>, Registry)>,
-    /// The last build that was had, by its place.
+    /// The last build that was resolved, by its place.
     last: BTreeMap<(Option<usize>, Registry, Service), Resolution>,
 }
 
 impl Sharing {
-    /// Whoever shares a place has the same, and nobody else has it.
+    /// All that share a place get the same build, and no other place gets it.
     fn wrong(&mut self, view: &View<'_>, wiring: &Wiring, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
         let Resolution { registry, service, build, at, .. } = *had;
         let session = view.session(had.by).map(|it| it.0);

@@ -1,87 +1,177 @@
-//! What is done to the database while a command runs.
+//! What is done to the database while a command runs: the table of faults.
 //!
-//! Owns the faults of every database, which of them can be done where, and how they are printed and parsed. What happens to
-//! the network is [`unstale_wire::NetworkFault`]'s. Pure: they are done by [`crate::database`] and the simulation.
+//! Owns the faults of every database, each with its row: its word, the storages that it can be done to, whether it may cost a
+//! connection, and what proves that it landed. What is drawn, parsed, admitted, counted and offered in error messages comes
+//! from the rows. Those of a PostgreSQL server and of the network in front of it have tables of their own
+//! ([`ServerFault`], [`NetworkFault`]).
+//!
+//! A new fault is a row here and its injection: [`crate::database`] for SQLite, the simulation's server for the simulated
+//! storages. Pure.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
 
-use unstale_wire::{Moment, NetworkFault, ServerFault};
+use unstale_wire::{Moment, NetworkFault, Reach, ServerFault, fault_table};
 
-/// Something done to the database while one command runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fault {
-    /// Another connection, outside the system, holds the write lock for the time of the command.
-    Locked,
-    /// The statement is interrupted while it executes.
-    Interrupt,
-    /// The database turns the command's commit into a rollback.
-    RefuseCommit,
-    /// Every connection on which nothing is under way is lost before the command begins. Only where connections can be
-    /// [lost](crate::system::Capability::ConnectionLoss), as the next ones.
-    LostIdle,
-    /// The connection is lost before a request arrives: nothing was done.
-    LostBefore,
-    /// The connection is lost after a request was done and before its reply.
-    LostAfter,
-    /// No connection can be opened for a while.
-    RefuseConnect,
-    /// A reply takes longer than a caller waits for a probe.
-    SlowReply,
-    /// The connection's other end stands still for longer than anybody waits, and then goes on with what it was sent.
-    Freeze,
-    /// The runtime has ended: a task cannot be spawned.
-    NoRuntime,
-    /// Something happens to a PostgreSQL server at a moment of the command's next request.
-    Server(ServerFault, Moment),
-    /// Something happens between a client and a PostgreSQL server at such a moment.
-    Network(NetworkFault, Moment),
+use super::storage::Storage;
+
+/// What is known of a fault.
+#[derive(Clone, Copy, Debug)]
+pub struct FaultRow {
+    /// How it is written; behind it comes the moment, where it has one.
+    pub word: &'static str,
+    /// The storages that it can be done to.
+    pub storages: &'static [Storage],
+    /// Whether it may cost a connection, directly or because a caller stops waiting for it.
+    pub costs_connection: bool,
+    /// Whether it is done to a whole server: a plan that has one needs a server of its own, and few are drawn.
+    pub server_wide: bool,
+    /// Whether nobody notices it but the owner of the connection, and no process is signalled by us.
+    pub discreet: bool,
+    /// What proves that it landed.
+    pub proof: &'static str,
 }
 
-/// The faults that strike one connection.
-static POSTGRES: LazyLock<Vec<Fault>> = LazyLock::new(|| {
-    let troubles =
-        NetworkFault::ALL.into_iter().flat_map(|it| it.moments().iter().map(move |at| Fault::Network(it, *at)));
-    ServerFault::ALL.into_iter().filter(|it| !it.is_server_wide()).flat_map(server_faults).chain(troubles).collect()
+const FILES: &[Storage] = &[Storage::Wal, Storage::Journal, Storage::Memory];
+const ANYWHERE_BUT_ON_A_SERVER: &[Storage] =
+    &[Storage::Wal, Storage::Journal, Storage::Memory, Storage::Sim, Storage::SimOrdered, Storage::SimOnly];
+const SIMULATED: &[Storage] = &Storage::SIMULATED;
+/// A database that is its one connection would go with it, and all that was committed.
+const SIMULATED_CONNECTIONS: &[Storage] = &[Storage::Sim, Storage::SimOrdered];
+
+/// What happens to a statement.
+const ROW: FaultRow = FaultRow {
+    word: "",
+    storages: ANYWHERE_BUT_ON_A_SERVER,
+    costs_connection: false,
+    server_wide: false,
+    discreet: true,
+    proof: "",
+};
+
+/// What happens to a simulated connection.
+const LOSS: FaultRow = FaultRow { storages: SIMULATED_CONNECTIONS, costs_connection: true, ..ROW };
+
+fault_table! {
+    /// Something done to the database while one command runs.
+    pub enum Fault: FaultRow {
+        /// Another connection, outside the system, holds the write lock for the time of the command.
+        Locked => FaultRow { word: "locked", storages: FILES, proof: "the harness's own connection has the lock", ..ROW },
+        /// The statement is interrupted while it executes.
+        Interrupt => FaultRow { word: "interrupt", proof: "the statement was stopped", ..ROW },
+        /// The database turns the command's commit into a rollback.
+        RefuseCommit => FaultRow { word: "refuse-commit", proof: "a commit was turned into a rollback", ..ROW },
+        /// The runtime has ended: a task cannot be spawned.
+        NoRuntime => FaultRow {
+            word: "no-runtime",
+            storages: SIMULATED,
+            proof: "a task was to be spawned and was not",
+            ..ROW
+        },
+        /// Every connection on which nothing is under way is lost before the command begins. Only where connections can be
+        /// [lost](crate::system::Capability::ConnectionLoss), as the next ones.
+        LostIdle => FaultRow { word: "lost-idle", proof: "a connection was idle, and is lost", ..LOSS },
+        /// The connection is lost before a request arrives: nothing was done.
+        LostBefore => FaultRow { word: "lost-before", proof: "a request was to be sent, and was lost", ..LOSS },
+        /// The connection is lost after a request was done and before its reply.
+        LostAfter => FaultRow { word: "lost-after", proof: "a request was done, and its reply was lost", ..LOSS },
+        /// No connection can be opened for a while.
+        RefuseConnect => FaultRow { word: "refuse-connect", proof: "a connection was refused", ..LOSS },
+        /// A reply takes longer than a caller waits for a probe.
+        SlowReply => FaultRow { word: "slow-reply", proof: "a reply was kept back", ..LOSS },
+        /// The connection's other end stands still for longer than anybody waits, and then goes on with what it was sent.
+        Freeze => FaultRow { word: "freeze", proof: "a request met a connection that stands still", ..LOSS },
+    }
+    also {
+        /// Something happens to a PostgreSQL server at a moment of the command's next request.
+        Server(fault: ServerFault, moment: Moment) => {
+            let _ = moment;
+            of_server(fault)
+        },
+        /// Something happens between a client and a PostgreSQL server at such a moment.
+        Network(fault: NetworkFault, moment: Moment) => {
+            let _ = moment;
+            FaultRow {
+                word: fault.row().word,
+                storages: &[Storage::Postgres],
+                costs_connection: true,
+                proof: "the proxy has done it",
+                ..ROW
+            }
+        },
+    }
+
+    /// Every fault that is bound to no moment.
+    pub const WITHOUT_MOMENT;
+}
+
+fn of_server(fault: ServerFault) -> FaultRow {
+    let row = fault.row();
+    FaultRow {
+        word: row.word,
+        storages: &[Storage::Postgres],
+        costs_connection: row.costs_connection,
+        server_wide: fault.is_server_wide(),
+        discreet: row.reach == Reach::Session,
+        proof: row.proof,
+    }
+}
+
+/// Every fault that is drawn, in the order in which they are drawn: of those with a number there are more.
+static EVERY: LazyLock<Vec<Fault>> = LazyLock::new(|| {
+    let server = |wide: bool| {
+        let faults = ServerFault::ALL.into_iter().filter(move |fault| fault.is_server_wide() == wide);
+        faults.flat_map(|fault| fault.moments().iter().map(move |at| Fault::Server(fault, *at)))
+    };
+    let network = NetworkFault::ALL.into_iter();
+    let network = network.flat_map(|fault| fault.moments().iter().map(move |at| Fault::Network(fault, *at)));
+    Fault::WITHOUT_MOMENT.into_iter().chain(server(false)).chain(network).chain(server(true)).collect()
 });
 
-/// Those for which no process of the server is signalled by us.
-static DISCREET: LazyLock<Vec<Fault>> = LazyLock::new(|| {
-    POSTGRES.iter().copied().filter(|it| !matches!(it, Fault::Server(harm, _) if !harm.is_discreet())).collect()
+/// The faults that are drawn for each storage.
+static BY_STORAGE: LazyLock<[Vec<Fault>; Storage::ALL.len()]> = LazyLock::new(|| {
+    Storage::ALL.map(|storage| {
+        let is_for = |row: FaultRow| row.storages.contains(&storage) && !row.server_wide;
+        Fault::every().filter(|fault| is_for(fault.row())).collect()
+    })
 });
 
-/// Those that strike a whole server.
-static SERVER_WIDE: LazyLock<Vec<Fault>> =
-    LazyLock::new(|| ServerFault::ALL.into_iter().filter(|it| it.is_server_wide()).flat_map(server_faults).collect());
+static DISCREET: LazyLock<Vec<Fault>> =
+    LazyLock::new(|| Storage::Postgres.faults().iter().copied().filter(|fault| fault.row().discreet).collect());
 
-fn server_faults(fault: ServerFault) -> impl Iterator<Item = Fault> {
-    fault.moments().iter().map(move |at| Fault::Server(fault, *at))
+static SERVER_WIDE: LazyLock<Vec<Fault>> = LazyLock::new(|| Fault::every().filter(|it| it.is_server_wide()).collect());
+
+/// What can be done to a storage.
+impl Storage {
+    /// The faults that are drawn for it; those that need a server of their own are drawn for few plans, and not in here.
+    pub fn faults(self) -> &'static [Fault] {
+        &BY_STORAGE[self as usize]
+    }
+
+    /// Whether this fault can be done to it.
+    pub fn allows(self, fault: Fault) -> bool {
+        let has_its_moment = match fault {
+            Fault::Server(fault, at) => fault.moments().contains(&at),
+            Fault::Network(fault, at) => fault.moments().contains(&at),
+            _ => true,
+        };
+        fault.row().storages.contains(&self) && has_its_moment
+    }
 }
 
 impl Fault {
-    /// Every fault that can be done to SQLite.
-    pub const SQLITE: [Self; 3] = [Self::Locked, Self::Interrupt, Self::RefuseCommit];
-
-    /// Every fault that can be done to a simulated database.
-    pub const SIMULATED: [Self; 9] = [
-        Self::Interrupt,
-        Self::RefuseCommit,
-        Self::NoRuntime,
-        Self::LostIdle,
-        Self::LostBefore,
-        Self::LostAfter,
-        Self::RefuseConnect,
-        Self::SlowReply,
-        Self::Freeze,
-    ];
+    /// Every fault there is, with a number where it has one.
+    pub fn every() -> impl Iterator<Item = Self> {
+        EVERY.iter().copied()
+    }
 
     /// Every fault that can be done to a connection to PostgreSQL, at every moment at which it makes sense.
     pub fn postgres() -> &'static [Self] {
-        &POSTGRES
+        Storage::Postgres.faults()
     }
 
-    /// Those of them that nobody notices but who owns the connection.
+    /// Those of them that nobody notices but the owner of the connection.
     pub fn postgres_discreet() -> &'static [Self] {
         &DISCREET
     }
@@ -91,59 +181,64 @@ impl Fault {
         &SERVER_WIDE
     }
 
-    /// Whether it strikes a whole server: a plan that has one needs a server of its own.
+    /// Whether it is done to a whole server: a plan that has one needs a server of its own.
     pub fn is_server_wide(self) -> bool {
-        matches!(self, Self::Server(harm, _) if harm.is_server_wide())
+        self.row().server_wide
     }
 
-    /// Whether it may cost a connection, directly or because somebody stops waiting for it.
+    /// Whether it may cost a connection, directly or because a caller stops waiting for it.
     pub fn costs_connection(self) -> bool {
+        self.row().costs_connection
+    }
+
+    /// The moment that it is bound to, if it is.
+    pub fn moment(self) -> Option<Moment> {
         match self {
-            Self::LostIdle
-            | Self::LostBefore
-            | Self::LostAfter
-            | Self::RefuseConnect
-            | Self::SlowReply
-            | Self::Freeze
-            | Self::Network(..) => true,
-            Self::Server(harm, _) => !matches!(harm, ServerFault::CancelQuery | ServerFault::AlterTable),
-            Self::Locked | Self::Interrupt | Self::RefuseCommit | Self::NoRuntime => false,
+            Self::Server(_, at) | Self::Network(_, at) => Some(at),
+            _ => None,
         }
     }
 
-    /// Every fault there is, with a number where it has one.
-    pub fn every() -> impl Iterator<Item = Self> {
-        let elsewhere = Self::SIMULATED.into_iter().filter(|it| !Self::SQLITE.contains(it));
-        let postgres = Self::postgres().iter().chain(Self::server_wide()).copied();
-        Self::SQLITE.into_iter().chain(elsewhere).chain(postgres)
+    /// How it is written, without the moment.
+    pub fn word(self) -> String {
+        match self {
+            Self::Server(fault, _) => fault.to_string(),
+            Self::Network(fault, _) => fault.to_string(),
+            plain => plain.print_word(),
+        }
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Locked => "locked",
-            Self::Interrupt => "interrupt",
-            Self::RefuseCommit => "refuse-commit",
-            Self::LostIdle => "lost-idle",
-            Self::LostBefore => "lost-before",
-            Self::LostAfter => "lost-after",
-            Self::RefuseConnect => "refuse-connect",
-            Self::SlowReply => "slow-reply",
-            Self::Freeze => "freeze",
-            Self::NoRuntime => "no-runtime",
-            Self::Server(harm, at) => return f.pad(&format!("{harm}@{at}")),
-            Self::Network(trouble, at) => return f.pad(&format!("{trouble}@{at}")),
-        })
+        let word = self.word();
+        match self.moment() {
+            Some(at) => f.pad(&format!("{word}@{at}")),
+            None => f.pad(&word),
+        }
     }
 }
 
-/// What a fault is written as.
-pub(super) const WORDS: &str = "a fault: locked, interrupt or refuse-commit; in the simulation also lost-idle, lost-before, \
-    lost-after, refuse-connect, slow-reply, freeze or no-runtime; on PostgreSQL FAULT@MOMENT with one of terminate, \
-    cancel-query, stop, kill-backend, restart-fast, restart-immediate, restart-killed, alter-table, idle-time-out, \
-    connection-limit, refuse, hang-connect, reset, fin, half-open, black-hole, latency-MILLISECONDS and cut-after-BYTES, and \
-    one of connect, idle, before-send, sent, before-reply and mid-reply";
+/// How faults are written, for an error message.
+pub(super) fn expected() -> String {
+    let anywhere = |fault: &Fault| fault.row().storages.contains(&Storage::Wal);
+    let (files, simulated): (Vec<Fault>, Vec<Fault>) = Fault::WITHOUT_MOMENT.into_iter().partition(anywhere);
+    let words = |faults: Vec<Fault>| listed(faults.into_iter().map(Fault::word), "or");
+    format!(
+        "a fault: {}; in the simulation also {}; on PostgreSQL FAULT@MOMENT with one of {}, and one of {}",
+        words(files),
+        words(simulated),
+        listed(ServerFault::words().chain(NetworkFault::words()), "and"),
+        listed(Moment::ALL.into_iter().map(|moment| moment.to_string()), "and"),
+    )
+}
+
+/// `a, b or c`.
+fn listed(words: impl Iterator<Item = String>, before_last: &str) -> String {
+    let mut words: Vec<String> = words.collect();
+    let last = words.pop().unwrap_or_default();
+    if words.is_empty() { last } else { format!("{} {before_last} {last}", words.join(", ")) }
+}
 
 /// Why a text is no fault: what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,21 +248,50 @@ impl FromStr for Fault {
     type Err = NoFault;
 
     fn from_str(text: &str) -> Result<Self, NoFault> {
-        let no = || NoFault(WORDS.into());
-        let Some((what, at)) = text.split_once('@') else {
-            let plain = Self::SQLITE.into_iter().chain(Self::SIMULATED);
-            return plain.into_iter().find(|it| it.to_string() == text).ok_or_else(no);
-        };
+        let no = || NoFault(expected());
+        let Some((what, at)) = text.split_once('@') else { return Self::parse_word(text).ok_or_else(no) };
         let at: Moment = at.parse().map_err(|_| no())?;
-        if let Ok(harm) = what.parse::<ServerFault>() {
-            let fits = harm.moments().contains(&at);
-            let when: Vec<_> = harm.moments().iter().map(Moment::to_string).collect();
+        if let Ok(fault) = what.parse::<ServerFault>() {
+            let fits = fault.moments().contains(&at);
+            let when: Vec<_> = fault.moments().iter().map(Moment::to_string).collect();
             return fits
-                .then_some(Self::Server(harm, at))
-                .ok_or_else(|| NoFault(format!("{harm}@ {}", when.join(", "))));
+                .then_some(Self::Server(fault, at))
+                .ok_or_else(|| NoFault(format!("{fault}@ {}", when.join(", "))));
         }
-        let trouble: NetworkFault = what.parse().map_err(|_| no())?;
-        trouble.check(at).map_err(|it| NoFault(format!("a fault that makes sense ({it})")))?;
-        Ok(Self::Network(trouble, at))
+        let fault: NetworkFault = what.parse().map_err(|_| no())?;
+        fault.check(at).map_err(|error| NoFault(format!("a fault that makes sense ({error})")))?;
+        Ok(Self::Network(fault, at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_prints_and_parses() {
+        for fault in Fault::every() {
+            assert_eq!(fault.to_string().parse(), Ok(fault));
+        }
+    }
+
+    #[test]
+    fn every_fault_is_for_some_storage_and_has_a_proof() {
+        for fault in Fault::every() {
+            assert!(!fault.row().storages.is_empty() && !fault.row().proof.is_empty(), "{fault}");
+            for storage in Storage::ALL {
+                let is_drawn = storage.faults().contains(&fault);
+                assert_eq!(storage.allows(fault) && !fault.is_server_wide(), is_drawn, "{fault} on {storage}");
+            }
+        }
+    }
+
+    #[test]
+    fn error_lists_every_word() {
+        let expected = expected();
+        for fault in Fault::every() {
+            assert!(expected.contains(fault.row().word), "{fault}: {expected}");
+        }
+        assert!(expected.starts_with("a fault: locked, interrupt or refuse-commit; in the simulation also no-runtime"));
     }
 }

@@ -14,7 +14,7 @@ use toml::Spanned;
 
 use super::text::TextError;
 use super::{ACTORS_MAX, Actor, ActorId, CONNECTIONS_MAX, Gate, Plan, Schedule, Step};
-use crate::oracle::Invariant;
+use crate::invariant::Invariant;
 
 /// The version of the format that this build reads and writes.
 pub const VERSION: u32 = 1;

@@ -1,7 +1,5 @@
 //! Where the database of a plan lives, and what may be concluded from what happened there.
 
-use super::Fault;
-
 /// Where the database of a plan lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Storage {
@@ -14,7 +12,7 @@ pub enum Storage {
     Memory,
     /// A schema of its own on a PostgreSQL server.
     Postgres,
-    /// Simulated, behind a network: what a cut-off call did cannot be asked, its connection is given up.
+    /// Simulated, behind a network: what a cancelled call did cannot be asked, and its connection is given up.
     Sim,
     /// Simulated, and each connection does one call after the other, as SQLite's do.
     SimOrdered,
@@ -79,38 +77,21 @@ impl Storage {
         }
     }
 
-    /// Whether calls that were cut off can be asked about there, or stopped; if not, a test that joins everything on one
+    /// Whether cancelled calls can be asked about there, or stopped; if not, a test that joins everything on one
     /// connection ends with the first.
     pub fn is_ordered(self) -> bool {
         self != Self::Sim
-    }
-
-    /// Whether this fault can be done to it. A database that is its one connection would go with it, and all that was
-    /// committed: there no connection can be lost.
-    pub fn allows(self, fault: Fault) -> bool {
-        self.faults().contains(&fault)
-            || match (self, fault) {
-                // Of those with a number there are more than are drawn.
-                (Self::Postgres, Fault::Network(trouble, at)) => trouble.check(at).is_ok(),
-                (Self::Postgres, fault) => fault.is_server_wide(),
-                _ => false,
-            }
-    }
-
-    /// The faults that are drawn for it; those that need a server of their own are drawn for few plans, and not in here.
-    pub fn faults(self) -> &'static [Fault] {
-        match self {
-            Self::Wal | Self::Journal | Self::Memory => &Fault::SQLITE,
-            Self::Postgres => Fault::postgres(),
-            Self::Sim | Self::SimOrdered => &Fault::SIMULATED,
-            Self::SimOnly => &[Fault::Interrupt, Fault::RefuseCommit, Fault::NoRuntime],
-        }
     }
 }
 
 impl Backend {
     /// Every backend.
     pub const ALL: [Self; 3] = [Self::Sqlite, Self::Postgres, Self::Sim];
+
+    /// The storages of this backend.
+    pub fn storages(self) -> impl Iterator<Item = Storage> {
+        Storage::ALL.into_iter().filter(move |storage| storage.backend() == self)
+    }
 }
 
 impl std::fmt::Display for Backend {

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::fault::NoFault;
+use super::fault::{NoFault, expected};
 use super::{
     ActorId, BeginMode, Command, Conflict, Gate, Key, Phase, Residue, Schedule, Service, StaleUse, Step, Storage, Turn,
     Wanted,
@@ -184,8 +184,8 @@ impl FromStr for Step {
         let mut step = Self::from(command);
         while let Some((at, word)) = words.next() {
             if word == "with" && step.fault.is_none() && step.cancel.is_none() {
-                let (at, name) = words.need(super::fault::WORDS)?;
-                step.fault = Some(name.parse().map_err(|NoFault(expected)| unexpected(at, name, &expected))?);
+                let (at, name) = words.need(&expected())?;
+                step.fault = Some(name.parse().map_err(|NoFault(why)| unexpected(at, name, &why))?);
             } else if let Some(phase) = word.strip_prefix("cancel@").filter(|_| step.cancel.is_none()) {
                 let expected = "a phase: before-send, sent, before-reply or poll:NUMBER";
                 step.cancel = Some(match phase.strip_prefix("poll:").map(str::parse) {

@@ -2,12 +2,12 @@
 //!
 //! Owns the layout: where columns begin, what runs through a line, and the conclusion under the rows.
 
-use super::Report;
+use super::run::Report;
 use super::story::{Row, name};
 use super::text::{Flow, GAP, Line, MARGIN, Style, Word, cut, length, one_line, wrapped};
 use crate::history::What;
-use crate::oracle::Violation;
 use crate::plan::{ActorId, Key};
+use crate::verdict::Violation;
 
 /// The narrowest page.
 const PAGE_MIN: usize = 40;

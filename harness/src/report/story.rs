@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Report;
+use super::run::Report;
 use super::text::{Style, Word};
 use crate::history::{By, ByCommand, ConnectionId, Event, History, Leftovers, Outcome, Reply, Span, What};
 use crate::model::{ends_session, opens_session};

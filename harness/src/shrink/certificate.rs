@@ -1,12 +1,12 @@
-//! The certificate of a minimal plan: every removal that was tried, and what it came to.
+//! The certificate of a minimal plan: every removal that was tried, and its result.
 //!
 //! Owns the table and how it is printed.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::invariant::Invariant;
 use crate::model::Inadmissible;
-use crate::oracle::Invariant;
 use crate::plan::{ActorId, Plan};
 
 /// What was tried to make a plan smaller.
@@ -27,11 +27,11 @@ pub struct Certificate {
 pub struct Removal {
     /// What was removed, each as `a 3: commit`.
     pub gone: Vec<String>,
-    /// What the rest came to.
+    /// The result for what was left.
     pub came_to: Attempt,
 }
 
-/// What a smaller plan came to.
+/// The result for a smaller plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attempt {
     /// It was not run: it makes no sense for the system.
@@ -42,7 +42,7 @@ pub enum Attempt {
     Breaks(Invariant),
     /// The same broke, and the next time it did not.
     Unsure,
-    /// Nothing can be said.
+    /// Inconclusive: the run proves nothing.
     Inconclusive,
     /// The budget was spent before, or there were too many.
     NotTried,

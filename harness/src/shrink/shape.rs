@@ -2,7 +2,7 @@
 //!
 //! Owns when two minimal plans are one finding, and when a known one is contained in another plan.
 
-use crate::oracle::Invariant;
+use crate::invariant::Invariant;
 use crate::plan::{Actor, Plan, Step};
 
 /// What makes two minimal plans the same finding: the invariant, and the commands with their keys and values left out.

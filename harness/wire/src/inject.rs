@@ -1,8 +1,9 @@
-//! What is done to a PostgreSQL server and its backends, with the wait until it has taken effect.
+//! Server faults, from their injection to their healing.
 //!
-//! Owns one harm from its doing to the evidence for it: a terminated backend is gone, a restarted server accepts connections,
-//! a full one refuses them. It is synchronous and may block for as long as a server takes to restart; the caller's thread
-//! must not drive a runtime. When it is done, and what is made of it, is the caller's business.
+//! What a fault of [`ServerFault`]'s table does stands in [`inject`], with the wait until it has taken effect: a terminated
+//! backend is gone, a restarted server accepts connections, a full one refuses them. What it leaves behind stands in [`Undo`].
+//! Both are synchronous and may block for as long as a server takes to restart; the caller's thread must not drive a runtime.
+//! When a fault is injected, and what is made of it, is the caller's business.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,9 +11,9 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection};
 
+use crate::fault::ServerFault;
 use crate::fleet::ServerLease;
 use crate::server::{Shutdown, Signal};
-use crate::server_fault::ServerFault;
 
 /// How long a backend that was told to end may take.
 const GONE_MAX: Duration = Duration::from_secs(2);
@@ -20,7 +21,7 @@ const GONE_MAX: Duration = Duration::from_secs(2);
 /// How long a server may take until it accepts connections again.
 pub const UP_MAX: Duration = Duration::from_secs(20);
 
-/// As whom the server knows those who take its places.
+/// The name under which connections take the server's places.
 const CROWD: &str = "unstale-crowd";
 
 /// More places than any server has here.
@@ -29,18 +30,26 @@ const CROWD_MAX: usize = 1000;
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// What a harm came to.
+/// What came of an injection.
 #[derive(Debug, Default)]
-pub struct Struck {
-    /// Whether it took effect.
+#[must_use = "what a fault left behind has to be healed"]
+pub struct Injected {
+    /// Whether it took effect, as the fault's row says what proves that.
     pub landed: bool,
-    /// The backends that are stopped now, and have to be woken.
-    pub stopped: Vec<i32>,
-    /// Connections that take the server's places, and have to be given up ([`leave`]).
-    pub crowd: Vec<PgConnection>,
+    /// What it left behind.
+    pub undo: Undo,
 }
 
-/// What is struck.
+/// What goes on until it is healed.
+#[derive(Debug, Default)]
+pub struct Undo {
+    /// The backends that are stopped.
+    stopped: Vec<i32>,
+    /// Connections that take the server's places.
+    crowd: Vec<PgConnection>,
+}
+
+/// Where faults are injected.
 #[derive(Clone)]
 pub struct Target {
     /// The server.
@@ -51,41 +60,62 @@ pub struct Target {
     pub column: (&'static str, &'static str),
 }
 
-/// Does this to these backends, or to their server. What would signal a process that is not ours is not done.
-pub fn strike(target: &Target, harm: ServerFault, pids: &[u32]) -> Struck {
+/// Injects this fault into these backends, or into their server. What would signal a process that is not ours is not done.
+pub fn inject(target: &Target, fault: ServerFault, pids: &[u32]) -> Injected {
     let ours = target.server.private();
     let connect = target.connect.clone().application_name("unstale-harness");
-    let signal = |pid: i32, signal| ours.is_some_and(|it| it.signal_backend(pid, signal).is_ok());
-    let restart = |how| ours.is_some_and(|it| it.restart(how).is_ok());
-    let pids: Vec<i32> = pids.iter().filter_map(|it| i32::try_from(*it).ok()).collect();
-    let (mut stopped, mut crowd) = (Vec::new(), Vec::new());
-    let landed = match harm {
+    let signal = |pid: i32, signal| ours.is_some_and(|server| server.signal_backend(pid, signal).is_ok());
+    let restart = |how| ours.is_some_and(|server| server.restart(how).is_ok());
+    let pids: Vec<i32> = pids.iter().filter_map(|pid| i32::try_from(*pid).ok()).collect();
+    let mut undo = Undo::default();
+    let landed = match fault {
         ServerFault::Terminate => ask(&connect, "pg_terminate_backend", &pids, GONE_MAX),
         ServerFault::CancelQuery => ask(&connect, "pg_cancel_backend", &pids, Duration::ZERO),
         ServerFault::Stop => {
-            stopped.extend(pids.iter().filter(|it| signal(**it, Signal::Stop)));
-            !stopped.is_empty()
+            undo.stopped.extend(pids.iter().filter(|pid| signal(**pid, Signal::Stop)));
+            !undo.stopped.is_empty()
         }
         ServerFault::KillBackend => {
-            let killed = pids.first().is_some_and(|it| signal(*it, Signal::Kill));
+            let killed = pids.first().is_some_and(|pid| signal(*pid, Signal::Kill));
             killed && is_up_again(&connect)
         }
         ServerFault::RestartFast => restart(Shutdown::Fast),
         ServerFault::RestartImmediate => restart(Shutdown::Immediate),
         ServerFault::RestartKilled => restart(Shutdown::Kill),
         ServerFault::AlterTable => wait_for(alter(&connect, target.column)).is_ok(),
-        // It is the proxy's: only there the server can be told for a session what its limit is.
+        // The proxy does it: `Proxy::time_out_idle`.
         ServerFault::IdleTimeOut => false,
-        ServerFault::ConnectionLimit => wait_for(fill(&connect, &mut crowd)).unwrap_or(false),
+        ServerFault::ConnectionLimit => wait_for(fill(&connect, &mut undo.crowd)).unwrap_or(false),
     };
-    Struck { landed, stopped, crowd }
+    Injected { landed, undo }
+}
+
+impl Undo {
+    /// Whether there is nothing to heal.
+    pub fn is_empty(&self) -> bool {
+        self.stopped.is_empty() && self.crowd.is_empty()
+    }
+
+    /// What both have to heal.
+    pub fn extend(&mut self, other: Self) {
+        self.stopped.extend(other.stopped);
+        self.crowd.extend(other.crowd);
+    }
+
+    /// Heals it: stopped backends go on, and the server's places are free when this returns.
+    pub fn heal(self, target: &Target) {
+        for pid in self.stopped {
+            // One that has ended meanwhile needs no waking.
+            let _ = target.server.private().map(|server| server.signal_backend(pid, Signal::Continue));
+        }
+        if !self.crowd.is_empty() {
+            leave(target, self.crowd);
+        }
+    }
 }
 
 /// Ends these connections, and waits until their places are free.
-pub fn leave(target: &Target, crowd: Vec<PgConnection>) {
-    if crowd.is_empty() {
-        return;
-    }
+fn leave(target: &Target, crowd: Vec<PgConnection>) {
     drop(crowd);
     let until = Instant::now() + UP_MAX;
     let left = "select exists (select from pg_stat_activity where application_name = $1)";
@@ -106,7 +136,7 @@ async fn alter(connect: &PgConnectOptions, (table, column): (&str, &str)) -> Res
         from pg_attribute join pg_type on pg_type.oid = atttypid where attrelid = $1::regclass and attname = $2";
     let types: (Option<String>, String) =
         sqlx::query_as(question).bind(table).bind(column).fetch_one(&mut connection).await?;
-    // Who works on the table is not waited for, since he may wait for us.
+    // A session that works on the table is not waited for, since it may wait for us.
     let limit = "set lock_timeout = 10";
     let changed = match types {
         (Some(base), domain) => {

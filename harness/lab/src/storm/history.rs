@@ -1,4 +1,4 @@
-//! The history of a storm: what was asked and answered when, what fell, and what was left at the end.
+//! The history of a storm: what was asked and answered when, which faults landed, and what was left at the end.
 //!
 //! Owns the values. It is filled by [`super`] and judged by [`super::judge`]; nothing is excused here. Times are from one
 //! monotonic clock, and count from the beginning.
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::work::{Seen, Task};
-use unstale_harness::plan::{Fault, ServerFault};
+use unstale_harness::plan::Fault;
 
 /// Everything that happened in one storm.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,11 +16,11 @@ pub struct History {
     pub actors: Vec<Vec<Operation>>,
     /// Actors that panicked, and what they said.
     pub panics: BTreeMap<u32, String>,
-    /// What fell, in the order in which it was over.
+    /// The faults that landed, in the order in which they were over.
     pub landings: Vec<Landing>,
     /// What was tried and did not land in time, and how often.
     pub missed: BTreeMap<String, u64>,
-    /// When everything was healed; from here on nothing falls and nobody is cancelled.
+    /// When everything was healed; from here on no fault is injected and nobody is cancelled.
     pub healed: Duration,
     /// How many rows there are for each actor, task and number within the task, read on the harness's own connection.
     pub rows: BTreeMap<(u32, u32, u32), u64>,
@@ -47,7 +47,7 @@ pub struct Operation {
     pub cancelled: bool,
 }
 
-/// What an operation came to, as far as its actor knows.
+/// The outcome of an operation, as far as its actor knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was acknowledged.
@@ -74,15 +74,12 @@ pub struct Landing {
 impl Landing {
     /// Whether no session of the server was left.
     pub fn ends_every_session(&self) -> bool {
-        matches!(self.fault, Fault::Server(harm, _) if harm.ends_every_session())
+        matches!(self.fault, Fault::Server(fault, _) if fault.ends_every_session())
     }
 
     /// Whether the server was down, and was started again.
     pub fn is_restart(&self) -> bool {
-        matches!(
-            self.fault,
-            Fault::Server(ServerFault::RestartFast | ServerFault::RestartImmediate | ServerFault::RestartKilled, _)
-        )
+        matches!(self.fault, Fault::Server(fault, _) if fault.is_restart())
     }
 }
 

@@ -15,7 +15,7 @@ use unstale_harness::oracle::Invariant;
 /// How long the first call of an actor may take once everything is healed.
 pub const RECOVER_MAX: Duration = Duration::from_secs(10);
 
-/// What a storm comes to: every invariant that broke, in the order of [`Invariant::ALL`]; none is a pass.
+/// The verdict on a storm: every invariant that broke, in the order of [`Invariant::ALL`]; none is a pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Judgement {
     /// What broke.
@@ -270,7 +270,7 @@ mod tests {
     }
 
     fn unknown() -> Outcome {
-        Outcome::Unknown("cut off".into())
+        Outcome::Unknown("cancelled".into())
     }
 
     /// One actor's operations, one second each, and a last one that shows that it has recovered.

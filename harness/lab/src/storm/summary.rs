@@ -255,15 +255,11 @@ impl fmt::Display for Summary {
 
 /// Every cell of the table: what can happen, and when.
 fn cells() -> impl Iterator<Item = (String, Moment)> {
-    Fault::postgres().iter().chain(Fault::server_wide()).filter_map(|it| cell(*it))
+    Fault::every().filter_map(cell)
 }
 
 fn cell(fault: Fault) -> Option<(String, Moment)> {
-    match fault {
-        Fault::Server(harm, at) => Some((harm.to_string(), at)),
-        Fault::Network(trouble, at) => Some((trouble.to_string(), at)),
-        _ => None,
-    }
+    Some((fault.word(), fault.moment()?))
 }
 
 /// The longest text of a failure that is told from others.

@@ -1,4 +1,4 @@
-//! What is under test in free mode.
+//! What is under test in a storm.
 //!
 //! Owns the trait. A [`System`](unstale_harness::system::System) is stopped at gates on one thread; here many actors call at once, from
 //! whatever thread, and everything is `Send`.
@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use super::work::{Answer, Begun, Task};
 
 /// A system that many actors use at the same time.
-pub trait FreeSystem: Sized + Send + Sync + 'static {
+pub trait StormSystem: Sized + Send + Sync + 'static {
     /// Its name.
     const NAME: &'static str;
 

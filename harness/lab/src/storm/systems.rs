@@ -1,4 +1,4 @@
-//! The systems of free mode: the library, and sqlx's own pool.
+//! The systems of a storm: the library, and sqlx's own pool.
 //!
 //! Owns how each does a task through its public API, and what its errors say of the work. An error that proves nothing is
 //! an unknown outcome; nothing is excused beyond that.
@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{Executor, PgPool, Postgres, Row};
 use unstale::{Error, PgOptions, PgSource, Policy, Sessions};
 
-use super::system::FreeSystem;
+use super::system::StormSystem;
 use super::work::{Answer, Begun, End, Seen, Task, Work};
 
 const INSERT: &str = "insert into effect (actor, sequence, nth) values ($1, $2, $3)";
@@ -28,7 +28,7 @@ pub struct SqlxPool {
     pool: PgPool,
 }
 
-impl FreeSystem for Library {
+impl StormSystem for Library {
     const NAME: &'static str = "unstale-pg";
 
     async fn start(options: PgConnectOptions, connections: u32) -> Result<Self, String> {
@@ -93,7 +93,7 @@ impl FreeSystem for Library {
     }
 }
 
-impl FreeSystem for SqlxPool {
+impl StormSystem for SqlxPool {
     const NAME: &'static str = "sqlx-pool-pg";
 
     async fn start(options: PgConnectOptions, connections: u32) -> Result<Self, String> {

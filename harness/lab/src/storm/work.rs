@@ -1,4 +1,4 @@
-//! What an actor is asked to do in free mode, and what it answers.
+//! What an actor is asked to do in a storm, and what it answers.
 //!
 //! Owns the workload: rows of an append-only table that has no unique constraint, so that an effect applied twice shows, and
 //! moves between accounts that leave such a row beside them. Pure; the numbers are drawn from a generator that is passed in.

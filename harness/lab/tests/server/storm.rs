@@ -1,4 +1,4 @@
-//! Free mode with a real server: the library comes through a storm, and a system that repeats a commit blindly is caught.
+//! Storms on a real server: the library comes through one, and a system that retries a commit blindly is caught.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use unstale_harness::oracle::Invariant;
 use unstale_lab::storm::history::History;
 use unstale_lab::storm::judge::{Judgement, judge};
 use unstale_lab::storm::summary::Summary;
-use unstale_lab::storm::system::FreeSystem;
+use unstale_lab::storm::system::StormSystem;
 use unstale_lab::storm::systems::Library;
 use unstale_lab::storm::work::{Answer, Begun, Task};
 use unstale_lab::storm::{Storm, pass};
@@ -20,7 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// A storm blocks its thread, and a test runs on one that drives a runtime.
-async fn storm<S: FreeSystem>(restarts: u32, seed: u64) -> (History, Judgement, Summary) {
+async fn storm<S: StormSystem>(restarts: u32, seed: u64) -> (History, Judgement, Summary) {
     let history = tokio::task::spawn_blocking(move || {
         let storm = Storm { actors: 20, connections: 6, seed, time: Duration::from_secs(120), restarts };
         pass::<S>(&storm, &AtomicBool::new(false), &mut |_, _| {}).expect("a storm")
@@ -55,7 +55,7 @@ async fn library_comes_through_a_storm() {
 /// The library, used by somebody who takes an unknown commit for a failed one.
 struct Repeating(Library);
 
-impl FreeSystem for Repeating {
+impl StormSystem for Repeating {
     const NAME: &'static str = "repeating";
 
     async fn start(options: PgConnectOptions, connections: u32) -> Result<Self, String> {

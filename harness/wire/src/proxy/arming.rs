@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::network_fault::{Moment, NetworkFault};
+use super::disturb::cuts_after;
+use crate::fault::{Moment, NetworkFault};
 
 /// One arming, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,11 +29,11 @@ pub(super) type Call = Arc<dyn Fn(u32) + Send + Sync>;
 
 #[derive(Clone)]
 pub(super) enum Act {
-    NetworkFault(NetworkFault),
+    Fault(NetworkFault),
     Call(Call),
 }
 
-/// What an arming comes to for one connection.
+/// What one connection meets of an arming.
 pub(super) struct Claim {
     pub(super) arming: Arming,
     pub(super) act: Act,
@@ -153,11 +154,11 @@ impl Armed {
 
 impl Act {
     fn is_cut(&self) -> bool {
-        matches!(self, Self::NetworkFault(NetworkFault::CutAfter(_)))
+        matches!(self, Self::Fault(fault) if cuts_after(*fault).is_some())
     }
 
     fn is_refusal(&self) -> bool {
-        matches!(self, Self::NetworkFault(NetworkFault::Refuse))
+        matches!(self, Self::Fault(fault) if fault.row().for_everybody)
     }
 }
 
@@ -169,7 +170,7 @@ mod tests {
     fn each_connection_in_scope_meets_it_once() {
         let met = |scope| {
             let armings = Armings::default();
-            armings.arm(Act::NetworkFault(NetworkFault::Reset), Moment::Sent, scope);
+            armings.arm(Act::Fault(NetworkFault::Reset), Moment::Sent, scope);
             let meets = |it: &u32| armings.claim(Some(*it), Moment::Sent).is_some();
             assert!(armings.claim(Some(2), Moment::BeforeSend).is_none());
             [1, 2, 1, 2].into_iter().filter(meets).collect::<Vec<_>>()
@@ -182,7 +183,7 @@ mod tests {
     #[test]
     fn withdrawn_one_is_met_by_nobody_and_says_whether_it_landed() {
         let armings = Armings::default();
-        let arm = || armings.arm(Act::NetworkFault(NetworkFault::Reset), Moment::Sent, Scope::Next);
+        let arm = || armings.arm(Act::Fault(NetworkFault::Reset), Moment::Sent, Scope::Next);
         let (first, second) = (arm(), arm());
         let claim = armings.claim(Some(1), Moment::Sent).map(|it| it.arming);
         assert_eq!(claim, Some(first));

@@ -1,9 +1,9 @@
 //! The hold: while an actor is polled, no byte goes to a client.
 //!
-//! Else it would be up to the server whether a reply is there in the very poll that sends the request, and a gate or a cancel
+//! Otherwise it would be up to the server whether a reply is there in the very poll that sends the request, and a gate or a cancel
 //! within a command would be met in one run and missed in the next; the same as `crate::hold` for SQLite's statements. Taken
 //! by the plan's thread for every poll, so it costs a lock and a look at the clock. The look and the write that it allows are
-//! under one lock: what is written was not held, and whoever holds knows that nothing is being written.
+//! under one lock: what is written was not held, and a holder knows that nothing is being written.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -15,10 +15,12 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::arming::{Act, Call, Claim};
-use super::serve::Healing;
+use super::disturb::{OnLine, on_line};
+use super::order::Healing;
+use super::shared::Shared;
 use super::time_out::TimeOut;
-use super::{Landed, Seen, Shared, Side};
-use crate::network_fault::{Moment, NetworkFault};
+use super::watch::{Landed, Seen, Side};
+use crate::fault::{Moment, NetworkFault};
 
 /// The longest that the bytes of a connection wait for what the harness does to the server meanwhile.
 const CALL_MAX: Duration = Duration::from_secs(30);
@@ -31,8 +33,8 @@ const TIME_OUT_MAX: Duration = Duration::from_secs(1);
 pub(super) enum End {
     /// One side closed it, in order or not.
     Left { by: Side, reset: bool },
-    /// It was done here: `Reset`, `Fin`, `HalfOpen` or `CutAfter`.
-    Struck(NetworkFault),
+    /// A fault ended it.
+    Disturbed(NetworkFault),
 }
 
 /// All connections of a proxy.
@@ -100,13 +102,13 @@ impl Lines {
     }
 
     pub(super) fn landed(&self, claim: &Claim, connection: Option<u32>) {
-        let trouble = match claim.act {
-            Act::NetworkFault(trouble) => Some(trouble),
+        let fault = match claim.act {
+            Act::Fault(fault) => Some(fault),
             Act::Call(_) => None,
         };
         self.shared.armings.landed(claim.arming);
         self.shared.ledger.count(|it| it.landed += 1);
-        self.shared.watch.landed(Landed { arming: claim.arming, connection, trouble, moment: claim.moment });
+        self.shared.watch.landed(Landed { arming: claim.arming, connection, fault, moment: claim.moment });
     }
 
     /// What is armed for this line and moment happens to it.
@@ -114,7 +116,7 @@ impl Lines {
         let Some(claim) = self.shared.armings.claim(Some(line.id), moment) else { return ControlFlow::Continue(()) };
         self.landed(&claim, Some(line.id));
         match claim.act {
-            Act::NetworkFault(trouble) => line.strike(trouble)?,
+            Act::Fault(fault) => line.disturb(fault)?,
             Act::Call(call) => self.call(line, call).await,
         }
         if moment > Moment::Sent {
@@ -132,8 +134,8 @@ impl Lines {
         for line in open.into_iter().filter(|it| self.is_idle(it)) {
             while let Some(claim) = self.shared.armings.claim(Some(line.id), Moment::Idle) {
                 self.landed(&claim, Some(line.id));
-                let Act::NetworkFault(trouble) = claim.act else { continue };
-                if let ControlFlow::Break(end) = line.strike(trouble) {
+                let Act::Fault(fault) = claim.act else { continue };
+                if let ControlFlow::Break(end) = line.disturb(fault) {
                     line.ordered.set(Some(end));
                     ended.push(line.id);
                     break;
@@ -256,11 +258,11 @@ impl Line {
         self.stands() || self.time_out.get().is_asking()
     }
 
-    fn strike(&self, trouble: NetworkFault) -> ControlFlow<End> {
-        match trouble {
-            NetworkFault::BlackHole => self.stands.set(true),
-            NetworkFault::Latency(ms) => self.latency.set(Some(Duration::from_millis(ms.into()))),
-            ends => return ControlFlow::Break(End::Struck(ends)),
+    fn disturb(&self, fault: NetworkFault) -> ControlFlow<End> {
+        match on_line(fault) {
+            OnLine::Stand => self.stands.set(true),
+            OnLine::Delay(latency) => self.latency.set(Some(latency)),
+            OnLine::End => return ControlFlow::Break(End::Disturbed(fault)),
         }
         ControlFlow::Continue(())
     }

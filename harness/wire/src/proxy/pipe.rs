@@ -14,12 +14,13 @@ use std::rc::Rc;
 use tokio::net::TcpStream;
 
 use super::arming::{Act, Claim};
+use super::disturb::cuts_after;
 use super::line::{End, Line, Lines};
 use super::replies::{Replies, Said};
 use super::requests::{Request, Requests};
 use super::time_out::{TimeOut, message};
-use super::{Seen, Side};
-use crate::network_fault::{Moment, NetworkFault};
+use super::watch::{Seen, Side};
+use crate::fault::{Moment, NetworkFault};
 
 /// What is read at once.
 const BUFFER: usize = 16 << 10;
@@ -306,7 +307,7 @@ impl<'a> Pipe<'a> {
         cut.left -= length;
         if cut.left == 0 || ends {
             self.lines.landed(&cut.claim, Some(self.line.id));
-            return Break(End::Struck(cut.trouble()));
+            return Break(End::Disturbed(cut.fault()));
         }
         Continue(())
     }
@@ -350,13 +351,16 @@ impl<'a> Pipe<'a> {
 
 impl Cut {
     fn new(claim: Claim) -> Self {
-        let Act::NetworkFault(NetworkFault::CutAfter(bytes)) = claim.act else { return Self { claim, left: 0 } };
-        Self { claim, left: bytes.into() }
+        let bytes = match claim.act {
+            Act::Fault(fault) => cuts_after(fault),
+            Act::Call(_) => None,
+        };
+        Self { claim, left: bytes.unwrap_or(0) }
     }
 
-    fn trouble(&self) -> NetworkFault {
+    fn fault(&self) -> NetworkFault {
         match self.claim.act {
-            Act::NetworkFault(trouble) => trouble,
+            Act::Fault(fault) => fault,
             Act::Call(_) => NetworkFault::Reset,
         }
     }

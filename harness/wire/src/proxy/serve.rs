@@ -18,11 +18,14 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::arming::Act;
+use super::disturb::{AtConnect, AtEnd, at_connect, at_end};
 use super::line::{End, Lines};
 use super::opening::{Opening, opening};
+use super::order::{Healing, Order};
 use super::pipe::Pipe;
-use super::{Seen, Shared, Side};
-use crate::network_fault::{Moment, NetworkFault};
+use super::shared::Shared;
+use super::watch::{Seen, Side};
+use crate::fault::Moment;
 
 /// Connections at once; more wait in the listening socket.
 const CONNECTIONS_MAX: usize = 1024;
@@ -35,27 +38,6 @@ const SERVER_MAX: Duration = Duration::from_secs(10);
 
 /// The longest that a peer may take to close its side of a connection that was closed in order.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
-
-/// What is to happen now; the answer goes to the thread that waits for it.
-pub(super) enum Order {
-    /// What is armed for idle connections.
-    Idle(SyncSender<io::Result<()>>),
-    /// The server is to end sessions that idle; of how many it did.
-    TimeOut(SyncSender<io::Result<usize>>),
-    /// What is armed for the listening socket.
-    Refuse(SyncSender<io::Result<()>>),
-    /// Everything, or nearly everything, is as it was.
-    Heal(Healing, SyncSender<io::Result<()>>),
-}
-
-/// What is healed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Healing {
-    /// Whatever lasts.
-    Everything,
-    /// All but connections whose peer is gone.
-    Network,
-}
 
 /// What the proxy's thread does, to its end. `ready` hears where it listens.
 pub(super) fn run(shared: Arc<Shared>, orders: UnboundedReceiver<Order>, ready: &SyncSender<io::Result<SocketAddr>>) {
@@ -184,18 +166,19 @@ async fn attend(lines: Rc<Lines>, mut client: TcpStream) {
     let mut latency = None;
     if let Some(claim) = lines.shared.armings.claim(None, Moment::Connect) {
         lines.landed(&claim, None);
-        match claim.act {
-            Act::NetworkFault(NetworkFault::BlackHole) => lines.healed(Healing::Network).await,
-            Act::NetworkFault(NetworkFault::Latency(ms)) => {
-                let late = Duration::from_millis(ms.into());
+        let effect = match claim.act {
+            Act::Fault(fault) => at_connect(fault),
+            Act::Call(_) => AtConnect::Reset,
+        };
+        match effect {
+            AtConnect::Wait => lines.healed(Healing::Network).await,
+            AtConnect::Delay(late) => {
                 latency = Some(late);
                 let _ = timeout(late, lines.healed(Healing::Network)).await;
             }
-            Act::NetworkFault(NetworkFault::HangConnect) => {
-                return stay_silent(lines.healed(Healing::Network), client).await;
-            }
-            Act::NetworkFault(NetworkFault::Fin) => return await_end(half_closed(client).await).await,
-            Act::NetworkFault(_) | Act::Call(_) => return reset([client]),
+            AtConnect::StaySilent => return stay_silent(lines.healed(Healing::Network), client).await,
+            AtConnect::Close => return await_end(half_closed(client).await).await,
+            AtConnect::Reset => return reset([client]),
         }
     }
     // A client that is gone again is nobody's error.
@@ -227,21 +210,23 @@ async fn connect(lines: &Lines, client: TcpStream, startup: &[u8], blind: bool, 
             }
             lines.close(&line, by);
         }
-        End::Struck(NetworkFault::Fin) => {
-            drop(server);
-            let client = half_closed(client).await;
-            lines.close(&line, Side::Fault);
-            await_end(client).await;
-        }
-        End::Struck(NetworkFault::HalfOpen) => {
-            drop(server);
-            lines.close(&line, Side::Fault);
-            stay_silent(lines.healed(Healing::Everything), client).await;
-        }
-        End::Struck(_) => {
-            reset([client, server]);
-            lines.close(&line, Side::Fault);
-        }
+        End::Disturbed(fault) => match at_end(fault) {
+            AtEnd::Close => {
+                drop(server);
+                let client = half_closed(client).await;
+                lines.close(&line, Side::Fault);
+                await_end(client).await;
+            }
+            AtEnd::StaySilent => {
+                drop(server);
+                lines.close(&line, Side::Fault);
+                stay_silent(lines.healed(Healing::Everything), client).await;
+            }
+            AtEnd::Reset => {
+                reset([client, server]);
+                lines.close(&line, Side::Fault);
+            }
+        },
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who runs the server's programs.
+//! The account that runs the server's programs.
 //!
 //! Owns the switch of user, which PostgreSQL needs when this process is root, and the environment that all its programs
 //! are started in.
@@ -47,7 +47,7 @@ impl Account {
     }
 }
 
-/// Gives a file or folder to whoever runs the server.
+/// Gives a file or folder to the account that runs the server.
 pub(super) fn give(path: &Path, account: Option<&Account>) -> io::Result<()> {
     match account {
         Some(Account { uid, gid, .. }) => std::os::unix::fs::chown(path, Some(*uid), Some(*gid)),

@@ -68,7 +68,7 @@ impl Binaries {
         }
         match version(&folder) {
             Some((version, _)) if version >= VERSION_MIN => Ok(Self { folder, version }),
-            Some((_, found)) => Err(ServerError::TooOld { found, folder }),
+            Some((_, found)) => Err(ServerError::TooOld { found, folder, oldest: VERSION_MIN }),
             None => Err(ServerError::WrongFolder { folder, why: "its `postgres` does not say its version".into() }),
         }
     }
@@ -94,7 +94,9 @@ impl Binaries {
             }
             match version(&folder) {
                 Some((version, _)) if version >= VERSION_MIN => return Ok(Self { folder, version }),
-                Some((_, found)) => too_old = too_old.or(Some(ServerError::TooOld { found, folder })),
+                Some((_, found)) => {
+                    too_old = too_old.or(Some(ServerError::TooOld { found, folder, oldest: VERSION_MIN }))
+                }
                 None => {}
             }
         }

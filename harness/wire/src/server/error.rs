@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// A private server could not be had, or was not touched because it is not ours.
 ///
-/// It can be cloned, since the failure of the one server of a process is told to everybody who asks for it.
+/// It can be cloned, since every caller that asks for the one server of a process gets its failure.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
@@ -33,12 +33,14 @@ pub enum ServerError {
     },
 
     /// Only servers were found that are too old.
-    #[error("PostgreSQL {found} in `{}` is too old: install version {} or later", folder.display(), super::binaries::VERSION_MIN)]
+    #[error("PostgreSQL {found} in `{}` is too old: install version {oldest} or later", folder.display())]
     TooOld {
         /// Its version, as it says itself.
         found: String,
         /// Where it is.
         folder: PathBuf,
+        /// The oldest major version that will do.
+        oldest: u32,
     },
 
     /// PostgreSQL refuses to run as root, and there is nobody else to run it.
@@ -104,7 +106,7 @@ pub enum ServerError {
     Running,
 
     /// A process was not touched, since nothing proves that it belongs to the private server.
-    #[error("process {pid} was not signalled, because {why}: only processes of the private server can be harmed")]
+    #[error("process {pid} was not signalled, because {why}: only processes of the private server can be signalled")]
     NotOurs {
         /// The process that was named.
         pid: i32,

@@ -80,7 +80,7 @@ impl Place {
         Ok((name, folder))
     }
 
-    /// One of the server's programs, to be run by whoever runs the servers.
+    /// One of the server's programs, to be run by the account that runs the servers.
     pub(super) fn command(&self, program: &Path) -> Command {
         account::command(program, self.account.as_ref(), &self.folder)
     }

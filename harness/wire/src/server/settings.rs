@@ -22,7 +22,7 @@ const DEFAULTS: [(&str, &str); 16] = [
     ("jit", "off"),
     ("max_connections", "100"),
     ("superuser_reserved_connections", "3"),
-    // Whoever waits for a deadlock to be noticed waits for this long.
+    // A session that waits in a deadlock waits for this long until it is noticed.
     ("deadlock_timeout", "20ms"),
     ("lc_messages", "C"),
     ("log_line_prefix", "%m [%p] "),

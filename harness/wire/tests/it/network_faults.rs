@@ -1,4 +1,4 @@
-//! What each trouble does at each moment, to the byte.
+//! What each fault does at each moment, to the byte.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -13,19 +13,19 @@ use crate::wire::*;
 /// How late things are under `latency` in these tests.
 const LATE: Duration = Duration::from_millis(80);
 
-/// A request that is on its way when trouble comes.
-struct Struck {
+/// A request that is on its way when fault comes.
+struct Disturbed {
     ends: Ends,
     world: World,
     begun: Instant,
 }
 
-impl Struck {
-    /// Brings one connection to a moment within a request for which the trouble is armed, and sees it land.
-    fn at(moment: Moment, trouble: NetworkFault) -> Self {
+impl Disturbed {
+    /// Brings one connection to a moment within a request for which the fault is armed, and sees it land.
+    fn at(moment: Moment, fault: NetworkFault) -> Self {
         let world = World::new();
         let mut ends = world.greeted(5);
-        world.arm(trouble, moment);
+        world.arm(fault, moment);
         let begun = Instant::now();
         ends.client.write_all(&query("select 1")).unwrap();
         if moment != Moment::BeforeSend {
@@ -39,7 +39,7 @@ impl Struck {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
-        world.log.wait_for(&format!("landed {trouble}@{moment} on 1"));
+        world.log.wait_for(&format!("landed {fault}@{moment} on 1"));
         Self { ends, world, begun }
     }
 
@@ -71,13 +71,13 @@ const WITHIN_A_REQUEST: [Moment; 4] = [Moment::BeforeSend, Moment::Sent, Moment:
 #[test]
 fn reset_cuts_both_sides_at_every_moment() {
     for moment in WITHIN_A_REQUEST {
-        let Struck { mut ends, world, .. } = Struck::at(moment, NetworkFault::Reset);
-        assert_eq!(rest(&mut ends.client), (Struck::beginning(moment), Ending::Reset), "{moment}");
+        let Disturbed { mut ends, world, .. } = Disturbed::at(moment, NetworkFault::Reset);
+        assert_eq!(rest(&mut ends.client), (Disturbed::beginning(moment), Ending::Reset), "{moment}");
         assert_eq!(rest(&mut ends.server), (vec![], Ending::Reset), "{moment}");
         world.log.wait_for("1 closed by Fault");
         let lines = world.log.lines();
         let told = |line: &str| lines.iter().any(|it| it == line);
-        assert_eq!(told("1 executes select 1"), Struck::is_sent(moment), "{moment}");
+        assert_eq!(told("1 executes select 1"), Disturbed::is_sent(moment), "{moment}");
         assert_eq!(told("1 ready I"), moment == Moment::BeforeReply, "{moment}: {lines:?}");
         assert!(!told("1 delivered"), "{moment}");
         world.greeted(6).round_trip();
@@ -87,8 +87,8 @@ fn reset_cuts_both_sides_at_every_moment() {
 #[test]
 fn fin_closes_both_sides_in_order_at_every_moment() {
     for moment in WITHIN_A_REQUEST {
-        let Struck { mut ends, world, .. } = Struck::at(moment, NetworkFault::Fin);
-        assert_eq!(rest(&mut ends.client), (Struck::beginning(moment), Ending::Orderly), "{moment}");
+        let Disturbed { mut ends, world, .. } = Disturbed::at(moment, NetworkFault::Fin);
+        assert_eq!(rest(&mut ends.client), (Disturbed::beginning(moment), Ending::Orderly), "{moment}");
         assert_eq!(rest(&mut ends.server), (vec![], Ending::Orderly), "{moment}");
         world.log.wait_for("1 closed by Fault");
         world.greeted(6).round_trip();
@@ -98,10 +98,10 @@ fn fin_closes_both_sides_in_order_at_every_moment() {
 #[test]
 fn half_open_connection_is_silent_for_its_client_and_closed_for_its_server() {
     for moment in WITHIN_A_REQUEST {
-        let Struck { mut ends, world, .. } = Struck::at(moment, NetworkFault::HalfOpen);
+        let Disturbed { mut ends, world, .. } = Disturbed::at(moment, NetworkFault::HalfOpen);
         assert_eq!(rest(&mut ends.server), (vec![], Ending::Orderly), "{moment}");
         world.log.wait_for("1 closed by Fault");
-        expect(&mut ends.client, &Struck::beginning(moment));
+        expect(&mut ends.client, &Disturbed::beginning(moment));
         expect_silence(&ends.client);
         ends.client.write_all(&query("select 2")).unwrap();
         expect_silence(&ends.client);
@@ -115,18 +115,18 @@ fn half_open_connection_is_silent_for_its_client_and_closed_for_its_server() {
 #[test]
 fn black_hole_recovers_without_losing_a_byte() {
     for moment in WITHIN_A_REQUEST {
-        let mut struck = Struck::at(moment, NetworkFault::BlackHole);
-        expect(&mut struck.ends.client, &Struck::beginning(moment));
-        expect_silence(&struck.ends.client);
-        expect_silence(&struck.ends.server);
-        struck.world.proxy.heal().unwrap();
-        struck.goes_on(moment);
+        let mut disturbed = Disturbed::at(moment, NetworkFault::BlackHole);
+        expect(&mut disturbed.ends.client, &Disturbed::beginning(moment));
+        expect_silence(&disturbed.ends.client);
+        expect_silence(&disturbed.ends.server);
+        disturbed.world.proxy.heal().unwrap();
+        disturbed.goes_on(moment);
     }
 }
 
 #[test]
 fn black_hole_that_is_full_on_both_sides_recovers() {
-    let Struck { ends, world, .. } = Struck::at(Moment::Sent, NetworkFault::BlackHole);
+    let Disturbed { ends, world, .. } = Disturbed::at(Moment::Sent, NetworkFault::BlackHole);
     let data = message(b'd', &vec![7; 20_000_000]);
     let pump = |mut stream: TcpStream| {
         let data = data.clone();
@@ -149,24 +149,24 @@ fn black_hole_that_is_full_on_both_sides_recovers() {
 fn latency_makes_this_and_later_ones_late_until_healed() {
     let latency = NetworkFault::Latency(u16::try_from(LATE.as_millis()).unwrap());
     for moment in WITHIN_A_REQUEST {
-        let mut struck = Struck::at(moment, latency);
-        expect(&mut struck.ends.client, &Struck::beginning(moment));
+        let mut disturbed = Disturbed::at(moment, latency);
+        expect(&mut disturbed.ends.client, &Disturbed::beginning(moment));
         let passes = moment == Moment::BeforeSend;
         if passes {
-            expect(&mut struck.ends.server, &query("select 1"));
-            struck.ends.server.write_all(&reply()).unwrap();
+            expect(&mut disturbed.ends.server, &query("select 1"));
+            disturbed.ends.server.write_all(&reply()).unwrap();
         } else if moment == Moment::Sent {
-            struck.ends.server.write_all(&reply()).unwrap();
+            disturbed.ends.server.write_all(&reply()).unwrap();
         }
-        expect(&mut struck.ends.client, &reply()[Struck::beginning(moment).len()..]);
+        expect(&mut disturbed.ends.client, &reply()[Disturbed::beginning(moment).len()..]);
         let times = if passes { 2 } else { 1 };
-        assert!(struck.begun.elapsed() >= times * LATE, "{moment}: {:?}", struck.begun.elapsed());
+        assert!(disturbed.begun.elapsed() >= times * LATE, "{moment}: {:?}", disturbed.begun.elapsed());
         let again = Instant::now();
-        struck.ends.round_trip();
+        disturbed.ends.round_trip();
         assert!(again.elapsed() >= 2 * LATE, "{moment}: each request and each reply");
-        struck.world.proxy.heal().unwrap();
+        disturbed.world.proxy.heal().unwrap();
         let healed = Instant::now();
-        struck.ends.round_trip();
+        disturbed.ends.round_trip();
         assert!(healed.elapsed() < LATE, "{moment}");
     }
 }
@@ -175,8 +175,8 @@ fn latency_makes_this_and_later_ones_late_until_healed() {
 fn cut_lets_so_many_bytes_of_the_reply_pass() {
     let last = reply().len() - 1;
     for (bytes, passed) in [(0, 0), (1, 1), (7, 7), (12, 12), (last, last), (last + 1, last), (60_000, last)] {
-        let trouble = NetworkFault::CutAfter(u16::try_from(bytes).unwrap());
-        let Struck { mut ends, world, .. } = Struck::at(Moment::MidReply, trouble);
+        let fault = NetworkFault::CutAfter(u16::try_from(bytes).unwrap());
+        let Disturbed { mut ends, world, .. } = Disturbed::at(Moment::MidReply, fault);
         assert_eq!(rest(&mut ends.client), (reply()[..passed].to_vec(), Ending::Reset), "{bytes}");
         assert_eq!(rest(&mut ends.server), (vec![], Ending::Reset), "{bytes}");
         world.log.wait_for("1 closed by Fault");
@@ -205,11 +205,11 @@ fn call_at_every_moment_sees_the_connection_stand_still() {
             ends.server.write_all(&reply()).unwrap();
         }
         world.log.wait_for(&format!("landed call@{moment} on 1"));
-        expect(&mut ends.client, &Struck::beginning(moment));
+        expect(&mut ends.client, &Disturbed::beginning(moment));
         expect_silence(&ends.client);
         assert_eq!(called.load(Ordering::SeqCst), 0, "{moment}");
-        let mut struck = Struck { ends, world, begun: Instant::now() };
-        struck.goes_on(moment);
+        let mut disturbed = Disturbed { ends, world, begun: Instant::now() };
+        disturbed.goes_on(moment);
         assert_eq!(called.load(Ordering::SeqCst), 5, "{moment}");
     }
 }
@@ -237,7 +237,7 @@ fn call_may_use_the_proxy_and_a_panic_in_it_holds_up_nothing() {
 }
 
 #[test]
-fn idle_trouble_strikes_at_once_and_only_who_has_nothing_under_way() {
+fn idle_fault_lands_at_once_and_only_where_nothing_is_under_way() {
     let world = World::new();
     let (mut first, mut busy, mut third) = (world.greeted(1), world.greeted(2), world.greeted(3));
     busy.client.write_all(&query("select 1")).unwrap();
@@ -264,12 +264,12 @@ fn idle_trouble_strikes_at_once_and_only_who_has_nothing_under_way() {
 
 #[test]
 fn idle_connection_can_be_closed_silenced_swallowed_or_late() {
-    for trouble in [NetworkFault::Fin, NetworkFault::HalfOpen, NetworkFault::BlackHole, NetworkFault::Latency(80)] {
+    for fault in [NetworkFault::Fin, NetworkFault::HalfOpen, NetworkFault::BlackHole, NetworkFault::Latency(80)] {
         let world = World::new();
         let mut ends = world.greeted(5);
-        world.proxy.arm(trouble, Moment::Idle, Scope::One(1)).unwrap();
-        assert!(world.log.lines().contains(&format!("landed {trouble}@idle on 1")));
-        match trouble {
+        world.proxy.arm(fault, Moment::Idle, Scope::One(1)).unwrap();
+        assert!(world.log.lines().contains(&format!("landed {fault}@idle on 1")));
+        match fault {
             NetworkFault::Fin => {
                 assert_eq!(rest(&mut ends.client), (vec![], Ending::Orderly));
                 assert_eq!(rest(&mut ends.server), (vec![], Ending::Orderly));
@@ -312,7 +312,7 @@ fn refused_until_healed() {
 
 #[test]
 fn connecting_client_meets_what_is_armed_for_it() {
-    for trouble in [
+    for fault in [
         NetworkFault::Reset,
         NetworkFault::Fin,
         NetworkFault::HangConnect,
@@ -320,12 +320,12 @@ fn connecting_client_meets_what_is_armed_for_it() {
         NetworkFault::Latency(80),
     ] {
         let world = World::new();
-        world.proxy.arm(trouble, Moment::Connect, Scope::Next).unwrap();
+        world.proxy.arm(fault, Moment::Connect, Scope::Next).unwrap();
         let begun = Instant::now();
         let mut client = world.connect();
-        world.log.wait_for(&format!("landed {trouble}@connect on -"));
+        world.log.wait_for(&format!("landed {fault}@connect on -"));
         let sent = client.write_all(&startup());
-        match trouble {
+        match fault {
             // Whichever call comes first after the reset hears of it.
             NetworkFault::Reset => assert!(sent.is_err() || rest(&mut client).1 == Ending::Reset),
             NetworkFault::Fin => assert_eq!(rest(&mut client), (vec![], Ending::Orderly)),
@@ -336,7 +336,7 @@ fn connecting_client_meets_what_is_armed_for_it() {
             }
             _ => {
                 sent.unwrap();
-                if trouble == NetworkFault::BlackHole {
+                if fault == NetworkFault::BlackHole {
                     expect_silence(&client);
                     world.proxy.heal().unwrap();
                 }
@@ -345,11 +345,7 @@ fn connecting_client_meets_what_is_armed_for_it() {
             }
         }
         let known = world.proxy.connections().len();
-        assert_eq!(
-            known,
-            usize::from(matches!(trouble, NetworkFault::BlackHole | NetworkFault::Latency(_))),
-            "{trouble}"
-        );
+        assert_eq!(known, usize::from(matches!(fault, NetworkFault::BlackHole | NetworkFault::Latency(_))), "{fault}");
     }
 }
 
@@ -408,11 +404,11 @@ fn reply_that_is_too_long_to_keep_is_passed_on_from_its_beginning() {
 #[test]
 fn senseless_arming_is_refused_with_the_reason() {
     let world = World::new();
-    let why = |trouble, moment, scope| world.proxy.arm(trouble, moment, scope).unwrap_err().to_string();
+    let why = |fault, moment, scope| world.proxy.arm(fault, moment, scope).unwrap_err().to_string();
     assert!(why(NetworkFault::CutAfter(1), Moment::Sent, Scope::All).contains("take `mid-reply`"));
-    assert!(why(NetworkFault::Refuse, Moment::Connect, Scope::Next).contains("take all"));
+    assert!(why(NetworkFault::Refuse, Moment::Connect, Scope::Next).contains("apply it to all"));
     assert!(why(NetworkFault::Reset, Moment::Connect, Scope::One(1)).contains("no number"));
-    assert!(why(NetworkFault::Reset, Moment::Idle, Scope::Next).contains("take one"));
+    assert!(why(NetworkFault::Reset, Moment::Idle, Scope::Next).contains("apply it to one"));
     let call = world.proxy.arm_call(Moment::Idle, Scope::All, |_| ()).unwrap_err().to_string();
     assert!(call.contains("without the proxy"));
 }

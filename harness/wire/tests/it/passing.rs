@@ -1,4 +1,4 @@
-//! What passes and what is told of it, without any trouble.
+//! What passes and what is told of it, without any fault.
 
 use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, TcpStream};

@@ -61,9 +61,9 @@ impl Watch for Log {
         ));
     }
 
-    fn landed(&self, Landed { connection, trouble, moment, .. }: Landed) {
-        let trouble = trouble.map_or("call".into(), |it| it.to_string());
-        self.push(format!("landed {trouble}@{moment} on {}", connection.map_or("-".into(), |it| it.to_string())));
+    fn landed(&self, Landed { connection, fault, moment, .. }: Landed) {
+        let fault = fault.map_or("call".into(), |it| it.to_string());
+        self.push(format!("landed {fault}@{moment} on {}", connection.map_or("-".into(), |it| it.to_string())));
     }
 }
 
@@ -156,8 +156,8 @@ impl World {
         Ends { client, server }
     }
 
-    pub(crate) fn arm(&self, trouble: NetworkFault, moment: Moment) {
-        self.proxy.arm(trouble, moment, Scope::Next).unwrap();
+    pub(crate) fn arm(&self, fault: NetworkFault, moment: Moment) {
+        self.proxy.arm(fault, moment, Scope::Next).unwrap();
     }
 }
 

@@ -1,4 +1,4 @@
-//! The wire proxy between sqlx and a real PostgreSQL server: what each trouble is for a client that knows nothing of it.
+//! The wire proxy between sqlx and a real PostgreSQL server: what each fault is for a client that knows nothing of it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -16,7 +16,7 @@ use unstale_wire::trials::Trial;
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial!(witness_tells_what_sqlx_does),
-        trial!(every_trouble_lands_at_every_moment),
+        trial!(every_fault_lands_at_every_moment),
         trial!(lost_reply_is_of_work_that_was_done),
         trial!(call_at_a_moment_ends_the_backend_there),
         trial!(restart_at_a_moment_is_survived_by_a_pool),
@@ -80,8 +80,8 @@ impl Watch for Log {
         });
     }
 
-    fn landed(&self, Landed { trouble, moment, .. }: Landed) {
-        self.push(format!("landed {}@{moment}", trouble.map_or("call".into(), |it| it.to_string())));
+    fn landed(&self, Landed { fault, moment, .. }: Landed) {
+        self.push(format!("landed {}@{moment}", fault.map_or("call".into(), |it| it.to_string())));
     }
 }
 
@@ -177,30 +177,30 @@ async fn witness_tells_what_sqlx_does() {
 }
 
 /// Every pair that makes sense: it lands, a client sees of it what one expects, and after healing a new one works.
-async fn every_trouble_lands_at_every_moment() {
-    for trouble in NetworkFault::ALL {
-        for &moment in trouble.moments() {
+async fn every_fault_lands_at_every_moment() {
+    for fault in NetworkFault::ALL {
+        for &moment in fault.moments() {
             let world = World::new();
             fresh_table(&world, "proxied").await;
-            let outcome = strike(&world, trouble, moment).await;
-            assert!(world.log.has(&format!("landed {trouble}@{moment}")), "{trouble}@{moment}");
-            let expected = match trouble {
+            let outcome = meet(&world, fault, moment).await;
+            assert!(world.log.has(&format!("landed {fault}@{moment}")), "{fault}@{moment}");
+            let expected = match fault {
                 NetworkFault::Refuse | NetworkFault::Reset | NetworkFault::Fin | NetworkFault::CutAfter(_) => "error",
                 NetworkFault::HangConnect | NetworkFault::HalfOpen | NetworkFault::BlackHole => "silence",
                 NetworkFault::Latency(_) => "late",
             };
-            assert_eq!(outcome, expected, "{trouble}@{moment}");
+            assert_eq!(outcome, expected, "{fault}@{moment}");
             let mut after = world.connect().await;
             insert(&mut after, 2).await.unwrap();
             let found = rows(&world).await;
             match moment {
                 // sqlx tries again by itself where it was refused, so nothing can be said of the first.
-                Moment::Connect => assert!(found.contains(&2), "{trouble}@{moment}"),
-                Moment::BeforeReply | Moment::MidReply => assert_eq!(found, [1, 2], "{trouble}@{moment}"),
+                Moment::Connect => assert!(found.contains(&2), "{fault}@{moment}"),
+                Moment::BeforeReply | Moment::MidReply => assert_eq!(found, [1, 2], "{fault}@{moment}"),
                 Moment::BeforeSend | Moment::Idle
-                    if !matches!(trouble, NetworkFault::BlackHole | NetworkFault::Latency(_)) =>
+                    if !matches!(fault, NetworkFault::BlackHole | NetworkFault::Latency(_)) =>
                 {
-                    assert_eq!(found, [2], "{trouble}@{moment}");
+                    assert_eq!(found, [2], "{fault}@{moment}");
                 }
                 _ => {}
             }
@@ -209,10 +209,10 @@ async fn every_trouble_lands_at_every_moment() {
 }
 
 /// What a client sees of it; afterwards everything is healed, and what only waited has come to its end.
-async fn strike(world: &World, trouble: NetworkFault, moment: Moment) -> &'static str {
+async fn meet(world: &World, fault: NetworkFault, moment: Moment) -> &'static str {
     let begun = Instant::now();
     if moment == Moment::Connect {
-        world.proxy.arm(trouble, moment, Scope::All).unwrap();
+        world.proxy.arm(fault, moment, Scope::All).unwrap();
         let options = world.options();
         let mut connect = Box::pin(PgConnection::connect_with(&options));
         let first = timeout(PATIENCE, &mut connect).await;
@@ -220,7 +220,7 @@ async fn strike(world: &World, trouble: NetworkFault, moment: Moment) -> &'stati
         return match first {
             Err(_) => {
                 let then = timeout(LONG, connect).await.expect("it ends when healed");
-                assert_eq!(then.is_ok(), trouble == NetworkFault::BlackHole);
+                assert_eq!(then.is_ok(), fault == NetworkFault::BlackHole);
                 "silence"
             }
             Ok(Ok(_)) if begun.elapsed() >= Duration::from_millis(20) => "late",
@@ -229,20 +229,20 @@ async fn strike(world: &World, trouble: NetworkFault, moment: Moment) -> &'stati
         };
     }
     let mut connection = world.connect().await;
-    // Prepared before, so that the request that is struck is the one that inserts.
+    // Prepared before, so that the request that is disturbed is the one that inserts.
     insert(&mut connection, 0).await.unwrap();
     let mut direct = world.direct().await;
     sqlx::query("delete from proxied").execute(&mut direct).await.unwrap();
     let scope = if moment == Moment::Idle { Scope::All } else { Scope::Next };
     let begun = Instant::now();
-    world.proxy.arm(trouble, moment, scope).unwrap();
+    world.proxy.arm(fault, moment, scope).unwrap();
     let mut doing = Box::pin(insert(&mut connection, 1));
     let first = timeout(PATIENCE, &mut doing).await;
     world.proxy.heal().unwrap();
     match first {
         Err(_) => {
             let then = timeout(LONG, doing).await.expect("it ends when healed");
-            assert_eq!(then.is_ok(), trouble == NetworkFault::BlackHole, "{then:?}");
+            assert_eq!(then.is_ok(), fault == NetworkFault::BlackHole, "{then:?}");
             if then.is_ok() {
                 insert(&mut connection, 1).await.unwrap();
                 sqlx::query("delete from proxied where ctid <> (select min(ctid) from proxied)")

@@ -1,162 +1,13 @@
-//! The model: which plans make sense, and what a history's replies claim.
+//! How the claims are drawn up: one walk through the history, under one assignment of the unknown outcomes.
 //!
-//! Owns the semantics of the alphabet. It is independent of every system: it never calls one and shares no state machine
-//! with one. It reads only invocations and replies ([`Claims`]); evidence from below belongs to the oracle, which
-//! compares the two. What is asked of a registry is in [`wiring`].
-//!
-//! Isolation: a read may return any value that was committed at some moment between its invocation and its return; in a
-//! transaction its own writes come first. That is READ COMMITTED, as on PostgreSQL and in the simulation. On SQLite the
-//! moment may be as early as the transaction's begin, for its snapshots. What is *not* modelled: that the reads of one
-//! transaction come from one snapshot.
-//!
-//! Outcomes are three: done, definitely not done, unknown. Each unknown is one bit of an assignment, and the claims
-//! are drawn up per assignment, so that a transaction of unknown outcome is applied whole or not at all.
-
-mod admissible;
-pub mod wiring;
-
-pub use admissible::{Inadmissible, Standing, admissible};
+//! Owns what each reply means for where its actor is. Evidence from below is not looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::claims::{Claims, Dead, Read, Session, Statement, Transaction, Write};
+use super::meaning::{effect_of, ends_session, opens_session, touched};
 use crate::history::{By, ByCommand, History, Outcome, Reply, Span, What};
-use crate::plan::{Actor, ActorId, Command, Key, Phase, Plan, Residue, Service, StaleUse, Step, Value, Wanted};
-use crate::system::{Capabilities, Capability};
-
-/// The most unknown outcomes that are followed both ways: 2⁶ = 64 branches.
-pub const UNKNOWNS_MAX: u32 = 6;
-
-/// The value that a command writes, if it writes one.
-pub fn written(command: &Command) -> Option<(Key, Value)> {
-    match *command {
-        Command::Put(key, value) | Command::Insert(key, value, _) | Command::Stale(StaleUse::Put(key, value)) => {
-            Some((key, value))
-        }
-        _ => None,
-    }
-}
-
-/// The actors that look at the system after the plan: as many as there are connections, all at once, so that each
-/// connection is borrowed again and one that was not given back is missed.
-pub fn observers(plan: &Plan, capabilities: Capabilities) -> Vec<Actor> {
-    let open = || Step::from(Command::Open);
-    if plan.steps().any(|(_, _, step)| step.command == Command::ClosePool) {
-        return vec![Actor { steps: vec![open()] }];
-    }
-    (0..u32::from(plan.connections))
-        .map(|at| {
-            let mut steps = vec![open()];
-            if capabilities.has(Capability::Registry) {
-                // It is made from almost everything else.
-                steps.push(Command::Resolve(Wanted::One(Service::Report)).into());
-            }
-            if capabilities.has(Capability::RawSql) {
-                steps.push(Command::Inspect.into());
-            }
-            steps.push(Command::Put(Key::OBSERVER, Value::MAX - at).into());
-            steps.push(Command::Get(Key::OBSERVER).into());
-            steps.push(Command::Close.into());
-            Actor { steps }
-        })
-        .collect()
-}
-
-/// What a history's replies claim under one assignment of its unknown outcomes.
-#[derive(Debug, Default)]
-pub struct Claims {
-    /// Work that is committed, by the system's own words.
-    pub committed: Vec<Write>,
-    /// Work that is not and never will be.
-    pub dead: Vec<Dead>,
-    /// What was read.
-    pub reads: Vec<Read>,
-    /// The sessions, in the order in which they were opened.
-    pub sessions: Vec<Session>,
-    /// The outermost transactions, in the order in which they ended.
-    pub transactions: Vec<Transaction>,
-    /// Single statements that changed something outside a transaction, as the system has it.
-    pub autocommitted: Vec<Statement>,
-    /// The commands that were invoked while their actor had a transaction of the system open.
-    pub in_transaction: BTreeSet<By>,
-    /// How many outcomes are unknown.
-    pub unknowns: u32,
-}
-
-/// A committed write.
-#[derive(Clone, Copy, Debug)]
-pub struct Write {
-    /// Which command wrote it.
-    pub by: By,
-    /// Which row.
-    pub key: Key,
-    /// The value, or none for a delete.
-    pub value: Option<Value>,
-    /// The event after which it may be seen.
-    pub from: usize,
-    /// The event after which it must be seen.
-    pub until: usize,
-    /// Whether the assignment decided that it is committed.
-    pub assumed: bool,
-}
-
-/// A write that must not be seen.
-#[derive(Clone, Copy, Debug)]
-pub struct Dead {
-    /// Which command wrote it.
-    pub by: By,
-    /// Its value.
-    pub value: Value,
-    /// The event that says that it is undone: from here on nobody may see it.
-    pub end: usize,
-    /// Whether the assignment decided so.
-    pub assumed: bool,
-}
-
-/// A value that was read, or its absence.
-#[derive(Clone, Copy, Debug)]
-pub struct Read {
-    /// Which command read it.
-    pub by: By,
-    /// Which row.
-    pub key: Key,
-    /// What it saw.
-    pub seen: Option<Value>,
-    /// What its own transaction had written there.
-    pub own: Option<Option<Value>>,
-    /// The first event whose state it may have seen.
-    pub from: usize,
-    /// The event of its reply.
-    pub at: usize,
-}
-
-/// A session, as an actor has it.
-#[derive(Clone, Copy, Debug)]
-pub struct Session {
-    /// Whose.
-    pub actor: ActorId,
-    /// The event that said it is open.
-    pub opened: usize,
-    /// The event from which on it is no more: its close was invoked, or its actor ended.
-    pub ended: usize,
-}
-
-/// An outermost transaction.
-#[derive(Clone, Debug)]
-pub struct Transaction {
-    /// The event that ended it.
-    pub end: usize,
-    /// The writes that were done in it, at any depth, as the system has it.
-    pub writes: Vec<By>,
-}
-
-/// A statement that changed a row outside a transaction.
-#[derive(Clone, Copy, Debug)]
-pub struct Statement {
-    /// Which command.
-    pub by: By,
-    /// The event of its reply.
-    pub at: usize,
-}
+use crate::plan::{ActorId, Command, Key, Phase, Residue, StaleUse, Value};
 
 impl Claims {
     /// Draws up the claims from the history and its commands; bit *n* of `assignment` says whether the *n*-th unknown outcome
@@ -192,27 +43,10 @@ impl Claims {
     }
 }
 
-/// Whether there is a session once this is done.
-pub(crate) fn opens_session(command: &Command) -> bool {
-    matches!(command, Command::Open | Command::Replace)
-}
-
-/// Whether the session is no more from the moment when this is asked for.
-pub(crate) fn ends_session(command: &Command) -> bool {
-    matches!(command, Command::Close | Command::Replace | Command::Crash)
-}
-
-fn touched(command: &Command) -> Option<Key> {
-    match *command {
-        Command::Delete(key) | Command::Get(key) | Command::Stale(StaleUse::Get(key)) => Some(key),
-        ref command => written(command).map(|(key, _)| key),
-    }
-}
-
 struct Walk<'a> {
     history: &'a History,
     assignment: u64,
-    /// The event by which everything that was cut off has either happened or not.
+    /// The event by which every cancelled command has either happened or not.
     settled: usize,
     keys: BTreeSet<Key>,
     claims: Claims,
@@ -435,14 +269,6 @@ impl Walk<'_> {
         let reads: Vec<_> =
             seen.into_iter().map(|(key, seen)| Read { by, key, seen, own: own(key), from, at }).collect();
         self.claims.reads.extend(reads);
-    }
-}
-
-/// What a command changes if it is done.
-pub(crate) fn effect_of(command: &Command) -> Option<(Key, Option<Value>)> {
-    match command {
-        Command::Delete(key) => Some((*key, None)),
-        command => written(command).map(|(key, value)| (key, Some(value))),
     }
 }
 

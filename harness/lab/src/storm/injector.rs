@@ -1,9 +1,9 @@
-//! The rain: faults that fall on the server and the network while the actors work.
+//! The fault injector of a storm: which fault is injected when, and what landed.
 //!
-//! Owns which fault falls when, its healing, and the record of what landed. The faults are those of plans
-//! ([`Fault::postgres`], [`Fault::server_wide`]); each is bound to a moment, which the proxy waits for, but to nobody's
-//! operation: it strikes whoever comes to that moment next, or everybody. One falls at a time, and every second one is
-//! server-wide. It blocks its thread, which must not drive a runtime.
+//! Owns the choice, the healing, and the record. The faults are those of plans ([`Fault::postgres`], [`Fault::server_wide`]);
+//! each is bound to a moment, which the proxy waits for, but to nobody's operation: it is met by the next connection that comes
+//! to that moment, or by all. One is injected at a time, and every second one is server-wide. It blocks its thread, which must
+//! not drive a runtime.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,18 +14,19 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
+use super::clock::Clock;
 use super::history::Landing;
-use super::{Clock, Storm};
+use super::settings::Storm;
 use unstale_harness::plan::{Fault, Moment, NetworkFault, ServerFault};
-use unstale_wire::inject::{Target, leave, strike};
+use unstale_wire::Agent;
+use unstale_wire::inject::{Injected, Target, Undo, inject};
 use unstale_wire::proxy::{Arming, Landed, Proxy, Scope, Seen, Watch};
-use unstale_wire::server::Signal;
 
-/// How long a moment is waited for. Somebody comes to most of them within milliseconds.
+/// How long a moment is waited for. Some connection comes to most of them within milliseconds.
 const MOMENT_MAX: Duration = Duration::from_millis(500);
 
 /// How long what is done to the server may take, longer than it ever does.
-const STRIKE_MAX: Duration = Duration::from_secs(90);
+const INJECTION_MAX: Duration = Duration::from_secs(90);
 
 /// How long what lasts goes on, in milliseconds: short of, and far beyond, the 100 ms that a probe may take.
 const LASTS_MS: std::ops::Range<u64> = 20..400;
@@ -36,8 +37,8 @@ const PAUSE_MS: std::ops::Range<u64> = 20..300;
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// What falls on one server and the network in front of it.
-pub(super) struct Rain {
+/// Injects faults into one server and the network in front of it.
+pub(super) struct FaultInjector {
     target: Target,
     proxy: Proxy,
     clock: Clock,
@@ -46,24 +47,24 @@ pub(super) struct Rain {
     random: StdRng,
 }
 
-/// What has fallen.
+/// What was injected.
 #[derive(Default)]
 pub(super) struct Record {
     pub(super) landings: Vec<Landing>,
     pub(super) missed: BTreeMap<String, u64>,
     pub(super) harness: Vec<String>,
-    stopped: Vec<i32>,
+    undo: Undo,
 }
 
-/// How far a strike has come that the proxy does when its moment is there.
+/// How far an injection has come that the proxy lets happen when its moment is there.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
     Waiting,
-    Striking,
+    Injecting,
     Over,
 }
 
-/// Hears from the proxy what took effect.
+/// Is told by the proxy what took effect.
 #[derive(Default)]
 struct Witness {
     landed: Mutex<Vec<Arming>>,
@@ -83,12 +84,12 @@ impl Witness {
     }
 }
 
-impl Rain {
-    /// Nothing falls yet; the proxy is there.
+impl FaultInjector {
+    /// Starts the proxy; nothing is injected yet.
     ///
     /// # Errors
-    /// There is no proxy to be had.
-    pub(super) fn over(target: Target, clock: Clock, seed: u64) -> std::io::Result<Self> {
+    /// The proxy cannot be started.
+    pub(super) fn start(target: Target, clock: Clock, seed: u64) -> std::io::Result<Self> {
         let witness: Arc<Witness> = Arc::default();
         let proxy = Proxy::start(target.server.address(), Arc::clone(&witness) as _)?;
         Ok(Self { target, proxy, clock, witness, record: Arc::default(), random: StdRng::seed_from_u64(seed) })
@@ -99,15 +100,15 @@ impl Rain {
         self.proxy.address().port()
     }
 
-    /// Lets faults fall until the storm is over or somebody stops it, and heals everything.
-    pub(super) fn fall(&mut self, storm: &Storm, stop: &AtomicBool, told: &mut dyn FnMut(usize, u32)) {
+    /// Injects one fault after the other until the storm is over or is stopped, and heals everything.
+    pub(super) fn inject_all(&mut self, storm: &Storm, stop: &AtomicBool, progress: &mut dyn FnMut(usize, u32)) {
         let (mut wide, mut narrow) = (Deck::new(Fault::server_wide()), Deck::new(Fault::postgres()));
         while !stop.load(Ordering::Relaxed) && self.clock.now() < storm.time && self.restarts() < storm.restarts {
             for deck in [&mut wide, &mut narrow] {
                 let fault = deck.draw(&mut self.random);
-                self.shower(fault);
-                let fallen = self.record().landings.len();
-                told(fallen, self.restarts());
+                self.inject(fault);
+                let landed = self.record().landings.len();
+                progress(landed, self.restarts());
                 let pause = self.random.random_range(PAUSE_MS);
                 std::thread::sleep(Duration::from_millis(pause));
             }
@@ -115,7 +116,7 @@ impl Rain {
         self.heal();
     }
 
-    /// What has fallen, and the proxy's end.
+    /// Ends the proxy, and returns what was injected.
     pub(super) fn into_record(self) -> Record {
         std::mem::take(&mut *self.record())
     }
@@ -125,14 +126,14 @@ impl Rain {
         u32::try_from(restarts).unwrap_or(u32::MAX)
     }
 
-    /// One fault, from its beginning to its healing.
-    fn shower(&mut self, fault: Fault) {
+    /// One fault, from its injection to its healing.
+    fn inject(&mut self, fault: Fault) {
         let landed = match fault {
-            Fault::Network(trouble, at) => self.network(fault, trouble, at),
-            Fault::Server(ServerFault::IdleTimeOut, _) => self.time_out(fault),
-            Fault::Server(harm, Moment::Connect) => self.full(fault, harm),
-            Fault::Server(harm, Moment::Idle) => self.idle(fault, harm),
-            Fault::Server(harm, at) => self.at_its_moment(fault, harm, at),
+            Fault::Network(network, at) => self.network(fault, network, at),
+            Fault::Server(server, _) if server.row().agent == Agent::Proxy => self.time_out(fault),
+            Fault::Server(server, Moment::Connect) => self.while_connecting(fault, server),
+            Fault::Server(server, Moment::Idle) => self.idle(fault, server),
+            Fault::Server(server, at) => self.at_its_moment(fault, server, at),
             _ => false,
         };
         if !landed {
@@ -141,14 +142,10 @@ impl Rain {
         self.heal();
     }
 
-    fn network(&mut self, fault: Fault, trouble: NetworkFault, at: Moment) -> bool {
+    fn network(&mut self, fault: Fault, network: NetworkFault, at: Moment) -> bool {
         let everybody = self.random.random_ratio(1, 3);
-        let scope = match (trouble, at) {
-            (NetworkFault::Refuse, _) | (_, Moment::Idle) => Scope::All,
-            _ if everybody => Scope::All,
-            _ => Scope::Next,
-        };
-        let Ok(arming) = self.proxy.arm(trouble, at, scope) else { return false };
+        let scope = if everybody || network.is_for_all_at(at) { Scope::All } else { Scope::Next };
+        let Ok(arming) = self.proxy.arm(network, at, scope) else { return false };
         if at == Moment::Connect {
             // Nobody connects as long as all connections are good.
             let _ = self.proxy.arm(NetworkFault::Reset, Moment::BeforeSend, Scope::All);
@@ -157,7 +154,7 @@ impl Rain {
             return false;
         }
         let began = self.clock.now();
-        if trouble.lasts() {
+        if network.lasts() {
             self.last();
             self.heal();
         }
@@ -176,64 +173,63 @@ impl Rain {
         landed
     }
 
-    /// Nobody new has a place for a while, and everybody needs one.
-    fn full(&mut self, fault: Fault, harm: ServerFault) -> bool {
+    /// It is about clients that connect: for a while every connection has to be opened again.
+    fn while_connecting(&mut self, fault: Fault, server: ServerFault) -> bool {
         let began = self.clock.now();
-        let struck = strike(&self.target, harm, &[]);
-        if struck.landed {
+        let Injected { landed, undo } = inject(&self.target, server, &[]);
+        self.record().undo.extend(undo);
+        if landed {
             let _ = self.proxy.arm(NetworkFault::Reset, Moment::BeforeSend, Scope::All);
             self.last();
         }
         self.heal();
-        leave(&self.target, struck.crowd);
         let ended = self.clock.now();
-        if struck.landed {
+        if landed {
             self.record().landings.push(Landing { fault, began, ended });
         } else {
-            self.record().harness.push(format!("{fault} could not be done"));
+            self.record().not_done(fault);
         }
-        struck.landed
+        landed
     }
 
-    fn idle(&mut self, fault: Fault, harm: ServerFault) -> bool {
+    fn idle(&mut self, fault: Fault, server: ServerFault) -> bool {
         let open = self.proxy.connections();
         let pids: Vec<u32> = open.iter().filter(|it| it.open && !it.is_outstanding()).filter_map(|it| it.pid).collect();
         // Behind a proxy that accepts clients are reset while the server is down; without it they are refused.
-        if harm.is_server_wide() && self.random.random() {
+        if server.is_server_wide() && self.random.random() {
             let _ = self.proxy.arm(NetworkFault::Refuse, Moment::Connect, Scope::All);
         }
         let began = self.clock.now();
-        let struck = strike(&self.target, harm, &pids);
-        let mut record = self.record();
-        record.stopped.extend(&struck.stopped);
-        if harm.is_server_wide() && !struck.landed && !pids.is_empty() {
-            record.harness.push(format!("{fault} could not be done"));
+        let Injected { landed, undo } = inject(&self.target, server, &pids);
+        let lasts = !undo.is_empty();
+        self.record().undo.extend(undo);
+        if server.is_server_wide() && !landed && !pids.is_empty() {
+            self.record().not_done(fault);
         }
-        drop(record);
-        if !struck.stopped.is_empty() {
+        if lasts {
             self.last();
         }
-        // With the proxy's door open again, and not before, the outage is over.
+        // The outage is over once the proxy accepts clients again, and not before.
         self.heal();
         let ended = self.clock.now();
-        if struck.landed {
+        if landed {
             self.record().landings.push(Landing { fault, began, ended });
         }
-        struck.landed
+        landed
     }
 
-    fn at_its_moment(&mut self, fault: Fault, harm: ServerFault, at: Moment) -> bool {
+    fn at_its_moment(&mut self, fault: Fault, server: ServerFault, at: Moment) -> bool {
         let progress = Arc::new(Mutex::new(Progress::Waiting));
         let (target, record, clock) = (self.target.clone(), Arc::clone(&self.record), self.clock);
         let shown = Arc::clone(&progress);
         let armed = self.proxy.arm_call(at, Scope::Next, move |pid| {
-            *lock(&shown) = Progress::Striking;
+            *lock(&shown) = Progress::Injecting;
             let began = clock.now();
-            let struck = strike(&target, harm, &[pid]);
+            let Injected { landed, undo } = inject(&target, server, &[pid]);
             let ended = clock.now();
             let mut record = lock(&record);
-            record.stopped.extend(&struck.stopped);
-            if struck.landed {
+            record.undo.extend(undo);
+            if landed {
                 record.landings.push(Landing { fault, began, ended });
             }
             *lock(&shown) = Progress::Over;
@@ -248,16 +244,16 @@ impl Rain {
             }
         }
         let landed_before = self.record().landings.len();
-        if !self.await_so(STRIKE_MAX, |_| *lock(&progress) == Progress::Over) {
-            self.record().harness.push(format!("{fault} did not come to its end within {STRIKE_MAX:?}"));
+        if !self.await_so(INJECTION_MAX, |_| *lock(&progress) == Progress::Over) {
+            self.record().harness.push(format!("{fault} did not come to its end within {INJECTION_MAX:?}"));
             return false;
         }
-        if !self.record().stopped.is_empty() {
+        if !self.record().undo.is_empty() {
             self.last();
         }
         let landed = self.record().landings.iter().skip(landed_before.saturating_sub(1)).any(|it| it.fault == fault);
-        if harm.is_server_wide() && !landed {
-            self.record().harness.push(format!("{fault} could not be done"));
+        if server.is_server_wide() && !landed {
+            self.record().not_done(fault);
         }
         landed
     }
@@ -272,11 +268,8 @@ impl Rain {
         if self.proxy.heal().is_err() {
             self.record().harness.push("the proxy does not answer".into());
         }
-        let stopped = std::mem::take(&mut self.record().stopped);
-        for pid in stopped {
-            // One that has ended meanwhile needs no waking.
-            let _ = self.target.server.private().map(|it| it.signal_backend(pid, Signal::Continue));
-        }
+        let undo = std::mem::take(&mut self.record().undo);
+        undo.heal(&self.target);
     }
 
     fn await_so(&self, limit: Duration, so: impl Fn(&Self) -> bool) -> bool {
@@ -292,6 +285,13 @@ impl Rain {
 
     fn record(&self) -> MutexGuard<'_, Record> {
         lock(&self.record)
+    }
+}
+
+impl Record {
+    /// A fault of the whole server that is not seen to land is the harness's failure, and not the system's luck.
+    fn not_done(&mut self, fault: Fault) {
+        self.harness.push(format!("{fault} could not be done: it was not seen that {}", fault.row().proof));
     }
 }
 

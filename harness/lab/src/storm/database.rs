@@ -1,4 +1,4 @@
-//! Where a storm happens: a private server with the workload's tables, seen on the harness's own connections.
+//! The database of a storm: a private server with the workload's tables, seen on the harness's own connections.
 //!
 //! Owns the tables, and what is read of them and of the server's backends. These connections go straight to the server, past
 //! the proxy, and are made anew each time: the server was restarted meanwhile.
@@ -15,7 +15,7 @@ use unstale_wire::fleet::ServerLease;
 use unstale_wire::inject::Target;
 
 /// Under which name the system is connected.
-const APPLICATION: &str = "unstale-free";
+const APPLICATION: &str = "unstale-storm";
 
 /// How long backends of closed connections may take to go.
 const GONE_MAX: Duration = Duration::from_secs(5);
@@ -23,22 +23,22 @@ const GONE_MAX: Duration = Duration::from_secs(5);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// One server for one storm.
-pub(super) struct Ground {
+/// One server and one schema for one storm.
+pub(super) struct StormDatabase {
     server: Arc<ServerLease>,
     schema: String,
 }
 
-impl Ground {
+impl StormDatabase {
     /// Makes the tables.
     ///
     /// # Errors
     /// What the server answered.
     pub(super) async fn prepare(server: Arc<ServerLease>) -> Result<Self, sqlx::Error> {
-        let schema = format!("free_{:08x}", rand::random::<u32>());
-        let ground = Self { server, schema };
-        let mut own = ground.own().await?;
-        let Self { schema, .. } = &ground;
+        let schema = format!("storm_{:08x}", rand::random::<u32>());
+        let database = Self { server, schema };
+        let mut own = database.own().await?;
+        let Self { schema, .. } = &database;
         let made = format!(
             "create schema {schema}; \
              create table effect (actor int not null, sequence int not null, nth int not null); \
@@ -48,7 +48,7 @@ impl Ground {
             ACCOUNTS - 1
         );
         own.execute(AssertSqlSafe(made)).await?;
-        Ok(ground)
+        Ok(database)
     }
 
     /// How the system connects: through the proxy on this port.
@@ -56,7 +56,7 @@ impl Ground {
         self.straight().application_name(APPLICATION).host("127.0.0.1").port(port).ssl_mode(PgSslMode::Disable)
     }
 
-    /// What the rain falls on.
+    /// Where faults are injected.
     pub(super) fn target(&self) -> Target {
         Target { server: Arc::clone(&self.server), connect: self.straight(), column: ("effect", "sequence") }
     }

@@ -1,0 +1,138 @@
+//! The database of one plan, whatever it is.
+//!
+//! Owns what is the same for every database: how systems are given it, its faults, its hold, and the final state, which is
+//! read on a connection of the harness's own. It knows nothing of systems, and of a plan only where it happens.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::place::{Held, Place, SetupError};
+#[cfg(feature = "postgres")]
+use super::postgres;
+#[cfg(feature = "sqlite")]
+use super::sqlite;
+use crate::history::{BuildRecorder, Log};
+use crate::plan::{ActorId, Fault, Key, Plan, Storage, Value};
+use crate::port::Wire;
+use crate::recorder::Recorder;
+
+/// The database that one plan runs on.
+pub struct Database {
+    pub(super) place: Box<dyn Place>,
+    pub(super) connections: u8,
+    storage: Storage,
+    fixture: bool,
+    log: Log,
+}
+
+impl Database {
+    /// Makes a fresh database with the core workload's table.
+    ///
+    /// # Errors
+    /// [`SetupError`] if it cannot be made where the plan wants it.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a half-made database is removed when the future is dropped.
+    pub(crate) async fn create(plan: &Plan, recorder: Recorder) -> Result<Self, SetupError> {
+        let Plan { storage, connections, fixture, .. } = *plan;
+        let log = recorder.log.clone();
+        let place: Box<dyn Place> = match storage {
+            #[cfg(feature = "sqlite")]
+            Storage::Wal | Storage::Journal | Storage::Memory => {
+                Box::new(sqlite::Sqlite::create(storage, recorder).await?)
+            }
+            #[cfg(feature = "postgres")]
+            Storage::Postgres => {
+                Box::new(postgres::Postgres::create(plan.owns_server(), recorder.log, recorder.heartbeat).await?)
+            }
+            Storage::Sim | Storage::SimOrdered | Storage::SimOnly => {
+                return Err(SetupError::of("a simulated storage has no real database"));
+            }
+            #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+            storage => {
+                return Err(SetupError::of(format!(
+                    "unstale-harness was built without the feature `{}`",
+                    storage.backend()
+                )));
+            }
+        };
+        Ok(Self { place, storage, connections, fixture, log })
+    }
+
+    /// How many connections the system may have open at once.
+    pub fn connections(&self) -> u8 {
+        self.connections
+    }
+
+    /// Where it lives.
+    pub fn storage(&self) -> Storage {
+        self.storage
+    }
+
+    /// Whether the system is to run inside a test fixture of its own, which it ends when it is stopped.
+    pub fn fixture(&self) -> bool {
+        self.fixture
+    }
+
+    /// Numbers the services that the system's factories build.
+    pub fn build_recorder(&self) -> BuildRecorder {
+        BuildRecorder::new(self.log.clone())
+    }
+
+    /// Runs these statements before the plan, on the harness's own connection: for a system that has tables of its own. A
+    /// table or view `kv` must be there afterwards, since the final state is read from it.
+    ///
+    /// # Errors
+    /// Whatever sqlx answers.
+    ///
+    /// # Cancel safety
+    /// What was done stays done.
+    pub async fn prepare(&self, statements: &[&'static str]) -> Result<(), sqlx::Error> {
+        self.place.prepare(statements).await
+    }
+
+    /// All rows, read on the harness's own connection.
+    ///
+    /// # Errors
+    /// [`SetupError`]: the harness's own read failed, so nothing can be said of the final state.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it only reads.
+    pub async fn final_state(&self) -> Result<BTreeMap<Key, Value>, SetupError> {
+        self.place.final_state().await
+    }
+
+    /// Nothing that the database has to say reaches the system until this is dropped.
+    pub(crate) fn hold(&self) -> Held<'_> {
+        self.place.hold()
+    }
+
+    /// What this actor's requests come to, where they can be seen.
+    pub(crate) fn wire(&self, actor: ActorId) -> Option<Arc<Wire>> {
+        self.place.wire(actor)
+    }
+
+    /// Starts a fault for the command that is about to run.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: the fault may be left behind; the whole plan is given up then.
+    pub(crate) async fn start_fault(&self, fault: Fault) {
+        self.place.start_fault(fault).await;
+    }
+
+    /// Ends it, and heals what it broke.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe, as [`Database::start_fault`].
+    pub(crate) async fn end_fault(&self, fault: Fault) {
+        self.place.end_fault(fault).await;
+    }
+
+    /// Removes what outlives this value on a server.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: what was not removed stays until the server goes.
+    pub(crate) async fn remove(self) {
+        self.place.remove().await;
+    }
+}

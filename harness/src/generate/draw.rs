@@ -1,0 +1,38 @@
+//! Drawing from a generator: the same on every platform.
+
+use rand::{Rng, SeedableRng, rngs::Xoshiro256PlusPlus};
+
+/// The generator of the *n*-th plan of a seed. Platforms agree on it.
+pub fn random_for(seed: u64, plan: u64) -> Xoshiro256PlusPlus {
+    // The golden ratio's bits spread neighbouring plans over the seeds.
+    Xoshiro256PlusPlus::seed_from_u64(seed ^ plan.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+pub(super) struct Draw<'a, R> {
+    pub(super) random: &'a mut R,
+}
+
+impl<R: Rng> Draw<'_, R> {
+    /// A number below `bound`, which is small: the bias of the multiplication is below 2⁻²⁴.
+    pub(super) fn below(&mut self, bound: u32) -> u32 {
+        let wide = u64::from(self.random.next_u32()) * u64::from(bound);
+        u32::try_from(wide >> 32).unwrap_or(0)
+    }
+
+    pub(super) fn below_len(&mut self, len: usize) -> usize {
+        self.below(u32::try_from(len).unwrap_or(u32::MAX)) as usize
+    }
+
+    pub(super) fn one<'t, T>(&mut self, all: &'t [T]) -> &'t T {
+        &all[self.below_len(all.len())]
+    }
+
+    pub(super) fn chance(&mut self, sixteenths: u32) -> bool {
+        self.below(16) < sixteenths
+    }
+
+    pub(super) fn size(&mut self, max: u8, full: bool) -> u8 {
+        let max = max.max(1);
+        if full { max } else { u8::try_from(self.below(u32::from(max))).unwrap_or(0) + 1 }
+    }
+}

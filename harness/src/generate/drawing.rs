@@ -1,0 +1,196 @@
+//! One plan while it is drawn: the commands of its actors, and what is done to each.
+//!
+//! Owns what is drawn in which order, on which every kept seed rests.
+
+use rand::Rng;
+
+use super::draw::Draw;
+use super::kinds::Kind;
+use super::table::Table;
+use crate::capability::{Capabilities, Capability};
+use crate::extension::Extension;
+use crate::model::ActorState;
+use crate::plan::{Actor, BeginMode, Command, Conflict, Fault, Key, Phase, Residue, Service, StaleUse, Step, Wanted};
+
+/// One plan while it is drawn.
+pub(super) struct Drawing<'a> {
+    pub(super) capabilities: Capabilities,
+    pub(super) faults: &'static [Fault],
+    /// Whether it has a server of its own.
+    pub(super) server_wide: bool,
+    pub(super) extension: Option<&'a dyn Extension>,
+    pub(super) nests: bool,
+    pub(super) table: Table,
+    pub(super) keys: u32,
+    pub(super) cancel_rate: u32,
+    pub(super) fault_rate: u32,
+    pub(super) fixture: bool,
+    /// The services that the plan asks for: of few, each is met more than once.
+    pub(super) wanted: [Wanted; 2],
+    /// Each may leave an outcome unknown, and more of these than the oracle follows would show nothing.
+    pub(super) disturbances_left: u32,
+    pub(super) next_value: u32,
+    pub(super) pool_open: bool,
+}
+
+impl Drawing<'_> {
+    pub(super) fn actor(&mut self, steps: u8, draw: &mut Draw<'_, impl Rng>) -> Actor {
+        let mut state = ActorState::default();
+        let steps = (0..steps)
+            .map(|at| {
+                let step = self.step(state, steps - at, draw);
+                // A command that the model refuses here would be a mistake of the table above; it is drawn as `open`.
+                let taken = state.take(&step, self.capabilities);
+                debug_assert_eq!(taken, Ok(()), "drew `{step}`");
+                step
+            })
+            .collect();
+        Actor { steps }
+    }
+
+    fn step(&mut self, state: ActorState, left: u8, draw: &mut Draw<'_, impl Rng>) -> Step {
+        // A transaction that nobody ends shows little: what was done in it may be there or not.
+        let end = if state.depth >= left && draw.chance(12) { self.end(state, draw) } else { None };
+        // All this began with a handle that outlives its session: one that does is used.
+        let stale = state.outlived && self.table.has(Kind::Stale) && draw.chance(6);
+        let stale = stale.then(|| self.command_of(Kind::Stale, state, draw));
+        let command = end.or(stale).unwrap_or_else(|| self.command(state, draw));
+        let mut step = Step::from(command);
+        if self.disturbances_left == 0 {
+            return step;
+        }
+        if draw.chance(self.fault_rate) && !matches!(step.command, Command::Close | Command::ClosePool) {
+            // A plan that restarts a server does it more than once, since it has paid for one of its own.
+            let wide = self.server_wide && draw.chance(8);
+            let fault = *draw.one(if wide { Fault::server_wide() } else { self.faults });
+            let able = !fault.costs_connection() || self.capabilities.has(Capability::ConnectionLoss);
+            step.fault = able.then_some(fault);
+        }
+        if draw.chance(self.cancel_rate) {
+            let by_poll = self.capabilities.has(Capability::Polls) && draw.chance(8);
+            step.cancel = Some(if by_poll {
+                Phase::Poll(1 + u8::try_from(draw.below(8)).unwrap_or(0))
+            } else {
+                *draw.one(&Phase::ALL)
+            });
+        }
+        self.disturbances_left -= u32::from(step.fault.is_some() || step.cancel.is_some());
+        step
+    }
+
+    /// One of the ends of a transaction that the plan knows.
+    fn end(&mut self, state: ActorState, draw: &mut Draw<'_, impl Rng>) -> Option<Command> {
+        let ends = [Kind::Commit, Kind::Rollback, Kind::Drop, Kind::Close];
+        let known = || ends.into_iter().filter(|it| self.table.has(*it));
+        let kind = known().nth(draw.below_len(known().count()))?;
+        Some(self.command_of(kind, state, draw))
+    }
+
+    /// A kind that applies is soon hit; where the plan knows none, the actor opens, or writes.
+    fn command(&mut self, state: ActorState, draw: &mut Draw<'_, impl Rng>) -> Command {
+        for _ in 0..12 {
+            let table = if state.session { &self.table.inside } else { &self.table.outside };
+            if table.len == 0 {
+                break;
+            }
+            let kind = table.kinds[draw.below_len(table.len)];
+            if self.applies(kind, state) {
+                return self.command_of(kind, state, draw);
+            }
+        }
+        let kind = if state.session { Kind::Put } else { Kind::Open };
+        self.command_of(kind, state, draw)
+    }
+
+    fn applies(&self, kind: Kind, state: ActorState) -> bool {
+        match kind {
+            Kind::Open => !state.session,
+            Kind::ClosePool => !state.session && self.pool_open,
+            Kind::Extra => true,
+            Kind::Stale => state.retained,
+            Kind::Restore => state.overrides > 0,
+            Kind::Crash => state.session || state.overrides > 0,
+            Kind::Resolve | Kind::Override | Kind::Invalidate | Kind::WarmUp | Kind::Fork => true,
+            _ if !state.session => false,
+            Kind::Begin => state.depth == 0,
+            Kind::Nest => (1..3).contains(&state.depth),
+            Kind::BeginExplicit => state.depth == 0 || self.nests && state.depth < 3,
+            Kind::Commit | Kind::Rollback | Kind::Drop => state.depth > 0,
+            Kind::RawBegin => state.depth == 0,
+            _ => true,
+        }
+    }
+
+    fn command_of(&mut self, kind: Kind, state: ActorState, draw: &mut Draw<'_, impl Rng>) -> Command {
+        match kind {
+            Kind::Open => Command::Open,
+            Kind::Close => Command::Close,
+            Kind::Begin | Kind::Nest => Command::Begin(BeginMode::Plain),
+            Kind::BeginExplicit => Command::Begin(*draw.one(&[BeginMode::Immediate, BeginMode::Exclusive])),
+            Kind::Commit => Command::Commit,
+            Kind::Rollback => Command::Rollback,
+            Kind::Drop => Command::Drop,
+            Kind::Put => Command::Put(self.key(draw), self.value()),
+            Kind::Insert => Command::Insert(self.key(draw), self.value(), Conflict::Abort),
+            Kind::ConflictClause => {
+                let mut clause =
+                    *draw.one(&[Conflict::Ignore, Conflict::Replace, Conflict::Rollback, Conflict::Rollback]);
+                if self.fixture && clause == Conflict::Rollback {
+                    clause = Conflict::Abort;
+                }
+                Command::Insert(self.key(draw), self.value(), clause)
+            }
+            Kind::Get => Command::Get(self.key(draw)),
+            Kind::Delete => Command::Delete(self.key(draw)),
+            Kind::Scan => Command::Scan,
+            Kind::Stream => Command::Stream(u8::try_from(draw.below(3)).unwrap_or(0)),
+            Kind::Fail => Command::Fail,
+            Kind::Slow => Command::Slow,
+            Kind::RawBegin => Command::Raw(Residue::Transaction),
+            Kind::RawSetting => Command::Raw(Residue::Setting),
+            Kind::RawTempTable => Command::Raw(Residue::TempTable),
+            Kind::RawLock => Command::Raw(Residue::Lock),
+            Kind::Inspect => Command::Inspect,
+            Kind::Retain => Command::Retain,
+            Kind::Stale if draw.chance(8) => Command::Stale(StaleUse::Get(self.key(draw))),
+            Kind::Stale => Command::Stale(StaleUse::Put(self.key(draw), self.value())),
+            Kind::ClosePool => {
+                self.pool_open = false;
+                Command::ClosePool
+            }
+            Kind::Resolve => {
+                let wanted = *draw.one(&self.wanted);
+                let had = state.session || !wanted.needs_session();
+                Command::Resolve(if had { wanted } else { Wanted::One(Service::Mailer) })
+            }
+            Kind::Override => Command::Override(self.part_of_wanted(&Service::REPLACEABLE, draw)),
+            Kind::Restore => Command::Restore,
+            Kind::Invalidate => Command::Invalidate(self.part_of_wanted(&Service::ALL, draw)),
+            Kind::WarmUp => Command::WarmUp,
+            Kind::Fork => Command::Fork,
+            Kind::Replace => Command::Replace,
+            Kind::Crash => Command::Crash,
+            Kind::Extra => {
+                let words = self.extension.map(|it| it.generate(&mut |bound| draw.below(bound)));
+                Command::Extra(words.unwrap_or_default().into())
+            }
+        }
+    }
+
+    /// One of these services that something wanted is made from, or any if nothing is.
+    fn part_of_wanted(&self, services: &[Service], draw: &mut Draw<'_, impl Rng>) -> Service {
+        let concerns = |it: &&Service| self.wanted.iter().any(|wanted| wanted.depends_on(**it));
+        let count = services.iter().filter(concerns).count();
+        let one = services.iter().filter(concerns).nth(draw.below_len(count));
+        *one.unwrap_or_else(|| draw.one(services))
+    }
+
+    fn key(&mut self, draw: &mut Draw<'_, impl Rng>) -> Key {
+        Key(u8::try_from(draw.below(self.keys)).unwrap_or(0) + 1)
+    }
+
+    fn value(&mut self) -> u32 {
+        self.next_value += 1;
+        self.next_value - 1
+    }
+}

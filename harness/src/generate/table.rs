@@ -1,0 +1,61 @@
+//! The kinds of commands that one plan knows.
+
+use rand::Rng;
+
+use super::draw::Draw;
+use super::kinds::{Kind, TABLE, WEIGHTS, needed_for};
+use super::profile::Profile;
+use crate::capability::Capabilities;
+
+/// The kinds that one plan knows, each as often as it weighs: those that may apply to an actor without a session, and
+/// those that may apply with one. Drawing from one table for both would mostly draw in vain where there is no session.
+pub(super) struct Table {
+    pub(super) outside: Weighted,
+    pub(super) inside: Weighted,
+}
+
+pub(super) struct Weighted {
+    pub(super) kinds: [Kind; TABLE],
+    pub(super) len: usize,
+}
+
+impl Weighted {
+    const EMPTY: Self = Self { kinds: [Kind::Open; TABLE], len: 0 };
+
+    pub(super) fn add(&mut self, kind: Kind, weight: u8) {
+        let end = self.len + usize::from(weight);
+        self.kinds[self.len..end].fill(kind);
+        self.len = end;
+    }
+}
+
+impl Table {
+    /// With many kinds of statements between them, changes of a registry and what should show them seldom meet: so some plans
+    /// know few others.
+    pub(super) fn draw(
+        profile: &Profile,
+        capabilities: Capabilities,
+        about_services: bool,
+        draw: &mut Draw<'_, impl Rng>,
+    ) -> Self {
+        let mut table = Self { outside: Weighted::EMPTY, inside: Weighted::EMPTY };
+        for (kind, weight, chance) in WEIGHTS {
+            let able = needed_for(kind).is_none_or(|it| capabilities.has(it));
+            let aside = about_services && !kind.is_about_services();
+            let chance = if aside { chance / 4 } else { chance };
+            if able && !profile.without.contains(&kind) && draw.chance(chance) {
+                if kind.outside() {
+                    table.outside.add(kind, weight);
+                }
+                if kind.inside() {
+                    table.inside.add(kind, weight);
+                }
+            }
+        }
+        table
+    }
+
+    pub(super) fn has(&self, kind: Kind) -> bool {
+        self.inside.kinds[..self.inside.len].contains(&kind)
+    }
+}

@@ -1,0 +1,101 @@
+//! What must hold for every system: the ids of the invariants and their order.
+//!
+//! Owns the names. What checks an invariant is the oracle's business, so that a plan file that names one needs no oracle.
+
+use std::fmt;
+
+/// What must hold for every system, whatever it is.
+///
+/// The ids are stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Invariant {
+    /// A handle whose session has ended is never served.
+    NoStaleUse,
+    /// Two live sessions are never on one connection, and never see each other's uncommitted work.
+    NoCrossScope,
+    /// What was reported as committed is there.
+    CommittedDurable,
+    /// What was reported as rolled back, or as failed, is not there.
+    RolledBackInvisible,
+    /// A transaction of unknown outcome is applied whole or not at all.
+    ScopeAtomic,
+    /// One command takes effect at most once.
+    NoDuplicateEffect,
+    /// Nothing of one borrower is left on a connection for the next.
+    NoResidue,
+    /// The system's idea of being in a transaction equals the database's.
+    TransactionAgreement,
+    /// What a registry hands out is up to date, its scope's own, built once, and overridden only while its guard lives.
+    RegistryFresh,
+    /// The use of a stale handle fails with an error that says so.
+    StaleIsNamed,
+    /// Each listener is told of every session once at its beginning and once at its end, and goes with it.
+    ListenersBalanced,
+    /// Reported health and counters match what happened.
+    HealthAgrees,
+    /// No more connections are opened than there are reasons for.
+    ReconnectsBounded,
+    /// After everybody has ended, every connection and permit is back, and closing closes them.
+    NoLeak,
+    /// After the faults and cancels are over, the next caller succeeds.
+    Recovers,
+    /// After the pool was closed nobody gets a session.
+    CloseEnds,
+    /// The system does not panic.
+    NoPanic,
+    /// No command waits for ever.
+    NoHang,
+    /// What the system's extension checks.
+    Extension,
+}
+
+impl Invariant {
+    /// Every invariant, in the order in which ties are decided.
+    pub const ALL: [Self; 19] = [
+        Self::NoStaleUse,
+        Self::NoCrossScope,
+        Self::CommittedDurable,
+        Self::RolledBackInvisible,
+        Self::ScopeAtomic,
+        Self::NoDuplicateEffect,
+        Self::NoResidue,
+        Self::TransactionAgreement,
+        Self::RegistryFresh,
+        Self::StaleIsNamed,
+        Self::ListenersBalanced,
+        Self::HealthAgrees,
+        Self::ReconnectsBounded,
+        Self::NoLeak,
+        Self::Recovers,
+        Self::CloseEnds,
+        Self::NoPanic,
+        Self::NoHang,
+        Self::Extension,
+    ];
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::NoStaleUse => "no-stale-use",
+            Self::NoCrossScope => "no-cross-scope",
+            Self::CommittedDurable => "committed-durable",
+            Self::RolledBackInvisible => "rolled-back-invisible",
+            Self::ScopeAtomic => "scope-atomic",
+            Self::NoDuplicateEffect => "no-duplicate-effect",
+            Self::NoResidue => "no-residue",
+            Self::TransactionAgreement => "transaction-agreement",
+            Self::RegistryFresh => "registry-fresh",
+            Self::StaleIsNamed => "stale-is-named",
+            Self::ListenersBalanced => "listeners-balanced",
+            Self::HealthAgrees => "health-agrees",
+            Self::ReconnectsBounded => "reconnects-bounded",
+            Self::NoLeak => "no-leak",
+            Self::Recovers => "recovers",
+            Self::CloseEnds => "close-ends",
+            Self::NoPanic => "no-panic",
+            Self::NoHang => "no-hang",
+            Self::Extension => "extension",
+        })
+    }
+}

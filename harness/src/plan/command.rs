@@ -1,0 +1,146 @@
+//! The alphabet: what an actor can ask of a system.
+
+use std::fmt;
+
+use super::service::{Service, Wanted};
+
+/// A row's key in the core workload. `k0` belongs to the observers that run after a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub u8);
+
+impl Key {
+    /// The key that only the observers write.
+    pub const OBSERVER: Self = Self(0);
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "k{}", self.0)
+    }
+}
+
+/// A row's value in the core workload. Generated plans write each value once, so a value names its writer.
+pub type Value = u32;
+
+/// The alphabet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Command {
+    /// Opens the actor's session.
+    Open,
+    /// Gives the session back; a transaction that is still open is dropped first.
+    Close,
+    /// Begins a transaction; inside one, a nested transaction.
+    Begin(BeginMode),
+    /// Commits the innermost transaction.
+    Commit,
+    /// Rolls the innermost transaction back.
+    Rollback,
+    /// Drops the innermost transaction without ending it.
+    Drop,
+    /// Writes the value, whether or not the key is there.
+    Put(Key, Value),
+    /// Inserts a row; the conflict clause says what happens if the key is there.
+    Insert(Key, Value, Conflict),
+    /// Reads one key.
+    Get(Key),
+    /// Deletes one key.
+    Delete(Key),
+    /// Reads every key.
+    Scan,
+    /// Opens a stream over every row and drops it after this many.
+    Stream(u8),
+    /// A statement that fails by its own fault and changes nothing.
+    Fail,
+    /// A statement that takes long.
+    Slow,
+    /// SQL that goes around the system and leaves residue on the connection.
+    Raw(Residue),
+    /// Reads what a session can see of residue.
+    Inspect,
+    /// Keeps a handle to the session, for use after its end.
+    Retain,
+    /// Uses the retained handle.
+    Stale(StaleUse),
+    /// Closes the whole pool.
+    ClosePool,
+    /// Asks the registry for a service.
+    Resolve(Wanted),
+    /// Lets something else stand in for a service, for as long as the actor keeps the guard.
+    Override(Service),
+    /// Gives up the guard that was got last.
+    Restore,
+    /// Lets a service, and all that is made from it, be built anew.
+    Invalidate(Service),
+    /// Builds what lives for ever.
+    WarmUp,
+    /// Goes on with a registry of the actor's own, as a test does that others must not notice.
+    Fork,
+    /// Replaces the session by a fresh one, as a fixture does; what is open in it is rolled back.
+    Replace,
+    /// The unit of work panics: its session, its guards and its own registry go by being unwound.
+    Crash,
+    /// A command of the system's [extension](crate::system::Extension), in its own words.
+    Extra(Box<str>),
+}
+
+impl Command {
+    /// What it does to one row, for a plain `put` or `get`: the same that can be done through a retained handle.
+    pub fn usage(&self) -> Option<StaleUse> {
+        match *self {
+            Self::Put(key, value) => Some(StaleUse::Put(key, value)),
+            Self::Get(key) => Some(StaleUse::Get(key)),
+            _ => None,
+        }
+    }
+}
+
+/// How a transaction is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BeginMode {
+    /// The system's own statement.
+    Plain,
+    /// An explicit statement: `BEGIN IMMEDIATE`.
+    Immediate,
+    /// An explicit statement: `BEGIN EXCLUSIVE`.
+    Exclusive,
+}
+
+/// SQLite's conflict clauses. `OR ROLLBACK` ends the transaction by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Conflict {
+    /// The statement fails (the default of SQL).
+    Abort,
+    /// The statement does nothing.
+    Ignore,
+    /// The row is replaced.
+    Replace,
+    /// The statement fails and its transaction is rolled back.
+    Rollback,
+}
+
+/// What raw SQL leaves behind on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Residue {
+    /// `BEGIN`, behind the system's back.
+    Transaction,
+    /// A connection-wide setting.
+    Setting,
+    /// A temporary table.
+    TempTable,
+    /// A lock that belongs to the connection, where the database has such.
+    Lock,
+}
+
+impl Residue {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Transaction, Self::Setting, Self::TempTable, Self::Lock];
+}
+
+/// What is done with a retained handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StaleUse {
+    /// Reads through it.
+    Get(Key),
+    /// Writes through it.
+    Put(Key, Value),
+}
