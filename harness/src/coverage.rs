@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::capability::{Capabilities, Capability, needed};
 use crate::chain::Run;
-use crate::history::{By, ByCommand, Class, History, Outcome, Reply, Span, What};
+use crate::history::{By, ByCommand, FailureClass, History, Outcome, Reply, Span, What};
 use crate::model::Claims;
 use crate::model::wiring::Wiring;
 use crate::plan::{Backend, BeginMode, Command, Conflict, Fault, Phase, Plan};
@@ -156,7 +156,7 @@ impl Coverage {
                     }
                 }
                 Some(Outcome::Failed(failure)) => {
-                    if failure.class == Class::Busy {
+                    if failure.class == FailureClass::Busy {
                         met.push("statement failed because it was busy");
                     }
                     if *depth > 0 {

@@ -8,7 +8,7 @@ use unstale::source::Source;
 use unstale::testing::FixtureError;
 use unstale::{Begin, Error, Locking, OpenError, PolicyError, RepositoryError, Scope};
 
-use crate::history::{Class, Failure};
+use crate::history::{Failure, FailureClass};
 use crate::plan::{BeginMode, Command};
 use crate::port::{Ended, Port};
 
@@ -55,7 +55,7 @@ impl From<RepositoryError> for Failure {
 
 impl From<ResolveError> for Failure {
     fn from(error: ResolveError) -> Self {
-        let class = if matches!(error, ResolveError::Stale(_)) { Class::Stale } else { Class::Mistake };
+        let class = if matches!(error, ResolveError::Stale(_)) { FailureClass::Stale } else { FailureClass::Mistake };
         Self::new(class, error)
     }
 }
@@ -65,7 +65,7 @@ macro_rules! mistakes {
     ($($error:ty),*) => {
         $(impl From<$error> for Failure {
             fn from(error: $error) -> Self {
-                Self::new(Class::Mistake, error)
+                Self::new(FailureClass::Mistake, error)
             }
         })*
     };
@@ -74,26 +74,28 @@ macro_rules! mistakes {
 mistakes!(OpenError, PolicyError, BuildError, FixtureError);
 
 /// What the library's own errors mean; the database's are classed by their codes.
-pub(crate) fn class(error: &Error) -> Class {
+pub(crate) fn class(error: &Error) -> FailureClass {
     match error {
-        Error::Stale(_) => Class::Stale,
-        Error::Exhausted { .. } | Error::Unavailable { .. } => Class::Exhausted,
-        Error::TransactionLost { .. } | Error::NoTransaction { .. } | Error::RolledBack { .. } => Class::NoTransaction,
-        Error::SessionBusy { .. } | Error::TurnTimedOut(_) => Class::Busy,
-        Error::SessionLost { .. } | Error::IsolationLost { .. } | Error::Closed => Class::Closed,
-        Error::CommitUnknown { .. } | Error::NoAnswer { .. } | Error::DatabaseLost { .. } => Class::Dead,
+        Error::Stale(_) => FailureClass::Stale,
+        Error::Exhausted { .. } | Error::Unavailable { .. } => FailureClass::Exhausted,
+        Error::TransactionLost { .. } | Error::NoTransaction { .. } | Error::RolledBack { .. } => {
+            FailureClass::NoTransaction
+        }
+        Error::SessionBusy { .. } | Error::TurnTimedOut(_) => FailureClass::Busy,
+        Error::SessionLost { .. } | Error::IsolationLost { .. } | Error::Closed => FailureClass::Closed,
+        Error::CommitUnknown { .. } | Error::NoAnswer { .. } | Error::DatabaseLost { .. } => FailureClass::Dead,
         Error::Database { class, .. } => of_class(*class),
-        _ => Class::Mistake,
+        _ => FailureClass::Mistake,
     }
 }
 
-fn of_class(class: unstale::ErrorClass) -> Class {
+fn of_class(class: unstale::ErrorClass) -> FailureClass {
     match class {
-        unstale::ErrorClass::Disconnected | unstale::ErrorClass::OutcomeUnknown => Class::Dead,
-        unstale::ErrorClass::Unavailable => Class::Exhausted,
-        unstale::ErrorClass::RetryTransaction => Class::NoTransaction,
-        unstale::ErrorClass::RetryStatement => Class::Busy,
-        _ => Class::Mistake,
+        unstale::ErrorClass::Disconnected | unstale::ErrorClass::OutcomeUnknown => FailureClass::Dead,
+        unstale::ErrorClass::Unavailable => FailureClass::Exhausted,
+        unstale::ErrorClass::RetryTransaction => FailureClass::NoTransaction,
+        unstale::ErrorClass::RetryStatement => FailureClass::Busy,
+        _ => FailureClass::Mistake,
     }
 }
 

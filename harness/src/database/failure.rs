@@ -5,7 +5,7 @@ use sqlx::postgres::PgDatabaseError;
 
 use sqlx::error::DatabaseError;
 
-use crate::history::{Class, Failure};
+use crate::history::{Failure, FailureClass};
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
@@ -14,20 +14,20 @@ impl From<sqlx::Error> for Failure {
             return Self::new(crate::library::class(own), own);
         }
         let class = match &error {
-            sqlx::Error::PoolClosed => Class::Closed,
-            sqlx::Error::PoolTimedOut => Class::Exhausted,
+            sqlx::Error::PoolClosed => FailureClass::Closed,
+            sqlx::Error::PoolTimedOut => FailureClass::Exhausted,
             sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
-                Class::Dead
+                FailureClass::Dead
             }
-            sqlx::Error::InvalidSavePointStatement | sqlx::Error::BeginFailed => Class::NoTransaction,
+            sqlx::Error::InvalidSavePointStatement | sqlx::Error::BeginFailed => FailureClass::NoTransaction,
             sqlx::Error::Database(database) => database_class(&**database),
-            _ => Class::Mistake,
+            _ => FailureClass::Mistake,
         };
         Self::new(class, error)
     }
 }
 
-fn database_class(error: &dyn DatabaseError) -> Class {
+fn database_class(error: &dyn DatabaseError) -> FailureClass {
     #[cfg(feature = "postgres")]
     if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
         return postgres(error.code());
@@ -36,31 +36,31 @@ fn database_class(error: &dyn DatabaseError) -> Class {
 }
 
 /// By SQLite's result codes (<https://sqlite.org/rescode.html>).
-fn sqlite(code: i32, message: &str) -> Class {
+fn sqlite(code: i32, message: &str) -> FailureClass {
     match code & 0xff {
-        5 | 6 => Class::Busy,
-        9 => Class::Interrupted,
-        10 | 11 | 13 | 14 | 21 | 26 => Class::Dead,
-        1 if message.contains("transaction") || message.contains("no such savepoint") => Class::NoTransaction,
-        _ => Class::Mistake,
+        5 | 6 => FailureClass::Busy,
+        9 => FailureClass::Interrupted,
+        10 | 11 | 13 | 14 | 21 | 26 => FailureClass::Dead,
+        1 if message.contains("transaction") || message.contains("no such savepoint") => FailureClass::NoTransaction,
+        _ => FailureClass::Mistake,
     }
 }
 
 /// By PostgreSQL's SQLSTATE (appendix A of its manual).
 #[cfg(feature = "postgres")]
-fn postgres(code: &str) -> Class {
+fn postgres(code: &str) -> FailureClass {
     match code {
         // serialization_failure, deadlock_detected, lock_not_available.
-        "40001" | "40P01" | "55P03" => Class::Busy,
-        "57014" => Class::Interrupted,
+        "40001" | "40P01" | "55P03" => FailureClass::Busy,
+        "57014" => FailureClass::Interrupted,
         // The states of transactions, and a savepoint that is not there.
-        "25000" | "25001" | "25P01" | "25P02" | "3B001" => Class::NoTransaction,
+        "25000" | "25001" | "25P01" | "25P02" | "3B001" => FailureClass::NoTransaction,
         // idle_in_transaction_session_timeout; admin_shutdown, crash_shutdown, database_dropped, idle_session_timeout;
         // statement_completion_unknown.
-        "25P03" | "57P01" | "57P02" | "57P04" | "57P05" | "40003" => Class::Dead,
+        "25P03" | "57P01" | "57P02" | "57P04" | "57P05" | "40003" => FailureClass::Dead,
         // cannot_connect_now, too_many_connections: nothing ran.
-        "57P03" | "53300" => Class::Exhausted,
-        code if code.starts_with("08") => Class::Dead,
-        _ => Class::Mistake,
+        "57P03" | "53300" => FailureClass::Exhausted,
+        code if code.starts_with("08") => FailureClass::Dead,
+        _ => FailureClass::Mistake,
     }
 }

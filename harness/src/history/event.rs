@@ -170,7 +170,7 @@ impl fmt::Display for Leftovers {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// What the error means.
-    pub class: Class,
+    pub class: FailureClass,
     /// Its text, for people; nothing is decided by it.
     pub message: String,
 }
@@ -183,14 +183,14 @@ impl From<std::convert::Infallible> for Failure {
 
 impl Failure {
     /// An error of this class with a text for people.
-    pub fn new(class: Class, message: impl fmt::Display) -> Self {
+    pub fn new(class: FailureClass, message: impl fmt::Display) -> Self {
         Self { class, message: message.to_string() }
     }
 }
 
 /// What an error means for the work that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Class {
+pub enum FailureClass {
     /// Another transaction is in the way; the statement was not done.
     Busy,
     /// The statement was interrupted; it was not done.
@@ -209,14 +209,14 @@ pub enum Class {
     Dead,
 }
 
-impl Class {
+impl FailureClass {
     /// Whether an error of this class leaves open if the work was done.
     pub fn is_unknown(self) -> bool {
         self == Self::Dead
     }
 }
 
-impl fmt::Display for Class {
+impl fmt::Display for FailureClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Busy => "busy",

@@ -11,6 +11,6 @@ mod log;
 
 pub use build_recorder::BuildRecorder;
 pub use by_command::ByCommand;
-pub use event::{By, Class, ConnectionId, Event, Failure, Leftovers, Outcome, Reply, Report, What};
+pub use event::{By, ConnectionId, Event, Failure, FailureClass, Leftovers, Outcome, Reply, Report, What};
 pub use events::{History, Span};
 pub use log::Log;

@@ -8,7 +8,7 @@
 
 use super::checked::Checked;
 use super::view::{View, is_done};
-use crate::history::{By, Class, Outcome, Span, What};
+use crate::history::{By, FailureClass, Outcome, Span, What};
 use crate::model::opens_session;
 use crate::plan::Command;
 use crate::verdict::Invariant;
@@ -40,7 +40,7 @@ pub fn stale_is_named(view: &View<'_>) -> Checked {
             continue;
         };
         checked.evaluated += 1;
-        if failure.class != Class::Stale {
+        if failure.class != FailureClass::Stale {
             let at = span.returned.unwrap_or(span.invoked);
             let observed = format!("an error of the class {}: {}", failure.class, failure.message);
             checked.found(
@@ -63,7 +63,8 @@ pub fn no_leak(view: &View<'_>) -> Checked {
             continue;
         }
         checked.evaluated += 1;
-        let exhausted = matches!(span.outcome, Some(Outcome::Failed(failure)) if failure.class == Class::Exhausted);
+        let exhausted =
+            matches!(span.outcome, Some(Outcome::Failed(failure)) if failure.class == FailureClass::Exhausted);
         if let Some(at) = hung(view, by).or(span.returned.filter(|_| exhausted)) {
             let expected = "a connection for each observer, as many as the plan allows".to_owned();
             let observed = format!("{} waits, although everybody else has given theirs back", by.actor);
@@ -98,7 +99,7 @@ pub fn recovers(view: &View<'_>) -> Checked {
     for (by, span) in observations(view) {
         checked.evaluated += 1;
         if let Some(Outcome::Failed(failure)) = span.outcome
-            && failure.class != Class::Exhausted
+            && failure.class != FailureClass::Exhausted
             && !(yields(failure.class) && is_overlapped(view, by, span))
         {
             let at = span.returned.unwrap_or(span.invoked);
@@ -111,8 +112,8 @@ pub fn recovers(view: &View<'_>) -> Checked {
 }
 
 /// Whether an error of this class says that somebody else was in the way.
-fn yields(class: Class) -> bool {
-    matches!(class, Class::Busy | Class::NoTransaction)
+fn yields(class: FailureClass) -> bool {
+    matches!(class, FailureClass::Busy | FailureClass::NoTransaction)
 }
 
 /// Whether another command was under way at the same time: then somebody may have been in its way after all.

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use super::checked::Checked;
 use super::values::{Wrong, judge};
 use super::view::View;
-use crate::history::{By, Class, ConnectionId, Event, Leftovers, Outcome, Reply, Span, What};
+use crate::history::{By, ConnectionId, Event, FailureClass, Leftovers, Outcome, Reply, Span, What};
 use crate::plan::{Command, Residue};
 use crate::verdict::Invariant;
 
@@ -223,7 +223,7 @@ pub fn transaction_agreement(view: &View<'_>) -> Checked {
 fn in_a_transaction(view: &View<'_>, by: By) -> Option<String> {
     let span = view.facts.spans.get(by)?;
     match (&span.step.command, span.outcome?) {
-        (Command::Begin(_), Outcome::Failed(failure)) if failure.class == Class::NoTransaction => {
+        (Command::Begin(_), Outcome::Failed(failure)) if failure.class == FailureClass::NoTransaction => {
             let outermost = !view.claims.in_transaction.contains(&by);
             outermost.then(|| format!("`begin` failed: {}", failure.message))
         }

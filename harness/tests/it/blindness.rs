@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use unstale_harness::history::{
-    By, Class, ConnectionId, Event, Failure, History, Leftovers, Outcome, Reply, Report, What,
+    By, ConnectionId, Event, Failure, FailureClass, History, Leftovers, Outcome, Reply, Report, What,
 };
 use unstale_harness::oracle::{Invariant, Oracle, Verdict};
 use unstale_harness::plan::{ActorId, Build, Key, Phase, Service, Step, Value};
@@ -56,7 +56,7 @@ impl Script {
         self.command(actor, text, &[], Outcome::Done(Reply::Value(value)))
     }
 
-    fn failed(&mut self, actor: usize, text: &str, class: Class) -> &mut Self {
+    fn failed(&mut self, actor: usize, text: &str, class: FailureClass) -> &mut Self {
         self.command(actor, text, &[], Outcome::Failed(Failure::new(class, "an error")))
     }
 
@@ -98,12 +98,12 @@ fn case(invariant: Invariant) -> Option<(History, History)> {
             if broken {
                 s.get(0, "stale get k1", None)
             } else {
-                s.failed(0, "stale get k1", Class::Stale)
+                s.failed(0, "stale get k1", FailureClass::Stale)
             };
             s.finish(&[])
         }),
         Invariant::StaleIsNamed => build(&|s, broken| {
-            let class = if broken { Class::Closed } else { Class::Stale };
+            let class = if broken { FailureClass::Closed } else { FailureClass::Stale };
             s.done(0, "open", &[]).done(0, "retain", &[]).done(0, "close", &[]).failed(0, "stale get k1", class);
             s.finish(&[])
         }),
@@ -182,7 +182,7 @@ fn case(invariant: Invariant) -> Option<(History, History)> {
         Invariant::Recovers => build(&|s, broken| {
             s.note(What::PlanOver).done(2, "open", &[]);
             if broken {
-                s.failed(2, "put k0 9", Class::Busy)
+                s.failed(2, "put k0 9", FailureClass::Busy)
             } else {
                 s.done(2, "put k0 9", &[])
             };
@@ -193,7 +193,7 @@ fn case(invariant: Invariant) -> Option<(History, History)> {
             if broken {
                 s.done(1, "open", &[])
             } else {
-                s.failed(1, "open", Class::Closed)
+                s.failed(1, "open", FailureClass::Closed)
             };
             s.finish(&[])
         }),

@@ -44,7 +44,7 @@ impl System for Absent {
     }
 
     async fn start(_: &Database) -> Result<Self, Failure> {
-        Err(Failure::new(unstale_harness::history::Class::Closed, "not today"))
+        Err(Failure::new(unstale_harness::history::FailureClass::Closed, "not today"))
     }
 
     async fn actor(&self, _: Port) {}

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use unstale_harness::history::{By, Class, ConnectionId, Event, Failure, History, Leftovers, Outcome, Reply, What};
+use unstale_harness::history::{
+    By, ConnectionId, Event, Failure, FailureClass, History, Leftovers, Outcome, Reply, What,
+};
 use unstale_harness::oracle::{Invariant, Violation};
 use unstale_harness::plan::{Actor, ActorId, Fault, Key, Phase, Plan, Schedule, Step, Storage, Value};
 use unstale_harness::report::{Report, html};
@@ -106,7 +108,7 @@ fn done() -> Outcome {
     Outcome::Done(Reply::Done)
 }
 
-fn failed(class: Class, message: &str) -> Outcome {
+fn failed(class: FailureClass, message: &str) -> Outcome {
     Outcome::Failed(Failure::new(class, message))
 }
 
@@ -118,7 +120,7 @@ fn nested_begin() -> (Tale, Violation) {
     let mut tale = Tale::of(1, &[&["open", "begin", "begin immediate", "put k1 7", "rollback"]]);
     tale.run("a1", &[What::Connected(C1)], done());
     tale.run("a2", &[What::Served(C1)], done());
-    tale.run("a3", &[What::Served(C1), What::RolledBack(C1)], failed(Class::NoTransaction, NESTED));
+    tale.run("a3", &[What::Served(C1), What::RolledBack(C1)], failed(FailureClass::NoTransaction, NESTED));
     let wrote = [What::Served(C1), What::Wrote(C1), What::Committed(C1)];
     tale.run("a4", &wrote, Outcome::Done(Reply::Changed(true)));
     let at = tale.run("a5", &[], done());
@@ -144,7 +146,7 @@ fn two_writers() -> Tale {
     tale.run("a4", &[What::Served(C1)], Outcome::Done(Reply::Value(Some(1))));
     tale.invoke("a5");
     tale.add("a5", What::Committed(C1));
-    tale.add("b2", What::Returned(failed(Class::Busy, LOCKED)));
+    tale.add("b2", What::Returned(failed(FailureClass::Busy, LOCKED)));
     tale.add("a5", What::Returned(done()));
     tale.run("b3", &[What::Served(C2)], Outcome::Cancelled(Phase::Sent));
     tale.add("b3", What::RolledBack(C2));
@@ -213,7 +215,7 @@ fn unbreakable_message_is_broken_in_its_note() {
         Tale::of(1, &[&["open with locked", "put k1 7 with interrupt cancel@sent", "extra visit all", "scan"]]);
     tale.add("a1", What::FaultLanded(Fault::Locked));
     let endless = "x".repeat(150);
-    tale.run("a1", &[What::Connected(C1)], failed(Class::Dead, &format!("{endless} end\nof it")));
+    tale.run("a1", &[What::Connected(C1)], failed(FailureClass::Dead, &format!("{endless} end\nof it")));
     tale.run("a2", &[What::Served(C1), What::Wrote(C1)], done());
     tale.run("a3", &[], Outcome::Done(Reply::Extra("y".repeat(90))));
     tale.run("a4", &[], Outcome::Done(Reply::Rows((1..20).map(|it| (Key(it), 1000)).collect())));
@@ -243,7 +245,7 @@ fn many_actors_use_overlapping_columns() {
     for at in ["b", "c", "d", "e"] {
         tale.add(
             &format!("{at}1"),
-            What::Returned(failed(Class::Exhausted, "pool timed out while waiting for an open connection")),
+            What::Returned(failed(FailureClass::Exhausted, "pool timed out while waiting for an open connection")),
         );
     }
     insta::assert_snapshot!(tale.told(None, 80));
@@ -277,7 +279,7 @@ fn colors_change_nothing_but_colors() {
 #[test]
 fn message_with_escape_sequences_cannot_paint() {
     let mut tale = Tale::of(1, &[&["open"]]);
-    tale.run("a1", &[], failed(Class::Dead, "\x1b[2Jgone\r\nand away"));
+    tale.run("a1", &[], failed(FailureClass::Dead, "\x1b[2Jgone\r\nand away"));
     let text = tale.told(None, 100);
     assert!(text.contains("→ failed (dead): [2Jgone  and away"), "{text}");
     assert!(!text.contains('\x1b'));

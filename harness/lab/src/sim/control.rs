@@ -13,7 +13,7 @@ use super::source::{Ordered, SimConnection};
 use super::system::Simulated;
 use super::world::World;
 use crate::systems::control::{Boundary, Connection, Control, Shared, Sound, Source, Spec};
-use unstale_harness::history::{Class, Failure, Reply, Report};
+use unstale_harness::history::{Failure, FailureClass, Reply, Report};
 use unstale_harness::plan::{Command, Plan};
 use unstale_harness::system::{Capabilities, Capability, Port};
 
@@ -95,8 +95,8 @@ impl Connection for SimConnection<Ordered> {
         };
         self.control(statement).await.map_err(|refused| match (boundary, failure(refused)) {
             // A rollback is refused only where nothing is open.
-            (Boundary::Rollback, Failure { class: Class::Mistake, message }) => {
-                Failure { class: Class::NoTransaction, message }
+            (Boundary::Rollback, Failure { class: FailureClass::Mistake, message }) => {
+                Failure { class: FailureClass::NoTransaction, message }
             }
             (_, failure) => failure,
         })
@@ -117,11 +117,11 @@ impl Connection for SimConnection<Ordered> {
 
 fn failure(failure: unstale::source::ConnectionError) -> Failure {
     let class = match failure.class {
-        unstale::ErrorClass::Disconnected | unstale::ErrorClass::OutcomeUnknown => Class::Dead,
-        unstale::ErrorClass::Unavailable => Class::Exhausted,
-        unstale::ErrorClass::RetryTransaction => Class::NoTransaction,
-        unstale::ErrorClass::RetryStatement => Class::Busy,
-        _ => Class::Mistake,
+        unstale::ErrorClass::Disconnected | unstale::ErrorClass::OutcomeUnknown => FailureClass::Dead,
+        unstale::ErrorClass::Unavailable => FailureClass::Exhausted,
+        unstale::ErrorClass::RetryTransaction => FailureClass::NoTransaction,
+        unstale::ErrorClass::RetryStatement => FailureClass::Busy,
+        _ => FailureClass::Mistake,
     };
     Failure::new(class, failure)
 }

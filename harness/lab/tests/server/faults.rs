@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor, PgConnection};
 use unstale_harness::chain::{Chain, Of};
 use unstale_harness::database::Database;
-use unstale_harness::history::{Class, Failure, Outcome, Reply, What};
+use unstale_harness::history::{Failure, FailureClass, Outcome, Reply, What};
 use unstale_harness::oracle::Verdict;
 use unstale_harness::plan::{Command, Fault, PlanFile};
 use unstale_harness::system::{Capabilities, Port, System};
@@ -73,7 +73,7 @@ async fn run(session: Option<&mut PgConnection>, command: Command) -> Result<(),
 
 fn code(error: &sqlx::Error) -> Failure {
     let code = error.as_database_error().and_then(|it| it.code()).map(|it| it.into_owned());
-    Failure::new(Class::Mistake, code.unwrap_or_else(|| error.to_string()))
+    Failure::new(FailureClass::Mistake, code.unwrap_or_else(|| error.to_string()))
 }
 
 /// What each command of one actor came to, and the faults that landed.

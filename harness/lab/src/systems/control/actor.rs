@@ -14,7 +14,7 @@ use super::lease::Lease;
 use super::pool::{Kept, Pool};
 use super::registry::{Cache, Guard, Registry};
 use crate::systems::unstale::panic_with;
-use unstale_harness::history::{BuildRecorder, Class, Failure, Reply, Report};
+use unstale_harness::history::{BuildRecorder, Failure, FailureClass, Reply, Report};
 use unstale_harness::plan::{Command, StaleUse};
 use unstale_harness::system::{Capability, Port, needed};
 
@@ -215,7 +215,7 @@ async fn use_retained<S: Source>(
         return session.lock().await.serve_retained(&command).await;
     }
     let Some(connection) = connection else {
-        return Err(Failure::new(Class::Stale, "this handle's session has ended: resolve it again"));
+        return Err(Failure::new(FailureClass::Stale, "this handle's session has ended: resolve it again"));
     };
     connection.lock().await.answer(&command).await
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Flaw;
 use unstale_harness::database::Database;
-use unstale_harness::history::{Class, Failure, Reply};
+use unstale_harness::history::{Failure, FailureClass, Reply};
 use unstale_harness::plan::{BeginMode, Command};
 use unstale_harness::system::Capabilities;
 use unstale_harness::workload::{Dialect, begin_statement};
@@ -129,7 +129,10 @@ impl Boundary {
 
 /// Whether an error says that the statement was refused, and the connection is as good as before.
 pub(super) fn is_refusal(failure: &Failure) -> bool {
-    matches!(failure.class, Class::Mistake | Class::Busy | Class::Interrupted | Class::NoTransaction)
+    matches!(
+        failure.class,
+        FailureClass::Mistake | FailureClass::Busy | FailureClass::Interrupted | FailureClass::NoTransaction
+    )
 }
 
 /// The result of a call, if it is there within the limit. Whether one that is not answered in time was done is unknown.
@@ -138,6 +141,6 @@ pub(super) async fn within<T>(
     call: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     let Some(max) = max else { return call.await };
-    let late = |_| Err(Failure::new(Class::Dead, format!("no answer within {max:?}")));
+    let late = |_| Err(Failure::new(FailureClass::Dead, format!("no answer within {max:?}")));
     tokio::time::timeout(max, call).await.unwrap_or_else(late)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Flaw;
 use super::connection::{Boundary, Connection, Source, is_refusal, within};
 use super::pool::{Kept, Permit, Pool, discard};
-use unstale_harness::history::{Class, Failure, Reply};
+use unstale_harness::history::{Failure, FailureClass, Reply};
 use unstale_harness::plan::{BeginMode, Command};
 use unstale_harness::port::Ended;
 use unstale_harness::system::Port;
@@ -121,7 +121,7 @@ impl<S: Source> Lease<S> {
 
     async fn statement(&mut self, command: &Command) -> Result<Reply, Failure> {
         if self.in_test() && matches!(command, Command::Raw(_)) {
-            return Err(Failure::new(Class::Mistake, "it would stay on the test's connection"));
+            return Err(Failure::new(FailureClass::Mistake, "it would stay on the test's connection"));
         }
         self.refuse().await?;
         self.touched |= matches!(command, Command::Raw(_) | Command::Stream(_));
@@ -158,10 +158,10 @@ impl<S: Source> Lease<S> {
             self.replace_connection().await?;
         }
         if self.in_doubt || self.connection.is_none() {
-            return Err(Failure::new(Class::Closed, "an earlier call was not answered: close the session"));
+            return Err(Failure::new(FailureClass::Closed, "an earlier call was not answered: close the session"));
         }
         if self.aborted {
-            return Err(Failure::new(Class::NoTransaction, "an earlier statement failed: roll back"));
+            return Err(Failure::new(FailureClass::NoTransaction, "an earlier statement failed: roll back"));
         }
         Ok(())
     }

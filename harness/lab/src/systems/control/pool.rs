@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use super::Flaw;
 use super::connection::{Boundary, Connection, Source, is_refusal, within};
-use unstale_harness::history::{Class, Failure, Report};
+use unstale_harness::history::{Failure, FailureClass, Report};
 use unstale_harness::plan::BeginMode;
 
 /// How often a connection is asked for that cannot be had.
@@ -88,8 +88,8 @@ impl<S: Source> Pool<S> {
     async fn permit(&self) -> Result<OwnedSemaphorePermit, Failure> {
         let permit = async { Ok(Arc::clone(&self.permits).acquire_owned().await) };
         match within(S::CALL_MAX, permit).await {
-            Ok(permit) => permit.map_err(|closed| Failure::new(Class::Closed, closed)),
-            Err(_) => Err(Failure::new(Class::Exhausted, "every connection is lent")),
+            Ok(permit) => permit.map_err(|closed| Failure::new(FailureClass::Closed, closed)),
+            Err(_) => Err(Failure::new(FailureClass::Exhausted, "every connection is lent")),
         }
     }
 

@@ -5,7 +5,7 @@
 use super::Flaw;
 use super::connection::{Boundary, Source};
 use super::lease::Lease;
-use unstale_harness::history::{Class, Failure};
+use unstale_harness::history::{Failure, FailureClass};
 use unstale_harness::plan::BeginMode;
 
 impl<S: Source> Lease<S> {
@@ -25,7 +25,7 @@ impl<S: Source> Lease<S> {
             (0, _) if self.in_test() => Boundary::Savepoint(0),
             (0, mode) => Boundary::Begin(mode),
             (depth, BeginMode::Plain) => Boundary::Savepoint(depth),
-            _ => return Err(Failure::new(Class::Mistake, "an explicit begin cannot be nested")),
+            _ => return Err(Failure::new(FailureClass::Mistake, "an explicit begin cannot be nested")),
         };
         self.send_due_commit().await;
         self.cross(boundary, S::CALL_MAX).await
@@ -48,7 +48,7 @@ impl<S: Source> Lease<S> {
         };
         match &result {
             Ok(()) => self.depth -= 1,
-            Err(failure) if failure.class == Class::NoTransaction && self.has(Flaw::RecoversInside) => {
+            Err(failure) if failure.class == FailureClass::NoTransaction && self.has(Flaw::RecoversInside) => {
                 self.depth -= 1;
                 return Ok(());
             }
@@ -83,7 +83,7 @@ impl<S: Source> Lease<S> {
         let has_ended = std::mem::take(&mut self.aborted) || self.has(Flaw::RecoversInside);
         let undo = if self.in_test() { self.undo_of_test() } else { &[Boundary::Rollback] };
         match self.undo(undo).await {
-            Err(failure) if has_ended && failure.class == Class::NoTransaction => Ok(()),
+            Err(failure) if has_ended && failure.class == FailureClass::NoTransaction => Ok(()),
             result => result,
         }
     }
