@@ -12,6 +12,7 @@ mod house_rules;
 mod limits;
 mod observing;
 mod opening;
+mod outside;
 mod recovery;
 mod registry;
 mod repository;
