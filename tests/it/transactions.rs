@@ -1,0 +1,81 @@
+//! Hazard: SQLite ends a transaction by itself, locks the whole database, and may be nowhere but in memory.
+
+use unstale::{Begin, Error, Locking};
+
+use crate::bed::{Fresh, memory, own, put, within};
+use crate::hazards::bed::{Failed, SOON};
+
+#[tokio::test]
+async fn transaction_that_ended_by_itself_refuses_everything_until_rolled_back() {
+    let fresh = Fresh::new().await;
+    let scope = fresh.sessions.scope("request");
+    put(&scope, 1, 1).await.expect("put");
+    scope.begin().await.expect("begin");
+    put(&scope, 2, 2).await.expect("put");
+    let conflict = sqlx::query("insert or rollback into kv values (1, 5)").execute(&scope).await;
+    let error = own(conflict);
+    assert!(error.contains("lost") && error.contains("UNIQUE constraint failed"), "{error}");
+    assert!(own(put(&scope, 3, 3).await).contains("roll back"));
+    assert!(matches!(scope.begin().await, Err(Error::TransactionLost { .. })));
+    scope.rollback().await.expect("rollback");
+    put(&scope, 4, 4).await.expect("put");
+    assert_eq!(fresh.rows().await, [(1, 1), (4, 4)]);
+}
+
+#[tokio::test]
+async fn transaction_that_ended_by_itself_is_not_committed() {
+    let fresh = Fresh::new().await;
+    let scope = fresh.sessions.scope("request");
+    scope.begin().await.expect("begin");
+    put(&scope, 1, 1).await.expect("put");
+    scope.begin().await.expect("savepoint");
+    let _ = sqlx::query("insert or rollback into kv values (1, 5)").execute(&scope).await;
+    assert!(matches!(scope.commit().await, Err(Error::TransactionLost { .. })));
+    assert!(matches!(scope.commit().await, Err(Error::TransactionLost { .. })));
+    assert!(matches!(scope.commit().await, Err(Error::NoTransaction { .. })));
+    assert_eq!(fresh.rows().await, []);
+}
+
+/// The second scope may have another connection, whose first attempt can meet the lock before it is gone.
+#[tokio::test]
+async fn lock_of_a_dropped_scope_is_free_for_other_connections() {
+    let fresh = Fresh::new().await;
+    let scope = fresh.sessions.scope("first");
+    scope.begin_with(Begin { locking: Locking::Exclusive, ..Begin::default() }).await.expect("begin");
+    put(&scope, 1, 1).await.expect("put");
+    drop(scope);
+    let next = fresh.sessions.run("next", async |scope| put(scope, 2, 2).await.map_err(Failed::from)).await;
+    next.expect("the lock is free, at the latest for a second attempt");
+    assert_eq!(fresh.rows().await, [(2, 2)]);
+}
+
+#[tokio::test]
+async fn run_tries_a_whole_transaction_again_after_a_lock() {
+    let fresh = Fresh::new().await;
+    let holder = fresh.sessions.scope("holder");
+    holder.begin_with(Begin { locking: Locking::Immediate, ..Begin::default() }).await.expect("begin");
+    let release = async {
+        let retried = async || fresh.sessions.health().transactions_retried > 0;
+        within(SOON, "a second attempt", retried).await;
+        holder.commit().await.expect("commit");
+    };
+    let work = fresh.sessions.run("work", async |scope| put(scope, 1, 1).await.map_err(Failed::from));
+    let (done, ()) = tokio::join!(work, release);
+    done.expect("committed in the end");
+    assert_eq!(fresh.rows().await, [(1, 1)]);
+    assert!(fresh.sessions.health().transactions_retried > 0);
+}
+
+#[tokio::test]
+async fn in_memory_database_survives_its_scopes() {
+    let sessions = memory().await;
+    let scope = sessions.scope("first");
+    scope.begin().await.expect("begin");
+    put(&scope, 1, 1).await.expect("put");
+    drop(scope);
+    let scope = sessions.scope("second");
+    put(&scope, 2, 2).await.expect("put");
+    assert!(own(sqlx::raw_sql("create temp table x (y)").execute(&scope).await).contains("all scopes use"));
+    let count: i64 = sqlx::query_scalar("select count(*) from kv").fetch_one(&scope).await.expect("count");
+    assert_eq!(count, 1);
+}
