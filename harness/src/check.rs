@@ -26,7 +26,7 @@ use crate::verdict::Verdict;
 /// be said fails the test as well: it is no pass.
 ///
 /// These are all the environment knobs that there are; a value that is not a number of the range fails the test. The last two
-/// are for tests with PostgreSQL, see [`trials`](unstale_wire::trials).
+/// are for tests with PostgreSQL, see the module `trials` of `unstale-wire`.
 ///
 /// | knob | meaning | range | without it |
 /// | --- | --- | --- | --- |

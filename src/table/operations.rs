@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::repository::{Repository, RepositoryError};
 use crate::source::{Source, SqlxConnection};
 
-/// The rows of one table, as values of a [`Record`]: what a repository of one table is made of.
+/// The rows of one table, as values of a [`Record`](super::Record): what a repository of one table is made of.
 ///
 /// [`table!`](crate::table!) has an example. Errors name the table. It is a service as it stands:
 /// `services.scoped(Table::<Campaign, _>::new)`. A value whose own `Encode` fails is a panic before anything is run, as with

@@ -11,7 +11,7 @@ use sqlx::{Database, QueryBuilder};
 
 use super::names::{Qualified, push_list};
 
-/// Which rows, in which order. Begins as [`Record::all`].
+/// Which rows, in which order. Begins as [`Record::all`](super::Record::all).
 #[must_use = "a selection does nothing until a table runs it"]
 pub struct Select<R, DB: Database> {
     filters: Vec<Filter<R, DB>>,

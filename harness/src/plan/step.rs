@@ -17,7 +17,7 @@ pub struct Actor {
 pub struct ActorId(u8);
 
 impl ActorId {
-    /// The actor at this place of [`Plan::actors`].
+    /// The actor at this place of [`Plan::actors`](super::Plan::actors).
     ///
     /// # Panics
     /// If the place is 26 or more: there is no letter for it.
@@ -25,7 +25,7 @@ impl ActorId {
         Self(u8::try_from(index).ok().filter(|it| *it < 26).expect("an actor has a letter"))
     }
 
-    /// The place in [`Plan::actors`].
+    /// The place in [`Plan::actors`](super::Plan::actors).
     pub fn index(self) -> usize {
         usize::from(self.0)
     }

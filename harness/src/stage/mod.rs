@@ -5,7 +5,7 @@
 //! - `run`: one actor while it performs. `alarm`: how it is woken.
 //! - `environment`: what differs between real time and virtual time, as one trait.
 //!
-//! [`crate::execute`] implements [`Environment`] over a real database, the simulation over its world. A real wait has to let a
+//! `execute` implements [`Environment`] over a real database, the simulation over its world. A real wait has to let a
 //! runtime go on, so the stage is asynchronous; in virtual time nothing waits, every future of the environment is ready at
 //! once, and one poll without any runtime plays the whole plan. The stage is generic over its environment, of which there
 //! are two, and never over the system.

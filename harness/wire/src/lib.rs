@@ -8,7 +8,7 @@
 //! | [`proxy`] | what passes between clients and a server: seen, held, disturbed |
 //! | [`inject`] | server faults from their injection to their healing, with the evidence that they took effect |
 //! | [`monitor`] | whether a server still works at something |
-//! | [`trials`] | tests that need a server: run, ignored with the reason, or failed where it is required |
+//! | `trials` (feature) | tests that need a server: run, ignored with the reason, or failed where it is required |
 //!
 //! Architecture invariant: nothing in here knows a plan, a model or a session library.
 
