@@ -28,7 +28,7 @@ pub async fn transaction<S: Source>(scope: &Scope<S>, command: &Command, port: &
         _ => return,
     };
     if port.last() == Ended::Cancelled {
-        // An end that was cut off was not answered; a careful caller rolls back. What that answers is no news: whether a
+        // A cancelled end was not answered, so the caller rolls back. What that answers is no news: whether a
         // commit happened is unknown to the model as well.
         let _ = scope.rollback().await;
     }

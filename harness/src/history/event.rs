@@ -141,7 +141,7 @@ pub enum Reply {
     FirstRows(Vec<(Key, Value)>),
     /// What a session saw of residue.
     Residue(Leftovers),
-    /// The services that were had, or the one that stands in.
+    /// The services that were resolved, or the override.
     Services(Vec<Build>),
     /// The answer of an extension's command, in its own words.
     Extra(String),

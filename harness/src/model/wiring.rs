@@ -68,7 +68,7 @@ pub struct Change {
     pub registry: Registry,
     /// Which service changed; all that is made from it is affected.
     pub service: Service,
-    /// Whether it is to be built anew itself: not when something stands in for it, or does no more.
+    /// Whether it is to be built anew itself: not while an override is active, nor when one ends.
     pub itself: bool,
     /// The event that began it.
     pub from: usize,

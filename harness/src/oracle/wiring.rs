@@ -3,7 +3,7 @@
 //! It rests on what factories say as they build, and on what was resolved: see [`crate::model::wiring`].
 //!
 //! Not checked: anything in a history in which a change of the registry was cancelled or failed; services that were built and
-//! never had by a command of the plan; in which order what stands in is asked when there are several at once; that a warm-up
+//! never resolved by a command of the plan; which override wins when there are several at once; that a warm-up
 //! builds everything.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::model::wiring::{Built, Change, Registry, Resolution, Wiring};
 use crate::plan::{Build, Service};
 use crate::verdict::Invariant;
 
-/// A resolved service is up to date and its scope's own; a singleton is built once; what stands in does so until its guard is
+/// A resolved service is up to date and its scope's own; a singleton is built once; an override lasts until its guard is
 /// given up, and for nobody else.
 pub fn registry_fresh(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
@@ -41,21 +41,21 @@ pub fn registry_fresh(view: &View<'_>) -> Checked {
 /// What had to be, and what was.
 type Wrong = (String, String);
 
-/// What stands in is had, by those who share the registry, and only then.
+/// An override is resolved by everybody who shares the registry while it is active, and only then.
 fn wrong_substitute(wiring: &Wiring, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
     let Resolution { registry, service, build, from, at, .. } = *had;
     let mine = || wiring.substitutes.iter().filter(|it| it.registry == registry && it.service == service);
     if let Some(due) = mine().find(|it| it.throughout(from, at))
         && !mine().any(|it| it.build == build && it.sometime(from, at))
     {
-        return Some((format!("{}, which stands in for `{service}`", due.build), build.to_string()));
+        return Some((format!("{}, which overrides `{service}`", due.build), build.to_string()));
     }
     parts.iter().find_map(|&part| {
         let substitute = wiring.substitute(part)?;
         let service = substitute.service;
         let observed = if part == build { format!("{part}") } else { format!("{build}, made from {part}") };
         if substitute.registry != registry {
-            Some((format!("a `{service}` of its own registry, not {part}, which stands in in another"), observed))
+            Some((format!("a `{service}` of its own registry, not {part}, an override of another"), observed))
         } else if !substitute.sometime(0, at) || substitute.until.is_some_and(|it| it.1 < from) {
             Some((format!("not {part}: its time as `{service}` is over"), observed))
         } else {
@@ -96,7 +96,7 @@ fn made_from_the_original(view: &View<'_>, wiring: &Wiring, built: &Built, whole
             it.registry == built.registry && it.service == service && it.throughout(began, built.at)
         };
         let due = wiring.substitutes.iter().find(stood_in).filter(|_| wiring.substitute(*part).is_none())?;
-        Some((format!("{whole} made from {}, which stands in for `{service}`", due.build), format!("made from {part}")))
+        Some((format!("{whole} made from {}, which overrides `{service}`", due.build), format!("made from {part}")))
     })
 }
 

@@ -10,7 +10,7 @@ use crate::history::{By, ByCommand, ConnectionId, Event, History, Leftovers, Out
 use crate::model::{ends_session, opens_session};
 use crate::plan::{ActorId, Step};
 
-/// What stands in one row.
+/// What one row shows.
 #[derive(Debug, Default)]
 pub(super) struct Row {
     pub(super) by: Option<By>,

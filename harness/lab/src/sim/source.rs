@@ -17,7 +17,7 @@ use super::request::{Request, Said, Statement};
 use super::world::World;
 use unstale_harness::history::{ConnectionId, Reply};
 
-/// Whether a connection does its calls strictly in order, so that it can be asked after one that was cut off.
+/// Whether a connection does its calls strictly in order, so that it can be asked after one that was cancelled.
 pub trait Order: Send + Sync + 'static {
     /// See [`Connection::ORDERED`].
     const ORDERED: bool;
@@ -61,7 +61,7 @@ struct State<O> {
     closed: bool,
 }
 
-/// A connection on the shelf.
+/// An idle connection.
 struct Kept<O> {
     connection: SimConnection<O>,
     opened: Duration,

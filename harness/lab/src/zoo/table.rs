@@ -80,10 +80,10 @@ exhibits! {
         "inside a test a commit does nothing, and a later rollback undoes what was committed",
         "fixtures that replace `commit` by `flush`";
     "zoo-override-stays" Sqlite KeepsOverrides [Transactions, Registry] breaks RegistryFresh in 2:
-        "what stands in for a service still does after the test has panicked",
+        "an override outlives the test that panicked",
         "overrides that are taken back by the last line of a test";
     "zoo-override-shared" Sqlite SharesOverrides [Transactions, Registry] breaks RegistryFresh in 3:
-        "what stands in for a service in one test does so in the others that run beside it",
+        "an override of one test is seen by the others that run beside it",
         "overrides in a global container, such as FastAPI's `dependency_overrides`";
     "zoo-misses-transitive" Sqlite MissesTransitive [Transactions, Registry] breaks RegistryFresh in 4:
         "what is made from an invalidated service through another one is not built anew",
