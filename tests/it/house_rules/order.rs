@@ -195,9 +195,9 @@ pub(super) const CRATES: [Layers; 5] = [
             // What is printed, read and written, and what is known by name.
             "console systems",
             "progress text files",
-            "args pinned explored",
+            "args pinned explored exhibits",
             // The verbs.
-            "compare explore list replay scenarios shrink storm zoo",
+            "compare explore list nightly replay scenarios shrink storm zoo",
             "lib",
             "main",
         ],
