@@ -31,6 +31,12 @@ pub enum Verb {
     Run(RunScenarios),
     /// Show that each deliberately broken system is caught.
     Zoo(Zoo),
+    /// Search each deliberately broken system, and sqlx's pool, with many seeds, and print what it took as a table.
+    ///
+    /// One row for each exhibit, with the median and the worst of all seeds: the plans and the seconds until it was caught, and
+    /// the size of its minimal plan. Then, seed by seed, the search for the nested begin in sqlx's pool. It takes an hour with
+    /// 20 seeds in a release build. Without a PostgreSQL server, the exhibits that need one are left out.
+    Nightly(Nightly),
     /// Run the same plans on SQLite and on PostgreSQL, and report where the verdicts differ.
     Compare(Compare),
     /// Stress a system on real threads while a private server is restarted, killed and cut off.
@@ -135,6 +141,10 @@ fn known_system() -> PossibleValuesParser {
     // Whoever has a former name in a script is understood; the list shows the current ones.
     let former = systems::FORMER_NAMES.map(|(former, _)| PossibleValue::new(former).hide(true));
     PossibleValuesParser::new(current.chain(former))
+}
+
+fn searched_system() -> PossibleValuesParser {
+    PossibleValuesParser::new(systems::searched())
 }
 
 fn stressed_system() -> PossibleValuesParser {
@@ -250,6 +260,23 @@ pub struct Zoo {
     /// The seed of all plans.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// Print one JSON value and nothing else on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `nightly`.
+#[derive(Debug, Args)]
+pub struct Nightly {
+    /// Only these exhibits, or sqlx-pool; without a name, all that can run here.
+    #[arg(value_name = "NAME", value_parser = searched_system(), hide_possible_values = true)]
+    pub names: Vec<String>,
+    /// With how many seeds each is searched; the tests use the first.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub seeds: u64,
+    /// Only the exhibits on this database: sqlite, sim or postgres; without it, all that can run here.
+    #[arg(long, value_name = "BACKEND", value_parser = own_backend)]
+    pub backend: Option<Backend>,
     /// Print one JSON value and nothing else on standard output.
     #[arg(long)]
     pub json: bool,

@@ -7,7 +7,8 @@
 //! | `console`, `progress`, `text` | what is printed, and what becomes of it where it cannot be |
 //! | `files` | what is read and written, and what is refused before a run |
 //! | `systems`, `pinned`, `args` | what is known by name, the plan of a file, and the command line |
-//! | `explore` (and `explored`), `replay`, `scenarios`, `shrink`, `zoo`, `compare`, `storm`, `list` | the verbs |
+//! | `exhibits` | which broken systems can run here, and the search in one |
+//! | `explore` (and `explored`), `replay`, `scenarios`, `shrink`, `zoo`, `nightly`, `compare`, `storm`, `list` | the verbs |
 //!
 //! Whether a plan breaks something, and whether that is believed, is [`unstale_harness`]'s business.
 
@@ -18,11 +19,13 @@ pub mod args;
 mod compare;
 mod console;
 mod error;
+mod exhibits;
 mod explore;
 mod explored;
 mod files;
 mod interrupt;
 mod list;
+mod nightly;
 mod pinned;
 mod progress;
 mod replay;
@@ -85,6 +88,7 @@ pub fn run(arguments: Arguments, console: &Console) -> Result<Status, CommandErr
         Verb::Shrink(options) => shrink::shrink(&options, console),
         Verb::Run(options) => scenarios::run(&options, console),
         Verb::Zoo(options) => zoo::zoo(&options, console),
+        Verb::Nightly(options) => nightly::nightly(&options, console),
         Verb::Compare(options) => compare::compare(&options, console),
         Verb::Storm(options) => storm::storm(&options, console),
         Verb::Systems(options) => Ok(list::list(&options, console)),

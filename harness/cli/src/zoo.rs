@@ -1,20 +1,18 @@
 //! `zoo`: each deliberately broken system is explored until it is caught.
 //!
-//! Owns which exhibits are tried: all that can run here, or those of one backend. What cannot is named, with the reason.
-
-use std::time::Duration;
+//! Owns what is told of each: all that can run here, or those of one backend. How one is searched is [`crate::exhibits`]'s.
 
 use serde::Serialize;
-use unstale_harness::explore::{Exploration, Finding, StopAt, explore as run};
+use unstale_harness::explore::explore as run;
 use unstale_harness::plan::Backend;
 use unstale_lab::zoo::{EXHIBITS, Exhibit};
-use unstale_wire::server::Binaries;
 
 use crate::args::Zoo;
 use crate::console::{Console, say};
 use crate::error::CommandError;
+use crate::exhibits::{self, Choice};
+use crate::interrupt;
 use crate::status::Status;
-use crate::{interrupt, systems};
 
 #[derive(Serialize)]
 struct Exhibited {
@@ -31,21 +29,16 @@ struct Exhibited {
     smallest_known: usize,
 }
 
-/// How many plans run at once there, and how long shrinking may take: a plan waits for a server far more than it computes.
-const ON_POSTGRES: (usize, Duration) = (4, Duration::from_secs(90));
-
-/// An exhibit is explored for as long as its plans take, but no longer than this.
-const TIME_MAX: Duration = Duration::from_secs(600);
-
 /// Runs `zoo`.
 ///
 /// # Errors
 /// A backend was asked for that is not here.
 pub(crate) fn zoo(options: &Zoo, console: &Console) -> Result<Status, CommandError> {
-    let wanted = wanted(options, console)?;
-    if let Some(exhibit) = wanted.iter().find(|exhibit| needs_server(exhibit)) {
-        systems::start_server_of(exhibit.subject)?;
-    }
+    let backend = options.backend.as_ref().map(Backend::from);
+    let fits = |exhibit: &&Exhibit| backend.is_none_or(|backend| exhibit.backend() == backend);
+    let choice = if backend.is_some() { Choice::Named } else { Choice::All };
+    let wanted = EXHIBITS.iter().filter(fits).collect();
+    let wanted = exhibits::that_can_run(wanted, |exhibit: &&Exhibit| exhibit.subject, choice, console)?;
     let mut all = Vec::new();
     for exhibit in &wanted {
         let shown = show(exhibit, options);
@@ -70,47 +63,11 @@ pub(crate) fn zoo(options: &Zoo, console: &Console) -> Result<Status, CommandErr
     })
 }
 
-/// The exhibits to try. Where no backend is named and there is no server, those that need one are left out, and a line on
-/// standard error says so.
-fn wanted(options: &Zoo, console: &Console) -> Result<Vec<&'static Exhibit>, CommandError> {
-    let backend = options.backend.as_ref().map(Backend::from);
-    let fits = |exhibit: &&Exhibit| backend.is_none_or(|backend| exhibit.backend() == backend);
-    let mut wanted: Vec<_> = EXHIBITS.iter().filter(fits).collect();
-    let needing = wanted.iter().filter(|exhibit| needs_server(exhibit)).count();
-    match Binaries::find() {
-        Err(error) if needing > 0 && backend.is_some() => Err(CommandError::NoServer(error)),
-        Err(error) if needing > 0 => {
-            console.note(format_args!("{needing} exhibits on postgres are left out: {error}"));
-            wanted.retain(|exhibit| !needs_server(exhibit));
-            Ok(wanted)
-        }
-        _ => Ok(wanted),
-    }
-}
-
-fn needs_server(exhibit: &Exhibit) -> bool {
-    exhibit.backend() == Backend::Postgres
-}
-
 /// Explores one until it is caught, or interrupted.
 fn show(exhibit: &Exhibit, options: &Zoo) -> Exhibited {
-    let default = Exploration::default();
-    let (jobs, shrink_time) = match exhibit.backend() {
-        Backend::Postgres => ON_POSTGRES,
-        Backend::Sqlite | Backend::Sim => (1, default.shrink_time),
-    };
-    let exploration = Exploration {
-        seed: options.seed,
-        plans: options.plans,
-        stop_at: StopAt::Found(exhibit.invariant),
-        jobs,
-        shrink_time,
-        time: TIME_MAX,
-        ..default
-    };
+    let exploration = exhibits::exploration(exhibit.subject, exhibit.invariant, options.seed, options.plans);
     let explored = run(exhibit.subject, &exploration, interrupt::flag(), |_| {});
-    let wanted = |finding: &&Finding| finding.counterexample.violation.invariant == exhibit.invariant;
-    let caught = explored.findings.iter().find(wanted);
+    let caught = exhibits::caught(&explored, exhibit.invariant);
     let (verdict, found) = match caught {
         // What is shrunk when it is interrupted is not as small as it must get.
         _ if explored.interrupted => ("interrupted", None),

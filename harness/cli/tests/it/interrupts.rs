@@ -86,6 +86,21 @@ fn interrupted_zoo_says_how_many_were_tried() {
     assert!(rest.lines().last().is_some_and(|line| line.starts_with("interrupted: ")), "{rest}");
 }
 
+#[test]
+fn interrupted_nightly_prints_the_rows_that_are_there() {
+    let mut child = start(&["nightly", "zoo-listener-stays", "zoo-misses-transitive"]);
+    let mut stdout = child.stdout.take().expect("it is piped");
+    wait_for(|line| line.starts_with("| `listener-stays` | 20 of 20 |"), &mut stdout);
+    interrupt(&child);
+    let rest = std::io::read_to_string(&mut stdout).expect("its output is a text");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130), "{rest}");
+    let last = rest.lines().last();
+    assert!(
+        last.is_some_and(|line| line.starts_with("interrupted: ") && line.ends_with(" searches were made")),
+        "{rest}"
+    );
+}
+
 /// The one for all interrupts: also when something is being shrunk, what was found is in its file and in the summary. In
 /// the simulation a plan that broke breaks again, so that no file stays unshrunk.
 #[test]

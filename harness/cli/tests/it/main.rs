@@ -4,6 +4,7 @@ mod command;
 #[cfg(unix)]
 mod interrupts;
 mod listing;
+mod nightly;
 #[cfg(unix)]
 mod output;
 mod refusals;

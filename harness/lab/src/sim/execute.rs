@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use super::server::Origin;
+use super::link::Origin;
 use super::world::World;
 use unstale_harness::erased::{Started, Starter};
 use unstale_harness::history::{By, History, Log, What};

@@ -1,8 +1,8 @@
-//! The server's side of every connection: what has been sent, what has arrived, what waits, and what a fault does to it.
+//! The server's side of all connections: which request runs when, which waits for a lock, and what a fault does to it.
 //!
-//! Owns the order in which requests run: on one connection one after the other, across connections as they arrive. What was
-//! sent is done, whether or not its caller still waits: a request whose caller is gone arrives [late](Server::turn_over),
-//! and a connection that was closed ends when everything on it has been done. Locks and rows are [`super::database`]'s,
+//! Owns the order in which requests run across connections: as they arrive. What was sent is done, whether or not its caller
+//! still waits: a request whose caller is gone arrives [late](Server::turn_over), and a connection that was closed ends when
+//! everything on it has been done. The queue of one connection is [`super::link`]'s, locks and rows are [`super::database`]'s,
 //! time and wakers [`super::world`]'s.
 
 use std::task::Waker;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use unstale::ErrorClass;
 
 use super::database::{Database, label};
+use super::link::{Answer, Link, Origin};
 use super::request::{Refused, Request, Said, Statement};
 use unstale_harness::history::{By, ConnectionId, What};
 use unstale_harness::plan::Fault;
@@ -24,18 +25,6 @@ const LATE_REPLY: Duration = Duration::from_secs(2);
 
 /// How long a frozen connection stands still: longer than anybody here waits for anything.
 const FREEZE: Duration = Duration::from_mins(1);
-
-/// On whose behalf something is done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Origin {
-    /// The command; what it spawned and left behind belongs to it as well.
-    pub(super) by: Option<By>,
-    /// It is done by the actor itself, not by a task that it left behind.
-    pub(super) by_actor: bool,
-}
-
-/// The answer to a request; none if the connection is lost.
-pub(super) type Answer = Result<Said, Option<Refused>>;
 
 /// The database with its connections.
 #[derive(Debug, Default)]
@@ -58,45 +47,6 @@ pub(super) struct Server {
     scratch: Vec<What>,
 }
 
-/// One connection.
-#[derive(Debug)]
-struct Link {
-    state: State,
-    /// What was sent and has not been done.
-    queue: Vec<Sent>,
-    /// The number of the last request that has arrived.
-    arrived: u64,
-    answer: Option<(u64, Answer)>,
-    /// Who waits for the answer.
-    waker: Option<Waker>,
-    stands_until: Duration,
-    /// The command that it was last recorded to serve.
-    served: Option<By>,
-    /// The last thing on whose behalf it was used or closed.
-    origin: Origin,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Up,
-    /// It was cut; its other end has not been closed.
-    Lost,
-    /// Its caller has closed it.
-    Closing,
-    Closed,
-}
-
-#[derive(Debug)]
-struct Sent {
-    number: u64,
-    request: Request,
-    origin: Origin,
-    /// Its time has been taken already.
-    took_time: bool,
-    /// Nobody waits for its answer.
-    abandoned: bool,
-}
-
 #[derive(Debug)]
 struct Late {
     id: ConnectionId,
@@ -109,16 +59,7 @@ impl Server {
     /// Opens a connection.
     pub(super) fn connect(&mut self, origin: Origin) -> ConnectionId {
         let id = self.database.connect();
-        self.links.push(Link {
-            state: State::Up,
-            queue: Vec::new(),
-            arrived: 0,
-            answer: None,
-            waker: None,
-            stands_until: Duration::ZERO,
-            served: None,
-            origin,
-        });
+        self.links.push(Link::new(origin));
         id
     }
 
@@ -129,73 +70,53 @@ impl Server {
 
     /// Sends a request; its number, or none if the connection is lost, perhaps just now.
     pub(super) fn send(&mut self, id: ConnectionId, request: Request, origin: Origin, now: Duration) -> Option<u64> {
-        if self.link(id).state == State::Up && self.lands(origin, Fault::LostBefore) {
+        if self.link(id).is_up() && self.lands(origin, Fault::LostBefore) {
             self.lose(id, origin);
             self.unblock(now);
         }
-        if self.link(id).state != State::Up {
+        if !self.link(id).is_up() {
             return None;
         }
         self.requests += 1;
         let number = self.requests;
-        let link = self.link(id);
-        link.origin = origin;
-        link.queue.push(Sent { number, request, origin, took_time: false, abandoned: false });
+        self.link_mut(id).send(number, request, origin);
         Some(number)
     }
 
     /// Everything that was sent on this connection up to this request arrives.
     pub(super) fn arrive(&mut self, id: ConnectionId, number: u64, now: Duration) {
-        let link = self.link(id);
-        link.arrived = link.arrived.max(number);
+        self.link_mut(id).arrive(number);
         self.go_on(id, now);
         self.unblock(now);
     }
 
     /// Takes the answer to a request; none if it is not there yet.
     pub(super) fn take_answer(&mut self, id: ConnectionId, number: u64, now: Duration) -> Option<Answer> {
-        let link = self.link(id);
-        if link.stands_until <= now && link.answer.as_ref().is_some_and(|it| it.0 == number) {
-            return link.answer.take().map(|it| it.1);
-        }
-        (link.state != State::Up).then_some(Err(None))
+        self.link_mut(id).take_answer(number, now)
     }
 
     /// Whether there is an answer to take.
-    pub(super) fn has_answer(&mut self, id: ConnectionId, number: u64, now: Duration) -> bool {
-        let link = self.link(id);
-        link.state != State::Up || link.stands_until <= now && link.answer.as_ref().is_some_and(|it| it.0 == number)
+    pub(super) fn has_answer(&self, id: ConnectionId, number: u64, now: Duration) -> bool {
+        self.link(id).has_answer(number, now)
     }
 
     /// Wakes this one when the answer is there.
     pub(super) fn wait(&mut self, id: ConnectionId, waker: &Waker) {
-        let link = self.link(id);
-        match &mut link.waker {
-            Some(old) => old.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
+        self.link_mut(id).wait(waker);
     }
 
     /// Nobody waits for this request any more.
     pub(super) fn abandon(&mut self, id: ConnectionId, number: u64) {
-        let link = self.link(id);
-        link.waker = None;
-        link.answer = None;
-        let Some(sent) = link.queue.iter_mut().find(|it| it.number == number) else { return };
-        sent.abandoned = true;
-        if link.arrived < number {
+        if self.link_mut(id).abandon(number) {
             self.late.push(Late { id, number, due: false });
         }
     }
 
     /// The caller closes the connection.
     pub(super) fn close(&mut self, id: ConnectionId, origin: Origin, now: Duration) {
-        let link = self.link(id);
-        link.origin = origin;
-        link.waker = None;
-        let idle = link.queue.is_empty();
-        link.state = State::Closing;
-        if idle {
+        let link = self.link_mut(id);
+        link.close(origin);
+        if link.first().is_none() {
             self.end(id);
             self.unblock(now);
         } else {
@@ -224,8 +145,8 @@ impl Server {
     /// A connection that stood still goes on.
     pub(super) fn ring(&mut self, id: ConnectionId, now: Duration) {
         let link = self.link(id);
-        if link.stands_until <= now && link.answer.is_some() {
-            let origin = link.origin;
+        if link.holds_any_answer(now) {
+            let origin = link.origin();
             self.tell(id, origin);
         }
         self.go_on(id, now);
@@ -237,10 +158,10 @@ impl Server {
         self.armed.retain(|(it, _)| it.actor != by.actor);
         self.armed.extend(fault.map(|it| (by, it)));
         let origin = Origin { by: Some(by), by_actor: true };
-        let idle = |it: &Link| it.state == State::Up && it.queue.is_empty();
-        if fault == Some(Fault::LostIdle) && self.links.iter().any(idle) && self.lands(origin, Fault::LostIdle) {
+        if fault == Some(Fault::LostIdle) && self.links.iter().any(Link::is_idle) && self.lands(origin, Fault::LostIdle)
+        {
             for at in 0..self.links.len() {
-                if idle(&self.links[at]) {
+                if self.links[at].is_idle() {
                     self.lose(label(at), origin);
                 }
             }
@@ -257,25 +178,25 @@ impl Server {
         true
     }
 
-    fn link(&mut self, id: ConnectionId) -> &mut Link {
+    fn link(&self, id: ConnectionId) -> &Link {
+        &self.links[usize::from(id.0) - 1]
+    }
+
+    fn link_mut(&mut self, id: ConnectionId) -> &mut Link {
         &mut self.links[usize::from(id.0) - 1]
     }
 
     /// Does what has arrived on a connection, until something has to wait.
     fn go_on(&mut self, id: ConnectionId, now: Duration) {
         while self.step(id, now) {}
-        let link = self.link(id);
-        if link.state == State::Closing && link.queue.is_empty() && link.stands_until <= now {
+        if self.link(id).can_end(now) {
             self.end(id);
         }
     }
 
     /// Does the first request of a connection; false if there is none that can be done now.
     fn step(&mut self, id: ConnectionId, now: Duration) -> bool {
-        let link = &self.links[usize::from(id.0) - 1];
-        let Some(first) = link.queue.first().filter(|it| it.number <= link.arrived && link.stands_until <= now) else {
-            return false;
-        };
+        let Some(first) = self.link(id).arrived(now) else { return false };
         let (origin, takes_time) =
             (first.origin, !first.took_time && first.request == Request::Statement(Statement::Slow));
         if self.lands(origin, Fault::Freeze) {
@@ -283,13 +204,14 @@ impl Server {
             return false;
         }
         self.record_served(id, origin);
+        let Some(first) = self.link_mut(id).first_mut() else { return false };
         if takes_time {
-            self.link(id).queue[0].took_time = true;
+            first.took_time = true;
             self.stand(id, now + SLOW);
             return false;
         }
-        let request = &self.links[usize::from(id.0) - 1].queue[0].request;
-        let blocker = self.database.blocker(id, request);
+        let request = first.request.clone();
+        let blocker = self.database.blocker(id, &request);
         let answer = match blocker {
             _ if self.lands(origin, Fault::Interrupt) => {
                 Err(Refused { class: ErrorClass::RetryStatement, text: "the statement was interrupted" })
@@ -307,7 +229,7 @@ impl Server {
                 }
                 return false;
             }
-            None => self.run(id, origin),
+            None => self.run(id, &request, origin),
         };
         if self.lands(origin, Fault::LostAfter) {
             self.lose(id, origin);
@@ -317,22 +239,16 @@ impl Server {
         if late {
             self.stand(id, now + LATE_REPLY);
         }
-        let link = self.link(id);
-        let sent = link.queue.remove(0);
-        if !sent.abandoned {
-            link.answer = Some((sent.number, answer.map_err(Some)));
-            if !late {
-                self.tell(id, origin);
-            }
+        if self.link_mut(id).finish_first(answer) && !late {
+            self.tell(id, origin);
         }
         true
     }
 
-    fn run(&mut self, id: ConnectionId, origin: Origin) -> Result<Said, Refused> {
-        let request = self.links[usize::from(id.0) - 1].queue[0].request.clone();
+    fn run(&mut self, id: ConnectionId, request: &Request, origin: Origin) -> Result<Said, Refused> {
         let refuse =
-            !self.armed.is_empty() && self.database.commits(id, &request) && self.lands(origin, Fault::RefuseCommit);
-        self.with_database(origin, |database, evidence| database.run(id, &request, refuse, evidence))
+            !self.armed.is_empty() && self.database.commits(id, request) && self.lands(origin, Fault::RefuseCommit);
+        self.with_database(origin, |database, evidence| database.run(id, request, refuse, evidence))
     }
 
     /// Does something to the database; what comes of it is this one's evidence.
@@ -345,9 +261,7 @@ impl Server {
     /// The answer is there.
     fn tell(&mut self, id: ConnectionId, origin: Origin) {
         self.answered.push(origin);
-        if let Some(waker) = self.link(id).waker.take() {
-            waker.wake();
-        }
+        self.link_mut(id).wake();
     }
 
     /// Those who waited for a lock go on, if it is free now.
@@ -355,7 +269,7 @@ impl Server {
         let mut at = 0;
         while at < self.waiting.len() {
             let id = self.waiting[at];
-            let free = match self.links[usize::from(id.0) - 1].queue.first() {
+            let free = match self.link(id).first() {
                 Some(first) => self.database.blocker(id, &first.request).is_none(),
                 None => true,
             };
@@ -377,7 +291,7 @@ impl Server {
             if at == to {
                 return true;
             }
-            let first = self.links[usize::from(at.0) - 1].queue.first().filter(|_| self.waiting.contains(&at));
+            let first = self.link(at).first().filter(|_| self.waiting.contains(&at));
             match first.and_then(|it| self.database.blocker(at, &it.request)) {
                 Some(next) => at = next,
                 None => return false,
@@ -388,19 +302,18 @@ impl Server {
 
     /// Nothing is done on this connection until then.
     fn stand(&mut self, id: ConnectionId, until: Duration) {
-        self.link(id).stands_until = until;
+        self.link_mut(id).stand(until);
         self.alarms.push((until, id));
     }
 
     /// The connection is cut. What had not arrived never will; its other end sees it with the next call.
     fn lose(&mut self, id: ConnectionId, origin: Origin) {
-        let link = self.link(id);
-        if link.state == State::Closed {
+        let link = self.link_mut(id);
+        if link.is_closed() {
             return;
         }
-        let closing = link.state == State::Closing;
-        link.state = State::Lost;
-        link.queue.clear();
+        let closing = link.is_closing();
+        link.cut();
         self.waiting.retain(|it| *it != id);
         self.roll_back(id, origin);
         self.evidence.push((origin.by, What::Lost(id)));
@@ -413,9 +326,9 @@ impl Server {
 
     /// Everything on a connection that its caller has closed is done.
     fn end(&mut self, id: ConnectionId) {
-        let link = self.link(id);
-        link.state = State::Closed;
-        let origin = link.origin;
+        let link = self.link_mut(id);
+        link.end();
+        let origin = link.origin();
         self.roll_back(id, origin);
         self.evidence.push((origin.by, What::Disconnected(id)));
     }
@@ -426,9 +339,7 @@ impl Server {
 
     /// Once for each command, as the hooks of a real driver do it here.
     fn record_served(&mut self, id: ConnectionId, origin: Origin) {
-        let link = self.link(id);
-        if link.served != origin.by {
-            link.served = origin.by;
+        if self.link_mut(id).serve(origin.by) {
             self.evidence.push((origin.by, What::Served(id)));
         }
     }

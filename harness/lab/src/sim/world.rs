@@ -12,8 +12,9 @@ use std::time::Duration;
 use unstale::ErrorClass;
 use unstale::source::ConnectionError;
 
+use super::link::{Answer, Origin};
 use super::request::{Request, Said};
-use super::server::{Origin, Server};
+use super::server::Server;
 use unstale_harness::history::{BuildRecorder, By, ConnectionId, Log};
 use unstale_harness::plan::{Fault, Key, Value};
 use unstale_harness::port::Wire;
@@ -275,7 +276,7 @@ struct Call<'a> {
 
 impl Call<'_> {
     /// Waits for the answer. It is a gate before the reply also when the answer is there at once.
-    async fn answer(&self) -> super::server::Answer {
+    async fn answer(&self) -> Answer {
         let mut passed = false;
         poll_fn(|context| {
             self.world.with(|shared| {

@@ -56,18 +56,15 @@ fn each_wiring_fails_as_it_did() {
     }
 }
 
-/// Within fifty plans, whatever the seed.
+/// Within fifty plans. Further seeds are the nightly run's.
 #[test]
 fn each_wiring_is_found_soon() {
     for (subject, _) in WIRINGS {
-        for seed in 0..5 {
-            let stop_at = StopAt::Found(Invariant::NoCrossScope);
-            let time = Duration::from_secs(120);
-            let exploration = Exploration { seed, plans: 50, stop_at, time, ..Exploration::default() };
-            let explored = explore(subject, &exploration, &AtomicBool::new(false), |_| {});
-            let found =
-                explored.findings.iter().any(|it| it.counterexample.violation.invariant == Invariant::NoCrossScope);
-            assert!(found, "{}, seed {seed}", subject.name());
-        }
+        let stop_at = StopAt::Found(Invariant::NoCrossScope);
+        let time = Duration::from_secs(120);
+        let exploration = Exploration { plans: 50, stop_at, time, ..Exploration::default() };
+        let explored = explore(subject, &exploration, &AtomicBool::new(false), |_| {});
+        let found = explored.findings.iter().any(|it| it.counterexample.violation.invariant == Invariant::NoCrossScope);
+        assert!(found, "{}", subject.name());
     }
 }

@@ -1,5 +1,7 @@
 //! Every broken system on PostgreSQL is caught by the right invariant, and its plan is shrunk to the smallest that is known, or
 //! to one command more: a real server does not always answer in the same order.
+//!
+//! Each is searched with one seed here. Further seeds are the nightly run's (`unstale nightly`).
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;

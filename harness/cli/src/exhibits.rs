@@ -1,0 +1,73 @@
+//! Systems that are broken on purpose: whether they can run here, and the search for what breaks in one.
+//!
+//! Owns what is left out where there is no server, and how much a search may spend. `zoo` and `nightly` call it. It prints no
+//! result.
+
+use std::time::Duration;
+
+use unstale_harness::chain::Subject;
+use unstale_harness::explore::{Exploration, Explored, Finding, StopAt};
+use unstale_harness::oracle::Invariant;
+use unstale_harness::plan::Backend;
+use unstale_wire::server::Binaries;
+
+use crate::console::Console;
+use crate::error::CommandError;
+use crate::systems;
+
+/// Whether the user asked for these systems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// By name, or by the name of their database.
+    Named,
+    /// They are simply all.
+    All,
+}
+
+/// How many plans run at once there, and how long shrinking may take: a plan waits for a server far more than it computes.
+const ON_POSTGRES: (usize, Duration) = (4, Duration::from_secs(90));
+
+/// An exhibit is explored for as long as its plans take, but no longer than this.
+const TIME_MAX: Duration = Duration::from_secs(600);
+
+/// Those that can run here, and their server is started. Where there is none and nobody asked for it, what needs one is left
+/// out, and a line on standard error says so.
+///
+/// # Errors
+/// [`CommandError::NoServer`] if a server was asked for, or cannot be started.
+pub(crate) fn that_can_run<T>(
+    mut wanted: Vec<T>,
+    subject: impl Fn(&T) -> &'static dyn Subject,
+    choice: Choice,
+    console: &Console,
+) -> Result<Vec<T>, CommandError> {
+    let needs_server = |one: &T| subject(one).backend() == Backend::Postgres;
+    let needing = wanted.iter().filter(|one| needs_server(one)).count();
+    match Binaries::find() {
+        Err(error) if needing > 0 && choice == Choice::Named => return Err(CommandError::NoServer(error)),
+        Err(error) if needing > 0 => {
+            console.note(format_args!("{needing} exhibits on postgres are left out: {error}"));
+            wanted.retain(|one| !needs_server(one));
+        }
+        _ => {}
+    }
+    if let Some(one) = wanted.iter().find(|one| needs_server(one)) {
+        systems::start_server_of(subject(one))?;
+    }
+    Ok(wanted)
+}
+
+/// How an exhibit is explored until this invariant breaks.
+pub(crate) fn exploration(subject: &dyn Subject, invariant: Invariant, seed: u64, plans: u64) -> Exploration {
+    let default = Exploration::default();
+    let (jobs, shrink_time) = match subject.backend() {
+        Backend::Postgres => ON_POSTGRES,
+        Backend::Sqlite | Backend::Sim => (1, default.shrink_time),
+    };
+    Exploration { seed, plans, stop_at: StopAt::Found(invariant), jobs, shrink_time, time: TIME_MAX, ..default }
+}
+
+/// The finding that breaks this invariant.
+pub(crate) fn caught(explored: &Explored, invariant: Invariant) -> Option<&Finding> {
+    explored.findings.iter().find(|finding| finding.counterexample.violation.invariant == invariant)
+}
