@@ -200,25 +200,27 @@ async fn restart_in_a_commit_is_found_out() {
         for way in 0..2 {
             let mut policy = policy();
             policy.end_timeout = Duration::from_millis(200);
+            // A server that starts up on a busy machine takes its time.
+            policy.resolve_timeout = SOON;
             let world = World::before(&server, policy).await;
             let sessions = &world.resolving()[way];
             let scope = World::begun(sessions, 7).await;
             world.arm(NetworkFault::BlackHole, moment);
             let restart = async {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                within(SOON, "the commit", async || world.proxy.counters().landed > 0).await;
                 server.restart(how).expect("restarted");
             };
             let (committed, ()) = tokio::join!(scope.commit(), restart);
             let kept = world.fresh.rows().await.len() == 1;
             if way == 0 && kept && how != Shutdown::Fast {
                 // Its number may be another's after a crash.
-                assert!(matches!(committed, Err(Error::CommitUnknown { .. })), "{how:?} {moment} {committed:?}");
+                assert!(matches!(committed, Err(Error::CommitUnknown { .. })), "{way} {how:?} {moment} {committed:?}");
                 continue;
             }
             assert_eq!(
                 (committed.is_ok(), is_rolled_back(&committed)),
                 (kept, !kept),
-                "{how:?} {moment} {committed:?}"
+                "{way} {how:?} {moment} {committed:?}"
             );
         }
     }
