@@ -11,7 +11,7 @@ use crate::extension::Extension;
 use crate::history::{History, Outcome, What};
 use crate::limits::Limits;
 use crate::model::{Inadmissible, admissible};
-use crate::oracle::{Invariant, Judgement, Oracle, Verdict, Violation};
+use crate::oracle::{Invariant, Judged, Judgement, Oracle, Verdict, Violation};
 use crate::plan::{Backend, Plan};
 use crate::system::System;
 use crate::worker::watched;
@@ -125,13 +125,21 @@ impl<'a> Chain<'a> {
 
     /// Runs a plan and judges what happened.
     pub fn run(&self, plan: &Plan) -> Run {
+        self.run_with(plan, |_| ())
+    }
+
+    /// The same; `look` is given what was drawn up for the judgement, so that nobody has to draw it up again.
+    pub fn run_with(&self, plan: &Plan, look: impl FnOnce(&Judged<'_>)) -> Run {
         let history = self.subject.execute(plan, &self.limits);
-        let judgement = self.judge(&history);
+        let judged = self.judge(&history);
+        look(&judged);
+        let Judged { judgement, .. } = judged;
         Run { history, judgement }
     }
 
-    fn judge(&self, history: &History) -> Judgement {
-        let mut judgement = self.oracle.judge(history);
+    fn judge<'h>(&self, history: &'h History) -> Judged<'h> {
+        let mut judged = self.oracle.examine(history);
+        let judgement = &mut judged.judgement;
         if let Some(extension) = self.subject.extension() {
             let judged = extension.judge(history);
             judgement.evaluated.insert(Invariant::Extension, judged.evaluated);
@@ -144,7 +152,7 @@ impl<'a> Chain<'a> {
                 judgement.verdict = Verdict::Violation(new);
             }
         }
-        judgement
+        judged
     }
 }
 

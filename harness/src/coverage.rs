@@ -6,10 +6,9 @@
 use std::collections::BTreeMap;
 
 use crate::capability::{Capabilities, Capability, needed};
-use crate::chain::Run;
 use crate::history::{By, ByCommand, FailureClass, History, Outcome, Reply, Span, What};
-use crate::model::Claims;
 use crate::model::wiring::Wiring;
+use crate::oracle::{Judged, Judgement};
 use crate::plan::{Backend, BeginMode, Command, Conflict, Fault, Phase, Plan};
 use crate::verdict::{Invariant, Verdict};
 
@@ -74,16 +73,17 @@ pub const OPERATIONS: [&str; 9] =
 
 impl Coverage {
     /// Counts one run.
-    pub fn add(&mut self, plan: &Plan, run: &Run) {
+    pub fn add(&mut self, plan: &Plan, judged: &Judged<'_>) {
+        let Judgement { verdict, evaluated } = &judged.judgement;
         self.plans += 1;
-        if let Verdict::Inconclusive(why) = &run.judgement.verdict {
+        if let Verdict::Inconclusive(why) = verdict {
             self.inconclusive += 1;
             self.first_inconclusive.get_or_insert_with(|| why.clone());
         }
-        for (invariant, count) in &run.judgement.evaluated {
+        for (invariant, count) in evaluated {
             *self.evaluated.entry(*invariant).or_default() += u64::from(*count);
         }
-        self.add_history(plan, &run.history);
+        self.add_history(plan, judged);
     }
 
     /// Adds what another worker has counted.
@@ -114,7 +114,9 @@ impl Coverage {
         SOMETIMES.into_iter().map(|it| (it, self.sometimes.get(it).copied().unwrap_or(0)))
     }
 
-    fn add_history(&mut self, plan: &Plan, history: &History) {
+    fn add_history(&mut self, plan: &Plan, judged: &Judged<'_>) {
+        let facts = &judged.facts;
+        let (history, commands) = (facts.history, &facts.spans);
         let mut met: Vec<&'static str> = Vec::new();
         if plan.fixture {
             *self.capabilities.entry(Capability::Fixture).or_default() += 1;
@@ -126,8 +128,6 @@ impl Coverage {
             Backend::Sim => *self.capabilities.entry(Capability::Simulation).or_default() += 1,
         }
         let mut depth_of = BTreeMap::new();
-        let commands = history.commands();
-        let claims = Claims::of(history, &commands, 0);
         for (by, span) in commands.iter() {
             if history.is_observer(by.actor) {
                 continue;
@@ -135,7 +135,7 @@ impl Coverage {
             self.commands += 1;
             let depth: &mut u32 = depth_of.entry(by.actor).or_default();
             let command = &span.step.command;
-            for capability in exercised(command, *depth) {
+            for capability in exercised(command, *depth).into_iter().flatten() {
                 *self.capabilities.entry(capability).or_default() += 1;
             }
             let operation = operation(command, *depth);
@@ -179,9 +179,9 @@ impl Coverage {
                 _ => {}
             }
         }
-        self.add_events(history, &commands, &mut met);
-        add_wiring(&Wiring::of(history, &commands), &mut met);
-        let sessions = &claims.sessions;
+        self.add_events(history, commands, &mut met);
+        add_wiring(&facts.wiring, &mut met);
+        let sessions = &judged.claims.sessions;
         let overlap = |at: usize| {
             let one = &sessions[at];
             sessions[at + 1..].iter().any(|it| it.opened < one.ended && it.actor.index() < plan.actors.len())
@@ -232,9 +232,10 @@ impl Coverage {
     }
 }
 
-fn add_wiring(wiring: &Wiring, met: &mut Vec<&'static str>) {
+fn add_wiring(wiring: &Wiring<'_>, met: &mut Vec<&'static str>) {
     let had = &wiring.resolutions;
-    if had.iter().any(|it| wiring.closure(it.build).into_iter().any(|it| wiring.substitute(it).is_some())) {
+    let is_overridden = |build| wiring.closure(build).into_iter().any(|part| wiring.substitute(part).is_some());
+    if !wiring.substitutes.is_empty() && had.iter().any(|it| is_overridden(it.build)) {
         met.push("service resolved while an override was active");
     }
     if had.iter().any(|it| wiring.changes.iter().any(|change| change.from < it.at && change.until > it.from)) {
@@ -246,18 +247,16 @@ fn add_wiring(wiring: &Wiring, met: &mut Vec<&'static str>) {
 }
 
 /// The capabilities that an invoked command exercises.
-fn exercised(command: &Command, depth: u32) -> Vec<Capability> {
-    let mut all: Vec<_> = needed(command).into_iter().collect();
-    if matches!(command, Command::Begin(_)) && depth > 0 {
-        all.push(Capability::Nesting);
-    }
-    if matches!(command, Command::Begin(BeginMode::Plain)) {
-        all.push(Capability::Transactions);
-    }
-    if matches!(command, Command::Insert(_, _, Conflict::Rollback)) {
-        all.push(Capability::ConflictClauses);
-    }
-    all
+fn exercised(command: &Command, depth: u32) -> [Option<Capability>; 4] {
+    let nests = matches!(command, Command::Begin(_)) && depth > 0;
+    let begins = matches!(command, Command::Begin(BeginMode::Plain));
+    let rolls_back = matches!(command, Command::Insert(_, _, Conflict::Rollback));
+    [
+        needed(command),
+        nests.then_some(Capability::Nesting),
+        begins.then_some(Capability::Transactions),
+        rolls_back.then_some(Capability::ConflictClauses),
+    ]
 }
 
 fn operation(command: &Command, depth: u32) -> &'static str {

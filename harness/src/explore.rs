@@ -263,9 +263,8 @@ impl Shared<'_> {
             let mut random = random_for(self.exploration.seed, number);
             let capabilities = self.subject.capabilities();
             let plan = generate(&self.exploration.profile, capabilities, self.subject.extension(), &mut random);
-            let run = chain.run(&plan);
+            let run = chain.run_with(&plan, |judged| coverage.add(&plan, judged));
             let plans = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-            coverage.add(&plan, &run);
             if let Some(violation) = run.violation() {
                 let origin = format!("plan {number} of seed {}", self.exploration.seed);
                 self.violated(&chain, &plan, &run, violation.invariant, &origin, plans);

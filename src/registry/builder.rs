@@ -171,13 +171,13 @@ fn erase<T: Any + Send + Sync>(service: T) -> Erased {
     Arc::new(service)
 }
 
-fn node<S: Source>(recipe: &Recipe<S>, index: &FxHashMap<Key, usize>) -> Node {
+fn node<S: Source>(recipe: &Recipe<S>, index: &FxHashMap<Key, usize>) -> Node<Key> {
     let service = |it: &Need| match it {
-        Need::Service(key) => Some(index.get(key).copied().ok_or_else(|| key.to_string())),
+        Need::Service(key) => Some(index.get(key).copied().ok_or(*key)),
         Need::Session => None,
     };
     Node {
-        name: recipe.key.to_string(),
+        name: recipe.key,
         lifecycle: recipe.lifecycle,
         registered: recipe.registered,
         takes_session: recipe.needs.iter().any(|it| matches!(it, Need::Session)),

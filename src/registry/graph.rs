@@ -3,21 +3,22 @@
 //! Owns the checks that a registry passes before it is built (missing, duplicate, cycle, captive) and the orders that follow
 //! from it. Pure: it knows names and lifecycles, no types and no services.
 
+use std::fmt::Display;
 use std::panic::Location;
 
 use super::error::{Problem, Step};
 use super::lifecycle::Lifecycle;
 
-/// One service.
+/// One service. Its name is written out only for a problem, since most graphs have none.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) name: String,
+pub(super) struct Node<N> {
+    pub(super) name: N,
     pub(super) lifecycle: Lifecycle,
     pub(super) registered: &'static Location<'static>,
     /// Its factory takes the scope's session.
     pub(super) takes_session: bool,
     /// What its factory takes: the service's place in the graph, or the name of one that is not there.
-    pub(super) needs: Vec<Result<usize, String>>,
+    pub(super) needs: Vec<Result<usize, N>>,
 }
 
 /// Services that fit together.
@@ -31,12 +32,13 @@ pub(super) struct Graph {
 
 impl Graph {
     /// Checks the services and orders them.
-    pub(super) fn check(nodes: Vec<Node>) -> Result<Self, Vec<Problem>> {
+    pub(super) fn check<N: Display>(nodes: Vec<Node<N>>) -> Result<Self, Vec<Problem>> {
         let mut problems = missing(&nodes);
         let mut walk =
             Walk { nodes: &nodes, marks: vec![Mark::New; nodes.len()], order: Vec::new(), cycles: Vec::new() };
+        let mut path = Vec::with_capacity(nodes.len());
         for at in 0..nodes.len() {
-            walk.visit(at, &mut Vec::new());
+            walk.visit(at, &mut path);
         }
         let Walk { order, cycles, .. } = walk;
         let acyclic = cycles.is_empty();
@@ -52,20 +54,20 @@ impl Graph {
     }
 }
 
-fn step(node: &Node) -> Step {
-    Step { service: node.name.clone(), lifecycle: node.lifecycle, registered: node.registered }
+fn step<N: Display>(node: &Node<N>) -> Step {
+    Step { service: node.name.to_string(), lifecycle: node.lifecycle, registered: node.registered }
 }
 
-fn missing(nodes: &[Node]) -> Vec<Problem> {
-    let known = |it: &Node| it.name.clone();
-    let of = |node: &Node| {
+fn missing<'a, N: Display>(nodes: &'a [Node<N>]) -> Vec<Problem> {
+    let known = |it: &Node<N>| it.name.to_string();
+    let of = |node: &'a Node<N>| {
         let needs = node.needs.iter().filter_map(|it| it.as_ref().err());
-        let problem = |needed: &String| Problem::Missing {
-            by: step(node),
-            needed: needed.clone(),
-            similar: similar(needed, nodes.iter().map(known)),
+        let problem = move |needed: &N| {
+            let needed = needed.to_string();
+            let similar = similar(&needed, nodes.iter().map(known));
+            Problem::Missing { by: step(node), needed, similar }
         };
-        needs.map(problem).collect::<Vec<_>>()
+        needs.map(problem)
     };
     nodes.iter().flat_map(of).collect()
 }
@@ -85,14 +87,14 @@ enum Mark {
 }
 
 /// A depth-first walk along what services need.
-struct Walk<'a> {
-    nodes: &'a [Node],
+struct Walk<'a, N> {
+    nodes: &'a [Node<N>],
     marks: Vec<Mark>,
     order: Vec<usize>,
     cycles: Vec<Problem>,
 }
 
-impl Walk<'_> {
+impl<N: Display> Walk<'_, N> {
     fn visit(&mut self, at: usize, path: &mut Vec<usize>) {
         match self.marks[at] {
             Mark::Done => return,
@@ -117,12 +119,12 @@ impl Walk<'_> {
 }
 
 /// For each singleton the shortest path to something that belongs to one scope.
-fn captives(nodes: &[Node]) -> Vec<Problem> {
+fn captives<N: Display>(nodes: &[Node<N>]) -> Vec<Problem> {
     let singletons = (0..nodes.len()).filter(|it| nodes[*it].lifecycle == Lifecycle::Singleton);
     singletons.filter_map(|it| captive(nodes, it)).collect()
 }
 
-fn captive(nodes: &[Node], singleton: usize) -> Option<Problem> {
+fn captive<N: Display>(nodes: &[Node<N>], singleton: usize) -> Option<Problem> {
     let mut paths = std::collections::VecDeque::from([vec![singleton]]);
     let mut seen = vec![false; nodes.len()];
     while let Some(path) = paths.pop_front() {
@@ -146,7 +148,7 @@ fn captive(nodes: &[Node], singleton: usize) -> Option<Problem> {
     None
 }
 
-fn dependents(nodes: &[Node], order: &[usize]) -> Vec<Vec<usize>> {
+fn dependents<N>(nodes: &[Node<N>], order: &[usize]) -> Vec<Vec<usize>> {
     let mut all: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
     // Backwards, so that the dependents of a service are complete before the service itself.
     for at in order.iter().rev() {
@@ -165,9 +167,9 @@ fn dependents(nodes: &[Node], order: &[usize]) -> Vec<Vec<usize>> {
 mod tests {
     use super::*;
 
-    fn node(name: &str, lifecycle: Lifecycle, needs: &[usize]) -> Node {
+    fn node(name: &'static str, lifecycle: Lifecycle, needs: &[usize]) -> Node<&'static str> {
         let needs = needs.iter().map(|it| Ok(*it)).collect();
-        Node { name: name.into(), lifecycle, registered: Location::caller(), takes_session: false, needs }
+        Node { name, lifecycle, registered: Location::caller(), takes_session: false, needs }
     }
 
     use Lifecycle::{Scoped, Singleton, Transient};
@@ -206,7 +208,7 @@ mod tests {
     #[test]
     fn every_problem_is_told() {
         let mut lonely = node("lonely", Transient, &[]);
-        lonely.needs = vec![Err("x".into()), Err("y".into())];
+        lonely.needs = vec![Err("x"), Err("y")];
         let problems = Graph::check(vec![lonely, node("own", Scoped, &[1])]).expect_err("three");
         assert_eq!(problems.len(), 3, "{problems:?}");
     }

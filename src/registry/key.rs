@@ -22,6 +22,22 @@ impl Key {
     pub(crate) fn of<T: 'static>(name: &'static str) -> Self {
         Self { id: TypeId::of::<T>(), type_name: type_name::<T>(), name: Self::name(name) }
     }
+
+    /// As it is displayed. A service that takes the scope's handle is named in each scope that builds it.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::with_capacity(self.type_name.len());
+        // A string takes everything.
+        let _ = self.write_to(&mut text);
+        text
+    }
+
+    fn write_to(&self, to: &mut impl fmt::Write) -> fmt::Result {
+        write_short(self.type_name, to)?;
+        self.name.map_or(Ok(()), |name| {
+            to.write_str(" named ")?;
+            to.write_str(name)
+        })
+    }
 }
 
 impl PartialEq for Key {
@@ -41,8 +57,7 @@ impl Hash for Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_short(self.type_name, f)?;
-        self.name.map_or(Ok(()), |name| write!(f, " named {name}"))
+        self.write_to(f)
     }
 }
 

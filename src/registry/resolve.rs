@@ -137,7 +137,7 @@ impl<S: Source> Registry<S> {
 
     pub(super) fn step(&self, at: usize) -> Step {
         let recipe = &self.blueprint.recipes[at];
-        Step { service: recipe.key.to_string(), lifecycle: recipe.lifecycle, registered: recipe.registered }
+        Step { service: recipe.key.text(), lifecycle: recipe.lifecycle, registered: recipe.registered }
     }
 
     /// Where the service is kept; none if it is kept nowhere.

@@ -1,7 +1,5 @@
 //! What a history's replies claim: committed and undone work, reads, sessions and transactions.
 
-use std::collections::BTreeSet;
-
 use crate::history::By;
 use crate::plan::{ActorId, Key, Value};
 
@@ -23,8 +21,8 @@ pub struct Claims {
     pub transactions: Vec<Transaction>,
     /// Single statements that changed something outside a transaction, as the system has it.
     pub autocommitted: Vec<Statement>,
-    /// The commands that were invoked while their actor had a transaction of the system open.
-    pub in_transaction: BTreeSet<By>,
+    /// The commands that were invoked while their actor had a transaction of the system open, in their order.
+    pub in_transaction: Vec<By>,
     /// How many outcomes are unknown.
     pub unknowns: u32,
 }

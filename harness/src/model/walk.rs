@@ -2,7 +2,7 @@
 //!
 //! Owns what each reply means for where its actor is. Evidence from below is not looked at.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::claims::{Claims, Dead, Read, Session, Statement, Transaction, Write};
 use super::meaning::{effect_of, ends_session, opens_session, touched};
@@ -14,16 +14,18 @@ impl Claims {
     /// took effect.
     pub fn of(history: &History, spans: &ByCommand<Span<'_>>, assignment: u64) -> Self {
         let settled = history.events.iter().position(|it| it.what == What::PlanOver).unwrap_or(history.events.len());
-        let mut keys: BTreeSet<Key> = spans.values().filter_map(|it| touched(&it.step.command)).collect();
-        keys.remove(&Key::OBSERVER);
-        let mut walk =
-            Walk { history, assignment, settled, keys, claims: Self::default(), actors: BTreeMap::new(), bits: 0 };
+        let touched = spans.values().filter_map(|it| touched(&it.step.command));
+        let mut keys: Vec<Key> = touched.filter(|key| *key != Key::OBSERVER).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let (claims, actors) = (Self::default(), Vec::with_capacity(ACTORS_USUAL));
+        let mut walk = Walk { history, assignment, settled, keys, claims, actors, bits: 0 };
         for (at, event) in history.events.iter().enumerate() {
             let Some(by) = event.by else { continue };
             match &event.what {
                 What::Invoked(step) => {
                     if walk.place(by.actor).frames.iter().any(|it| !it.raw) {
-                        walk.claims.in_transaction.insert(by);
+                        walk.claims.in_transaction.push(by);
                     }
                     if ends_session(&step.command) {
                         walk.end_session(by.actor, at);
@@ -43,14 +45,19 @@ impl Claims {
     }
 }
 
+/// As many actors as few plans exceed, their observers included.
+const ACTORS_USUAL: usize = 8;
+
 struct Walk<'a> {
     history: &'a History,
     assignment: u64,
     /// The event by which every cancelled command has either happened or not.
     settled: usize,
-    keys: BTreeSet<Key>,
+    /// Every key that a command names, but the observers', in order.
+    keys: Vec<Key>,
     claims: Claims,
-    actors: BTreeMap<ActorId, Place>,
+    /// By the actor's number.
+    actors: Vec<Place>,
     bits: u32,
 }
 
@@ -82,7 +89,11 @@ struct Pending {
 
 impl Walk<'_> {
     fn place(&mut self, actor: ActorId) -> &mut Place {
-        self.actors.entry(actor).or_default()
+        let at = actor.index();
+        if at >= self.actors.len() {
+            self.actors.resize_with(at + 1, Place::default);
+        }
+        &mut self.actors[at]
     }
 
     /// Decides an unknown outcome by the assignment.
@@ -253,22 +264,20 @@ impl Walk<'_> {
             _ => return,
         };
         let isolation = self.history.isolation;
-        let place = self.place(by.actor);
-        if place.frames.iter().any(|it| it.uncertain) {
+        let frames = self.actors.get(by.actor.index()).map_or(&[][..], |place| &place.frames);
+        if frames.iter().any(|it| it.uncertain) {
             return;
         }
         let from = if isolation.is_read_committed() {
             span.invoked
         } else {
-            place.frames.first().map_or(span.invoked, |it| it.begun)
+            frames.first().map_or(span.invoked, |it| it.begun)
         };
         let own = |key: Key| {
-            let writes = place.frames.iter().rev().flat_map(|it| it.writes.iter().rev());
+            let writes = frames.iter().rev().flat_map(|it| it.writes.iter().rev());
             writes.clone().find(|it| it.key == key).map(|it| it.value)
         };
-        let reads: Vec<_> =
-            seen.into_iter().map(|(key, seen)| Read { by, key, seen, own: own(key), from, at }).collect();
-        self.claims.reads.extend(reads);
+        self.claims.reads.extend(seen.into_iter().map(|(key, seen)| Read { by, key, seen, own: own(key), from, at }));
     }
 }
 
@@ -285,9 +294,15 @@ fn last_per_key(writes: &[Pending]) -> Vec<Pending> {
 }
 
 /// The rows, and for every other key up to the last one its absence.
-fn all_keys(keys: &BTreeSet<Key>, rows: &[(Key, Value)], last: Option<Key>) -> Vec<(Key, Option<Value>)> {
-    let mut seen: BTreeMap<Key, Option<Value>> =
-        keys.iter().filter(|it| last.is_none_or(|last| **it <= last)).map(|it| (*it, None)).collect();
-    seen.extend(rows.iter().map(|(key, value)| (*key, Some(*value))));
-    seen.into_iter().collect()
+fn all_keys(keys: &[Key], rows: &[(Key, Value)], last: Option<Key>) -> Vec<(Key, Option<Value>)> {
+    let known = keys.iter().filter(|it| last.is_none_or(|last| **it <= last));
+    let mut seen = Vec::with_capacity(keys.len() + rows.len());
+    seen.extend(known.map(|key| (*key, None)));
+    for (key, value) in rows {
+        match seen.binary_search_by_key(key, |it| it.0) {
+            Ok(at) => seen[at].1 = Some(*value),
+            Err(at) => seen.insert(at, (*key, Some(*value))),
+        }
+    }
+    seen
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::history::{By, ByCommand, History, Outcome, Reply, Span, What};
-use crate::plan::{ActorId, Build, Command, Phase, Service, Wanted};
+use crate::plan::{Build, Command, Phase, Service, Wanted};
 
 /// A registry: the one that everybody shares, or the one that an actor went on with, named by the command that made it.
 pub type Registry = Option<By>;
@@ -16,9 +16,9 @@ const PARTS_USUAL: usize = 16;
 
 /// What a history says of its registries.
 #[derive(Debug, Default)]
-pub struct Wiring {
+pub struct Wiring<'a> {
     /// What was built, by number.
-    pub builds: BTreeMap<Build, Built>,
+    pub builds: BTreeMap<Build, Built<'a>>,
     /// What was resolved, in the order of the replies.
     pub resolutions: Vec<Resolution>,
     /// What should have let services be built anew.
@@ -30,12 +30,12 @@ pub struct Wiring {
 }
 
 /// A service that was built.
-#[derive(Clone, Debug)]
-pub struct Built {
+#[derive(Clone, Copy, Debug)]
+pub struct Built<'a> {
     /// Which one.
     pub service: Service,
     /// What it was made from.
-    pub parts: Vec<Build>,
+    pub parts: &'a [Build],
     /// The event that says so.
     pub at: usize,
     /// For which command.
@@ -113,20 +113,22 @@ struct Place {
     last: usize,
 }
 
-impl Wiring {
+impl<'a> Wiring<'a> {
     /// Reads a history. Empty for one without a registry.
-    pub fn of(history: &History, spans: &ByCommand<Span<'_>>) -> Self {
+    pub fn of(history: &'a History, spans: &ByCommand<Span<'_>>) -> Self {
         let mut wiring = Self::default();
         if !history.events.iter().any(|it| matches!(it.what, What::Built { .. })) {
             return wiring;
         }
-        let mut places: BTreeMap<ActorId, Place> = BTreeMap::new();
+        let actors = history.events.iter().filter_map(|event| event.by).map(|by| by.actor.index() + 1).max();
+        let mut places: Vec<Place> = Vec::new();
+        places.resize_with(actors.unwrap_or(0), Place::default);
         for (at, event) in history.events.iter().enumerate() {
-            let place = event.by.map(|by| places.entry(by.actor).or_default());
+            let place = event.by.map(|by| &mut places[by.actor.index()]);
             match (&event.what, event.by, place) {
                 (What::Built { build, service, parts }, by, place) => {
                     let registry = place.and_then(|it| it.registry);
-                    let built = Built { service: *service, parts: parts.clone(), at, by, registry };
+                    let built = Built { service: *service, parts, at, by, registry };
                     wiring.builds.insert(*build, built);
                 }
                 (What::Returned(outcome), Some(by), Some(place)) => {
@@ -218,7 +220,7 @@ impl Wiring {
         all.push(build);
         let mut at = 0;
         while let Some(next) = all.get(at) {
-            let parts = self.builds.get(next).map_or(&[][..], |it| &it.parts);
+            let parts = self.builds.get(next).map_or(&[][..], |it| it.parts);
             for part in parts {
                 if !all.contains(part) {
                     all.push(*part);

@@ -9,10 +9,8 @@
 //! locks and replies that are still under way; duplicate effects of a statement while a cancelled write may still be under
 //! way; a read-only transaction that stays open.
 
-use std::collections::BTreeMap;
-
 use super::checked::Checked;
-use super::values::{Wrong, judge};
+use super::seen::Wrong;
 use super::view::View;
 use crate::history::{By, ConnectionId, Event, FailureClass, Leftovers, Outcome, Reply, Span, What};
 use crate::plan::{Command, Residue};
@@ -21,8 +19,8 @@ use crate::verdict::Invariant;
 /// Two live sessions are never on one connection, and never see each other's uncommitted work.
 pub fn no_cross_scope(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
-    // The sessions that each connection has served, in the order of the evidence.
-    let mut users: BTreeMap<ConnectionId, Vec<usize>> = BTreeMap::new();
+    // The sessions that the connections have served, in the order of the evidence.
+    let mut users: Vec<(ConnectionId, usize)> = Vec::new();
     let mut served: Vec<(usize, ConnectionId, By)> =
         view.facts.spans.iter().filter_map(|(by, _)| view.server(by).map(|(id, at)| (at, id, by))).collect();
     served.sort_unstable();
@@ -35,18 +33,19 @@ pub fn no_cross_scope(view: &View<'_>) -> Checked {
             break;
         }
         checked.evaluated += 1;
-        let users = users.entry(connection).or_default();
-        let other =
-            users.iter().map(|it| &view.claims.sessions[*it]).find(|it| it.actor != mine.actor && it.ended > at);
+        let before = users.iter().filter(|(served_by, _)| *served_by == connection);
+        let other = before
+            .map(|(_, session)| &view.claims.sessions[*session])
+            .find(|session| session.actor != mine.actor && session.ended > at);
         if let Some(other) = other {
             let expected = format!("{connection} serves nobody but {}, whose session is open", other.actor);
             let observed = format!("{connection} served {} as well", by.actor);
             checked.found(view, Invariant::NoCrossScope, at, expected, observed);
         }
-        users.push(session);
+        users.push((connection, session));
     }
-    for read in &view.claims.reads {
-        if let Some(Wrong::Foreign(Some(seen))) = judge(view, read) {
+    for (read, wrong) in &view.seen.reads {
+        if let Wrong::Foreign(Some(seen)) = wrong {
             let expected = format!("{} as committed by somebody, or no row", read.key);
             let observed = format!("{} = {seen}, which nobody had committed", read.key);
             checked.found(view, Invariant::NoCrossScope, read.at, expected, observed);
@@ -61,26 +60,27 @@ pub fn no_duplicate_effect(view: &View<'_>) -> Checked {
     if view.has_stragglers() {
         return checked;
     }
-    // The changes of each connection that are not yet committed, each with the command that made it.
-    let mut pending: BTreeMap<ConnectionId, Vec<By>> = BTreeMap::new();
-    let mut effects: BTreeMap<By, u32> = BTreeMap::new();
+    // The changes that are not yet committed, each with the command that made it.
+    let mut pending: Vec<(ConnectionId, By)> = Vec::new();
+    // The commands of those that are.
+    let mut effects: Vec<By> = Vec::new();
     for (at, event) in view.facts.history.events.iter().enumerate() {
         match (&event.what, event.by) {
-            (What::Wrote(id), Some(by)) => pending.entry(*id).or_default().push(by),
+            (What::Wrote(id), Some(by)) => pending.push((*id, by)),
             (What::RolledBack(id) | What::Disconnected(id), _) => {
-                pending.remove(id);
+                pending.retain(|(on, _)| on != id);
             }
             (What::Committed(id), _) => {
-                for by in pending.remove(id).unwrap_or_default() {
+                for (_, by) in pending.extract_if(.., |(on, _)| on == id) {
                     let single =
                         view.facts.spans.get(by).is_some_and(|it| crate::model::effect_of(&it.step.command).is_some());
                     if !single {
                         continue;
                     }
                     checked.evaluated += 1;
-                    let count = effects.entry(by).or_default();
-                    *count += 1;
-                    if *count > 1 {
+                    effects.push(by);
+                    let count = effects.iter().filter(|earlier| **earlier == by).count();
+                    if count > 1 {
                         let expected = "one committed change for one command".to_owned();
                         let observed = format!("{count} of them, the last on {id}");
                         checked.found(view, Invariant::NoDuplicateEffect, at, expected, observed);

@@ -6,7 +6,7 @@ use super::checked::Checked;
 use super::view::{Facts, View};
 use super::{ends, identity, reports, values, wiring};
 use crate::history::{History, What};
-use crate::model::UNKNOWNS_MAX;
+use crate::model::{Claims, UNKNOWNS_MAX};
 use crate::verdict::{Invariant, Verdict, Violation};
 
 /// A verdict, and how often each invariant was evaluated for it.
@@ -16,6 +16,16 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// How often there was something to check.
     pub evaluated: BTreeMap<Invariant, u32>,
+}
+
+/// A judged history, with what was drawn up of it for the judgement.
+pub struct Judged<'a> {
+    /// What is the same in every branch.
+    pub facts: Facts<'a>,
+    /// What the replies claim if no unknown outcome took effect.
+    pub claims: Claims,
+    /// The verdict.
+    pub judgement: Judgement,
 }
 
 /// The judge of histories.
@@ -40,22 +50,36 @@ impl Oracle {
 
     /// Judges a history.
     pub fn judge(&self, history: &History) -> Judgement {
+        self.examine(history).judgement
+    }
+
+    /// Judges a history, and hands on what was drawn up for that.
+    pub fn examine<'a>(&self, history: &'a History) -> Judged<'a> {
         let facts = Facts::of(history);
-        let mut evaluated = BTreeMap::new();
+        let first = View::of(&facts, 0);
+        let judgement = self.follow_branches(&first);
+        let View { claims, .. } = first;
+        Judged { facts, claims, judgement }
+    }
+
+    /// Judges the branches in turn, of which this is the first, until one holds.
+    fn follow_branches(&self, first: &View<'_>) -> Judgement {
+        let (facts, history) = (first.facts, first.facts.history);
+        let mut counts = vec![None; self.invariants.len()];
         let mut best: Option<Violation> = None;
         // Whether a later unknown arises may depend on an earlier one, so the number of branches is found on the way.
         let (mut assignment, mut unknowns) = (0, 0);
         while assignment < 1 << unknowns {
-            let claims = facts.claims(assignment);
-            unknowns = unknowns.max(claims.unknowns);
+            let later = (assignment > 0).then(|| View::of(facts, assignment));
+            let view = later.as_ref().unwrap_or(first);
+            unknowns = unknowns.max(view.claims.unknowns);
             if unknowns > UNKNOWNS_MAX {
                 let why = format!("{unknowns} unknown outcomes: more than {UNKNOWNS_MAX} are not followed");
-                return Judgement { verdict: Verdict::Inconclusive(why), evaluated };
+                return self.judgement(Verdict::Inconclusive(why), &counts);
             }
-            let first = self.first_violation(&View { facts: &facts, claims }, &mut evaluated);
-            match (first, &mut best) {
+            match (self.first_violation(view, &mut counts), &mut best) {
                 (None, _) => {
-                    return Judgement { verdict: unless_harness_failed(history), evaluated };
+                    return self.judgement(unless_harness_failed(history), &counts);
                 }
                 // The branch that explains the most of the history is the one that is believed.
                 (Some(new), Some(old)) if rank(&new) <= rank(old) => {}
@@ -64,15 +88,22 @@ impl Oracle {
             assignment += 1;
         }
         let verdict = best.map_or_else(|| unless_harness_failed(history), Verdict::Violation);
+        self.judgement(verdict, &counts)
+    }
+
+    /// With the counts of those invariants that were checked at all.
+    fn judgement(&self, verdict: Verdict, counts: &[Option<u32>]) -> Judgement {
+        let counted = self.invariants.iter().zip(counts);
+        let evaluated = counted.filter_map(|(invariant, count)| Some((*invariant, (*count)?))).collect();
         Judgement { verdict, evaluated }
     }
 
-    fn first_violation(&self, view: &View<'_>, evaluated: &mut BTreeMap<Invariant, u32>) -> Option<Violation> {
+    /// Checks one branch; each count is the most that any branch gave to check.
+    fn first_violation(&self, view: &View<'_>, counts: &mut [Option<u32>]) -> Option<Violation> {
         let mut all = Vec::new();
-        for invariant in &self.invariants {
+        for (invariant, count) in self.invariants.iter().zip(counts) {
             let checked = check_of(*invariant)(view);
-            let count = evaluated.entry(*invariant).or_default();
-            *count = (*count).max(checked.evaluated);
+            *count = (*count).max(Some(checked.evaluated));
             all.extend(checked.violations);
         }
         all.into_iter().min_by_key(|it| (it.at, it.invariant))

@@ -12,11 +12,12 @@ pub mod ends;
 pub mod identity;
 mod judge;
 pub mod reports;
+mod seen;
 pub mod values;
 mod view;
 pub mod wiring;
 
 pub use crate::verdict::{Invariant, Verdict, Violation};
 pub use checked::Checked;
-pub use judge::{Judgement, Oracle};
+pub use judge::{Judged, Judgement, Oracle};
 pub use view::{Facts, View};

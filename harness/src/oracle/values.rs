@@ -9,27 +9,30 @@
 use std::fmt::Display;
 
 use super::checked::Checked;
+use super::seen::Wrong;
 use super::view::View;
-use crate::model::{Dead, Read, Write};
-use crate::plan::{Key, Value};
+use crate::plan::Key;
 use crate::verdict::Invariant;
 
 /// What was reported as committed is there.
 pub fn committed_durable(view: &View<'_>) -> Checked {
-    let mut checked = Checked::default();
-    for read in &view.claims.reads {
-        checked.evaluated += u32::from(read.own.is_none());
-        if let Some(Wrong::Missing(write)) = judge(view, read).filter(Wrong::is_definite) {
+    let others = view.claims.reads.iter().filter(|read| read.own.is_none()).count();
+    let mut checked = Checked { evaluated: count(others + view.seen.rows_compared), ..Checked::default() };
+    for (read, wrong) in &view.seen.reads {
+        if let Wrong::Missing(write) = wrong
+            && wrong.is_definite()
+        {
             let expected = format!("{} = {}, committed before", read.key, value(write.value));
             let observed = format!("{} = {}", read.key, value(read.seen));
             checked.found(view, Invariant::CommittedDurable, read.at, expected, observed);
         }
     }
-    for (key, seen) in final_rows(view) {
-        checked.evaluated += 1;
-        if let Some(Wrong::Missing(write)) = judge_final(view, key, seen).filter(Wrong::is_definite) {
+    for (key, seen, wrong) in &view.seen.rows {
+        if let Wrong::Missing(write) = wrong
+            && wrong.is_definite()
+        {
             let expected = format!("{key} = {}, committed, at the end", value(write.value));
-            let observed = format!("{key} = {}", value(seen));
+            let observed = format!("{key} = {}", value(*seen));
             checked.found(view, Invariant::CommittedDurable, write.until, expected, observed);
         }
     }
@@ -39,17 +42,21 @@ pub fn committed_durable(view: &View<'_>) -> Checked {
 /// What was reported as rolled back, or as failed, is not there.
 pub fn rolled_back_invisible(view: &View<'_>) -> Checked {
     let mut checked = Checked { evaluated: count(view.claims.dead.len()), ..Checked::default() };
-    for read in &view.claims.reads {
-        if let Some(Wrong::Risen(dead)) = judge(view, read).filter(Wrong::is_definite) {
+    for (read, wrong) in &view.seen.reads {
+        if let Wrong::Risen(dead) = wrong
+            && wrong.is_definite()
+        {
             let expected = format!("not {} = {}, which was undone before", read.key, dead.value);
             let observed = format!("{} = {}", read.key, value(read.seen));
             checked.found(view, Invariant::RolledBackInvisible, read.at, expected, observed);
         }
     }
-    for (key, seen) in final_rows(view) {
-        if let Some(Wrong::Risen(dead)) = judge_final(view, key, seen).filter(Wrong::is_definite) {
+    for (key, seen, wrong) in &view.seen.rows {
+        if let Wrong::Risen(dead) = wrong
+            && wrong.is_definite()
+        {
             let expected = format!("not {key} = {}, which was undone, at the end", dead.value);
-            let observed = format!("{key} = {}", value(seen));
+            let observed = format!("{key} = {}", value(*seen));
             checked.found(view, Invariant::RolledBackInvisible, dead.end, expected, observed);
         }
     }
@@ -72,83 +79,14 @@ pub fn scope_atomic(view: &View<'_>) -> Checked {
         };
         checked.found(view, Invariant::ScopeAtomic, at, expected, format!("{key} = {}", value(seen)));
     };
-    for read in &view.claims.reads {
-        if let Some(wrong) = judge(view, read).filter(|it| !it.is_definite()) {
-            found(read.at, read.key, read.seen, &wrong);
-        }
+    for (read, wrong) in view.seen.reads.iter().filter(|(_, wrong)| !wrong.is_definite()) {
+        found(read.at, read.key, read.seen, wrong);
     }
     let end = view.facts.history.events.len().saturating_sub(1);
-    for (key, seen) in final_rows(view) {
-        if let Some(wrong) = judge_final(view, key, seen).filter(|it| !it.is_definite()) {
-            found(end, key, seen, &wrong);
-        }
+    for (key, seen, wrong) in view.seen.rows.iter().filter(|(_, _, wrong)| !wrong.is_definite()) {
+        found(end, *key, *seen, wrong);
     }
     checked
-}
-
-/// Why a value that was seen could not be.
-pub(super) enum Wrong {
-    /// It was undone before.
-    Risen(Dead),
-    /// Nobody in this plan had committed it; it is somebody's open work, or of another world.
-    Foreign(Option<Value>),
-    /// Something else was committed there and is missing.
-    Missing(Write),
-}
-
-impl Wrong {
-    /// Whether it does not rest on what this branch assumes of an unknown outcome.
-    pub(super) fn is_definite(&self) -> bool {
-        match self {
-            Self::Risen(dead) => !dead.assumed,
-            Self::Missing(write) => !write.assumed,
-            Self::Foreign(_) => true,
-        }
-    }
-}
-
-/// Judges a read that did not hit a write of its own transaction (those are `transaction-agreement`'s).
-pub(super) fn judge(view: &View<'_>, read: &Read) -> Option<Wrong> {
-    if read.own.is_some() {
-        return None;
-    }
-    judge_seen(view, read.key, read.seen, read.from, read.at)
-}
-
-/// Judges a row of the final state.
-fn judge_final(view: &View<'_>, key: Key, seen: Option<Value>) -> Option<Wrong> {
-    let end = view.facts.history.events.len();
-    judge_seen(view, key, seen, end, end)
-}
-
-fn judge_seen(view: &View<'_>, key: Key, seen: Option<Value>, from: usize, at: usize) -> Option<Wrong> {
-    let writes = || view.claims.committed.iter().filter(move |it| it.key == key);
-    // A write is hidden once another one surely came after it and surely before the read.
-    let hidden = |until: Option<usize>| writes().any(|it| until.is_none_or(|until| until < it.from) && it.until < from);
-    let initial = seen.is_none() && !hidden(None);
-    let allowed = |it: &Write| it.value == seen && it.from <= at && !hidden(Some(it.until));
-    if initial || writes().any(allowed) {
-        return None;
-    }
-    if let Some(seen) = seen {
-        if let Some(dead) = view.claims.dead.iter().find(|it| it.value == seen && it.end <= at) {
-            return Some(Wrong::Risen(*dead));
-        }
-        if !writes().any(|it| it.value == Some(seen) && it.from <= at) {
-            return Some(Wrong::Foreign(Some(seen)));
-        }
-    }
-    // What should be there: prefer what is certain over what this branch assumes.
-    let missing = writes().filter(|it| it.until < from).max_by_key(|it| (!it.assumed, it.until));
-    Some(missing.map_or(Wrong::Foreign(seen), |it| Wrong::Missing(*it)))
-}
-
-fn final_rows<'a>(view: &'a View<'_>) -> impl Iterator<Item = (Key, Option<Value>)> + 'a {
-    view.facts.final_state.into_iter().flat_map(|rows| {
-        let mut keys: std::collections::BTreeSet<Key> = rows.keys().copied().collect();
-        keys.extend(view.claims.committed.iter().map(|it| it.key));
-        keys.into_iter().map(|key| (key, rows.get(&key).copied()))
-    })
 }
 
 fn value(value: Option<impl Display>) -> String {

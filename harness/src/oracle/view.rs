@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::seen::Seen;
 use crate::history::{By, ByCommand, ConnectionId, History, Outcome, Span, What};
 use crate::model::wiring::Wiring;
 use crate::model::{Claims, Session, effect_of, opens_session};
@@ -17,7 +18,7 @@ pub struct Facts<'a> {
     /// Each command, from its invocation to its end.
     pub spans: ByCommand<Span<'a>>,
     /// What was asked of registries.
-    pub wiring: Wiring,
+    pub wiring: Wiring<'a>,
     /// The rows at the end; inside a fixture they say nothing of what was done.
     pub final_state: Option<&'a BTreeMap<Key, Value>>,
     /// The event of a `close-pool` that was done.
@@ -32,6 +33,8 @@ pub struct View<'a> {
     pub facts: &'a Facts<'a>,
     /// What the replies claim, under one assignment of the unknown outcomes.
     pub claims: Claims,
+    /// What was seen and could not be, by these claims.
+    pub(super) seen: Seen,
 }
 
 /// What the database's hooks said while one command ran.
@@ -66,11 +69,6 @@ impl<'a> Facts<'a> {
         let may_straggle = |(by, span): (By, &Span<'_>)| may_straggle(span, evidence.get(by));
         let stragglers = anonymous || history.isolation == IsolationModel::Sqlite && spans.iter().any(may_straggle);
         Self { history, spans, wiring, final_state, pool_closed, evidence, stragglers }
-    }
-
-    /// What the replies claim under one assignment of the unknown outcomes.
-    pub fn claims(&self, assignment: u64) -> Claims {
-        Claims::of(self.history, &self.spans, assignment)
     }
 }
 
@@ -107,7 +105,14 @@ fn may_straggle(span: &Span<'_>, evidence: Option<&Evidence>) -> bool {
     cut_off && evidence.is_none_or(|it| it.served.is_empty() || writes && it.wrote.is_empty())
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    /// The branch under one assignment of the unknown outcomes.
+    pub fn of(facts: &'a Facts<'a>, assignment: u64) -> Self {
+        let claims = Claims::of(facts.history, &facts.spans, assignment);
+        let seen = Seen::of(&claims, facts.final_state, facts.history.events.len());
+        Self { facts, claims, seen }
+    }
+
     /// The evidence of one command; none in a history in which some of it may be another command's.
     pub fn evidence(&self, by: By) -> Option<&Evidence> {
         self.facts.evidence.get(by).filter(|_| !self.facts.stragglers)

@@ -42,7 +42,7 @@ pub fn registry_fresh(view: &View<'_>) -> Checked {
 type Wrong = (String, String);
 
 /// An override is resolved by everybody who shares the registry while it is active, and only then.
-fn wrong_substitute(wiring: &Wiring, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
+fn wrong_substitute(wiring: &Wiring<'_>, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
     let Resolution { registry, service, build, from, at, .. } = *had;
     let mine = || wiring.substitutes.iter().filter(|it| it.registry == registry && it.service == service);
     if let Some(due) = mine().find(|it| it.throughout(from, at))
@@ -65,7 +65,7 @@ fn wrong_substitute(wiring: &Wiring, had: &Resolution, parts: &[Build]) -> Optio
 }
 
 /// What was resolved, and all that it was made from, is younger than every change that it should show.
-fn out_of_date(view: &View<'_>, wiring: &Wiring, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
+fn out_of_date(view: &View<'_>, wiring: &Wiring<'_>, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
     let ordinary = |it: &Build| wiring.substitute(*it).is_none();
     parts.iter().copied().filter(ordinary).find_map(|part| {
         let built = wiring.builds.get(&part)?;
@@ -83,12 +83,12 @@ fn out_of_date(view: &View<'_>, wiring: &Wiring, had: &Resolution, parts: &[Buil
 }
 
 /// The first moment at which this may have been under way.
-fn began(view: &View<'_>, built: &Built) -> usize {
+fn began(view: &View<'_>, built: &Built<'_>) -> usize {
     built.by.and_then(|it| view.facts.spans.get(it)).map_or(0, |it| it.invoked)
 }
 
 /// While an override of a part was active, the whole was made from the original.
-fn made_from_the_original(view: &View<'_>, wiring: &Wiring, built: &Built, whole: Build) -> Option<Wrong> {
+fn made_from_the_original(view: &View<'_>, wiring: &Wiring<'_>, built: &Built<'_>, whole: Build) -> Option<Wrong> {
     let began = began(view, built);
     built.parts.iter().find_map(|part| {
         let service = wiring.builds.get(part)?.service;
@@ -111,7 +111,7 @@ struct Sharing {
 
 impl Sharing {
     /// All that share a place get the same build, and no other place gets it.
-    fn wrong(&mut self, view: &View<'_>, wiring: &Wiring, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
+    fn wrong(&mut self, view: &View<'_>, wiring: &Wiring<'_>, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
         let Resolution { registry, service, build, at, .. } = *had;
         let session = view.session(had.by).map(|it| it.0);
         for part in parts.iter().copied().filter(|part| wiring.substitute(*part).is_none()) {
@@ -137,8 +137,8 @@ impl Sharing {
 }
 
 /// Of what everybody shares there is one, unless there was reason to build another.
-fn built_twice(view: &View<'_>, wiring: &Wiring, checked: &mut Checked) {
-    let mut last: BTreeMap<(Registry, Service), &Built> = BTreeMap::new();
+fn built_twice(view: &View<'_>, wiring: &Wiring<'_>, checked: &mut Checked) {
+    let mut last: BTreeMap<(Registry, Service), &Built<'_>> = BTreeMap::new();
     for (build, built) in wiring.builds.iter().filter(|it| !it.1.service.is_scoped()) {
         if wiring.substitute(*build).is_some() {
             continue;

@@ -95,6 +95,7 @@ pub(super) const CRATES: [Layers; 5] = [
             "model/meaning model/claims",
             "model/walk model/wiring model/admissible model/observers",
             "model",
+            "oracle/seen",
             "oracle/view",
             "oracle/checked",
             "oracle/values",
