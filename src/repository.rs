@@ -160,7 +160,7 @@ where
         }
     }
 
-    /// Waits before the next attempt; returns whether there may be one.
+    /// Waits before the next attempt; fails with the operation's error if there may be none.
     async fn wait_for_retry(
         &self,
         operation: &'static str,
