@@ -1,4 +1,4 @@
-//! The words of each database for the core workload.
+//! The SQL of each database for the core workload.
 
 use sqlx::query::Query;
 use sqlx::{Database, IntoArguments, Row};
@@ -49,7 +49,7 @@ pub struct Words {
     pub set: &'static str,
     /// Takes a lock that belongs to the connection and is in nobody's way.
     pub lock: &'static str,
-    /// What of these is on the connection.
+    /// Reads which of these are on the connection.
     pub inspect: &'static str,
     /// Two explicit ways to begin a transaction.
     pub begin_immediate: &'static str,
