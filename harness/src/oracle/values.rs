@@ -1,6 +1,6 @@
 //! Invariants of values: `committed-durable`, `rolled-back-invisible`, `scope-atomic`.
 //!
-//! They compare what was read, and the final state on the harness's own connection, with what the replies claim.
+//! They compare the values read, and the final state on the harness's own connection, with the claims of the replies.
 //!
 //! Not checked: that all reads of one transaction come from one snapshot; the order of commits across keys beyond real
 //! time; lost updates between a read and a write of one transaction (the workload's writes do not depend on reads); rows
@@ -86,18 +86,18 @@ pub fn scope_atomic(view: &View<'_>) -> Checked {
     checked
 }
 
-/// Why a value that was seen could not be.
+/// Why an observed value is impossible.
 pub(super) enum Wrong {
     /// It was undone before.
     Risen(Dead),
-    /// Nobody in this plan had committed it; it is somebody's open work, or of another world.
+    /// No command of this plan had committed it: it is uncommitted, or foreign to the plan.
     Foreign(Option<Value>),
     /// Something else was committed there and is missing.
     Missing(Write),
 }
 
 impl Wrong {
-    /// Whether it does not rest on what this branch assumes of an unknown outcome.
+    /// Whether it is independent of this branch's assumption about an unknown outcome.
     pub(super) fn is_definite(&self) -> bool {
         match self {
             Self::Risen(dead) => !dead.assumed,
@@ -138,7 +138,7 @@ fn judge_seen(view: &View<'_>, key: Key, seen: Option<Value>, from: usize, at: u
             return Some(Wrong::Foreign(Some(seen)));
         }
     }
-    // What should be there: prefer what is certain over what this branch assumes.
+    // The expected write: a certain one is preferred over an assumed one.
     let missing = writes().filter(|it| it.until < from).max_by_key(|it| (!it.assumed, it.until));
     Some(missing.map_or(Wrong::Foreign(seen), |it| Wrong::Missing(*it)))
 }

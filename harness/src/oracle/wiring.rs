@@ -1,6 +1,6 @@
-//! The invariant of what a registry hands out: `registry-fresh`.
+//! The invariant of services from a registry: `registry-fresh`.
 //!
-//! It rests on what factories say as they build, and on what was resolved: see [`crate::model::wiring`].
+//! It rests on the builds that factories record, and on the services that were resolved: see [`crate::model::wiring`].
 //!
 //! Not checked: anything in a history in which a change of the registry was cancelled or failed; services that were built and
 //! never resolved by a command of the plan; which override wins when there are several at once; that a warm-up
@@ -15,8 +15,8 @@ use crate::model::wiring::{Built, Change, Registry, Resolution, Wiring};
 use crate::plan::{Build, Service};
 use crate::verdict::Invariant;
 
-/// A resolved service is up to date and its scope's own; a singleton is built once; an override lasts until its guard is
-/// given up, and for nobody else.
+/// A resolved service is up to date and belongs to its scope; a singleton is built once; an override lasts as long as
+/// its guard, and applies to its own registry alone.
 pub fn registry_fresh(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     let wiring = &view.facts.wiring;
@@ -38,10 +38,10 @@ pub fn registry_fresh(view: &View<'_>) -> Checked {
     checked
 }
 
-/// What had to be, and what was.
+/// The expected and the observed service.
 type Wrong = (String, String);
 
-/// An override is resolved by everybody who shares the registry while it is active, and only then.
+/// Every user of the registry resolves an override while it is active, and only then.
 fn wrong_substitute(wiring: &Wiring, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
     let Resolution { registry, service, build, from, at, .. } = *had;
     let mine = || wiring.substitutes.iter().filter(|it| it.registry == registry && it.service == service);
@@ -64,7 +64,7 @@ fn wrong_substitute(wiring: &Wiring, had: &Resolution, parts: &[Build]) -> Optio
     })
 }
 
-/// What was resolved, and all that it was made from, is younger than every change that it should show.
+/// A resolved service, and all of its parts, are younger than every change that they should reflect.
 fn out_of_date(view: &View<'_>, wiring: &Wiring, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
     let ordinary = |it: &Build| wiring.substitute(*it).is_none();
     parts.iter().copied().filter(ordinary).find_map(|part| {
@@ -82,12 +82,12 @@ fn out_of_date(view: &View<'_>, wiring: &Wiring, had: &Resolution, parts: &[Buil
     })
 }
 
-/// The first moment at which this may have been under way.
+/// Returns the first moment at which the build may have been under way.
 fn began(view: &View<'_>, built: &Built) -> usize {
     built.by.and_then(|it| view.facts.spans.get(it)).map_or(0, |it| it.invoked)
 }
 
-/// While an override of a part was active, the whole was made from the original.
+/// Reports a service that was made from the original while an override of its part was active.
 fn made_from_the_original(view: &View<'_>, wiring: &Wiring, built: &Built, whole: Build) -> Option<Wrong> {
     let began = began(view, built);
     built.parts.iter().find_map(|part| {
@@ -100,7 +100,7 @@ fn made_from_the_original(view: &View<'_>, wiring: &Wiring, built: &Built, whole
     })
 }
 
-/// The builds that were resolved so far, and for which place.
+/// The builds resolved so far, and their places.
 #[derive(Default)]
 struct Sharing {
     /// The session that a scoped service belongs to, and the registry of every service.
@@ -110,7 +110,7 @@ struct Sharing {
 }
 
 impl Sharing {
-    /// All that share a place get the same build, and no other place gets it.
+    /// Every user of a place gets the same build, and no other place gets it.
     fn wrong(&mut self, view: &View<'_>, wiring: &Wiring, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
         let Resolution { registry, service, build, at, .. } = *had;
         let session = view.session(had.by).map(|it| it.0);
@@ -136,7 +136,7 @@ impl Sharing {
     }
 }
 
-/// Of what everybody shares there is one, unless there was reason to build another.
+/// A shared service is built once, unless there was a reason to build it again.
 fn built_twice(view: &View<'_>, wiring: &Wiring, checked: &mut Checked) {
     let mut last: BTreeMap<(Registry, Service), &Built> = BTreeMap::new();
     for (build, built) in wiring.builds.iter().filter(|it| !it.1.service.is_scoped()) {
@@ -154,7 +154,7 @@ fn built_twice(view: &View<'_>, wiring: &Wiring, checked: &mut Checked) {
     }
 }
 
-/// Whether a command that was under way between these events was not done: what it was building may have gone with it.
+/// Whether a command that was under way between these events failed: its build may have been dropped with it.
 fn was_interrupted(view: &View<'_>, from: usize, until: usize) -> bool {
     view.facts.spans.values().any(|it| {
         let not_done = !matches!(it.outcome, Some(Outcome::Done(_)));
