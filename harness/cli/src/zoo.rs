@@ -53,7 +53,7 @@ pub(crate) fn zoo(options: &Zoo, console: &Console) -> Result<Status, CommandErr
     } else if tried < all.len() {
         say!(console, "interrupted: {tried} of {} exhibits were tried", all.len());
     }
-    // An exhibit that gets away is the harness's own defect: nothing that it passes can be believed.
+    // An exhibit that is not caught is a defect of the harness: its passes cannot be believed.
     Ok(if all.iter().any(|shown| shown.found == Some(false)) {
         Status::Inconclusive
     } else if tried < all.len() {

@@ -1,4 +1,4 @@
-//! The proxy's thread: who connects, what is ordered from outside, and what becomes of sockets in the end.
+//! The proxy's thread: accepting clients, carrying out orders, and closing sockets.
 //!
 //! Owns the thread, its runtime, the listening socket and every task on it. When the proxy is dropped its end of the orders
 //! closes, the tasks are dropped with their sockets, and the thread ends.
