@@ -1,6 +1,6 @@
-//! What everything in a simulated run shares: the server, the virtual clock, the tasks, the log.
+//! The shared state of a simulated run: the server, the virtual clock, the tasks, the log.
 //!
-//! Owns the gates that a call passes and the timers. It decides nothing: who runs next is [`super::execute`]'s.
+//! Owns the gates that a call passes and the timers. It decides nothing: [`super::execute`] chooses the next actor.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
