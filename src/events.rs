@@ -217,8 +217,9 @@ mod tests {
     #[test]
     fn a_listener_may_listen_and_stop_listening_while_it_is_called() {
         let listeners: Arc<Listeners> = Arc::default();
-        let again = Arc::clone(&listeners);
-        let _guard = Listeners::add(&listeners, Box::new(move |_| drop(Listeners::add(&again, Box::new(|_| {})))));
+        let listeners_too = Arc::clone(&listeners);
+        let _guard =
+            Listeners::add(&listeners, Box::new(move |_| drop(Listeners::add(&listeners_too, Box::new(|_| {})))));
         call(&listeners);
         assert_eq!(listeners.count(), 1);
     }

@@ -57,18 +57,18 @@ pub fn check<S: System>(profile: Profile, root: &Path) {
     let folder = root.join("scenarios").join("regressions").join(S::NAME);
     for path in regressions(&folder) {
         let file = PlanFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
-        let again = replay(&chain, &file, 1);
-        if let Some(violation) = again.run.violation() {
+        let replayed = replay(&chain, &file, 1);
+        if let Some(violation) = replayed.run.violation() {
             let report = Report {
                 plan: &file.plan,
-                history: &again.run.history,
+                history: &replayed.run.history,
                 violation: Some(violation),
                 width: 100,
                 color: false,
             };
             panic!("a regression breaks again: {}\n{report}", path.display());
         }
-        if let Verdict::Inconclusive(why) = &again.run.judgement.verdict {
+        if let Verdict::Inconclusive(why) = &replayed.run.judgement.verdict {
             panic!("a regression is inconclusive: {}: {why}", path.display());
         }
     }

@@ -233,14 +233,14 @@ impl Coverage {
 }
 
 fn add_wiring(wiring: &Wiring, met: &mut Vec<&'static str>) {
-    let had = &wiring.resolutions;
-    if had.iter().any(|it| wiring.closure(it.build).into_iter().any(|it| wiring.substitute(it).is_some())) {
+    let resolutions = &wiring.resolutions;
+    if resolutions.iter().any(|it| wiring.closure(it.build).into_iter().any(|part| wiring.substitute(part).is_some())) {
         met.push("service resolved while an override was active");
     }
-    if had.iter().any(|it| wiring.changes.iter().any(|change| change.from < it.at && change.until > it.from)) {
+    if resolutions.iter().any(|it| wiring.changes.iter().any(|change| change.from < it.at && change.until > it.from)) {
         met.push("service resolved while the registry changed");
     }
-    if had.iter().any(|it| it.registry.is_some()) {
+    if resolutions.iter().any(|it| it.registry.is_some()) {
         met.push("service resolved from a registry of its own");
     }
 }

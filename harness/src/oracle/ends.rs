@@ -67,7 +67,7 @@ pub fn no_leak(view: &View<'_>) -> Checked {
             matches!(span.outcome, Some(Outcome::Failed(failure)) if failure.class == FailureClass::Exhausted);
         if let Some(at) = hung(view, by).or(span.returned.filter(|_| exhausted)) {
             let expected = "a connection for each observer, as many as the plan allows".to_owned();
-            let observed = format!("{} waits, although everybody else has given theirs back", by.actor);
+            let observed = format!("{} waits, although every other session was closed", by.actor);
             checked.found(view, Invariant::NoLeak, at, expected, observed);
         }
     }
@@ -103,7 +103,7 @@ pub fn recovers(view: &View<'_>) -> Checked {
             && !(yields(failure.class) && is_overlapped(view, by, span))
         {
             let at = span.returned.unwrap_or(span.invoked);
-            let expected = format!("`{}` succeeds: the plan is over and nobody is in its way", span.step.command);
+            let expected = format!("`{}` succeeds: the plan is over and nothing conflicts with it", span.step.command);
             let observed = format!("it failed ({}): {}", failure.class, failure.message);
             checked.found(view, Invariant::Recovers, at, expected, observed);
         }

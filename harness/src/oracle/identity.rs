@@ -47,8 +47,8 @@ pub fn no_cross_scope(view: &View<'_>) -> Checked {
     }
     for read in &view.claims.reads {
         if let Some(Wrong::Foreign(Some(seen))) = judge(view, read) {
-            let expected = format!("{} as committed by somebody, or no row", read.key);
-            let observed = format!("{} = {seen}, which nobody had committed", read.key);
+            let expected = format!("a committed value of {}, or no row", read.key);
+            let observed = format!("{} = {seen}, which no command had committed", read.key);
             checked.found(view, Invariant::NoCrossScope, read.at, expected, observed);
         }
     }
@@ -158,7 +158,7 @@ fn at_work_for_nobody(view: &View<'_>, checked: &mut Checked) {
         if over && lent_again {
             let step = view.facts.spans.get(owner).map_or_else(String::new, |it| it.step.to_string());
             let expected = format!("nothing is under way on {connection}: its session has ended");
-            let observed = format!("it was still at `{step}`, to the end: whoever is lent it waits for that");
+            let observed = format!("it was still running `{step}`, to the end: its next borrower waits for that");
             checked.found(view, Invariant::NoResidue, late, expected, observed);
         }
     }

@@ -24,14 +24,14 @@ pub fn registry_fresh(view: &View<'_>) -> Checked {
         return checked;
     }
     let mut sharing = Sharing::default();
-    for had in &wiring.resolutions {
+    for resolution in &wiring.resolutions {
         checked.evaluated += 1;
-        let parts = wiring.closure(had.build);
-        let wrong = wrong_substitute(wiring, had, &parts)
-            .or_else(|| out_of_date(view, wiring, had, &parts))
-            .or_else(|| sharing.wrong(view, wiring, had, &parts));
+        let parts = wiring.closure(resolution.build);
+        let wrong = wrong_substitute(wiring, resolution, &parts)
+            .or_else(|| out_of_date(view, wiring, resolution, &parts))
+            .or_else(|| sharing.wrong(view, wiring, resolution, &parts));
         if let Some((expected, observed)) = wrong {
-            checked.found(view, Invariant::RegistryFresh, had.at, expected, observed);
+            checked.found(view, Invariant::RegistryFresh, resolution.at, expected, observed);
         }
     }
     built_twice(view, wiring, &mut checked);
@@ -42,8 +42,8 @@ pub fn registry_fresh(view: &View<'_>) -> Checked {
 type Wrong = (String, String);
 
 /// Every user of the registry resolves an override while it is active, and only then.
-fn wrong_substitute(wiring: &Wiring, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
-    let Resolution { registry, service, build, from, at, .. } = *had;
+fn wrong_substitute(wiring: &Wiring, resolution: &Resolution, parts: &[Build]) -> Option<Wrong> {
+    let Resolution { registry, service, build, from, at, .. } = *resolution;
     let mine = || wiring.substitutes.iter().filter(|it| it.registry == registry && it.service == service);
     if let Some(due) = mine().find(|it| it.throughout(from, at))
         && !mine().any(|it| it.build == build && it.sometime(from, at))
@@ -65,15 +65,15 @@ fn wrong_substitute(wiring: &Wiring, had: &Resolution, parts: &[Build]) -> Optio
 }
 
 /// A resolved service, and all of its parts, are younger than every change that they should reflect.
-fn out_of_date(view: &View<'_>, wiring: &Wiring, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
+fn out_of_date(view: &View<'_>, wiring: &Wiring, resolution: &Resolution, parts: &[Build]) -> Option<Wrong> {
     let ordinary = |it: &Build| wiring.substitute(*it).is_none();
     parts.iter().copied().filter(ordinary).find_map(|part| {
         let built = wiring.builds.get(&part)?;
         let Built { service, at, .. } = *built;
         let shows = |it: &&Change| {
-            it.registry == had.registry && service.depends_on(it.service) && (it.itself || it.service != service)
+            it.registry == resolution.registry && service.depends_on(it.service) && (it.itself || it.service != service)
         };
-        let missed = wiring.changes.iter().filter(shows).find(|it| at < it.from && it.until < had.from);
+        let missed = wiring.changes.iter().filter(shows).find(|it| at < it.from && it.until < resolution.from);
         if let Some(missed) = missed {
             let expected = format!("a `{service}` that was built after `{}` had changed", missed.service);
             return Some((expected, format!("{part}, which is older")));
@@ -111,9 +111,9 @@ struct Sharing {
 
 impl Sharing {
     /// Every user of a place gets the same build, and no other place gets it.
-    fn wrong(&mut self, view: &View<'_>, wiring: &Wiring, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
-        let Resolution { registry, service, build, at, .. } = *had;
-        let session = view.session(had.by).map(|it| it.0);
+    fn wrong(&mut self, view: &View<'_>, wiring: &Wiring, resolution: &Resolution, parts: &[Build]) -> Option<Wrong> {
+        let Resolution { registry, service, build, at, .. } = *resolution;
+        let session = view.session(resolution.by).map(|it| it.0);
         for part in parts.iter().copied().filter(|part| wiring.substitute(*part).is_none()) {
             let of = wiring.builds.get(&part)?.service;
             let mine = (session.filter(|_| of.is_scoped()), registry);
@@ -127,7 +127,7 @@ impl Sharing {
             return None;
         }
         let place = (session.filter(|_| service.is_scoped()), registry, service);
-        let before = self.last.insert(place, *had)?;
+        let before = self.last.insert(place, *resolution)?;
         let since = began(view, wiring.builds.get(&before.build)?);
         if before.build == build || wiring.changed(registry, service, since, at) {
             return None;
