@@ -164,7 +164,7 @@ impl<S: Source> Core<S> {
 /// Stops what a cancelled call left running on a connection, or drains it: until the connection answers. The caller sets the
 /// limit.
 ///
-/// 1. What had not been sent when the call was cancelled is sent now, so the server is told again when it does not answer soon.
+/// 1. The rest of the cancelled request is sent now, so the stop request is repeated if the server does not answer soon.
 /// 2. The first answer may be the error of the cancelled call.
 pub(crate) async fn quiesce<S: Source>(
     bounded: &Bounded<S>,

@@ -1,6 +1,7 @@
 //! `zoo`: each deliberately broken system is explored until it is caught.
 //!
-//! Owns what is told of each: all that can run here, or those of one backend. How one is searched is [`crate::exhibits`]'s.
+//! Owns the report on each: all that can run here, or those of one backend. The search itself is in
+//! [`crate::exhibits`].
 
 use serde::Serialize;
 use unstale_harness::explore::explore as run;

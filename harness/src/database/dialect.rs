@@ -47,7 +47,7 @@ pub struct Words {
     pub slow: &'static str,
     /// Changes a setting of the connection.
     pub set: &'static str,
-    /// Takes a lock that belongs to the connection and is in nobody's way.
+    /// Takes a lock that belongs to the connection and conflicts with no other.
     pub lock: &'static str,
     /// Reads which of these are on the connection.
     pub inspect: &'static str,

@@ -83,7 +83,7 @@ impl Database {
     /// table or view `kv` must be there afterwards, since the final state is read from it.
     ///
     /// # Errors
-    /// Whatever sqlx answers.
+    /// The error of sqlx.
     ///
     /// # Cancel safety
     /// What was done stays done.

@@ -47,7 +47,7 @@ impl Connector {
     /// Opens one observed connection.
     ///
     /// # Errors
-    /// Whatever sqlx answers.
+    /// The error of sqlx.
     ///
     /// # Cancel safety
     /// Cancel safe: a connection that is not returned is closed.

@@ -182,7 +182,7 @@ impl Wiring {
                 self.change(registry, *service, true, (span.invoked, at));
             }
             (Command::Fork, Outcome::Done(_)) => place.registry = Some(by),
-            // Whatever it was told: a unit of work that panics is gone.
+            // A unit of work that panics ends, whatever its reply.
             (Command::Crash, _) => {
                 self.give_up_guards(place, span.invoked, at);
                 place.registry = None;

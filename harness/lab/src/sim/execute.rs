@@ -197,7 +197,7 @@ impl Environment for VirtualTime {
         }
     }
 
-    /// Nobody does anything until everything that was left behind has come to its end, and for a while longer.
+    /// All actors rest until the background tasks have ended, and for a while longer.
     async fn rest(&mut self) {
         while self.go_on_beside() || self.go_forward() {}
         self.world.advance_to(self.world.now() + REST);

@@ -147,7 +147,7 @@ impl FaultInjector {
         let scope = if everybody || network.is_for_all_at(at) { Scope::All } else { Scope::Next };
         let Ok(arming) = self.proxy.arm(network, at, scope) else { return false };
         if at == Moment::Connect {
-            // Nobody connects as long as all connections are good.
+            // No client connects as long as all connections are good.
             let _ = self.proxy.arm(NetworkFault::Reset, Moment::BeforeSend, Scope::All);
         }
         if !self.await_so(MOMENT_MAX, |it| it.witness.has_landed(arming)) {

@@ -88,7 +88,7 @@ impl StormSystem for Library {
     }
 
     async fn stop(&self) {
-        // Who is left over is seen by the leak check.
+        // The leak check finds any remaining connection.
         let _ = self.sessions.drain(Duration::from_secs(5)).await;
     }
 }

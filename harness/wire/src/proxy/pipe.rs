@@ -331,7 +331,7 @@ impl<'a> Pipe<'a> {
             let ready = from.readable().await;
             if side == Side::Client && self.line.is_unheard() && self.client.peek(&mut [0]).await.is_ok_and(|it| it > 0)
             {
-                // Whose it is can be told only while its sender is at it, and not when it is let through.
+                // A request is attributed when it arrives, while its sender is running, and not when it is passed on.
                 self.lines.seen(self.line.id, Seen::Begun);
             }
             // It waits in the socket, where it cannot be lost.

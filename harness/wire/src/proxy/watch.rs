@@ -34,8 +34,8 @@ pub enum Seen<'a> {
     Begun,
     /// A request has been passed on to the server, to its last byte.
     Request {
-        /// The first text that it executes, also if that was sent earlier under a name; else the first that it prepares.
-        /// Empty for what has none. Of long texts the first 8 KiB.
+        /// The first text that it executes, also if that was sent earlier under a name; otherwise the first that it
+        /// prepares. Empty for what has none. Of long texts the first 8 KiB.
         sql: &'a str,
         /// Whether it executes anything. Drivers prepare a new statement in a request of its own.
         executes: bool,

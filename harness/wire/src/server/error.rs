@@ -54,7 +54,7 @@ pub enum ServerError {
         "PostgreSQL does not run as root, and becoming `{account}` was refused ({source}): run this as another user"
     )]
     NoSwitch {
-        /// Who was to run it.
+        /// The account that was to run it.
         account: String,
         /// What the system answered.
         source: Arc<io::Error>,
