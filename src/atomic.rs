@@ -21,12 +21,12 @@ pub(crate) struct Failed<E> {
     pub(crate) undone: Undone,
 }
 
-/// What surely is not kept of an attempt.
+/// How much of a failed attempt is certainly undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Undone {
-    /// Nobody can say.
+    /// Unknown.
     Unsure,
-    /// Everything since its savepoint; the transaction around it goes on, or is lost with it.
+    /// Everything since its savepoint; the surrounding transaction goes on, or is lost with it.
     Savepoint,
     /// Its whole transaction.
     Transaction,
@@ -43,7 +43,7 @@ impl Undone {
     }
 }
 
-/// One attempt to run `work` in a level; `own` makes its error of the library's.
+/// Runs `work` in a level, once; `own` turns the library's error into the caller's.
 pub(crate) async fn attempt<S: Source, T, E, W>(
     handle: &Handle<S>,
     operation: &'static str,
@@ -81,7 +81,7 @@ where
 /// Ends the level of this handle.
 async fn end_level<S: Source>(inside: &Handle<S>, end: Call, operation: &'static str) -> Result<(), Error> {
     let queued = queue(inside, operation).await?;
-    // While no other call has the session: one that waits for it would run outside of the level.
+    // The level is ended while no other call has the session: a call that waits for it would run outside of the level.
     inside.level().end();
     if end == Call::Commit { queued.commit(operation).await } else { queued.rollback(operation).await }
 }
@@ -90,7 +90,7 @@ async fn end_level<S: Source>(inside: &Handle<S>, end: Call, operation: &'static
 struct Opened<'a, S: Source> {
     outer: &'a Handle<S>,
     level: Arc<Level>,
-    /// The depth outside of it, once it was begun.
+    /// The depth outside of it, once it has begun.
     depth: Option<u32>,
     _gate: MutexGuard<'a, ()>,
 }
@@ -103,7 +103,7 @@ impl<'a, S: Source> Opened<'a, S> {
         Ok(Self { outer, level, depth: None, _gate: gate })
     }
 
-    /// Runs the work, and says which task does while it does: a call of the outer level would wait for itself there.
+    /// Runs the work and records which task runs it: a call of the outer level from that task would wait for itself.
     async fn run<F: Future>(&self, mut work: Pin<&mut F>) -> F::Output {
         let outer = self.outer.level();
         poll_fn(|context| {
@@ -120,13 +120,13 @@ impl<S: Source> Drop for Opened<'_, S> {
     fn drop(&mut self) {
         self.level.end();
         self.outer.level().close();
-        // One around it that was left takes it along; this depth may be somebody else's by now.
+        // An abandoned outer level includes this one; another level may use this depth by now.
         if let Some(depth) = self.depth
             && self.outer.level().ended().is_none()
         {
             self.outer.cell().levels().leave(depth);
             let outer = self.outer.unpinned();
-            // The next call of the scope undoes it; if there is none, this task does.
+            // The next call of the scope undoes the level; without one, this task does.
             self.outer.lender().source().spawn(Box::pin(async move {
                 let _ = queue(&outer, "undo").await;
             }));

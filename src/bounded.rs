@@ -18,9 +18,9 @@ pub(crate) struct Bounded<S> {
     policy: Policy,
 }
 
-/// What a connection is asked, if asking twice does no harm.
+/// A question to a connection that may safely be asked twice.
 pub(crate) trait Question: Copy + Send {
-    /// What is answered.
+    /// The answer.
     type Answer: Send;
 
     /// Asks once.
@@ -40,11 +40,11 @@ pub(crate) trait Question: Copy + Send {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InTransaction;
 
-/// Rolls back to the savepoint of this depth if there is one; whether there was.
+/// Rolls back to the savepoint of this depth; returns whether there is one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RollBackTo(pub(crate) u32);
 
-/// A statement of the library's own that does no harm when it runs twice.
+/// A statement of the library's own that may safely run twice.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Repeatable(pub(crate) Control);
 
@@ -61,7 +61,7 @@ impl<S: Source> Bounded<S> {
         &self.policy
     }
 
-    /// The future's output, or none if the limit was reached first.
+    /// Returns the future's output, or none if the limit is reached first.
     pub(crate) async fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
         // The work is polled first: what is done in time counts, in every run alike.
         match select(pin!(future), pin!(self.source.sleep(limit))).await {
@@ -70,7 +70,7 @@ impl<S: Source> Bounded<S> {
         }
     }
 
-    /// A connection's answer; none in time is a failure as well.
+    /// Returns a connection's answer; a missing answer is a failure as well.
     pub(crate) async fn in_time<T>(
         &self,
         limit: Duration,
@@ -79,7 +79,7 @@ impl<S: Source> Bounded<S> {
         self.within(limit, answer).await.unwrap_or_else(|| Err(ConnectionError::no_answer(limit)))
     }
 
-    /// Asks, and retries where the database says that the question was interrupted.
+    /// Asks, and retries if the database says that the question was interrupted.
     pub(crate) async fn ask<C: Connection, Q: Question>(
         &self,
         connection: &mut C,

@@ -1,4 +1,4 @@
-//! What a scope knows of finding out what became of a commit.
+//! The interface through which a scope looks up what became of a commit.
 //!
 //! Owns the trait alone, so that `cell` and `call` can ask without knowing `resolver`, which answers and opens scopes of its
 //! own for it.
@@ -8,9 +8,9 @@ use futures_util::future::BoxFuture;
 use crate::session::TransactionId;
 use crate::source::{ConnectionError, Control, Number, Source};
 
-/// Finds out whether a commit happened whose answer is missing.
+/// Finds out whether a commit with a missing answer happened.
 pub(crate) trait CommitResolver<S: Source>: Send + Sync {
-    /// Begins a transaction so that it can be found later; its number, if it has one.
+    /// Begins a transaction that can be found later; returns its number, if it has one.
     ///
     /// # Cancel safety
     /// Not cancel safe: whether it began is unknown.
@@ -20,7 +20,7 @@ pub(crate) trait CommitResolver<S: Source>: Send + Sync {
         control: Control,
     ) -> BoxFuture<'a, Result<Option<Number>, ConnectionError>>;
 
-    /// Whether the transaction was committed, or none if that could not be found out within `resolve_timeout`.
+    /// Returns whether the transaction was committed, or none if `resolve_timeout` passes without an answer.
     ///
     /// # Cancel safety
     /// Cancel safe: it only asks.

@@ -1,6 +1,6 @@
 //! What can go wrong, and what the caller can do about it.
 //!
-//! One enum for everything a [`Scope`](crate::Scope) or [`Handle`](crate::Handle) answers. An error travels through
+//! One enum for every error of a [`Scope`](crate::Scope) or [`Handle`](crate::Handle). An error travels through
 //! sqlx as [`sqlx::Error::Database`] and is found again with [`Error::of`].
 
 use std::borrow::Cow;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::health::Holder;
 use crate::source::{ConnectionError, ErrorClass, Usage};
 
-/// Why a call was not done, or not known to be done.
+/// Why a call failed, or why its outcome is unknown.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -32,8 +32,8 @@ pub enum Error {
         own_task: bool,
     },
 
-    /// The database did not answer within `statement_timeout`. Whether the statement was done is unknown: look whether its
-    /// effect is there, or allow it more time.
+    /// The database did not answer within `statement_timeout`. Whether the statement was done is unknown: check whether
+    /// its effect is there, or allow it more time.
     #[error(
         "{operation}: no answer within {limit:?} (`statement_timeout`), so the call was cancelled; whether it was done is unknown"
     )]
@@ -48,7 +48,7 @@ pub enum Error {
     /// raise `sessions_max`.
     #[error("no connection came back within {waited:?}: {} of {} are lent", usage.in_use, usage.max)]
     Exhausted {
-        /// How many there are.
+        /// How many connections are in use, and the most there can be.
         usage: Usage,
         /// How long the call waited.
         waited: Duration,
@@ -57,11 +57,11 @@ pub enum Error {
     /// No connection could be opened. Nothing was done.
     #[error("no connection could be opened in {attempts} attempts within {waited:?}: {source}")]
     Unavailable {
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: u32,
         /// For how long.
         waited: Duration,
-        /// What the last attempt failed with.
+        /// The error of the last attempt.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
@@ -85,8 +85,8 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// The commit was not answered, and whether it happened is unknown. Do not retry it blindly: look whether its effect is
-    /// there.
+    /// The commit was not answered, and whether it happened is unknown. Do not retry it blindly: check whether its
+    /// effect is there.
     #[error(
         "whether the transaction of scope `{scope}` was committed is unknown ({why}): look whether its effect is there before retrying it"
     )]
@@ -97,7 +97,7 @@ pub enum Error {
         why: String,
     },
 
-    /// The commit was not answered, and has happened all the same: there is nothing to roll back.
+    /// The commit was not answered but did happen: there is nothing to roll back.
     #[error("the transaction of scope `{scope}` cannot be rolled back: its commit was not answered, and has happened")]
     AlreadyCommitted {
         /// The scope.
@@ -153,8 +153,8 @@ pub enum Error {
         keyword: &'static str,
     },
 
-    /// The statement would leave something on a connection that every later scope gets: the only one of an in-memory
-    /// database, or a test's. It was not run: set it in the connect options.
+    /// The statement would leave something on a connection that all scopes use: the only one of an in-memory database,
+    /// or a test's. It was not run: set it in the connect options.
     #[error(
         "`{keyword}` was not run: it would stay on the one connection that all scopes use; set it in the connect options"
     )]
@@ -163,12 +163,12 @@ pub enum Error {
         keyword: &'static str,
     },
 
-    /// In a test whose scopes share a connection, this one waited for its turn longer than `acquire_timeout`. The call was
-    /// not made.
+    /// In a test whose scopes share a connection, this scope waited for its turn longer than `acquire_timeout`. The
+    /// call was not made.
     #[error(transparent)]
     TurnTimedOut(#[from] Box<TurnTimedOut>),
 
-    /// The test is not isolated any more, so nothing runs on its connection: its work so far may be lost.
+    /// The test is no longer isolated, so nothing runs on its connection: its work so far may be lost.
     #[error("the isolation of test `{test}` is lost: {why}; nothing runs in it any more")]
     IsolationLost {
         /// The test.
@@ -182,9 +182,9 @@ pub enum Error {
         "page {number} of {size} rows was not read: pages are numbered from 1 and hold 1 to {max} rows (`page_rows_max`)"
     )]
     NoSuchPage {
-        /// The page that was asked for.
+        /// The requested page.
         number: u32,
-        /// How many rows it was to hold.
+        /// The requested number of rows.
         size: u32,
         /// The most.
         max: u32,
@@ -204,10 +204,10 @@ pub enum Error {
     },
 }
 
-/// A handle that outlived its scope, operation or session: whose it is, where it was obtained, which call was refused.
+/// A handle that outlived its scope, operation or session: its owner, where it was obtained, and the refused call.
 #[derive(Debug)]
 pub struct Stale {
-    /// Who asked for the handle.
+    /// The owner for which the handle was made.
     pub owner: Cow<'static, str>,
     /// The scope it belongs to.
     pub scope: Cow<'static, str>,
@@ -221,7 +221,7 @@ pub struct Stale {
     pub ended: Ended,
 }
 
-/// What a stale handle was bound to and has ended.
+/// The ended thing to which a stale handle was bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// The scope.
@@ -240,7 +240,7 @@ pub enum Ended {
     },
 }
 
-/// A wait for a test's connection that took too long: which scope waited, and for which.
+/// A wait for a test's connection that took too long: the scope that waited, and the scope that it waited for.
 #[derive(Debug)]
 pub struct TurnTimedOut {
     /// The test.
@@ -303,7 +303,7 @@ impl From<ConnectionError> for Error {
 }
 
 impl Error {
-    /// The library's own error inside one that came through sqlx.
+    /// Returns the library's own error inside one that came through sqlx.
     pub fn of(error: &sqlx::Error) -> Option<&Self> {
         error.as_database_error()?.try_downcast_ref()
     }

@@ -1,4 +1,4 @@
-//! What happens to sessions, and the listeners that are called for it.
+//! Events of sessions, and the listeners that are called for them.
 //!
 //! Owns the listeners. Each is called exactly once for an event, after the fact and without a connection in reach; one that
 //! panics or blocks is removed and does no harm to the others. `lender` calls them; nothing in the library depends on one.
@@ -32,20 +32,20 @@ pub enum Event<'a> {
         /// Why.
         why: &'a str,
     },
-    /// A scope ended that had been opened.
+    /// A scope ended.
     Closed {
         /// The scope.
         scope: &'a str,
     },
 }
 
-/// Why a listener is called no more.
+/// Why a listener was removed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListenerError {
     /// It panicked.
     #[error("the listener panicked ({0}) and was removed; a listener must not panic")]
     Panicked(String),
-    /// It took too long, and every session waited for it.
+    /// It took too long while every session waited for it.
     #[error(
         "the listener took {took:?}, more than the {limit:?} of `listener_limit`, and was removed; hand the event to a channel instead"
     )]
@@ -217,8 +217,9 @@ mod tests {
     #[test]
     fn a_listener_may_listen_and_stop_listening_while_it_is_called() {
         let listeners: Arc<Listeners> = Arc::default();
-        let again = Arc::clone(&listeners);
-        let _guard = Listeners::add(&listeners, Box::new(move |_| drop(Listeners::add(&again, Box::new(|_| {})))));
+        let listeners_too = Arc::clone(&listeners);
+        let _guard =
+            Listeners::add(&listeners, Box::new(move |_| drop(Listeners::add(&listeners_too, Box::new(|_| {})))));
         call(&listeners);
         assert_eq!(listeners.count(), 1);
     }

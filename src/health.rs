@@ -1,4 +1,4 @@
-//! The health of the sessions: counters, recovery times, scopes that live for too long.
+//! The health of the sessions: counters, recovery times, scopes that live too long.
 //!
 //! Owns the counters, which say what happened and decide nothing, and the shape of the reports. `lender` counts. The same numbers go to
 //! `metrics` under `unstale_…` names as they change.
@@ -15,7 +15,7 @@ use crate::metrics;
 use crate::source::Usage;
 use crate::sync::Shared;
 
-/// A look at the sessions.
+/// A snapshot of the sessions' health.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Health {
@@ -29,9 +29,9 @@ pub struct Health {
     pub lost: u64,
     /// Sessions that replaced a lost one.
     pub recovered: u64,
-    /// Connections that were given up.
+    /// Connections that were discarded.
     pub discarded: u64,
-    /// Attempts to connect that failed.
+    /// Failed attempts to connect.
     pub connects_failed: u64,
     /// Calls that were refused because their handle was stale.
     pub stale_refused: u64,
@@ -45,7 +45,7 @@ pub struct Health {
     pub leaks: Vec<Holder>,
 }
 
-/// How long recoveries took, in microseconds, up to a minute; 3 significant figures.
+/// The distribution of recovery times, in microseconds, up to a minute; 3 significant figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecoveryTimes {
     /// How many.
@@ -90,7 +90,7 @@ pub enum Validity {
         /// Why.
         why: String,
     },
-    /// Every connection is lent: nothing is wrong with the database, as far as is known.
+    /// Every connection is lent: the database could not be checked, and no error is known.
     Exhausted(Usage),
     /// The sessions were closed.
     Closed,
@@ -159,11 +159,11 @@ impl Default for Counters {
     }
 }
 
-/// The longest recovery time that is told apart from longer ones.
+/// The longest recovery time that is recorded exactly; longer ones count as this.
 const RECOVERY_MAX: Duration = Duration::from_mins(1);
 
 impl Counters {
-    /// It happened once more.
+    /// Counts one more.
     pub(crate) fn add(&self, count: Count) {
         let counter = match count {
             Count::Lent => &self.lent,

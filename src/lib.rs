@@ -101,9 +101,10 @@
 //! ```
 //!
 //! A begin is its own health check, and so is the first statement of a scope: if the connection turns out to have been
-//! terminated, it is run on another where it provably was not done. A cancelled call costs the connection, and in a
-//! transaction the transaction; the server is sent a cancel request. What statements leave on a connection is undone before
-//! its next borrower sees it ([`Reset`]). COMMIT of a transaction that failed is [`Error::RolledBack`], not `Ok`.
+//! terminated, a statement that provably was not done is run on another one. A cancelled call costs the connection, and
+//! in a transaction the transaction; the server is sent a cancel request. What statements leave on a connection is
+//! undone before its next borrower sees it ([`Reset`]). COMMIT of a transaction that failed is [`Error::RolledBack`],
+//! not `Ok`.
 //!
 //! # Features
 //!
@@ -118,8 +119,8 @@
 //!
 //! # What is not here
 //!
-//! Joins, relations and migrations: those are sqlx's and the application's. What a trigger or a SQL function leaves on a
-//! connection is not seen.
+//! Joins, relations and migrations: those are sqlx's and the application's. What a trigger or a SQL function leaves on
+//! a connection is not detected.
 
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 compile_error!("`unstale` needs a database: enable its feature `sqlite`, or `postgres`, or both");

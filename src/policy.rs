@@ -9,7 +9,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Policy {
-    /// The most connections that are open at once. A scope that needs one more waits.
+    /// The maximum number of open connections. A scope that needs one more waits.
     pub sessions_max: u32,
     /// How long a scope waits for its connection, opening and every further attempt included. After it:
     /// [`Error::Exhausted`](crate::Error::Exhausted) or [`Error::Unavailable`](crate::Error::Unavailable).
@@ -64,8 +64,8 @@ pub struct Policy {
     /// How long a call waits for another call of its own scope. After it:
     /// [`Error::SessionBusy`](crate::Error::SessionBusy).
     pub queue_timeout: Duration,
-    /// For how long [`Repository::call`](crate::Repository::call) retries an operation that was not done because of a concurrent
-    /// one. Zero: never.
+    /// How long [`Repository::call`](crate::Repository::call) retries an operation that a concurrent one prevented.
+    /// Zero: never.
     pub retry_for: Duration,
     /// A connection older than this is not lent again.
     pub lifetime_max: Duration,
@@ -74,7 +74,7 @@ pub struct Policy {
     pub lifetime_jitter: f64,
     /// The most savepoints inside one transaction.
     pub savepoints_max: u32,
-    /// How many times [`Sessions::run`](crate::Sessions::run) tries a whole transaction.
+    /// How many attempts [`Sessions::run`](crate::Sessions::run) makes at a whole transaction.
     pub transaction_attempts_max: u32,
     /// The most rows on one page of a [`Table`](crate::Table). More: [`Error::NoSuchPage`](crate::Error::NoSuchPage).
     pub page_rows_max: u32,
@@ -86,18 +86,18 @@ pub struct Policy {
     pub on_loss: OnLoss,
 }
 
-/// When a connection is reset: what statements have left on it for its next borrower is undone, such as settings, locks,
-/// temporary tables, cursors and LISTEN. On SQLite such a connection is closed in any case.
+/// When a connection is reset. A reset undoes what statements have left on it, such as settings, locks, temporary
+/// tables, cursors and LISTEN. On SQLite such a connection is closed in any case.
 ///
 /// A reset costs no round trip of its own if the next borrower begins a transaction: it travels in the message of the BEGIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
-    /// After a statement that could have left something, as far as its text shows it: by its first words, and by a call of a
-    /// function that is not known to leave nothing.
+    /// After a statement that may have left residue, judged by its text: by its first words, and by calls of functions
+    /// that are not known to be harmless.
     IfNeeded,
-    /// After every borrowing: also what a trigger or an operator has left is undone.
+    /// After every borrower, so that residue of triggers and operators is undone as well.
     Always,
-    /// Never: a caller that leaves something has to undo it.
+    /// Never: a caller that leaves residue has to undo it.
     Never,
 }
 
@@ -159,10 +159,10 @@ impl Policy {
         Self { on_loss: OnLoss::Report, ..Self::default() }
     }
 
-    /// Whether the limits can hold together.
+    /// Checks that the limits do not contradict each other.
     ///
     /// # Errors
-    /// The first contradiction, with the values and what to do.
+    /// [`PolicyError`] names the first contradiction, with the values and what to do.
     pub fn validate(&self) -> Result<(), PolicyError> {
         let counts = [
             ("sessions_max", self.sessions_max),
@@ -215,14 +215,14 @@ impl Policy {
         Ok(())
     }
 
-    /// The wait before the next attempt at a database that is not up yet, after so much time; spread by half. After a short
-    /// outage callers are served soon, and a long one is not made longer by their attempts.
+    /// Returns the wait before the next attempt at a database that is not up yet, given the time that has passed;
+    /// spread by half. After a short outage callers are served soon, and their attempts do not prolong a long one.
     pub(crate) fn outage_backoff(&self, waited: Duration, random: u64) -> Duration {
         let longest = (waited / 100).max(self.backoff_first).min(self.backoff_max);
         spread(longest, random)
     }
 
-    /// The wait before attempt `attempt` (the second is 1), spread by half; `random` is any number.
+    /// Returns the wait before attempt `attempt` (the second is 1), spread by half; `random` is any number.
     pub(crate) fn backoff(&self, attempt: u32, random: u64) -> Duration {
         let longest = self.backoff_first.saturating_mul(1 << attempt.saturating_sub(1).min(20)).min(self.backoff_max);
         spread(longest, random)

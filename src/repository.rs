@@ -1,8 +1,8 @@
-//! The repository base: named operations, and errors that say what can be done.
+//! The repository base: named operations, and errors that say what a caller can do.
 //!
-//! Owns the classification of what went wrong in an operation, and retrying what provably was not done, or was undone. The
-//! session, and what a lost one means, are the [scope](crate::Scope)'s; how several statements become one is
-//! [`crate::atomic`]'s.
+//! Owns the classification of failed operations, and the retries of those that provably were not done, or were undone.
+//! The session, and the meaning of its loss, belong to the [scope](crate::Scope); making several statements one belongs
+//! to [`crate::atomic`].
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::cell::Handle;
 use crate::error::Error;
 use crate::source::{ErrorClass, Source, SqlxConnection, Usage};
 
-/// What repositories are made of: a handle, and a name for the errors.
+/// The base of a repository: a handle, and a name for error messages.
 ///
 /// ```
 /// use unstale::{Handle, Repository, RepositoryError, SqliteSource};
@@ -40,7 +40,7 @@ pub struct Repository<S: Source> {
     db: Handle<S>,
 }
 
-/// An operation that failed: which one, on what, and what can be done.
+/// A failed operation: which one, in which scope, and what a caller can do.
 #[derive(Debug)]
 pub struct RepositoryError {
     /// The repository.
@@ -65,7 +65,7 @@ impl<S: Source> Repository<S>
 where
     S::Connection: SqlxConnection,
 {
-    /// A repository of this name over the scope of this handle.
+    /// Creates a repository of this name over the scope of this handle.
     pub fn new(name: &'static str, db: Handle<S>) -> Self {
         Self { name, db }
     }
@@ -78,8 +78,8 @@ where
     /// Runs an operation. It is retried, with the policy's backoff and for `retry_for` at most, if the database refused it
     /// because of a concurrent operation and nothing of it was done.
     ///
-    /// What `work` does outside of the database happens once for each attempt. It is no asynchronous closure, since the future
-    /// of one that is given a reference cannot be spawned.
+    /// Side effects of `work` outside of the database happen once for each attempt. It is not an `async` closure, since
+    /// the future of one that borrows its argument cannot be spawned.
     ///
     /// # Errors
     /// The last attempt's.
@@ -114,9 +114,9 @@ where
     /// `work` gets a handle for its statements, also for other repositories over it. The handle is stale after the operation,
     /// and meanwhile other calls of the scope wait, for `queue_timeout` at most.
     ///
-    /// It is retried as in [`call`](Repository::call): what was done before the refusal is undone first. If the transaction is
-    /// its own, it is also retried when the database asks for the whole transaction anew, or the session was lost in it before
-    /// the commit.
+    /// It is retried as in [`call`](Repository::call): what was done before the refusal is undone first. If the
+    /// transaction is its own, it is also retried when the database asks for a retry of the whole transaction, or the
+    /// session is lost before the commit.
     ///
     /// ```
     /// # use unstale::{Handle, Repository, RepositoryError, SqliteSource};
@@ -160,7 +160,7 @@ where
         }
     }
 
-    /// Waits before the next attempt, if there may be one.
+    /// Waits before the next attempt; fails with the operation's error if there may be none.
     async fn wait_for_retry(
         &self,
         operation: &'static str,
@@ -204,15 +204,15 @@ where
     }
 }
 
-/// The attempts of one operation.
+/// The retries of one operation.
 #[derive(Default)]
 struct Attempts {
     failed: u32,
-    /// When the first failed.
+    /// When the first attempt failed.
     since: Option<Duration>,
 }
 
-/// What an error means: the library's own by what it is, the database's by its code.
+/// Classifies an error: the library's own by its variant, the database's by its code.
 fn class<S: Source>(error: &sqlx::Error) -> ErrorClass
 where
     S::Connection: SqlxConnection,
@@ -225,13 +225,13 @@ where
     }
 }
 
-/// It would be refused again at once: its own task holds a row stream open.
+/// A retry would be refused at once: the call's own task holds a row stream open.
 fn waits_for_itself(error: &sqlx::Error) -> bool {
     matches!(Error::of(error), Some(Error::SessionBusy { own_task: true, .. }))
 }
 
 impl RepositoryError {
-    /// What can be done.
+    /// Returns advice for the caller.
     pub fn hint(&self) -> &'static str {
         match Error::of(&self.source) {
             Some(Error::Stale(_)) => "ask the current scope for this repository",

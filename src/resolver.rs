@@ -1,7 +1,7 @@
-//! Finds out what became of a commit whose answer is missing.
+//! Resolves commits whose answer is missing.
 //!
-//! Owns how it is asked, and for how long. When it is asked, and what the answer does to the session, is in `call`. Without a
-//! resolver such a commit is [`Error::CommitUnknown`].
+//! Owns how the question is asked, and for how long. When it is asked, and what the answer does to the session, is in
+//! `call`. Without a resolver such a commit is [`Error::CommitUnknown`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,12 +25,13 @@ pub struct Resolver<S: Source> {
 impl<S: Source> Resolver<S> {
     /// The database is asked by the transaction's number, which comes with the reply to each begin and costs no round trip.
     ///
-    /// On PostgreSQL that is `pg_current_xact_id()`, and `pg_xact_status()` later. It makes a transaction that only reads one
-    /// that uses a number up and leaves a mark in the log, unless it was begun read-only; then it has none, and its commit
-    /// cannot be resolved. At REPEATABLE READ and above its snapshot is taken by the begin, not by its first statement.
+    /// On PostgreSQL that is `pg_current_xact_id()`, and `pg_xact_status()` later. Even a transaction that only reads
+    /// then uses up a number and leaves a mark in the log. A transaction that was begun read-only has no number, and
+    /// its commit cannot be resolved. At REPEATABLE READ and above its snapshot is taken by the begin, not by its first
+    /// statement.
     ///
-    /// It cannot say anything of a commit that happened before the server crashed: its number may be another's by then. After a
-    /// failover to a server that had not received everything not even that is noticed: there use [`Resolver::asking`].
+    /// The status of a commit from before a crash of the server is unknown, because its number may be assigned again. A
+    /// failover to a server that had not received everything is not even noticed: use [`Resolver::asking`] there.
     pub fn transaction_id() -> Self
     where
         S::Connection: Numbered,
@@ -38,11 +39,12 @@ impl<S: Source> Resolver<S> {
         Self { way: Arc::new(ByNumber) }
     }
 
-    /// The application is asked, on a scope of its own: it looks for an idempotency key, say, that the transaction wrote. Begins
-    /// cost nothing more.
+    /// The application is asked, on a scope of its own: it looks for an idempotency key, say, that the transaction
+    /// wrote. Begins cost nothing extra.
     ///
-    /// `Some(true)`: it is there, so the transaction was committed. `Some(false)`: it is not there; that is believed once the
-    /// server process that had the transaction is gone, and asked again until then. `None`, or an error: asked again.
+    /// `Some(true)`: it is there, so the transaction was committed. `Some(false)`: it is not there; that is final once
+    /// the server process that ran the transaction is gone; until then the question is repeated. `None`, or an error:
+    /// the question is repeated.
     pub fn asking<W, E>(question: impl Fn(Scope<S>) -> W + Send + Sync + 'static) -> Self
     where
         W: Future<Output = Result<Option<bool>, E>> + Send + 'static,
@@ -57,12 +59,12 @@ impl<S: Source> Resolver<S> {
 }
 
 impl<S: Source> Sessions<S> {
-    /// The same sessions, for scopes that find out what became of a commit whose answer is missing: it is lost, or the caller
-    /// did not wait for it. Then [`commit`](Scope::commit) is `Ok`, or [`Error::RolledBack`], and only if it could not be
-    /// found out within `resolve_timeout`, [`Error::CommitUnknown`].
+    /// Returns the same sessions with a resolver: a commit whose answer was lost, or not awaited by its caller, is
+    /// looked up. [`commit`](Scope::commit) is then `Ok` or [`Error::RolledBack`], and [`Error::CommitUnknown`] only if
+    /// `resolve_timeout` passes without an answer.
     ///
-    /// After a cancelled commit the next `commit` of the scope asks; a `rollback` is then [`Error::AlreadyCommitted`] if the
-    /// commit has happened. In a test's fixture nothing is committed, and nothing asked.
+    /// After a cancelled commit the scope's next `commit` looks it up; a `rollback` is then [`Error::AlreadyCommitted`]
+    /// if the commit has happened. In a test's fixture nothing is committed, so nothing is looked up.
     ///
     /// ```no_run
     /// # async fn pay(sessions: unstale::Sessions<unstale::PgSource>) -> Result<(), unstale::Error> {
@@ -124,9 +126,9 @@ impl<S: Source> CommitResolver<S> for Asking<S> {
     }
 }
 
-/// How it is asked.
+/// How the question is asked.
 trait Way<S: Source>: Send + Sync {
-    /// Begins a transaction; its number, if it has one.
+    /// Begins a transaction; returns its number, if it has one.
     ///
     /// # Cancel safety
     /// Not cancel safe: whether it began is unknown.
@@ -212,7 +214,7 @@ impl<S: Source> Way<S> for ByQuestion<S> {
         transaction: TransactionId,
     ) -> BoxFuture<'a, Result<Fate, ConnectionError>> {
         async move {
-            // Before the question: what counts is that the effect is not there and cannot come any more.
+            // This check comes before the question: the effect must be absent and unable to appear later.
             let over = match transaction.trace {
                 Some(trace) => lender.source().is_over(trace).await?,
                 None => true,

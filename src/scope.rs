@@ -22,7 +22,7 @@ pub struct Scope<S: Source> {
     handle: Handle<S>,
 }
 
-/// An attempt of a whole transaction that failed.
+/// A failed attempt at a whole transaction.
 pub(crate) struct FailedAttempt<E> {
     pub(crate) error: E,
     /// Nothing of it is kept, and another may succeed.
@@ -30,12 +30,12 @@ pub(crate) struct FailedAttempt<E> {
 }
 
 impl<S: Source> Scope<S> {
-    /// A scope over this cell, which has no other.
+    /// Creates the scope of this cell, which has no other.
     pub(crate) fn new(cell: Cell<S>) -> Self {
         Self { handle: Handle::new(Arc::new(cell)) }
     }
 
-    /// A handle for `owner`, which is named when the handle is used after its time.
+    /// Returns a handle for `owner`; an error about its stale use names the owner.
     #[track_caller]
     pub fn handle(&self, owner: impl Into<Cow<'static, str>>) -> Handle<S> {
         self.handle.for_owner(owner, Location::caller())
@@ -54,8 +54,8 @@ impl<S: Source> Scope<S> {
     /// Begins a transaction; inside one, sets a savepoint.
     ///
     /// # Errors
-    /// [`Error::NestingTooDeep`], what lending a connection answers, or the database's answer. A connection that turns out
-    /// to be dead here is replaced: nothing can be lost yet.
+    /// [`Error::NestingTooDeep`], an error of borrowing a connection, or the database's error. A connection that turns
+    /// out to be dead here is replaced: nothing can be lost yet.
     ///
     /// # Cancel safety
     /// Cancel safe: a cancelled begin leaves the scope where it was; a cancelled savepoint fails its transaction.
@@ -77,13 +77,12 @@ impl<S: Source> Scope<S> {
     /// Commits the transaction, or releases the innermost savepoint. Either way it is over.
     ///
     /// # Errors
-    /// [`Error::RolledBack`]: definitely nothing is kept. [`Error::CommitUnknown`]: nobody knows. [`Error::TransactionLost`]:
-    /// it was lost before.
+    /// [`Error::RolledBack`]: certainly nothing was kept. [`Error::CommitUnknown`]: the outcome is unknown. [`Error::TransactionLost`]: the transaction was lost before the commit.
     ///
     /// # Cancel safety
-    /// Safe for the session, but whether the commit happened is unknown to the caller. Until [`rollback`](Scope::rollback) was
-    /// called, the scope refuses everything else; with a [resolver](crate::Sessions::resolving) the next `commit` answers what
-    /// became of it.
+    /// Safe for the session, but whether the commit happened is unknown to the caller. The scope refuses everything
+    /// else until [`rollback`](Scope::rollback) is called; with a [resolver](crate::Sessions::resolving) the next
+    /// `commit` reports the outcome.
     pub async fn commit(&self) -> Result<(), Error> {
         self.handle.commit().await
     }
@@ -95,8 +94,8 @@ impl<S: Source> Scope<S> {
     /// that is known to have happened; the transaction is over then.
     ///
     /// # Cancel safety
-    /// Safe for the session: a cancelled rollback is done with the next call. For the caller the transaction is there until a
-    /// rollback was answered: call it again.
+    /// Safe for the session: the next call completes a cancelled rollback. For the caller the transaction remains until
+    /// a rollback returns: call it again.
     pub async fn rollback(&self) -> Result<(), Error> {
         self.handle.rollback().await
     }
@@ -104,7 +103,7 @@ impl<S: Source> Scope<S> {
     /// Accepts that the session was lost: the next call runs on a fresh one.
     ///
     /// # Errors
-    /// [`Error::DatabaseLost`]: there is nothing to go on with.
+    /// [`Error::DatabaseLost`]: no session can replace the lost one.
     ///
     /// # Cancel safety
     /// Cancel safe.
@@ -126,7 +125,7 @@ impl<S: Source> Scope<S> {
     /// The rollback's error; the scope has ended all the same.
     ///
     /// # Cancel safety
-    /// Cancel safe: what has not been done when it is dropped is done as by dropping the scope.
+    /// Cancel safe: a dropped future ends the scope as dropping the scope does.
     pub async fn end(self) -> Result<(), Error> {
         let rolled_back = self.handle.roll_back_all().await;
         drop(self);
@@ -147,12 +146,12 @@ impl<S: Source> Scope<S> {
         self.handle.serve(request).await
     }
 
-    /// Borrows the connection, if there is none.
+    /// Borrows a connection, if the scope has none.
     pub(crate) async fn borrow(&self) -> Result<(), Error> {
         borrow(&self.handle, "open").await
     }
 
-    /// One attempt of a whole transaction.
+    /// Makes one attempt at a whole transaction.
     pub(crate) async fn attempt<T, E: From<Error>>(
         &self,
         work: &impl AsyncFn(&Self) -> Result<T, E>,
@@ -173,7 +172,8 @@ impl<S: Source> Scope<S> {
         };
         let may_retry =
             matches!(self.handle.last_failure().await, Some(ErrorClass::RetryTransaction | ErrorClass::RetryStatement));
-        // At once, not beside the next attempt, which may want the same locks. What cannot be rolled back is given up.
+        // The rollback comes before the next attempt, which may want the same locks. A connection that cannot roll back
+        // is discarded.
         let _ = self.handle.roll_back_all().await;
         Err(FailedAttempt { error, may_retry })
     }

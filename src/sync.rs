@@ -16,7 +16,7 @@ impl<T> Shared<T> {
 
     /// Does something with the value.
     pub(crate) fn with<R>(&self, with: impl FnOnce(&mut T) -> R) -> R {
-        // What is done under this lock leaves the value whole at every point, also when it panics.
+        // Every change under this lock leaves the value consistent at every point, even if it panics.
         with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,7 +1,7 @@
-//! The verbs of a handle: what can be asked of it.
+//! The verbs of a handle.
 //!
-//! Owns the entries into `call` and `atomic`, and what several calls come to together. What a handle is bound to is in `cell`;
-//! statements of sqlx's are in `executor`.
+//! Owns the entries into `call` and `atomic`, and operations made of several calls. What a handle is bound to is in
+//! `cell`; statements through sqlx are in `executor`.
 
 use crate::atomic;
 use crate::call::{begin, enter, queue};
@@ -74,7 +74,7 @@ impl<S: Source> Handle<S> {
         }
     }
 
-    /// Why the last statement in the transaction failed.
+    /// Returns why the last statement in the transaction failed.
     pub(crate) async fn last_failure(&self) -> Option<ErrorClass> {
         let mut queued = queue(self, "run").await.ok()?;
         queued.session().last_failure()

@@ -118,8 +118,8 @@ impl Capabilities {
         Self(capabilities.into_iter().fold(0, |set, it| set | 1 << it as u32))
     }
 
-    /// Everything that a plain SQLite pool can do: all but what needs services around it, reports, extensions, and what only
-    /// the simulation has.
+    /// Everything that a plain SQLite pool can do: all but services, reports, extensions, and what only the simulation
+    /// has.
     pub fn sqlite() -> Self {
         Self::services()
             .iter()
@@ -137,17 +137,17 @@ impl Capabilities {
         ]))
     }
 
-    /// What an application has around its pool: services that hold handles, a registry of them, a test fixture.
+    /// Everything that an application adds to its pool: services that hold handles, a registry of them, a test fixture.
     pub fn services() -> Self {
         Self::of([Capability::Retention, Capability::Registry, Capability::Fixture])
     }
 
-    /// What every system over the simulated database can be subjected to.
+    /// The capabilities of every system over the simulated database.
     pub fn simulation() -> Self {
         Self::of([Capability::ConnectionLoss, Capability::Polls, Capability::Simulation])
     }
 
-    /// What a system that can do this runs on.
+    /// Returns the backend that a system with these capabilities runs on.
     pub fn backend(self) -> Backend {
         if self.has(Capability::Simulation) {
             Backend::Sim
@@ -158,19 +158,19 @@ impl Capabilities {
         }
     }
 
-    /// Everything that is in one of the two.
+    /// Returns the union of the two.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// The set with this one as well.
+    /// Returns the set with this one as well.
     #[must_use]
     pub fn with(self, capability: Capability) -> Self {
         Self(self.0 | 1 << capability as u32)
     }
 
-    /// The set without this one.
+    /// Returns the set without this one.
     #[must_use]
     pub fn without(self, capability: Capability) -> Self {
         Self(self.0 & !(1 << capability as u32))
@@ -187,7 +187,7 @@ impl Capabilities {
     }
 }
 
-/// The capability without which a command cannot be asked for.
+/// Returns the capability that a command needs.
 pub fn needed(command: &Command) -> Option<Capability> {
     match command {
         Command::Open | Command::Close | Command::Put(..) | Command::Get(_) | Command::Delete(_) | Command::Scan => {

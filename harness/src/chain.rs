@@ -18,7 +18,7 @@ use crate::worker::watched;
 
 /// A system, with its type forgotten.
 pub trait Subject: Send + Sync {
-    /// Its name, as given to `--system`.
+    /// The name that `--system` takes.
     fn name(&self) -> &'static str;
 
     /// What it can do.
@@ -32,15 +32,15 @@ pub trait Subject: Send + Sync {
     /// Its further commands.
     fn extension(&self) -> Option<&'static dyn Extension>;
 
-    /// Runs a plan to its end, or until its thread has to be given up.
+    /// Runs a plan to its end, or until its thread has to be abandoned.
     fn execute(&self, plan: &Plan, limits: &Limits) -> History;
 }
 
-/// The subject that a system's type makes.
+/// The subject of a system's type.
 pub struct Of<S>(PhantomData<fn() -> S>);
 
 impl<S> Of<S> {
-    /// The subject of this type.
+    /// Returns the subject of this type.
     pub const fn new() -> Self {
         Self(PhantomData)
     }
@@ -72,15 +72,15 @@ impl<S: System> Subject for Of<S> {
 
 /// A subject, an oracle and the bounds of every wait.
 pub struct Chain<'a> {
-    /// What is under test.
+    /// The system under test.
     pub subject: &'a dyn Subject,
-    /// Who judges.
+    /// The judge.
     pub oracle: Oracle,
-    /// How long anything may wait.
+    /// The bounds of every wait.
     pub limits: Limits,
 }
 
-/// One plan that was run and judged.
+/// The result of one plan.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// What happened.
@@ -100,7 +100,7 @@ impl Run {
 }
 
 impl<'a> Chain<'a> {
-    /// A chain with the whole oracle and the default limits.
+    /// Creates a chain with the whole oracle and the default limits.
     pub fn new(subject: &'a dyn Subject) -> Self {
         Self { subject, oracle: Oracle::default(), limits: Limits::default() }
     }
@@ -156,9 +156,9 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// The cancels and faults of a plan that did not land, each as `a 3: commit cancel@sent`.
+/// Returns the cancels and faults of a plan that did not land, each as `a 3: commit cancel@sent`.
 ///
-/// A pinned plan with one of these shows nothing; a generated one merely counts it.
+/// A pinned plan with one of these proves nothing; a generated one merely counts it.
 pub fn not_landed(plan: &Plan, history: &History) -> Vec<String> {
     let spans = history.commands();
     plan.steps()

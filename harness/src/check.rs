@@ -1,7 +1,7 @@
 //! `check!`: the harness inside a `#[test]`.
 //!
-//! Owns the environment knobs, the replay of kept regressions, and the text of a failing test. Plans come from the proptest
-//! strategy; proptest's own shrinking is off, since it would take any failure for the same one.
+//! Owns the environment knobs, the replay of kept regressions, and the text of a failing test. Plans come from the
+//! proptest strategy; proptest's own shrinking is off, since it would treat every failure as the same one.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -21,9 +21,9 @@ use crate::verdict::Verdict;
 
 /// Explores a system inside a test and fails with the minimal counterexample.
 ///
-/// `check!(MySystem)` runs 256 plans of the default profile; `check!(MySystem, profile)` those of another one. Plans that
-/// failed are kept in `scenarios/regressions/NAME/` of the crate and run first the next time. A plan of which nothing can
-/// be said fails the test as well: it is no pass.
+/// `check!(MySystem)` runs 256 plans of the default profile; `check!(MySystem, profile)` those of another one. Plans
+/// that failed are kept in `scenarios/regressions/NAME/` of the crate and run first the next time. An inconclusive plan
+/// fails the test as well: it is not a pass.
 ///
 /// These are all the environment knobs that there are; a value that is not a number of the range fails the test. The last two
 /// are for tests with PostgreSQL, see the module `trials` of `unstale-wire`.
@@ -32,7 +32,7 @@ use crate::verdict::Verdict;
 /// | --- | --- | --- | --- |
 /// | `UNSTALE_PLANS` | how many plans each `check!` runs | from 1 | 256 |
 /// | `UNSTALE_SEED` | the seed of all plans | from 0 | 0 |
-/// | `UNSTALE_REQUIRE` | what must be there, or tests that need it fail | `postgres` | they are ignored |
+/// | `UNSTALE_REQUIRE` | what must be available, or tests that need it fail | `postgres` | they are ignored |
 /// | `UNSTALE_PG_BIN` | where PostgreSQL's `initdb` is | a folder | `PATH` and the usual places are searched |
 ///
 /// For a nightly run: `UNSTALE_PLANS=20000 UNSTALE_SEED=$(date +%Y%m%d) cargo test`. The command `unstale` has flags
@@ -47,7 +47,7 @@ macro_rules! check {
     };
 }
 
-/// What `check!` calls; `root` is the folder of the crate under test.
+/// Runs the plans of one `check!`; `root` is the folder of the crate under test.
 ///
 /// # Panics
 /// With the report of the minimal counterexample if an invariant breaks, and if a kept regression breaks again.
@@ -57,18 +57,18 @@ pub fn check<S: System>(profile: Profile, root: &Path) {
     let folder = root.join("scenarios").join("regressions").join(S::NAME);
     for path in regressions(&folder) {
         let file = PlanFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
-        let again = replay(&chain, &file, 1);
-        if let Some(violation) = again.run.violation() {
+        let replayed = replay(&chain, &file, 1);
+        if let Some(violation) = replayed.run.violation() {
             let report = Report {
                 plan: &file.plan,
-                history: &again.run.history,
+                history: &replayed.run.history,
                 violation: Some(violation),
                 width: 100,
                 color: false,
             };
             panic!("a regression breaks again: {}\n{report}", path.display());
         }
-        if let Verdict::Inconclusive(why) = &again.run.judgement.verdict {
+        if let Verdict::Inconclusive(why) = &replayed.run.judgement.verdict {
             panic!("a regression is inconclusive: {}: {why}", path.display());
         }
     }

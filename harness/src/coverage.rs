@@ -1,7 +1,7 @@
-//! Coverage: what an exploration has exercised, so that a pass can be believed.
+//! Coverage: what an exploration has exercised, which decides whether a pass can be believed.
 //!
-//! Owns the counters of commands, capabilities, `sometimes` situations, evaluated invariants and the fault × phase table.
-//! It reads finished runs and judges none; that an exploration was vacuous is decided in [`Coverage::gaps`].
+//! Owns the counters of commands, capabilities, `sometimes` situations, evaluated invariants and the fault × phase
+//! table. It reads finished runs and judges none; [`Coverage::gaps`] decides whether an exploration was vacuous.
 
 use std::collections::BTreeMap;
 
@@ -12,16 +12,16 @@ use crate::oracle::{Judged, Judgement};
 use crate::plan::{Backend, BeginMode, Command, Conflict, Fault, Phase, Plan};
 use crate::verdict::{Invariant, Verdict};
 
-/// What many runs have exercised.
+/// The coverage of many runs.
 #[derive(Clone, Debug, Default)]
 pub struct Coverage {
-    /// How many plans were run.
+    /// The number of plans.
     pub plans: u64,
-    /// How many commands their actors ran.
+    /// The number of commands that their actors ran.
     pub commands: u64,
-    /// How many plans ended inconclusive.
+    /// The number of inconclusive plans.
     pub inconclusive: u64,
-    /// Why the first of them did.
+    /// Why the first of them was inconclusive.
     pub first_inconclusive: Option<String>,
     /// How often each capability was exercised.
     pub capabilities: BTreeMap<Capability, u64>,
@@ -33,7 +33,7 @@ pub struct Coverage {
     pub landed: BTreeMap<(String, &'static str), u64>,
 }
 
-/// The situations that an exploration should sometimes meet.
+/// The situations that an exploration should meet now and then.
 const SOMETIMES: [&str; 16] = [
     "cancel landed",
     "cancel during commit landed",
@@ -86,7 +86,7 @@ impl Coverage {
         self.add_history(plan, judged);
     }
 
-    /// Adds what another worker has counted.
+    /// Adds the counts of another worker.
     pub fn merge(&mut self, other: Self) {
         self.plans += other.plans;
         self.commands += other.commands;
@@ -98,7 +98,7 @@ impl Coverage {
         add_all(&mut self.landed, other.landed);
     }
 
-    /// What was declared or applies and was never exercised: each makes the exploration inconclusive.
+    /// Returns what was declared or applies and was never exercised: each makes the exploration inconclusive.
     pub fn gaps(&self, capabilities: Capabilities) -> Vec<String> {
         let unused = capabilities.iter().filter(|it| self.capabilities.get(it).is_none_or(|count| *count == 0));
         let mut gaps: Vec<String> =
@@ -238,10 +238,10 @@ fn add_wiring(wiring: &Wiring<'_>, met: &mut Vec<&'static str>) {
     if !wiring.substitutes.is_empty() && had.iter().any(|it| is_overridden(it.build)) {
         met.push("service resolved while an override was active");
     }
-    if had.iter().any(|it| wiring.changes.iter().any(|change| change.from < it.at && change.until > it.from)) {
+    if resolutions.iter().any(|it| wiring.changes.iter().any(|change| change.from < it.at && change.until > it.from)) {
         met.push("service resolved while the registry changed");
     }
-    if had.iter().any(|it| it.registry.is_some()) {
+    if resolutions.iter().any(|it| it.registry.is_some()) {
         met.push("service resolved from a registry of its own");
     }
 }
@@ -278,7 +278,7 @@ fn applies(invariant: Invariant, capabilities: Capabilities) -> bool {
     let has = |it| capabilities.has(it);
     match invariant {
         Invariant::NoStaleUse => has(Capability::Retention),
-        // A system that does what it should answers every stale use with an error, so this one is evaluated too.
+        // A correct system answers every stale use with an error, so this invariant is evaluated too.
         Invariant::StaleIsNamed => has(Capability::Retention),
         Invariant::NoCrossScope | Invariant::NoDuplicateEffect | Invariant::NoResidue => has(Capability::Identity),
         Invariant::TransactionAgreement => has(Capability::Identity) && has(Capability::Transactions),

@@ -1,6 +1,6 @@
-//! A system with its type forgotten: so what runs plans is compiled once, and not once for each system.
+//! A system with its type erased, so that the code that runs plans is compiled once and not once for each system.
 //!
-//! Owns the way from a system to objects. The stage and the worker know nothing else of a system.
+//! Owns the step from a system's type to trait objects. The stage and the worker know nothing else of a system.
 
 use crate::capability::Capabilities;
 use crate::database::Database;
@@ -29,7 +29,7 @@ impl<P> Clone for Starter<P> {
 impl<P> Copy for Starter<P> {}
 
 impl Starter<Database> {
-    /// The way of this type.
+    /// Returns the starter of this type.
     pub(crate) fn of<S: System>() -> Self {
         Self { capabilities: S::capabilities(), start: |database, _| Box::pin(start::<S>(database)) }
     }
@@ -39,12 +39,12 @@ async fn start<S: System>(database: &Database) -> Result<Box<dyn Started>, Failu
     Ok(Box::new(S::start(database).await?))
 }
 
-/// A system that has started. Its methods are those of [`System`].
+/// A running system. Its methods are those of [`System`].
 pub trait Started {
     /// Runs one actor until its port has no more commands.
     fn actor(&self, port: Port) -> Local<'_, ()>;
 
-    /// What it says of itself.
+    /// Returns the system's report about itself.
     fn report(&self) -> Local<'_, Report>;
 
     /// Gives everything back.

@@ -1,8 +1,8 @@
 //! Execution on a real database: real time for the [`stage`](crate::stage), from the database's creation to its removal.
 //!
-//! Owns what waiting means where drivers have threads and servers have processes. Nothing passes but what the scheduler lets
-//! pass and what the database's and the system's own threads do meanwhile. A command whose future waits counts as blocked
-//! once nothing has moved for [`Limits::grace`]. Every wait has a bound in [`Limits`].
+//! Owns the meaning of waiting where drivers have threads and servers have processes. Only the scheduler, and the
+//! threads of the database and of the system itself, make progress. A command whose future waits counts as blocked once
+//! nothing has moved for [`Limits::grace`]. Every wait has a bound in [`Limits`].
 //!
 //! After a hang the rows are still read if they can be, since they may show an earlier violation.
 
@@ -25,17 +25,17 @@ use crate::recorder::Recorder;
 use crate::stage::{Alarm, Environment, Running, Stop, along, play};
 use crate::stillness::{LOOK, Stillness, tasks_alive, unless_endless, unless_still};
 
-/// Between two looks at what ends within a round trip to a driver's thread: turning in a circle would take the processor
-/// from that thread.
+/// The pause between two looks at something that ends within a round trip to a driver's thread: a busy loop would take
+/// the processor from that thread.
 const NAP: Duration = Duration::from_micros(20);
 
-/// How many times [`Limits::quiet`] the database must be silent after something was dropped; after a command was cancelled;
-/// and before somebody looks whether everything is in order again.
+/// How many times [`Limits::quiet`] the database must be silent after something was dropped; after a command was
+/// cancelled; and before the observers run.
 const SILENCE: u32 = 1;
 const SILENCE_CANCELLED: u32 = 5;
 const SILENCE_BEFORE_LOOK: u32 = 5;
 
-/// Runs the plan on a fresh database. Whoever watches from another thread sees in the recorder how far it has come.
+/// Runs the plan on a fresh database. A watcher on another thread follows its progress through the recorder.
 ///
 /// # Cancel safety
 /// Cancel safe: the actors, the system and the database go with the future.
@@ -66,22 +66,22 @@ pub(crate) async fn execute(starter: Starter<Database>, plan: &Plan, limits: &Li
     history
 }
 
-/// A real database, and the clock that everybody has.
+/// A real database in real time.
 struct RealTime<'a> {
     database: &'a Database,
     recorder: &'a Recorder,
     limits: &'a Limits,
-    /// How many tasks the system had when it had started.
+    /// The number of the system's tasks after its start.
     at_rest: usize,
     /// How many tasks the system keeps running when nothing happens, as far as it is known.
     tasks: usize,
     ongoing: Option<Ongoing>,
-    /// One for all waits in a row: an actor that is woken again and again and never gets on hangs as well.
+    /// One for all waits in a row: an actor that is woken repeatedly without progress hangs as well.
     patience: Stillness<'a>,
 }
 
-/// A fault that is being injected; it ends with the command that it belongs to, or when its time is over: whoever else runs
-/// meanwhile may wait for that.
+/// A fault that is being injected. It ends with the command that it belongs to, or when its time is over, since other
+/// actors may wait for that.
 struct Ongoing {
     actor: ActorId,
     fault: Fault,
@@ -110,11 +110,11 @@ impl<'a> RealTime<'a> {
     async fn settle(&mut self, silence: u32) {
         let until = Instant::now() + self.limits.settle;
         let mut stillness = Stillness::new(self.recorder, self.limits);
-        // A task that was not waited for may have ended by itself since.
+        // A task that nothing waited for may have ended by itself since.
         self.tasks = self.tasks.min(tasks_alive());
         while tasks_alive() > self.tasks {
             if stillness.is_still(self.limits.still) || Instant::now() > until {
-                // A task that stays is the system's own; it is not waited for again.
+                // A task that stays is the system's own, so the next wait ignores it.
                 self.tasks = tasks_alive();
                 break;
             }
@@ -129,13 +129,14 @@ impl<'a> RealTime<'a> {
         }
     }
 
-    /// How long a silence shows that the command that just ended has left no work to threads that nobody waits for.
+    /// Returns how long the database has to be silent to show that the last command has left no work behind on other
+    /// threads.
     fn silence_after(&self, running: Running<'_>) -> u32 {
         let Some((by, step)) = running.command else { return 0 };
         let leaves = ends_session(&step.command)
             || matches!(step.command, Command::Drop | Command::Stream(_) | Command::ClosePool);
         match self.recorder.log.outcome_of(by) {
-            // What was sent goes on without its caller, and what it does then would be taken for the next command's.
+            // A request continues without its caller, and its later effects would be attributed to the next command.
             Some(Outcome::Cancelled(phase)) if phase != Phase::BeforeSend => SILENCE_CANCELLED,
             Some(Outcome::Done(_)) if !leaves && step.fault.is_none() => 0,
             _ => SILENCE,
@@ -181,7 +182,7 @@ impl Environment for RealTime<'_> {
         std::pin::pin!(tokio::task::coop::unconstrained(future)).poll(context)
     }
 
-    /// False if nothing moves that could wake it.
+    /// Returns false if nothing moves that could wake it.
     async fn is_woken(&mut self, alarm: &Alarm) -> bool {
         let until = Instant::now() + self.limits.settle;
         let mut stillness = Stillness::new(self.recorder, self.limits);
@@ -223,7 +224,7 @@ impl Environment for RealTime<'_> {
         true
     }
 
-    /// The system may be waiting for a time limit of its own, to give up a peer that is gone for one, and nothing moves
+    /// The system may be waiting for a time limit of its own, to abandon a dead peer for example, and nothing moves
     /// until then.
     async fn rest(&mut self) {
         let mut stillness = Stillness::new(self.recorder, self.limits);
@@ -233,7 +234,7 @@ impl Environment for RealTime<'_> {
         self.settle(SILENCE_BEFORE_LOOK).await;
     }
 
-    /// What was given up still ends by itself, and may let go of the rows.
+    /// Abandoned work still ends by itself, and may release its locks on the rows.
     async fn rest_after_hang(&mut self) {
         self.rest().await;
     }
@@ -252,7 +253,7 @@ impl Environment for RealTime<'_> {
     }
 
     async fn final_state(&mut self, system: Box<dyn Started>, hung: bool) -> Result<BTreeMap<Key, Value>, String> {
-        // What the system still holds may keep a shared cache locked.
+        // Connections that the system still holds may keep a shared cache locked.
         drop(system);
         self.recorder.heartbeat.set_on_stage(false);
         let rows = self.database.final_state();
@@ -266,7 +267,7 @@ impl Environment for RealTime<'_> {
     }
 }
 
-/// Lets the runtime's tasks and the driver's threads go on.
+/// Lets the runtime's tasks and the driver's threads make progress.
 async fn nap() {
     tokio::task::yield_now().await;
     std::thread::sleep(NAP);

@@ -1,7 +1,7 @@
 //! Exploration: many plans, each distinct violation shrunk and reported once.
 //!
-//! Owns the workers, the list of what was found, and the files it is written to. It goes on after a violation. A violating
-//! plan in which a known minimal one is embedded is counted there, and now and then shrunk all the same, to see.
+//! Owns the workers, the list of findings, and the files of their plans. It goes on after a violation. A violating plan
+//! that contains a known minimal one counts for that finding, and a sample of such plans is shrunk as a check.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -26,9 +26,9 @@ pub struct Exploration {
     pub seed: u64,
     /// The most plans.
     pub plans: u64,
-    /// The most time; what is being shrunk then is finished.
+    /// The most time; a shrinking that is under way then is finished.
     pub time: Duration,
-    /// This part of the plans (from 0), of so many parts.
+    /// Which part of the plans to run (from 0), and of how many parts.
     pub shard: (u64, u64),
     /// How many threads.
     pub jobs: usize,
@@ -50,7 +50,7 @@ impl Default for Exploration {
             plans: 1000,
             time: Duration::from_secs(30),
             shard: (0, 1),
-            // A plan waits for the database's threads, and for what never comes, far more than it computes.
+            // A plan waits far more than it computes, for the database's threads and for replies that never come.
             jobs: 4 * std::thread::available_parallelism().map_or(1, usize::from),
             folder: None,
             shrink_runs: 3000,
@@ -74,7 +74,7 @@ pub enum StopAt {
 /// One distinct violation.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// Its minimal plan, with everything that is known of it.
+    /// Its minimal plan, with everything that is known about it.
     pub counterexample: Counterexample,
     /// What makes it distinct.
     pub fingerprint: String,
@@ -82,7 +82,7 @@ pub struct Finding {
     pub count: u64,
     /// How many plans had been run when it was found.
     pub after_plans: u64,
-    /// How long it took until it was found, shrinking not included.
+    /// How long it took to find, shrinking not included.
     pub after: Duration,
     /// How long shrinking took.
     pub shrinking: Duration,
@@ -90,12 +90,12 @@ pub struct Finding {
     pub path: Option<PathBuf>,
 }
 
-/// A violating plan that did not break again: what happened the first time is all that there is to go by.
+/// A violating plan that did not break again: its first run is the only evidence.
 #[derive(Clone, Debug)]
 pub struct Unsure {
     /// What broke.
     pub invariant: Invariant,
-    /// The plan as it was drawn.
+    /// The generated plan.
     pub plan: Plan,
     /// The run in which it broke.
     pub run: Run,
@@ -112,7 +112,7 @@ impl fmt::Display for Unsure {
 /// The result of an exploration.
 #[derive(Clone, Debug, Default)]
 pub struct Explored {
-    /// The distinct violations, in the order in which they were found in their present form. None contains another.
+    /// The distinct violations, in the order in which their minimal plans were found. None contains another.
     pub findings: Vec<Finding>,
     /// Violating plans that did not break again when they were run once more.
     pub unsure: Vec<Unsure>,
@@ -136,7 +136,7 @@ impl Finding {
 }
 
 impl Explored {
-    /// Adds a finding, in the place of those that it explains.
+    /// Adds a finding, and removes those that it explains.
     fn add(&mut self, mut finding: Finding) {
         let all = std::mem::take(&mut self.findings);
         let (explained, others): (Vec<_>, Vec<_>) = all
@@ -148,7 +148,7 @@ impl Explored {
             finding.after_plans = finding.after_plans.min(it.after_plans);
             finding.after = finding.after.min(it.after);
             if let Some(path) = it.path.filter(|it| Some(it) != finding.path.as_ref()) {
-                // It stays if it cannot be removed: one plan too many does no harm.
+                // A file that cannot be removed stays: one plan too many does no harm.
                 let _ = std::fs::remove_file(path);
             }
         }
@@ -216,7 +216,7 @@ struct Shared<'a> {
 /// One violating plan in this many is shrunk although a known finding is embedded in it.
 const SECOND_LOOK: u64 = 50;
 
-/// Each thread that is given up keeps its files open; an exploration ends before the process runs out of them.
+/// Each abandoned thread keeps its files open; an exploration ends before the process runs out of file descriptors.
 pub const THREADS_GIVEN_UP_MAX: u64 = 32;
 
 impl Shared<'_> {
@@ -245,7 +245,7 @@ impl Shared<'_> {
         wanted || self.is_cut_short() || self.started.elapsed() > self.exploration.time
     }
 
-    /// Whether even what is being shrunk must come to an end.
+    /// Whether even a shrinking that is under way has to stop.
     fn is_cut_short(&self) -> bool {
         self.stop.load(Ordering::Relaxed) || threads_given_up() - self.given_up_before >= THREADS_GIVEN_UP_MAX
     }
@@ -303,7 +303,7 @@ impl Shared<'_> {
         let trace = counterexample.run.history.trace();
         let minimal = if known { None } else { self.write(&counterexample.plan, invariant, trace, origin, "minimal") };
         if let Some(Ok(raw)) = raw {
-            // The minimal plan takes its place; if that could not be written, this one is kept.
+            // The minimal plan replaces this one; if the minimal plan cannot be written, this one is kept.
             if known || matches!(minimal, Some(Ok(_))) {
                 let _ = std::fs::remove_file(raw);
             }
@@ -323,7 +323,7 @@ impl Shared<'_> {
         }
     }
 
-    /// Counts the plan where it is known; false if it is to be shrunk.
+    /// Counts the plan for a known finding; returns false if it is to be shrunk.
     fn is_known(&self, plan: &Plan, invariant: Invariant) -> bool {
         let mut found = self.found();
         let known = found.findings.iter_mut().find(|it| it.explains(plan, invariant));

@@ -1,7 +1,7 @@
 //! Further commands of a system: the trait [`Extension`].
 //!
-//! Owns the seam alone. The harness schedules, cancels, records, shrinks and reports them, and leaves their meaning to whoever
-//! implements it.
+//! Owns the seam alone. The harness schedules, cancels, records, shrinks and reports these commands, and leaves their
+//! meaning to the implementation.
 
 use crate::history::History;
 use crate::verdict::Violation;
@@ -17,7 +17,7 @@ pub trait Extension: Send + Sync {
     /// Whether these words are a command of this extension.
     ///
     /// # Errors
-    /// What would have been accepted.
+    /// Describes the words that are accepted.
     fn parse(&self, words: &str) -> Result<(), String>;
 
     /// Simpler commands to try in its place while shrinking.
@@ -26,7 +26,7 @@ pub trait Extension: Send + Sync {
         Vec::new()
     }
 
-    /// Steps the extension's own model through the history and names the first thing that must not be.
+    /// Steps the extension's own model through the history and returns the first violation.
     fn judge(&self, history: &History) -> Judged;
 }
 

@@ -1,7 +1,8 @@
-//! The heartbeat: signs by which the stillness of a plan and the watch over its thread are told.
+//! The heartbeat: signs of life for the detection of stillness and for the watch over a plan's thread.
 //!
-//! Owns counters that only ever grow, and what a watch needs to know of a plan that it does not run. Hooks, the proxy and the
-//! monitor beat it from their own threads; [`crate::stillness`] and [`crate::worker`] read it. Nothing of it is history.
+//! Owns counters that only ever grow, and the facts that a watch needs about a plan that it does not run. Hooks, the
+//! proxy and the monitor beat it from their own threads; [`crate::stillness`] and [`crate::worker`] read it. Nothing of
+//! it is history.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,7 +19,7 @@ struct Shared {
     beats: AtomicU64,
     turns: AtomicU64,
     looks: AtomicU64,
-    /// Turns of those between a caller and a database that is another process; 0 where there are none.
+    /// Turns of the proxy and the server, where the database is another process; 0 elsewhere.
     proxy_turns: AtomicU64,
     server_turns: AtomicU64,
     on_stage: AtomicBool,
@@ -26,17 +27,17 @@ struct Shared {
 }
 
 impl Heartbeat {
-    /// Something moved that is no event: a statement has come one step further.
+    /// Records progress that is not an event: a statement has advanced one step.
     pub(crate) fn beat(&self) {
         self.shared.beats.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often something moved.
+    /// Returns how often something moved.
     pub(crate) fn beats(&self) -> u64 {
         self.shared.beats.load(Ordering::Relaxed)
     }
 
-    /// The scheduler lets somebody go on.
+    /// Records that the scheduler lets an actor go on.
     pub(crate) fn turn(&self) {
         self.shared.turns.fetch_add(1, Ordering::Release);
     }
@@ -47,23 +48,23 @@ impl Heartbeat {
         self.shared.turns.load(Ordering::Acquire)
     }
 
-    /// The scheduler waits, and looks whether something moves.
+    /// Records that the scheduler waits, and looks for progress.
     pub(crate) fn look(&self) {
         self.shared.looks.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often it has looked.
+    /// Returns how often it has looked.
     pub(crate) fn looks(&self) -> u64 {
         self.shared.looks.load(Ordering::Relaxed)
     }
 
-    /// The proxy has been to all its sockets.
+    /// Records that the proxy has served all its sockets.
     #[cfg(feature = "postgres")]
     pub(crate) fn proxy_turned(&self) {
         self.shared.proxy_turns.fetch_add(1, Ordering::Release);
     }
 
-    /// The server has been asked what it works at.
+    /// Records that the server has been asked about its work.
     #[cfg(feature = "postgres")]
     pub(crate) fn server_turned(&self) {
         self.shared.server_turns.fetch_add(1, Ordering::Release);
@@ -74,7 +75,7 @@ impl Heartbeat {
         [&self.shared.proxy_turns, &self.shared.server_turns].map(|turns| turns.load(Ordering::Acquire))
     }
 
-    /// Says whether the system is there; what takes long before and after that is the harness's own.
+    /// Records whether the system is running; before its start and after its stop the time is the harness's own.
     pub(crate) fn set_on_stage(&self, on_stage: bool) {
         self.shared.on_stage.store(on_stage, Ordering::Release);
     }
@@ -84,7 +85,7 @@ impl Heartbeat {
         self.shared.on_stage.load(Ordering::Acquire)
     }
 
-    /// Says where the plan's files are, for a watch that has to give the plan's thread up.
+    /// Records where the plan's files are, for a watch that has to abandon the plan's thread.
     #[cfg(feature = "sqlite")]
     pub(crate) fn set_folder(&self, folder: PathBuf) {
         *self.shared.folder.lock().unwrap_or_else(PoisonError::into_inner) = Some(folder);

@@ -1,7 +1,7 @@
 //! The hold: while an actor is polled, the statements of real connections stand still.
 //!
-//! Else it would be up to the driver's threads whether a statement is answered in the very poll that sends it, and a gate or a
-//! cancel within a command would be met in one run and missed in the next.
+//! Without it, the driver's threads would decide whether a statement is answered in the very poll that sends it, and a
+//! run could miss a gate or a cancel within a command that another run meets.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -19,7 +19,7 @@ pub(crate) struct Hold {
 #[derive(Default)]
 struct Shared {
     held: AtomicBool,
-    /// Guards nothing: whoever waits takes it between its look at `held` and its sleep.
+    /// Guards no data: a waiting thread takes it between its look at `held` and its sleep.
     turnstile: Mutex<()>,
     released: Condvar,
 }
@@ -36,7 +36,7 @@ impl Hold {
         let held = || self.shared.held.load(Ordering::Acquire);
         if held() {
             let turnstile = self.shared.turnstile.lock().unwrap_or_else(PoisonError::into_inner);
-            // Released or over, the statement goes on.
+            // The statement goes on after a release or a time-out.
             let _ = self.shared.released.wait_timeout_while(turnstile, HOLD_MAX, |()| held());
         }
     }

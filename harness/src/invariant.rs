@@ -1,10 +1,10 @@
 //! What must hold for every system: the ids of the invariants and their order.
 //!
-//! Owns the names. What checks an invariant is the oracle's business, so that a plan file that names one needs no oracle.
+//! Owns the names. The oracle has the checks, so that a plan file that names an invariant needs no oracle.
 
 use std::fmt;
 
-/// What must hold for every system, whatever it is.
+/// A property that must hold for every system.
 ///
 /// The ids are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,9 +13,9 @@ pub enum Invariant {
     NoStaleUse,
     /// Two live sessions are never on one connection, and never see each other's uncommitted work.
     NoCrossScope,
-    /// What was reported as committed is there.
+    /// Work that was reported as committed is there.
     CommittedDurable,
-    /// What was reported as rolled back, or as failed, is not there.
+    /// Work that was reported as rolled back, or as failed, is not there.
     RolledBackInvisible,
     /// A transaction of unknown outcome is applied whole or not at all.
     ScopeAtomic,
@@ -25,21 +25,23 @@ pub enum Invariant {
     NoResidue,
     /// The system's idea of being in a transaction equals the database's.
     TransactionAgreement,
-    /// What a registry hands out is up to date, its scope's own, built once, and overridden only while its guard lives.
+    /// A service from a registry is up to date, belongs to its scope, is built once, and is overridden only while the
+    /// guard lives.
     RegistryFresh,
     /// The use of a stale handle fails with an error that says so.
     StaleIsNamed,
-    /// Each listener is told of every session once at its beginning and once at its end, and goes with it.
+    /// Each listener is called once at the beginning of every session and once at its end, and does not outlive the
+    /// session.
     ListenersBalanced,
     /// Reported health and counters match what happened.
     HealthAgrees,
-    /// No more connections are opened than there are reasons for.
+    /// Every opened connection has a reason.
     ReconnectsBounded,
-    /// After everybody has ended, every connection and permit is back, and closing closes them.
+    /// After all actors have ended, every connection and permit is back, and closing the pool closes them.
     NoLeak,
     /// After the faults and cancels are over, the next caller succeeds.
     Recovers,
-    /// After the pool was closed nobody gets a session.
+    /// A closed pool lends no session.
     CloseEnds,
     /// The system does not panic.
     NoPanic,

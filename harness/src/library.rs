@@ -1,7 +1,7 @@
 //! What an application over `unstale` needs to be a [`System`](crate::system::System), with the feature `unstale`.
 //!
-//! Owns what the library's errors mean to the harness, and how a scope runs the transaction commands of a plan, so that nothing
-//! of an application has to be translated by hand. Not here: the library as a system under test.
+//! Owns the translation of the library's errors for the harness, and how a scope runs the transaction commands of a
+//! plan, so that an application needs no translation of its own. Not here: the library as a system under test.
 
 use unstale::registry::{BuildError, ResolveError};
 use unstale::source::Source;
@@ -12,7 +12,7 @@ use crate::history::{Failure, FailureClass};
 use crate::plan::{BeginMode, Command};
 use crate::port::{Ended, Port};
 
-/// Begins or ends a transaction of a scope, as a careful caller does. Other commands are left alone.
+/// Begins or ends a transaction of a scope, as a careful caller does. Ignores other commands.
 ///
 /// # Cancel safety
 /// Cancels of the plan land inside; the scope is as the library leaves it.
@@ -28,8 +28,8 @@ pub async fn transaction<S: Source>(scope: &Scope<S>, command: &Command, port: &
         _ => return,
     };
     if port.last() == Ended::Cancelled {
-        // A cancelled end was not answered, so the caller rolls back. What that answers is no news: whether a
-        // commit happened is unknown to the model as well.
+        // A cancelled end was not answered, so the caller rolls back. The result of that rollback is not used: the
+        // model does not know either whether a commit happened.
         let _ = scope.rollback().await;
     }
 }
@@ -60,7 +60,7 @@ impl From<ResolveError> for Failure {
     }
 }
 
-/// Errors of what is wrong before anything runs.
+/// Classifies errors from before anything runs.
 macro_rules! mistakes {
     ($($error:ty),*) => {
         $(impl From<$error> for Failure {
@@ -73,7 +73,7 @@ macro_rules! mistakes {
 
 mistakes!(OpenError, PolicyError, BuildError, FixtureError);
 
-/// What the library's own errors mean; the database's are classed by their codes.
+/// Classifies the library's own errors; the database's are classified by their codes.
 pub(crate) fn class(error: &Error) -> FailureClass {
     match error {
         Error::Stale(_) => FailureClass::Stale,

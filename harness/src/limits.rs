@@ -12,20 +12,21 @@ pub struct Limits {
     /// How many looks, at least a millisecond apart, must have found that nothing moves before a command that waits counts
     /// as blocked.
     pub grace: u32,
-    /// How long a command may wait when nobody is left that could let it go on; then it hangs.
+    /// How long a command may wait when nothing is left that could wake it; then it hangs.
     pub hang: Duration,
     /// How many looks, at least a millisecond apart, must have found that nothing moves before a wait is taken to have no
     /// end.
     pub still: u32,
-    /// How many looks, at least ten milliseconds apart, must have found that neither the scheduler nor the database moves
-    /// before the thread of a plan is given up: the system blocks it. Ten times as many if the database moves, and while
-    /// the system starts.
+    /// How many looks, at least ten milliseconds apart, must have found that neither the scheduler nor the database
+    /// moves before the thread of a plan is abandoned: the system blocks it. Ten times as many if the database moves,
+    /// and while the system starts.
     pub motionless: u32,
     /// How long the system's own tasks may take after a step.
     pub settle: Duration,
     /// How long nothing may have moved in the database before it counts as silent.
     pub quiet: Duration,
-    /// How long a fault lasts that lasts as long as its command: an outage ends, and a system that waits for that goes on.
+    /// The longest time of a fault that lasts as long as its command: an outage ends, so that a system can wait for its
+    /// end.
     pub fault: Duration,
 }
 
@@ -44,7 +45,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The bounds on this backend: behind a wire everything takes longer, and some things wait for a server's time-out.
+    /// Returns the bounds on this backend: behind a wire everything takes longer, and some waits last until a server's
+    /// time-out.
     pub(crate) fn on(self, backend: Backend) -> Self {
         match backend {
             Backend::Sqlite | Backend::Sim => self,

@@ -1,7 +1,7 @@
-//! The port: where an actor pulls its commands from, and where gates open and cancels land.
+//! The port: an actor pulls its commands from it, gates open there, and cancels land there.
 //!
-//! Owns the hand-over between the scheduler and one actor. It does not decide who runs ([`crate::stage`] does) and
-//! does not look at what an outcome means.
+//! Owns the hand-over between the scheduler and one actor. It does not decide which actor runs ([`crate::stage`] does)
+//! and does not interpret outcomes.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -30,11 +30,11 @@ pub enum Ended {
     Failed,
     /// Its future was dropped.
     Cancelled,
-    /// Nothing was run for it.
+    /// The actor ran nothing for it.
     Skipped,
 }
 
-/// What the scheduler and one actor share.
+/// The state that the scheduler and one actor share.
 pub(crate) struct ActorPort {
     actor: ActorId,
     steps: Vec<Step>,
@@ -42,13 +42,13 @@ pub(crate) struct ActorPort {
     wire: Option<Arc<Wire>>,
 }
 
-/// What an actor's requests have come to, where that can be seen. There the phases of a cancel are those of a request;
-/// elsewhere they are counted by the polls, since most calls are one request and done in two.
+/// The progress of an actor's requests, where it is visible. There the phases of a cancel are those of a request;
+/// elsewhere they are counted by polls, since most calls are one request and take two polls.
 #[derive(Debug, Default)]
 pub struct Wire {
     sent: AtomicU32,
     answered: AtomicU32,
-    /// The actor whose cancel waits for one of these; another thread may be the one that sees it.
+    /// The actor whose cancel waits for one of these; another thread may see it first.
     waiting: Mutex<Option<Waker>>,
 }
 
@@ -59,7 +59,7 @@ impl Wire {
         self.wake();
     }
 
-    /// Its reply is there and has not been looked at.
+    /// Its reply has arrived and has not been read.
     pub fn answered(&self) {
         self.answered.fetch_add(1, Ordering::SeqCst);
         self.wake();
@@ -82,21 +82,21 @@ impl Wire {
 
 #[derive(Default)]
 struct State {
-    /// The number of commands that have been taken.
+    /// The number of commands taken so far.
     taken: usize,
-    /// How many commands the actor may have taken by now.
+    /// The number of commands that the actor may take so far.
     granted: usize,
-    /// Whether the next pull answers that there are no more commands.
+    /// Whether the next pull returns no command.
     closed: bool,
-    /// Whether the command that was taken last has come to an end.
+    /// Whether the command that was taken last has ended.
     ended: bool,
-    /// Whether the actor stands at a boundary, waiting for its next command.
+    /// Whether the actor waits for its next command.
     waiting: bool,
 }
 
 impl Port {
-    /// The next command, or none when the actor is to end. A command that was taken before and for which nothing was
-    /// run is recorded as skipped: it did not apply where the actor stood.
+    /// Returns the next command, or none when the actor is to end. An earlier command for which the actor ran nothing
+    /// is recorded as skipped: it did not apply in the actor's state.
     ///
     /// # Cancel safety
     /// Cancel safe: a command is taken only when the future completes.
@@ -126,7 +126,7 @@ impl Port {
         .await
     }
 
-    /// Runs the system's future for the command, keeps what it made, and records that it is done.
+    /// Runs the system's future for the command, returns its value, and records that the command is done.
     ///
     /// `None` if it failed or was cancelled; either way the outcome is recorded, and the actor pulls its next command.
     ///
@@ -136,7 +136,7 @@ impl Port {
         self.ask(future, |_| Reply::Done).await
     }
 
-    /// As [`Port::run`], and records what the command answered.
+    /// As [`Port::run`], and records the command's answer.
     ///
     /// # Cancel safety
     /// As [`Port::run`].
@@ -147,7 +147,8 @@ impl Port {
     ) -> Option<T> {
         let cancel = self.shared.current().and_then(|at| self.shared.steps[at].cancel);
         let outcome = {
-            // Pinned here and not moved on, since a system's futures are large. It is dropped before the outcome is recorded.
+            // Pinned here and not moved, since a system's futures are large. It is dropped before the outcome is
+            // recorded.
             let future = pin!(future);
             self.drive(future, cancel).await
         };
@@ -165,7 +166,7 @@ impl Port {
         kept
     }
 
-    /// How the last command ended.
+    /// Returns how the last command ended.
     pub fn last(&self) -> Ended {
         self.last
     }
@@ -210,22 +211,22 @@ impl Port {
 }
 
 impl ActorPort {
-    /// With the actor's wire, where its requests can be seen.
+    /// Adds the actor's wire, where its requests are visible.
     pub(crate) fn new(actor: ActorId, steps: Vec<Step>, wire: Option<Arc<Wire>>) -> Rc<Self> {
         Rc::new(Self { actor, steps, state: RefCell::default(), wire })
     }
 
-    /// The port that the actor itself is given.
+    /// Returns the port for the actor itself.
     pub(crate) fn port(self: &Rc<Self>, log: Log) -> Port {
         Port { shared: Rc::clone(self), log, last: Ended::Skipped }
     }
 
-    /// Whose it is.
+    /// Returns the actor that the port belongs to.
     pub(crate) fn actor(&self) -> ActorId {
         self.actor
     }
 
-    /// Lets the actor take one more command; false if it has none left.
+    /// Lets the actor take one more command; returns false if none is left.
     pub(crate) fn grant(&self) -> bool {
         let mut state = self.state.borrow_mut();
         let more = state.granted < self.steps.len();
@@ -238,7 +239,7 @@ impl ActorPort {
         self.state.borrow().granted >= self.steps.len()
     }
 
-    /// Lets the next pull answer that there are no more commands.
+    /// Makes the next pull return no command.
     pub(crate) fn close(&self) {
         self.state.borrow_mut().closed = true;
     }
@@ -249,13 +250,13 @@ impl ActorPort {
         state.waiting && state.granted == state.taken && !state.closed
     }
 
-    /// The command that has been granted or taken last.
+    /// Returns the command that was granted or taken last.
     pub(crate) fn step(&self) -> Option<(By, &Step)> {
         let at = self.state.borrow().granted.checked_sub(1)?;
         Some((self.by(at), self.steps.get(at)?))
     }
 
-    /// The command that has been taken and has not ended.
+    /// Returns the command that has been taken and has not ended.
     fn current(&self) -> Option<usize> {
         let state = self.state.borrow();
         if state.ended { None } else { state.taken.checked_sub(1) }

@@ -1,7 +1,7 @@
-//! The three things that one plan's database reports to, as one handle.
+//! One handle to the three receivers of a plan's database: log, heartbeat and fault switch.
 //!
-//! Owns nothing of its own. It is handed to what makes a database; there each consumer takes the part that it uses: the
-//! [`Log`] is history, the [`Heartbeat`] is for the watch, the [`FaultSwitch`] is for the hooks that inject faults.
+//! Owns no state of its own. The code that makes a database receives it, and each consumer takes the part that it uses:
+//! the [`Log`] is history, the [`Heartbeat`] is for the watch, the [`FaultSwitch`] is for the hooks that inject faults.
 
 #[cfg(feature = "sqlite")]
 use crate::fault_switch::FaultSwitch;

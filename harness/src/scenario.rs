@@ -1,7 +1,7 @@
-//! Scenario files: a profile to generate plans from, or one pinned plan, with the verdict that it must give.
+//! Scenario files: a profile for generated plans, or one pinned plan, with the expected verdict.
 //!
-//! Owns telling the two apart and replaying a pinned plan. A pinned plan whose cancels and faults did not land shows
-//! nothing, and is inconclusive.
+//! Owns the distinction of the two and the replay of a pinned plan. A pinned plan whose cancels and faults did not land
+//! proves nothing, and is inconclusive.
 
 use std::fmt;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::plan::file::{check_version, text_error};
 use crate::plan::{Expectation, PlanError, PlanFile};
 use crate::verdict::Verdict;
 
-/// What a scenario file holds.
+/// The content of a scenario file.
 #[derive(Clone, Debug)]
 pub enum Scenario {
     /// One plan.
@@ -23,7 +23,7 @@ pub enum Scenario {
     Profile(ProfileFile),
 }
 
-/// A profile with the system that it is for.
+/// A profile with its system.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileFile {
@@ -32,15 +32,15 @@ pub struct ProfileFile {
     _version: u32,
     /// The system to explore.
     pub system: String,
-    /// The verdict that the exploration must end with.
+    /// The expected verdict of the exploration.
     pub expect: Ending,
     /// How many plans.
     pub plans: u64,
-    /// What they are drawn from.
+    /// The profile from which they are drawn.
     pub profile: Profile,
 }
 
-/// How an exploration must end.
+/// The expected end of an exploration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ending {
@@ -77,21 +77,21 @@ impl Scenario {
     }
 }
 
-/// A pinned plan that was run again.
+/// The replay of a pinned plan.
 #[derive(Clone, Debug)]
 pub struct Replay {
     /// The last run.
     pub run: Run,
-    /// How many runs gave the verdict of the last one, of how many.
+    /// How many runs agreed with the verdict of the last one, and of how many.
     pub agreed: (u32, u32),
-    /// The first step that went differently from what the file recorded.
+    /// The first step that differs from the recorded one.
     pub divergence: Option<String>,
     /// Cancels and faults that did not land in the last run.
     pub not_landed: Vec<String>,
 }
 
 impl Replay {
-    /// Whether the plan gave the verdict that it must give; what it gave instead if not.
+    /// Checks that the plan gave the expected verdict.
     ///
     /// # Errors
     /// What it gave instead.
@@ -125,11 +125,11 @@ pub fn replay(chain: &Chain<'_>, file: &PlanFile, times: u32) -> Replay {
     Replay { run, agreed, divergence, not_landed }
 }
 
-/// How often a plan is run before a cancel that never landed is believed to be unable to.
+/// How often a plan is run before a cancel that never landed counts as unable to land.
 const TRIES: u32 = 5;
 
-/// A cancel may lose against a reply that comes before the first poll has returned; such a run shows nothing and is done
-/// again.
+/// A cancel may lose against a reply that arrives before the first poll returns; such a run proves nothing and is
+/// retried.
 fn run_until_landed(chain: &Chain<'_>, file: &PlanFile) -> Run {
     let mut run = chain.run(&file.plan);
     for _ in 1..TRIES {
@@ -149,7 +149,7 @@ fn kind(verdict: &Verdict) -> String {
     }
 }
 
-/// The first step at which two traces differ. A plan that was never recorded diverges from nothing.
+/// Returns the first step at which two traces differ. A plan without a recorded trace never diverges.
 fn diverges(recorded: &[String], now: &[String]) -> Option<String> {
     if recorded.is_empty() {
         return None;

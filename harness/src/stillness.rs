@@ -1,15 +1,16 @@
-//! Stillness: whether anything still moves that could let a waiting command go on.
+//! Stillness: whether anything still moves that could wake a waiting command.
 //!
-//! A wait without an end cannot be told from a long one by waiting, but by looking: no event, no step of a statement in
-//! the database, no task of the system that came or went. When nothing has moved for [`Limits::still`] looks, the runtime's
-//! clock is brought forward by a stride, and again until it has gone the whole of [`Limits::hang`]: every timer of the system
-//! that would have fired by then has fired, the shorter of two before the longer. If nothing moves after that either, the
-//! wait has no end that anybody here would live to see.
+//! Waiting alone cannot distinguish an endless wait from a long one, but observation can: no event, no step of a
+//! statement in the database, no task of the system that came or went. When nothing has moved for [`Limits::still`]
+//! looks, the runtime's clock is brought forward by a stride, and again until it has gone the whole of
+//! [`Limits::hang`]: every timer of the system that would have fired by then has fired, the shorter of two before the
+//! longer. If nothing moves after that either, the wait counts as endless.
 //!
-//! Looks are counted and not milliseconds: on a machine so busy that the driver's threads do not run, the one that looks
-//! does not run either. Between us and a server there are the proxy's thread and the server's
-//! processes, which run or wait on their own: there a look counts only if both have had a turn since the last one, so that a
-//! busy machine slows the look down too. It does not see threads of a system that neither touch the database nor wake anybody.
+//! Looks are counted and not milliseconds: on a machine that is too busy to run the driver's threads, the looking
+//! thread does not run either. Between us and a server there are the proxy's thread and the server's processes, which
+//! run or wait on their own: there a look counts only if both have had a turn since the last one, so that a busy
+//! machine slows the look down too. It does not see threads of a system that neither touch the database nor wake an
+//! actor.
 
 use std::time::{Duration, Instant};
 
@@ -21,10 +22,11 @@ use crate::recorder::Recorder;
 /// The least time between two looks.
 pub(crate) const LOOK: Duration = Duration::from_millis(1);
 
-/// By how much the clock is brought forward at once. Two timers of a system that are further apart fire one after the other.
+/// The stride by which the clock is brought forward. Two timers of a system that are further apart fire one after the
+/// other.
 const STRIDE: Duration = Duration::from_secs(1);
 
-/// Watches while somebody waits.
+/// Watches a wait.
 pub(crate) struct Stillness<'a> {
     recorder: &'a Recorder,
     limits: &'a Limits,
@@ -37,7 +39,7 @@ pub(crate) struct Stillness<'a> {
 }
 
 impl<'a> Stillness<'a> {
-    /// Starts to watch; the wait is given up after [`Limits::hang`] even if something moves all the time.
+    /// Starts to watch; the wait ends after [`Limits::hang`] even if something moves all the time.
     pub(crate) fn new(recorder: &'a Recorder, limits: &'a Limits) -> Self {
         let (seen, turns, now) = (signs(recorder), recorder.heartbeat.turns_between(), Instant::now());
         Self {
@@ -52,7 +54,7 @@ impl<'a> Stillness<'a> {
         }
     }
 
-    /// Looks, if it is time to; whether the wait is to be given up.
+    /// Looks, if it is time to; returns whether to give up the wait.
     ///
     /// # Cancel safety
     /// Not cancel safe: the runtime's clock could be left standing.
@@ -60,7 +62,7 @@ impl<'a> Stillness<'a> {
         if Instant::now() > self.until {
             return true;
         }
-        // The last time is the last word, and takes twice as long.
+        // The last look decides, and takes twice as long.
         let is_over = self.brought_forward >= self.limits.hang;
         let looks = self.limits.still * if is_over { 2 } else { 1 };
         if !self.is_still(looks) {
@@ -69,7 +71,7 @@ impl<'a> Stillness<'a> {
         if is_over {
             return true;
         }
-        // Another kind of runtime keeps its own time: there the whole limit is waited for.
+        // Another kind of runtime keeps its own time: the wait takes the whole limit there.
         if Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread {
             return false;
         }
@@ -82,7 +84,7 @@ impl<'a> Stillness<'a> {
         false
     }
 
-    /// Looks, if it is time to; whether nothing has moved for so many looks.
+    /// Looks, if it is time to; returns whether nothing has moved for this many looks.
     pub(crate) fn is_still(&mut self, looks: u32) -> bool {
         if self.looked.elapsed() < LOOK {
             return false;
@@ -108,12 +110,12 @@ fn signs(recorder: &Recorder) -> (u64, usize) {
     (recorder.signs(), tasks_alive())
 }
 
-/// How many tasks the runtime has.
+/// Returns how many tasks the runtime has.
 pub(crate) fn tasks_alive() -> usize {
     Handle::current().metrics().num_alive_tasks()
 }
 
-/// Runs the harness's own wait, which no timer of the system can end; none if nothing moves any more.
+/// Runs the harness's own wait, which no timer of the system can end; returns none once nothing moves.
 ///
 /// # Cancel safety
 /// As the future.
@@ -134,7 +136,7 @@ pub(crate) async fn unless_still<T>(
     }
 }
 
-/// Runs the future to its end; none if it has none.
+/// Runs the future to its end; returns none if it hangs.
 ///
 /// # Cancel safety
 /// Not cancel safe, as [`Stillness::is_endless`].

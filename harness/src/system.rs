@@ -1,9 +1,9 @@
-//! What is under test: the trait [`System`], what it can do ([`Capabilities`]) and its [`Extension`].
+//! The system under test: the trait [`System`], its [`Capabilities`] and its [`Extension`].
 //!
-//! A system is asked to start on a fresh database, to run any number of actors, and to stop. An actor is one
-//! async function that *pulls* its commands from a [`Port`]; so it can keep borrowed things alive across commands
-//! (a transaction, a row stream), and a nested transaction is a nested call. The harness polls that function
-//! itself and decides at every gate who goes on.
+//! A system is asked to start on a fresh database, to run any number of actors, and to stop. An actor is one async
+//! function that *pulls* its commands from a [`Port`]; so it can keep borrowed things alive across commands (a
+//! transaction, a row stream), and a nested transaction is a nested call. The harness polls that function itself and
+//! decides at every gate which actor goes on.
 
 pub use crate::capability::{Capabilities, Capability, needed};
 pub use crate::extension::{Extension, Judged};
@@ -12,9 +12,9 @@ pub use crate::port::{Ended, Port};
 use crate::database::Database;
 use crate::history::{Failure, Report};
 
-/// Something that lends sessions: a pool, a library, an application.
+/// A system that lends sessions: a pool, a library, an application.
 pub trait System: Sized + 'static {
-    /// Its name, as given to `--system`.
+    /// The name that `--system` takes.
     const NAME: &'static str;
 
     /// What it can do. Commands and invariants that need more are neither generated nor counted; a capability that is
@@ -29,7 +29,7 @@ pub trait System: Sized + 'static {
     /// Starts on a fresh database that has the table `kv (k integer primary key, v integer not null)`.
     ///
     /// # Errors
-    /// An error here ends the plan as `Inconclusive`: nothing was tried.
+    /// An error here makes the plan `Inconclusive`: nothing was tried.
     ///
     /// # Cancel safety
     /// The harness never drops this future unfinished.
@@ -38,11 +38,11 @@ pub trait System: Sized + 'static {
     /// Runs one actor until its port has no more commands.
     ///
     /// # Cancel safety
-    /// The future is dropped without being finished when a command hangs or the plan is given up.
+    /// The future is dropped unfinished when a command hangs or the plan is abandoned.
     fn actor(&self, port: Port) -> impl Future<Output = ()>;
 
-    /// What it says of itself: its health, and who listens. Asked after everybody has ended and before it is stopped, for
-    /// a system that has [`Capability::Reports`].
+    /// Returns the system's report about itself: its health, and its listeners. Called after all actors have ended and
+    /// before the stop, for a system that has [`Capability::Reports`].
     ///
     /// # Cancel safety
     /// The future is dropped when it does not end.

@@ -1,6 +1,6 @@
 //! The verdict on a history, and a violation.
 //!
-//! Owns the values; who judges is the oracle.
+//! Owns the values; the oracle judges.
 
 use crate::history::By;
 pub use crate::invariant::Invariant;
@@ -10,7 +10,7 @@ pub use crate::invariant::Invariant;
 pub enum Verdict {
     /// Every invariant held.
     Pass,
-    /// One did not.
+    /// An invariant broke.
     Violation(Violation),
     /// The run proves nothing, and why.
     Inconclusive(String),
@@ -25,8 +25,8 @@ pub struct Violation {
     pub at: usize,
     /// The command that the event belongs to.
     pub by: Option<By>,
-    /// What had to be.
+    /// The expected observation.
     pub expected: String,
-    /// What was.
+    /// The actual observation.
     pub observed: String,
 }

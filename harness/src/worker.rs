@@ -1,11 +1,11 @@
 //! The thread that a plan runs on, and the watch over it.
 //!
-//! Owns the runtime of a plan and the boundary to a system that never gives its thread back: one that sleeps, waits for a
-//! lock or turns in a circle inside a poll. A future that waits is the executor's business; here nothing is left that could
-//! be polled, so the plan runs on a thread of its own and the caller watches it. A thread cannot be ended from outside: it
-//! is given up, and stays with the connections that it holds until the process ends.
+//! Owns the runtime of a plan and the boundary to a system that never gives its thread back: a system that sleeps,
+//! waits for a lock or loops inside a poll. The executor handles futures that wait; a blocked thread cannot poll
+//! anything, so the plan runs on a thread of its own and the caller watches it. A thread cannot be ended from outside:
+//! it is abandoned, and stays with its connections until the process ends.
 //!
-//! What counts is that nothing moves, as for a future (`stillness`), and looks are counted instead of time: on a
+//! The criterion is that nothing moves, as for a future (`stillness`), and looks are counted instead of time: on a
 //! machine that is too busy to run the plan, the watch does not run either.
 
 use std::cell::RefCell;
@@ -25,17 +25,16 @@ use crate::plan::Plan;
 use crate::recorder::Recorder;
 use crate::stage::panic_text;
 
-/// Between two looks at a plan that has not ended.
+/// The pause between two looks at a plan that has not ended.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Without optimisation the futures of a system are large, and lie on the stack one in the other. What is not touched costs
-/// nothing.
+/// Without optimisation the futures of a system are large and nested on the stack. Untouched pages cost nothing.
 const STACK: usize = 64 << 20;
 
 /// How much longer a thread is watched while its statements move, or while its system starts.
 const PATIENCE: u32 = 10;
 
-/// How many threads of this process were given up; they stay until it ends.
+/// How many threads of this process were abandoned; they stay until it ends.
 pub fn threads_given_up() -> u64 {
     GIVEN_UP.load(Ordering::Relaxed)
 }
@@ -45,19 +44,19 @@ static GIVEN_UP: AtomicU64 = AtomicU64::new(0);
 type Job = Box<dyn FnOnce() + Send>;
 
 thread_local! {
-    /// The thread that runs the plans of this one; none before the first, and after one was given up.
+    /// The worker of this thread; none before the first plan, and after a worker was abandoned.
     static WORKER: RefCell<Option<Sender<Job>>> = const { RefCell::new(None) };
-    /// One runtime for the plans of a worker; a plan that leaves tasks behind takes it down with it.
+    /// One runtime for the plans of a worker; a plan that leaves tasks behind ends it.
     static RUNTIME: RefCell<Option<Runtime>> = const { RefCell::new(None) };
 }
 
-/// Runs a plan on the worker of this thread and waits for its history, or for the moment to give the worker up.
+/// Runs a plan on the worker of this thread and waits for its history, or abandons the worker.
 pub(crate) fn watched(starter: Starter<Database>, plan: &Plan, limits: &Limits) -> History {
     let recorder = Recorder::default();
     let (answer, answered) = channel();
     let job = {
         let (plan, limits, recorder) = (plan.clone(), *limits, recorder.clone());
-        // Nobody listens any more to a worker that was given up and came back.
+        // The result of an abandoned worker that returns later is ignored.
         Box::new(move || drop(answer.send(run(starter, &plan, &limits, &recorder))))
     };
     let worker = match WORKER.take().map_or_else(hire, Ok) {
@@ -76,7 +75,7 @@ pub(crate) fn watched(starter: Starter<Database>, plan: &Plan, limits: &Limits) 
             }
             Err(RecvTimeoutError::Timeout) if watch.is_over() => {
                 GIVEN_UP.fetch_add(1, Ordering::Relaxed);
-                // What the thread has open goes on without a name.
+                // The thread keeps its files open after their names are removed.
                 if let Some(folder) = recorder.heartbeat.folder() {
                     let _ = std::fs::remove_dir_all(folder);
                 }
@@ -88,7 +87,7 @@ pub(crate) fn watched(starter: Starter<Database>, plan: &Plan, limits: &Limits) 
     }
 }
 
-/// Starts a worker; it ends when nobody can send it a job any more.
+/// Starts a worker; it ends when the last sender of jobs is dropped.
 fn hire() -> std::io::Result<Sender<Job>> {
     let (sender, jobs) = channel::<Job>();
     let work = move || jobs.into_iter().for_each(|job| job());
@@ -102,7 +101,7 @@ fn run(starter: Starter<Database>, plan: &Plan, limits: &Limits, recorder: &Reco
         Ok(runtime) => runtime,
         Err(error) => return harness_fault(format!("no runtime: {error}")),
     };
-    // An actor that panics is caught by the executor; this is for a system that panics while it starts or stops.
+    // The executor catches panics of actors; this one catches panics of a system that starts or stops.
     let history = catch_unwind(AssertUnwindSafe(|| runtime.block_on(execute(starter, plan, limits, recorder))));
     if history.is_ok() && runtime.metrics().num_alive_tasks() == 0 {
         RUNTIME.set(Some(runtime));
@@ -120,11 +119,11 @@ fn harness_fault(why: String) -> History {
     History { events, ..History::default() }
 }
 
-/// What the watch has seen so far.
+/// The observations of the watch so far.
 struct Watch<'a> {
     recorder: &'a Recorder,
     limits: &'a Limits,
-    /// How many turns the scheduler had given, and how often anything had moved.
+    /// The scheduler's turns and the movements at the last look.
     seen: (u64, u64),
     /// Looks since the scheduler went on.
     unmoved: u32,
@@ -133,7 +132,7 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Looks; whether the thread is to be given up. An executor that looks whether something moves has its thread.
+    /// Looks; returns whether to abandon the thread. An executor that looks for movement is not blocked.
     fn is_over(&mut self) -> bool {
         let heartbeat = &self.recorder.heartbeat;
         if !heartbeat.is_on_stage() {

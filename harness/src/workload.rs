@@ -1,8 +1,8 @@
-//! The core workload: what each single statement of the alphabet is, as SQL.
+//! The core workload: each single statement of the alphabet, as SQL.
 //!
-//! Systems call [`statement`] with the connection (or transaction) that serves the actor; opening, closing and
-//! transactions are their own. It goes through sqlx's public API and returns nothing: the port has the outcome. How a
-//! database says it is its [`Dialect`]'s.
+//! Systems call [`statement`] with the connection (or transaction) that serves the actor; they open, close and begin by
+//! themselves. It uses sqlx's public API and returns nothing: the port has the outcome. The [`Dialect`] has each
+//! database's SQL.
 
 use crate::database::ALL_ROWS;
 pub use crate::database::{Dialect, Words};
@@ -14,8 +14,8 @@ use crate::history::{Leftovers, Reply};
 use crate::plan::{BeginMode, Command, Conflict, Key, Residue, Value};
 use crate::system::Port;
 
-/// Runs a single-statement command on this connection, or on what stands for one. A command that is not a statement is left
-/// alone, and the port records it as skipped.
+/// Runs a single-statement command on this executor. Ignores a command that is not a statement; the port records it as
+/// skipped.
 ///
 /// # Cancel safety
 /// Cancels of the plan land inside; the connection is as sqlx leaves it.
@@ -37,8 +37,8 @@ pub fn is_statement(command: &Command) -> bool {
         || matches!(command, Command::Fail | Command::Slow | Command::Raw(_))
 }
 
-/// What a single-statement command answers on this connection: for systems that have something of their own around each
-/// call. Nothing is done for any other command.
+/// Runs a single-statement command and returns its answer, for systems that wrap each call. Does nothing for any other
+/// command.
 ///
 /// # Errors
 /// Whatever sqlx answers.
@@ -70,7 +70,7 @@ pub async fn answer<'c, DB: Dialect>(
     connection.execute(plain).await.map(|_| Reply::Done)
 }
 
-/// The statement that begins a transaction, for those that are not the system's own.
+/// Returns the statement of an explicit begin.
 pub fn begin_statement<DB: Dialect>(mode: BeginMode) -> Option<&'static str> {
     match mode {
         BeginMode::Plain => None,

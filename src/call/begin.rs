@@ -1,6 +1,7 @@
 //! A begin: of a transaction, or of a savepoint inside one.
 //!
-//! Owns on how many connections a begin is tried, since nothing can be lost before it, and the cleaning that travels with it.
+//! Owns the number of connections that a begin tries, since nothing can be lost before it, and the cleaning that
+//! travels with it.
 
 use super::entry::enter;
 use super::flight::InFlight;
@@ -9,7 +10,7 @@ use crate::error::Error;
 use crate::session::Call;
 use crate::source::{Begin, Condition, ConnectionError, Control, ErrorClass, Source};
 
-/// Begins a transaction, or sets a savepoint; the depth before it.
+/// Begins a transaction, or sets a savepoint; returns the depth before it.
 pub(crate) async fn begin<S: Source>(handle: &Handle<S>, begin: Begin) -> Result<u32, Error> {
     let (lender, policy) = (handle.lender(), handle.lender().policy());
     for attempt in 1.. {
@@ -24,7 +25,7 @@ pub(crate) async fn begin<S: Source>(handle: &Handle<S>, begin: Begin) -> Result
             return Err(Error::SavepointOptions);
         }
         let mut result = call.begin(begin).await;
-        // Dead idle connections are no attempts.
+        // Dead idle connections do not count as attempts.
         for _ in 0..lender.attempts_max() {
             match &result {
                 Err(failure) if failure.class == ErrorClass::Disconnected && call.is_untouched() => {
@@ -36,7 +37,7 @@ pub(crate) async fn begin<S: Source>(handle: &Handle<S>, begin: Begin) -> Result
         }
         match result {
             Err(failure) if depth == 0 && attempt < policy.attempts_max && failure.class != ErrorClass::Rejected => {
-                // Nothing was begun, so nothing can be lost by a fresh connection.
+                // Nothing was begun, so a fresh connection loses nothing.
                 let dead = matches!(failure.class, ErrorClass::Disconnected | ErrorClass::OutcomeUnknown);
                 let refused = call.finish::<()>(Err(failure)).await;
                 if !dead {
@@ -50,7 +51,8 @@ pub(crate) async fn begin<S: Source>(handle: &Handle<S>, begin: Begin) -> Result
 }
 
 impl<S: Source> InFlight<'_, S> {
-    /// Begins a transaction, or sets a savepoint. The first call on a connection also does what its condition asks for.
+    /// Begins a transaction, or sets a savepoint. The first call on a connection also probes or cleans it as its
+    /// condition requires.
     async fn begin(&mut self, begin: Begin) -> Result<(), ConnectionError> {
         let bounded = self.queued.cell().lender().bounded();
         let (source, policy) = (bounded.source(), bounded.policy());
@@ -76,7 +78,7 @@ impl<S: Source> InFlight<'_, S> {
         if condition.is_fit() {
             return begun;
         }
-        // What could not be cleaned is of no use to anybody.
+        // A connection that cannot be cleaned is discarded.
         begun.map_err(|failure| ConnectionError { class: ErrorClass::Disconnected, ..failure })?;
         let session = self.queued.session();
         session.made_fit();

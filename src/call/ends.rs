@@ -1,6 +1,6 @@
 //! The end of the innermost level: commit and rollback.
 //!
-//! Owns what is sent to end a level, and what follows from an end that the database refused.
+//! Owns the statements that end a level, and the consequences of an end that the database refused.
 
 use super::flight::InFlight;
 use super::queued::Queued;
@@ -54,7 +54,7 @@ impl<S: Source> Queued<'_, S> {
         self.enter(Call::Rollback, operation).await?.roll_back().await
     }
 
-    /// The answer to the rollback of a transaction that is over already.
+    /// Answers the rollback of a transaction that is already over.
     fn rolled_back(&self, operation: &'static str, why: &Loss) -> Result<(), Error> {
         match why {
             Loss::CommitUnknown(_) => Err(self.lost(operation, why)),
@@ -64,7 +64,7 @@ impl<S: Source> Queued<'_, S> {
 }
 
 impl<S: Source> InFlight<'_, S> {
-    /// Ends a rollback: it always succeeds, since a connection that cannot do it is given up.
+    /// Ends a rollback. It always succeeds, since a connection that cannot roll back is discarded.
     pub(super) async fn roll_back(mut self) -> Result<(), Error> {
         let depth = self.depth();
         match self.undo(depth).await {
@@ -73,7 +73,7 @@ impl<S: Source> InFlight<'_, S> {
                 self.queued.session().transition(Happened::Succeeded);
             }
             Err(failure) => match self.in_transaction().await {
-                // It had ended by itself.
+                // The transaction had ended by itself.
                 Ok(false) if depth == 1 => self.queued.session().transition(Happened::Succeeded),
                 Ok(false) => self.is_over(failure.to_string()),
                 _ => self.give_up(failure.to_string(), Gone::of(&failure)),
@@ -82,7 +82,7 @@ impl<S: Source> InFlight<'_, S> {
         Ok(())
     }
 
-    /// Ends a commit that the database did not answer with yes.
+    /// Ends a commit that the database did not confirm.
     async fn finish_commit(mut self, failure: ConnectionError) -> Result<(), Error> {
         let depth = self.depth();
         if matches!(failure.class, ErrorClass::Disconnected | ErrorClass::OutcomeUnknown) {
@@ -99,7 +99,7 @@ impl<S: Source> InFlight<'_, S> {
             Err(failure) => Err(failure),
         };
         if rolled_back.is_err() {
-            // It was not committed, and without its connection it will not be.
+            // The transaction was not committed, and without its connection it cannot be.
             self.give_up("it could not be rolled back after its commit was refused".into(), Gone::Silent);
         } else {
             self.queued.session().transition(Happened::NotKept(failure.class));
@@ -107,7 +107,7 @@ impl<S: Source> InFlight<'_, S> {
         Err(Error::RolledBack { source: failure.source })
     }
 
-    /// The whole transaction is over, and the caller is told.
+    /// Records that the whole transaction is over and that the caller knows.
     fn is_over(&mut self, why: String) {
         let session = self.queued.session();
         session.transition(Happened::TransactionOver(why));
@@ -120,7 +120,7 @@ impl<S: Source> InFlight<'_, S> {
         self.insist(undo, limit).await
     }
 
-    /// After the outermost end: undoes what the begin set on the connection.
+    /// Undoes what the begin set on the connection, after the outermost end.
     async fn reset(&mut self) -> Result<(), ConnectionError> {
         let outermost = self.depth() == 1;
         if !outermost || !self.queued.session().begun().read_only {
@@ -128,7 +128,7 @@ impl<S: Source> InFlight<'_, S> {
         }
         let limit = self.queued.cell().lender().policy().end_timeout;
         if self.insist(Control::Reset, limit).await.is_err() {
-            // The transaction is over all the same; the connection is not lent again.
+            // The transaction is over even so; the connection is not lent again.
             self.leave(Effect::Permanent("a read-only setting"));
         }
         Ok(())

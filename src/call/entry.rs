@@ -1,4 +1,4 @@
-//! The two ways into a call: for the session, or for the session with a connection.
+//! The two ways to enter a call: for the session alone, or for the session with a connection.
 //!
 //! Owns the order of what happens before a call: waiting, undoing what a dropped level left, borrowing a connection.
 
@@ -19,7 +19,7 @@ pub(crate) async fn enter<'a, S: Source>(
     queue(handle, operation).await?.enter(call, operation).await
 }
 
-/// Waits for the session. What a dropped level left in it is undone first.
+/// Waits for the session. Work of a dropped level is undone first.
 pub(crate) async fn queue<'a, S: Source>(
     handle: &'a Handle<S>,
     operation: &'static str,
@@ -29,7 +29,7 @@ pub(crate) async fn queue<'a, S: Source>(
     while let Some(depth) = levels.left() {
         if queued.session().depth() <= depth {
             levels.undone(depth);
-            // It may have been this handle's.
+            // The dropped level may have been this handle's.
             handle.refuse_stale(operation)?;
         } else if queued.failed().is_some() {
             queued.session().transition(Happened::Acknowledged);
@@ -41,7 +41,7 @@ pub(crate) async fn queue<'a, S: Source>(
     Ok(queued)
 }
 
-/// Borrows a connection for the session if there is none.
+/// Borrows a connection for the session if it has none.
 pub(crate) async fn borrow<S: Source>(handle: &Handle<S>, operation: &'static str) -> Result<(), Error> {
     queue(handle, operation).await?.borrow_if_empty(operation, Fitness::Fit).await
 }

@@ -1,7 +1,7 @@
 //! A call in flight.
 //!
-//! Owns the guard of a call that has its connection: dropped before it is finished, the call counts as cancelled. What follows
-//! from the database's answer is in [`super::outcome`].
+//! Owns the guard of a call that has its connection: dropped before it is finished, the call counts as cancelled. The
+//! consequences of the database's answer are in [`super::outcome`].
 
 use super::patience::{Patience, Pausing};
 use super::queued::Queued;
@@ -42,7 +42,7 @@ impl<'a, S: Source> Queued<'a, S> {
 }
 
 impl<'a, S: Source> InFlight<'a, S> {
-    /// The connection that serves the call.
+    /// Returns the connection that serves the call.
     pub(crate) fn connection(&mut self) -> &mut S::Connection {
         match self.queued.session().lease_mut().and_then(Lease::connection) {
             Some(connection) => connection,
@@ -50,17 +50,17 @@ impl<'a, S: Source> InFlight<'a, S> {
         }
     }
 
-    /// The depth at which the call was made.
+    /// Returns the depth at which the call was made.
     pub(crate) fn depth(&mut self) -> u32 {
         self.queued.session().depth()
     }
 
-    /// A statement of this call leaves this on the connection.
+    /// Records what a statement of this call leaves on the connection.
     pub(crate) fn leave(&mut self, effect: Effect) {
         self.queued.session().leave(effect);
     }
 
-    /// Whether nothing was answered on the connection since it was lent.
+    /// Whether the connection has answered nothing since it was lent.
     pub(crate) fn is_untouched(&mut self) -> bool {
         self.queued.session().is_untouched()
     }
@@ -71,7 +71,8 @@ impl<'a, S: Source> InFlight<'a, S> {
         session.depth() == 0 && session.lease_mut().is_some_and(|lease| lease.own().is_some())
     }
 
-    /// The connection was dead before anything was done on it: the call goes on with another, and the caller does not notice.
+    /// Replaces a connection that was dead before its first use: the call goes on with another, and the caller does not
+    /// notice.
     pub(crate) async fn replace(&mut self, failure: &ConnectionError) -> Result<(), Error> {
         let (call, left) = match *self.queued.session().state() {
             State::Calling { call, depth: 0 } => (call, self.queued.session().left()),
@@ -84,8 +85,8 @@ impl<'a, S: Source> InFlight<'a, S> {
         Ok(())
     }
 
-    /// Sees whether the connection answers, if it was lent on trust and nothing was answered on it yet; another takes its place
-    /// if it does not. For a statement that is not safe to rerun: its caller would see the loss.
+    /// Probes a connection that was lent unprobed and has answered nothing yet, and replaces it if it is dead. Called
+    /// before a statement that is not safe to rerun, whose caller would see the loss.
     pub(crate) async fn probe(mut self) -> Result<Self, Error> {
         let session = self.queued.session();
         if session.condition() != Condition::Recent || !session.is_untouched() || session.depth() > 0 {
@@ -103,22 +104,22 @@ impl<'a, S: Source> InFlight<'a, S> {
         Ok(self)
     }
 
-    /// How many dead connections a statement meets at most before it gives up. Each after the first has answered a probe.
+    /// The most dead connections that a statement tries before it gives up. Each after the first has answered a probe.
     pub(crate) fn attempts_max(&self) -> u32 {
         self.queued.cell().lender().policy().attempts_max
     }
 
-    /// For the row stream that this call feeds.
+    /// Returns the marker for the row stream that this call feeds.
     pub(crate) fn pausing(&self) -> Pausing<'a, S> {
         Pausing::of(self.queued.cell())
     }
 
-    /// For what this call asks the database.
+    /// Returns the wait for this call's answer from the database.
     pub(crate) fn patience(&self) -> Patience<'a, S> {
         Patience::of(self.queued.cell(), self.operation)
     }
 
-    /// The call was not made after all.
+    /// Leaves the session as if the call had not been made.
     pub(crate) fn withdraw(mut self) {
         self.queued.session().transition(Happened::Refused(ErrorClass::Rejected));
     }
@@ -132,7 +133,8 @@ impl<S: Source> Drop for InFlight<'_, S> {
             return;
         }
         session.transition(Happened::Cancelled);
-        // Where it cannot be asked how the call ended, waiting for the next call would only leave it running.
+        // The outcome of the call cannot be asked here, so waiting for the next call would only leave the statement
+        // running.
         if !S::Connection::ORDERED && matches!(session.lease_mut(), Some(Lease::Own(_))) {
             lender.lose(session, "a call was cancelled".into(), Gone::Busy);
         }

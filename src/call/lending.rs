@@ -1,7 +1,7 @@
 //! The connection that a call runs on.
 //!
-//! Owns whether the session allows a call, borrowing a connection for it, and replacing one that was dead before anything was
-//! done on it. How connections are lent is `lender`'s.
+//! Owns whether the session allows a call, borrowing a connection for it, and replacing one that was dead before its
+//! first use. Lending itself belongs to `lender`.
 
 use super::queued::Queued;
 use crate::error::Error;
@@ -29,11 +29,11 @@ impl<S: Source> Queued<'_, S> {
             return Ok(());
         }
         self.borrow(fitness).await?;
-        // A pinned handle has set something up on a session that is gone.
+        // The owner of a pinned handle has set something up on a session that is gone.
         self.handle.refuse_stale(operation)
     }
 
-    /// Makes the connection fit for use, if its first call was to see to that and was not made after all.
+    /// Makes the connection fit for use, if its first call should have done so and was not made.
     pub(super) async fn make_fit(&mut self) -> Result<(), Error> {
         let lender = self.cell().lender();
         let condition = self.session().condition();
@@ -50,7 +50,7 @@ impl<S: Source> Queued<'_, S> {
         }
     }
 
-    /// The connection was dead before anything was done on it: another takes its place, and the caller does not notice.
+    /// Replaces a connection that was dead before its first use; the caller does not notice.
     pub(super) async fn replace(&mut self, failure: &ConnectionError, fitness: Fitness) -> Result<(), Error> {
         if let Some(lease) = self.session().take_lease() {
             self.cell().lender().give_up(lease, &failure.to_string(), Gone::of(failure));
@@ -69,7 +69,7 @@ impl<S: Source> Queued<'_, S> {
         let generation = session.generation();
         let before = cell.set_generation(generation);
         if before == generation {
-            // It replaces one on which nothing was done.
+            // The new connection replaces one on which nothing was done.
             return Ok(());
         }
         lender.count(Count::Lent);

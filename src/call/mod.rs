@@ -1,19 +1,19 @@
-//! One call of a scope: it goes down to the connection once and comes up once, with its outcome.
+//! One call of a scope, from its entry to its outcome.
 //!
 //! | file | owns |
 //! | --- | --- |
 //! | [`queued`] | waiting for the session, in the order of the calls |
 //! | [`lending`] | whether the session allows the call, and the connection that it runs on |
-//! | [`flight`] | the call in flight, and that one which is dropped counts as cancelled |
+//! | [`flight`] | the call in flight; a dropped one counts as cancelled |
 //! | [`patience`] | how long the database's answer is waited for |
 //! | [`outcome`] | what follows from the answer |
-//! | [`unknown`] | a commit of which nobody knows whether it happened |
+//! | [`unknown`] | a commit with unknown outcome |
 //! | [`ends`] | commit and rollback of the innermost level |
 //! | [`begin`] | a begin, on as many connections as it takes |
 //! | [`entry`] | the two ways in |
 //!
-//! Every outcome passes through [`Session::transition`](crate::session::Session::transition) here, and nowhere else. What a
-//! caller can ask is in `verbs` and `scope`.
+//! Every outcome passes through [`Session::transition`](crate::session::Session::transition) here, and nowhere else.
+//! The operations that callers see are in `verbs` and `scope`.
 
 mod begin;
 mod ends;

@@ -1,7 +1,8 @@
-//! What follows from the database's answer to a call.
+//! The consequences of the database's answer to a call.
 //!
-//! Owns the outcome of every call but an end, and what is asked when the answer does not say it: after a refused statement, and
-//! after a connection is gone. What the state makes of it is [`Session::transition`](crate::session::Session::transition)'s.
+//! Owns the outcome of every call but an end, and the questions that are asked if the answer leaves it open: after a
+//! refused statement, and after a lost connection. The state itself changes in
+//! [`Session::transition`](crate::session::Session::transition).
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::session::{Call, Happened, Loss, State};
 use crate::source::{Connection, ConnectionError, Control, ErrorClass, Source};
 
 impl<S: Source> InFlight<'_, S> {
-    /// Ends the call with its outcome, as its caller is told.
+    /// Ends the call with its outcome and returns what the caller gets.
     pub(crate) async fn finish<T>(mut self, result: Result<T, ConnectionError>) -> Result<T, Error> {
         let failure = match result {
             Ok(value) => {
@@ -29,10 +30,10 @@ impl<S: Source> InFlight<'_, S> {
             return Err(self.died(failure));
         }
         if S::Connection::ABORTS && depth > 0 {
-            // Nothing further can be done in it, not even the same once more.
+            // The transaction accepts nothing further, not even a retry of the same statement.
             self.queued.cell().count_statement();
         }
-        // A test's own transaction may have gone with it, also outside of the caller's.
+        // A test's own transaction may be lost as well, even outside of the caller's.
         if depth > 0 && !S::Connection::ABORTS || self.queued.cell().lender().joint().is_some() {
             match self.in_transaction().await {
                 Ok(false) if depth > 0 => {
@@ -56,7 +57,7 @@ impl<S: Source> InFlight<'_, S> {
         bounded.in_time(limit, lease.control(control)).await
     }
 
-    /// As [`InFlight::control`], and retries it where it was interrupted.
+    /// As [`InFlight::control`], with a retry if it was interrupted.
     pub(super) async fn insist(&mut self, control: Control, limit: Duration) -> Result<(), ConnectionError> {
         let bounded = self.queued.cell().lender().bounded();
         let lease = self.queued.session().lease_mut().ok_or_else(gone)?;
@@ -81,7 +82,7 @@ impl<S: Source> InFlight<'_, S> {
         lender.lose(self.queued.session(), why, gone);
     }
 
-    /// The connection is gone: what that means for the transaction and for the caller.
+    /// Gives up a lost connection and returns the caller's error.
     pub(super) fn died(&mut self, failure: ConnectionError) -> Error {
         let why = failure.to_string();
         let (call, depth) = match *self.queued.session().state() {

@@ -1,6 +1,7 @@
 //! How long the database's answer to a call is waited for.
 //!
-//! Owns the limit on a statement's answer, and the note that a row stream waits for its reader and not for the database.
+//! Owns the limit on a statement's answer, and the mark of a row stream that waits for its reader and not for the
+//! database.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use crate::cell::Cell;
 use crate::error::Error;
 use crate::source::Source;
 
-/// Says whether a row stream has handed out a row and waits for its reader.
+/// Marks whether a row stream has handed out a row and waits for its reader.
 pub(crate) struct Pausing<'a, S: Source> {
     cell: &'a Cell<S>,
 }
@@ -38,7 +39,7 @@ impl<'a, S: Source> Patience<'a, S> {
         Self { cell, operation }
     }
 
-    /// The answer. If there is none in time, its call counts as cancelled when it is dropped.
+    /// Returns the answer. Without one in time, the call counts as cancelled when it is dropped.
     pub(crate) async fn answer<F: Future>(&self, future: F) -> Result<F::Output, Error> {
         let bounded = self.cell.lender().bounded();
         let limit = bounded.policy().statement_timeout;

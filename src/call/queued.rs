@@ -1,7 +1,7 @@
 //! Waiting for the session.
 //!
-//! Owns the order of a scope's calls, and the refusal of one that would wait for itself. What a call does with the session is
-//! in the files above.
+//! Owns the order of a scope's calls, and the refusal of a call that would wait for itself. What a call does with the
+//! session is in the other files.
 
 use tokio::sync::MutexGuard;
 
@@ -17,7 +17,7 @@ pub(crate) struct Queued<'a, S: Source> {
     session: Option<SessionGuard<'a, S>>,
 }
 
-/// Keeps other calls of the handle's level waiting.
+/// Makes other calls of the handle's level wait.
 pub(crate) async fn close_gate<'a, S: Source>(
     handle: &'a Handle<S>,
     operation: &'static str,
@@ -50,12 +50,12 @@ impl<'a, S: Source> Queued<'a, S> {
         self.session.as_mut().expect("the guard is taken by drop alone")
     }
 
-    /// The state in which the session is.
+    /// Returns the session's state.
     pub(super) fn state(&self) -> &State {
         self.session.as_ref().map_or(&State::Ended, |session| session.state())
     }
 
-    /// The loss that the caller has not acknowledged.
+    /// Returns the loss that the caller has not acknowledged.
     pub(crate) fn failed(&mut self) -> Option<Loss> {
         self.session().failed().cloned()
     }
@@ -64,7 +64,7 @@ impl<'a, S: Source> Queued<'a, S> {
         self.handle.cell()
     }
 
-    /// The error for a loss.
+    /// Returns the error for a loss.
     pub(crate) fn lost(&self, operation: &'static str, why: &Loss) -> Error {
         let scope = self.cell().name().clone();
         match why {
@@ -118,7 +118,7 @@ async fn wait_in_line<S: Source, T>(
             .unwrap_or_else(|| (call.map_or("a call that just ended", |call| call.operation), false));
         (own_task, Error::SessionBusy { operation, holder, own_task })
     };
-    // It would wait for a reader, or for an operation, that waits for it.
+    // The call would wait for a reader, or an operation, that waits for the call.
     if let (true, error) = busy() {
         return Err(error);
     }

@@ -1,7 +1,7 @@
-//! A commit of which nobody knows whether it happened.
+//! A commit whose outcome is unknown.
 //!
-//! Owns when it is asked for, and what becomes of the session meanwhile. How it is asked is the
-//! [`CommitResolver`](crate::commit::CommitResolver)'s.
+//! Owns when such a commit is looked up, and the session's state meanwhile. The
+//! [`CommitResolver`](crate::commit::CommitResolver) does the lookup.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::session::{Happened, Loss, TransactionId};
 use crate::source::{ConnectionError, Control, Source};
 
 impl<S: Source> Queued<'_, S> {
-    /// Whether the unanswered commit happened, if the scope wants to know and it can be found out. Then the caller is told.
+    /// Looks up whether the unanswered commit happened, if the scope has a resolver, and records that the caller knows.
     ///
     /// # Cancel safety
     /// Cancelled, it leaves the commit as unknown as it was.
@@ -28,12 +28,12 @@ impl<S: Source> Queued<'_, S> {
 }
 
 impl<S: Source> InFlight<'_, S> {
-    /// Begins the outermost level; if the scope wants that, so that it can be found after a commit without an answer.
+    /// Begins the outermost level; with a resolver, so that a commit without an answer can be looked up.
     pub(super) async fn begin_outermost(&mut self, control: Control, limit: Duration) -> Result<(), ConnectionError> {
         let cell = self.queued.cell();
         let bounded = cell.lender().bounded();
         let Some(resolver) = cell.resolver() else { return self.control(control, limit).await };
-        // On a test's connection nothing is committed.
+        // Nothing is committed on a test's connection.
         let Some(lease) = self.queued.session().lease_mut().and_then(|lease| lease.own()) else {
             return self.control(control, limit).await;
         };
@@ -51,8 +51,8 @@ impl<S: Source> InFlight<'_, S> {
             return Err(self.died(failure));
         }
         let why = failure.to_string();
-        // It stands as after a cancelled one, and so it does if this is cancelled too. What the server may still do for it is
-        // stopped: until then nobody can say what becomes of it.
+        // The session stands as after a cancelled commit, also if this lookup is cancelled. The server process is
+        // stopped first, since its work could still change the outcome.
         session.transition(Happened::Cancelled);
         lender.lose(session, why.clone(), Gone::Silent);
         let loss = Loss::CommitUnknown(why);

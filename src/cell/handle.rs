@@ -1,6 +1,7 @@
 //! The handles that services hold instead of a session.
 //!
-//! Owns what a handle is bound to, and the refusal of one that has outlived it. What can be asked of a handle is in `verbs`.
+//! Owns what a handle is bound to, and the refusal of a handle that has outlived it. The operations of a handle are in
+//! `verbs`.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -29,14 +30,14 @@ pub struct Handle<S: Source> {
 }
 
 impl<S: Source> Handle<S> {
-    /// The scope's own handle.
+    /// Creates the scope's own handle.
     pub(crate) fn new(cell: Arc<Cell<S>>) -> Self {
         let (owner, obtained) = (cell.name().clone(), cell.holder().opened);
         Self { cell, owner, obtained, pinned: None, level: None }
     }
 
-    /// A handle that refuses to follow the scope to another session, for a caller that has set something up on this one. Stale
-    /// after the next recovery.
+    /// Returns a handle that does not follow the scope to another session, for a caller that has set something up on
+    /// this one. It is stale after the next recovery.
     #[must_use]
     pub fn pinned(&self) -> Self {
         Self { pinned: Some(self.generation().max(1)), ..self.clone() }
@@ -52,12 +53,12 @@ impl<S: Source> Handle<S> {
         self.check("").is_err()
     }
 
-    /// A handle to the same scope for another owner.
+    /// Returns a handle to the same scope for another owner.
     pub(crate) fn for_owner(&self, owner: impl Into<Cow<'static, str>>, obtained: &'static Location<'static>) -> Self {
         Self { cell: Arc::clone(&self.cell), owner: owner.into(), obtained, pinned: None, level: self.level.clone() }
     }
 
-    /// A handle for calls inside this level.
+    /// Returns a handle for calls inside this level.
     pub(crate) fn inside(&self, level: &Arc<Level>) -> Self {
         Self { level: Some(Arc::clone(level)), ..self.clone() }
     }
@@ -84,12 +85,12 @@ impl<S: Source> Handle<S> {
         self.level.as_ref()
     }
 
-    /// What is kept with the scope under this number; made now if there is nothing.
+    /// Returns the value that the scope keeps under this number; makes it if there is none.
     pub(crate) fn attached<T: Any + Send + Sync>(&self, number: u64, make: impl FnOnce() -> Arc<T>) -> Arc<T> {
         self.cell.attached(number, make)
     }
 
-    /// Refuses a call whose handle has outlived what it is bound to, and counts it.
+    /// Refuses a call whose handle is stale, and counts it.
     pub(crate) fn refuse_stale(&self, operation: &'static str) -> Result<(), Error> {
         let result = self.check(operation);
         if let Err(error) = &result {
@@ -99,7 +100,7 @@ impl<S: Source> Handle<S> {
         result
     }
 
-    /// Refuses a call whose handle has outlived what it is bound to.
+    /// Refuses a call whose handle is stale.
     pub(crate) fn check(&self, operation: &'static str) -> Result<(), Error> {
         let current = self.generation();
         let operation_ended = self.level.as_ref().and_then(|level| level.ended());

@@ -11,12 +11,12 @@ use tokio::sync::Mutex;
 use crate::source::TaskId;
 use crate::sync::Shared;
 
-/// What handles of one level share; the root is the scope itself.
+/// The state that handles of one level share; the root is the scope itself.
 #[derive(Debug, Default)]
 pub(crate) struct Level {
     /// Held while a level inside this one is open: calls of this one wait.
     gate: Mutex<()>,
-    /// What opened it, for the messages of those that wait.
+    /// The operation that opened it, for the messages of waiting calls.
     inside: Shared<Option<Inside>>,
     operation: &'static str,
     ended: AtomicBool,
@@ -45,19 +45,19 @@ impl Levels {
         &self.root
     }
 
-    /// The depth to which has to be undone what a dropped level left.
+    /// Returns the depth to which dropped levels have to be undone.
     pub(crate) fn left(&self) -> Option<u32> {
         Some(self.left.load(Ordering::SeqCst)).filter(|depth| *depth != NONE_LEFT)
     }
 
-    /// A level was dropped before its end; this was the depth outside of it.
+    /// Records that a level was dropped before its end; `depth` is the one outside of it.
     pub(crate) fn leave(&self, depth: u32) {
         self.left.fetch_min(depth, Ordering::SeqCst);
     }
 
-    /// What was left is undone, to this depth.
+    /// Records that dropped levels are undone, to this depth.
     pub(crate) fn undone(&self, depth: u32) {
-        // Unless an outer one was left meanwhile: then that is to be done.
+        // An outer level that was dropped meanwhile still has to be undone.
         let _ = self.left.compare_exchange(depth, NONE_LEFT, Ordering::SeqCst, Ordering::SeqCst);
     }
 }
@@ -69,18 +69,18 @@ impl Default for Levels {
 }
 
 impl Level {
-    /// A level of this operation inside another one; none is the root.
+    /// Creates a level of this operation inside another one; none is the root.
     pub(crate) fn inside(outer: Option<Arc<Self>>, operation: &'static str) -> Self {
         Self { operation, outer, ..Self::default() }
     }
 
-    /// The operation whose level has ended, if it or one around it has.
+    /// Returns the operation whose level has ended, if this level or one around it has.
     pub(crate) fn ended(&self) -> Option<&'static str> {
         let outer = self.outer.as_ref().and_then(|outer| outer.ended());
         outer.or_else(|| self.ended.load(Ordering::SeqCst).then_some(self.operation))
     }
 
-    /// The level has ended: its handles are stale.
+    /// Ends the level: its handles are stale.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);
     }
@@ -89,17 +89,17 @@ impl Level {
         &self.gate
     }
 
-    /// A level inside this one is open.
+    /// Records that a level inside this one is open.
     pub(crate) fn open(&self, operation: &'static str) {
         self.inside.with(|inside| *inside = Some(Inside { operation, polled_by: None }));
     }
 
-    /// It is over.
+    /// Records that the level inside is over.
     pub(crate) fn close(&self) {
         self.inside.with(|inside| *inside = None);
     }
 
-    /// Says which task runs the level inside, while it does.
+    /// Records which task runs the level inside, while it does.
     pub(crate) fn set_polled_by(&self, task: Option<TaskId>) {
         self.inside.with(|inside| {
             if let Some(inside) = inside {
@@ -108,7 +108,7 @@ impl Level {
         });
     }
 
-    /// The operation for which calls of this level wait, and whether this very task runs it.
+    /// Returns the operation for which calls of this level wait, and whether this very task runs it.
     pub(crate) fn waits_for(&self, task: TaskId) -> Option<(&'static str, bool)> {
         self.inside.with(|inside| inside.map(|inside| (inside.operation, inside.polled_by == Some(task))))
     }

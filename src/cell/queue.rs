@@ -1,6 +1,6 @@
 //! The call in flight of a scope.
 //!
-//! Owns what those that wait for the session are told: which call has it, of which task, and whether it waits for its reader.
+//! Owns what a waiting call reports: which call has the session, of which task, and whether it waits for its reader.
 //! The waiting itself is in `call`.
 
 use crate::source::TaskId;
@@ -26,22 +26,22 @@ impl Queue {
         self.call.with(|call| *call)
     }
 
-    /// This call has the session.
+    /// Records that this call has the session.
     pub(crate) fn begin(&self, operation: &'static str, task: TaskId) {
         self.call.with(|call| *call = Some(CallInFlight { operation, task, paused: false }));
     }
 
-    /// No call has it.
+    /// Records that no call has the session.
     pub(crate) fn end(&self) {
         self.call.with(|call| *call = None);
     }
 
-    /// The call handed a row out and waits for its reader.
+    /// Records that the call handed out a row and waits for its reader.
     pub(crate) fn pause(&self) {
         self.set_paused(true);
     }
 
-    /// The reader wants the next row.
+    /// Records that the reader wants the next row.
     pub(crate) fn resume(&self) {
         self.set_paused(false);
     }

@@ -1,7 +1,7 @@
 //! The cell: what a scope and its handles share.
 //!
-//! Owns the session and whatever has to be known of it without it: its generation, how much was done on it, whether the scope
-//! has ended. A session is released by the scope's end, or by the last call that still has it then.
+//! Owns the session and what can be read without it: its generation, how much was done on it, whether the scope has
+//! ended. A session is released by the scope's end, or by the last call that still has it then.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -27,7 +27,7 @@ pub(crate) struct Cell<S: Source> {
     lender: Arc<Lender<S>>,
     holder: Holder,
     session: Mutex<Session<Lease<S>>>,
-    /// How it is found out what became of a commit whose answer is missing.
+    /// Resolves commits whose answer is missing.
     resolver: Option<Arc<dyn CommitResolver<S>>>,
     queue: Queue,
     levels: Levels,
@@ -36,7 +36,7 @@ pub(crate) struct Cell<S: Source> {
     ended: AtomicBool,
     /// How many statements of the scope's were done, or have aborted their transaction.
     statements_done: AtomicU64,
-    /// What others keep with the scope and lose with it, each under a number of its own.
+    /// Values that others keep with the scope, each under a number of its own; they end with it.
     attached: Shared<BTreeMap<u64, Arc<dyn Any + Send + Sync>>>,
 }
 
@@ -98,7 +98,7 @@ impl<S: Source> Cell<S> {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// The session has this generation now; which one it had before.
+    /// Sets the session's generation; returns the previous one.
     pub(crate) fn set_generation(&self, now: u64) -> u64 {
         self.generation.swap(now, Ordering::AcqRel)
     }
@@ -112,7 +112,8 @@ impl<S: Source> Cell<S> {
         self.statements_done.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// What is kept with the scope under this number; made now if there is nothing. Not kept once the scope has ended.
+    /// Returns the value that the scope keeps under this number; makes it if there is none. A scope that has ended
+    /// keeps nothing.
     pub(crate) fn attached<T: Any + Send + Sync>(&self, number: u64, make: impl FnOnce() -> Arc<T>) -> Arc<T> {
         self.attached.with(|all| {
             if let Some(kept) = all.get(&number).and_then(|kept| Arc::clone(kept).downcast().ok()) {
@@ -130,12 +131,12 @@ impl<S: Source> Cell<S> {
         self.ended.load(Ordering::SeqCst)
     }
 
-    /// The scope ends.
+    /// Ends the scope.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);
-        // Its services hold handles, and these the cell: the circle is opened here.
+        // The scope's services hold handles, and handles hold the cell: dropping the services breaks this cycle.
         drop(self.attached.with(std::mem::take));
-        // If a call in flight has the session, its end releases it.
+        // If a call in flight has the session, the end of that call releases it.
         self.release_if_ended();
         self.lender.leave(&self.holder);
         if self.generation() > 0 {

@@ -1,7 +1,7 @@
 //! The two implementations of [`sqlx::Executor`], which are one.
 //!
-//! Owns nothing but the delegation: a scope's statements take the same way as its handles'. It is a macro, since a trait of
-//! sqlx's cannot be implemented for every type that has a handle.
+//! Owns the delegation alone: a scope's statements take the same path as its handles'. A macro does it, since a foreign
+//! trait cannot be implemented for every type that has a handle.
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;

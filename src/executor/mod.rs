@@ -3,11 +3,11 @@
 //! | file | owns |
 //! | --- | --- |
 //! | [`prepared`] | a statement taken apart, so that its text can be looked at before it runs |
-//! | [`retry`] | running a statement again of which nothing was done |
-//! | [`run`] | the way of a statement from sqlx to the session, and of its outcome back |
+//! | [`retry`] | retrying a statement of which nothing was done |
+//! | [`run`] | the path of a statement from sqlx to the session, and of its outcome back |
 //! | [`delegation`] | the two implementations of [`sqlx::Executor`], which are one |
 //!
-//! The connection is never in the caller's hands: two of them could be swapped.
+//! The caller never gets the connection itself: a caller with two of them could swap them.
 
 mod delegation;
 mod prepared;

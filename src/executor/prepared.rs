@@ -1,6 +1,6 @@
 //! A statement taken apart, so that its text can be looked at before it runs.
 //!
-//! Owns the parts, and a second set of them for a retry. What the text gives away is each database's own.
+//! Owns the parts, and a second set of them for a retry. The meaning of the text is each database's own.
 
 use sqlx::{Database, Either, Execute, SqlStr};
 
@@ -9,7 +9,7 @@ use crate::source::{Source, SqlxConnection};
 /// The database of a source.
 pub(super) type DatabaseOf<S> = <<S as Source>::Connection as SqlxConnection>::Database;
 
-/// What a statement's stream consists of.
+/// An item of a statement's stream.
 pub(super) type Item<S> = Either<<DatabaseOf<S> as Database>::QueryResult, <DatabaseOf<S> as Database>::Row>;
 
 /// A statement with its values.
@@ -32,7 +32,7 @@ impl<DB: Database> Prepared<DB> {
         self.sql.as_str()
     }
 
-    /// The same once more, where the connection has a use for that.
+    /// Returns a second set of the parts, where the connection can use one for a retry.
     pub(super) fn spare<C: SqlxConnection<Database = DB>>(&self) -> Option<Self> {
         let arguments = match &self.arguments {
             Some(arguments) => Some(C::spare(arguments)?),

@@ -1,21 +1,21 @@
-//! Running a statement again of which nothing was done.
+//! Retrying a statement of which nothing was done.
 //!
-//! Owns when that is possible: the statement's connection was dead before anything was done on it, or knew the statement as it
-//! was before its tables were changed. Whether a statement is safe to rerun is each database's own.
+//! Owns when a retry is possible: the statement's connection was dead before its first use, or had prepared the
+//! statement before its tables were changed. Whether a statement is safe to rerun is each database's own decision.
 
 use super::prepared::{DatabaseOf, Prepared};
 use crate::call::InFlight;
 use crate::error::Error;
 use crate::source::{ConnectionError, Source, SqlxConnection};
 
-/// How often one statement has been run again.
+/// How often one statement has been retried.
 #[derive(Default)]
 pub(super) struct Retry {
     times: u32,
 }
 
 impl Retry {
-    /// What another run would take.
+    /// The values for another attempt.
     pub(super) fn spare<S: Source>(
         &self,
         call: &mut InFlight<'_, S>,
@@ -29,7 +29,7 @@ impl Retry {
         if possible { prepared.spare::<S::Connection>() } else { None }
     }
 
-    /// Whether a statement that was answered with this error may be run again.
+    /// Whether a statement that failed with this error may be retried.
     pub(super) fn is_allowed<S: Source>(&self, call: &mut InFlight<'_, S>, sql: &str, error: &sqlx::Error) -> bool
     where
         S::Connection: SqlxConnection,
@@ -42,7 +42,7 @@ impl Retry {
         can_go_on && S::Connection::may_retry(sql, error, self.times)
     }
 
-    /// The call goes on, with another connection if it is this one that failed.
+    /// Continues the call, on another connection if this one failed.
     pub(super) async fn go_on<S: Source>(
         &mut self,
         call: &mut InFlight<'_, S>,
@@ -55,7 +55,7 @@ impl Retry {
         if S::Connection::is_outdated(&error) {
             let patience = call.patience();
             let forget = call.connection().forget();
-            // A connection that broke over this says so again when the statement runs.
+            // A connection that broke here reports it again when the statement runs.
             let _ = patience.answer(forget).await.map_err(Error::into_sqlx)?;
             return Ok(());
         }

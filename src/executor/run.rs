@@ -1,6 +1,6 @@
-//! The way of a statement from sqlx to the session, and of its outcome back.
+//! The path of a statement from sqlx to the session, and of its outcome back.
 //!
-//! Owns the five ways in which sqlx runs something. Each takes a handle; who has which handle is `delegation`'s.
+//! Owns the ways in which sqlx runs something. Each takes a handle; `delegation` supplies it.
 
 use async_stream::try_stream;
 use futures_util::stream::BoxStream;
@@ -141,7 +141,7 @@ where
     finish(call, result).await
 }
 
-/// Asks what a statement takes and answers.
+/// Describes the parameters and columns of a statement.
 pub(super) async fn describe<S: Source>(handle: &Handle<S>, sql: SqlStr) -> Result<Describe<DatabaseOf<S>>, sqlx::Error>
 where
     S::Connection: SqlxConnection,
@@ -193,7 +193,7 @@ where
     }
 }
 
-/// Enters the session for a statement, unless the statement would go behind its back.
+/// Enters the session for a statement, and refuses one that would bypass the session's state.
 async fn enter_statement<'a, S: Source>(
     handle: &'a Handle<S>,
     sql: &str,
@@ -223,7 +223,7 @@ where
     S::Connection: SqlxConnection,
 {
     match result {
-        // The statement was done; that it found no row is the caller's business.
+        // The statement was done; a missing row is for the caller to handle.
         Err(error @ sqlx::Error::RowNotFound) => {
             call.finish(Ok(())).await.map_err(Error::into_sqlx)?;
             Err(error)

@@ -1,7 +1,7 @@
 //! The connection that all scopes of a test share.
 //!
-//! Owns who has the turn, whether the test is still isolated, and undoing what the last turn left. What one scope does in its
-//! turn is in [`super::turns`].
+//! Owns the current turn, the loss of the test's isolation, and undoing what the last turn left. What one scope does in
+//! its turn is in [`super::turns`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,19 +22,19 @@ pub(crate) struct Joint<S: Source> {
     /// The test, for messages.
     test: Holder,
     core: Arc<Mutex<Core<S>>>,
-    /// Whose turn it is, for the messages of those who wait.
+    /// The scope whose turn it is, for the messages of waiting scopes.
     turn: Shared<Option<Turn>>,
-    /// Why the test is not isolated any more.
+    /// Why the test is no longer isolated.
     lost: Shared<Option<String>>,
 }
 
-/// What only the scope whose turn it is can reach.
+/// The part that only the scope whose turn it is can reach.
 pub(crate) struct Core<S: Source> {
-    /// None once it was given up, or back.
+    /// None after the connection was discarded or given back.
     lease: Option<S::Lease>,
     /// The last turn may have left a transaction.
     unclean: bool,
-    /// A call was cancelled on it: what it left running has to be stopped, or drained.
+    /// A call was cancelled on the connection: its running statement has to be stopped, or drained.
     in_doubt: Option<InDoubt>,
 }
 
@@ -164,7 +164,7 @@ impl<S: Source> Core<S> {
 /// Stops what a cancelled call left running on a connection, or drains it: until the connection answers. The caller sets the
 /// limit.
 ///
-/// 1. What had not been sent when the call was cancelled is sent now, so the server is told again when it does not answer soon.
+/// 1. The rest of the cancelled request is sent now, so the stop request is repeated if the server does not answer soon.
 /// 2. The first answer may be the error of the cancelled call.
 pub(crate) async fn quiesce<S: Source>(
     bounded: &Bounded<S>,

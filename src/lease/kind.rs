@@ -1,13 +1,13 @@
 //! The two kinds of lease, as one connection.
 //!
-//! Owns nothing but the choice: each call goes to the connection of its own, or to the turns on a shared one.
+//! Owns the choice alone: each call goes to the scope's own connection, or to its turns on a shared one.
 
 use super::turns::{Left, Turns, gone};
 use crate::bounded::Bounded;
 use crate::error::Error;
 use crate::source::{Connection, ConnectionError, Control, Source};
 
-/// What a session works on.
+/// The connection that a session works on.
 pub(crate) enum Lease<S: Source> {
     /// A connection of its own.
     Own(S::Lease),
@@ -16,7 +16,7 @@ pub(crate) enum Lease<S: Source> {
 }
 
 impl<S: Source> Lease<S> {
-    /// The connection, for a call whose turn it is.
+    /// Returns the connection, for a call whose turn it is.
     pub(crate) fn connection(&mut self) -> Option<&mut S::Connection> {
         match self {
             Self::Own(lease) => Some(lease),
@@ -40,7 +40,7 @@ impl<S: Source> Lease<S> {
         }
     }
 
-    /// Before a statement outside of a transaction: sees to it that a refused one does not spoil the test's transaction.
+    /// Prepares for a statement outside of a transaction: a refused one must not abort the test's transaction.
     pub(crate) async fn guard(&mut self, bounded: &Bounded<S>) -> Result<(), Error> {
         match self {
             Self::Turns(turns) if S::Connection::ABORTS => turns.guard(bounded).await,
@@ -61,7 +61,7 @@ impl<S: Source> Lease<S> {
         }
     }
 
-    /// The next call may be somebody else's.
+    /// Ends the turn: the next call may be another scope's.
     pub(crate) fn rest(&mut self, left: Left) {
         if let Self::Turns(turns) = self {
             turns.rest(left);

@@ -1,7 +1,7 @@
 //! One scope's turns on the connection of a test.
 //!
-//! Owns what a joined scope's transactions become on the shared connection: savepoints inside the test's own transaction. Whose
-//! turn it is, and what the last one left, is in [`super::joint`].
+//! Owns how a joined scope's transactions run on the shared connection: as savepoints inside the test's own
+//! transaction. The current turn, and what the last one left, are in [`super::joint`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(crate) struct Turns<S: Source> {
     begun: Begun,
 }
 
-/// What a scope leaves when its turn ends.
+/// The state that a scope leaves when its turn ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
     Nothing,
@@ -37,17 +37,17 @@ pub(crate) enum Left {
 enum Begun {
     No,
     Yes,
-    /// What sets or ends it was sent and not answered with yes.
+    /// The statement that sets or ends it was sent and not confirmed.
     Unsure,
 }
 
 impl<S: Source> Turns<S> {
-    /// Turns of this scope; the first is taken by its first call.
+    /// Creates the turns of this scope; its first call takes the first one.
     pub(crate) fn on(joint: Arc<Joint<S>>, scope: Holder) -> Self {
         Self { joint, scope, core: None, begun: Begun::No }
     }
 
-    /// Waits for a turn, unless this is one already, and puts in order what the last one left.
+    /// Waits for a turn, unless the scope has it already, and cleans up after the last one.
     pub(super) async fn take(&mut self, bounded: &Bounded<S>, operation: &'static str) -> Result<(), Error> {
         if self.core.is_none() {
             self.joint.refuse_lost()?;
@@ -64,7 +64,7 @@ impl<S: Source> Turns<S> {
         self.joint.refuse_lost()
     }
 
-    /// Lets others have their turn.
+    /// Ends the turn, so that other scopes can take theirs.
     pub(crate) fn rest(&mut self, left: Left) {
         let Some(mut core) = self.core.take() else { return };
         self.joint.set_turn(None);
@@ -89,8 +89,8 @@ impl<S: Source> Turns<S> {
         self.begun != Begun::No
     }
 
-    /// Gives a statement outside of a transaction a savepoint of its own, if it would spoil the test's transaction when it is
-    /// refused.
+    /// Gives a statement outside of a transaction a savepoint of its own, if its refusal would abort the test's
+    /// transaction.
     pub(super) async fn guard(&mut self, bounded: &Bounded<S>) -> Result<(), Error> {
         let limit = bounded.policy().begin_timeout;
         let set = bounded.in_time(limit, self.outermost(Control::Savepoint(JOINED), Begun::Yes));
@@ -131,7 +131,7 @@ impl<S: Source> Turns<S> {
             Control::Commit | Control::CommitUnlessFailed => self.outermost(Control::Release(JOINED), Begun::No).await,
             Control::Rollback if self.begun == Begun::No => Ok(()),
             Control::Rollback => self.outermost(Control::RollbackTo(JOINED), Begun::No).await,
-            // Whether a joined transaction is read-only is not shown, so nothing was set.
+            // A joined transaction ignores the read-only option, so nothing was set.
             Control::Reset | Control::Clean => Ok(()),
             control => self.connection().ok_or_else(gone)?.control(control).await,
         }
@@ -141,8 +141,8 @@ impl<S: Source> Turns<S> {
         match self.begun {
             Begun::No => self.test_in_transaction().await.map(|_| false),
             Begun::Yes => self.test_in_transaction().await,
-            // No database says which savepoints there are. After an unanswered begin or end a rollback follows in any case, so
-            // the rollback is the question.
+            // No database lists its savepoints. A rollback follows an unanswered begin or end in any case, so the
+            // rollback serves as the question.
             Begun::Unsure => {
                 let there = self.connection().ok_or_else(gone)?.roll_back_to(JOINED).await?;
                 self.begun = Begun::No;
@@ -151,7 +151,7 @@ impl<S: Source> Turns<S> {
         }
     }
 
-    /// Sends what sets or ends the savepoint that stands for the transaction.
+    /// Sends the statement that sets or ends the savepoint that stands for the transaction.
     async fn outermost(&mut self, control: Control, after: Begun) -> Result<(), ConnectionError> {
         self.begun = Begun::Unsure;
         let done = match self.connection() {

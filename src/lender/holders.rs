@@ -1,4 +1,4 @@
-//! Who holds a scope.
+//! The holders of open scopes.
 //!
 //! Owns the list of open scopes and their numbers. Scopes enter when they are opened and leave when they end; the leak report
 //! and a drain read it.
@@ -20,7 +20,7 @@ pub(super) struct Holders {
 }
 
 impl Holders {
-    /// Whoever opens a scope gets the next number.
+    /// Adds a scope under the next number.
     pub(super) fn enter(&self, name: Cow<'static, str>, opened: &'static Location<'static>, since: Duration) -> Holder {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let holder = Holder { id, name, opened, since };
@@ -36,7 +36,7 @@ impl Holders {
         self.open.with(|open| open.len())
     }
 
-    /// Those that are asked for, the oldest first.
+    /// Returns the matching holders, the oldest first.
     pub(super) fn list(&self, which: impl Fn(&Holder) -> bool) -> Vec<Holder> {
         self.open.with(|open| open.values().filter(|holder| which(holder)).cloned().collect())
     }

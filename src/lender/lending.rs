@@ -1,7 +1,7 @@
 //! Lending: attempts, backoff and deadline, and health before lending.
 //!
-//! Owns how a scope, a test or the library itself gets a connection. What becomes of it afterwards is in [`super::settling`]
-//! and [`super::release`].
+//! Owns how a scope, a test or the library itself gets a connection. Its later life is in [`super::settling`] and
+//! [`super::release`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use crate::health::{Count, Holder};
 use crate::lease::{Lease, Turns};
 use crate::source::{AcquireError, Condition, Connection, ConnectionError, ErrorClass, Source};
 
-/// In which condition a connection is lent.
+/// The condition in which a connection is lent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fitness {
-    /// Fit for use: what its condition asks for has been done.
+    /// Fit for use: probed or cleaned as its condition requires.
     Fit,
-    /// As it was found: the first call does what its condition asks for.
+    /// As it was found: the first call probes or cleans it as its condition requires.
     AsFound,
 }
 
 impl<S: Source> Lender<S> {
-    /// Lends a scope what its session works on.
+    /// Lends a scope a connection for its session.
     pub(crate) async fn lend(&self, holder: &Holder, fitness: Fitness) -> Result<(Lease<S>, Condition), Error> {
         let Some(joint) = &self.joint else {
             return self.attempt(fitness).await.map(|(lease, condition)| (Lease::Own(lease), condition));
@@ -87,8 +87,8 @@ impl<S: Source> Lender<S> {
         }
     }
 
-    /// The first connection, opened to see that the database can be used. A server that is starting up is waited for, one that
-    /// is not there is not.
+    /// Opens the first connection, to check that the database can be used. Waits for a server that is starting up, but
+    /// not for one that is absent.
     #[cfg(feature = "postgres")]
     pub(crate) async fn first_connection(&self) -> Result<S::Lease, ConnectionError> {
         let (source, policy) = (self.source(), self.policy());
@@ -102,7 +102,7 @@ impl<S: Source> Lender<S> {
                 Err(AcquireError::Connect(failure)) => failure,
             };
             let waited = source.now().saturating_sub(began);
-            // A server that is not there is an I/O error; one that is not ready says so.
+            // An absent server is an I/O error; a server that is not ready says so.
             let error = failure.source.downcast_ref::<sqlx::Error>();
             let says_so = error.is_some_and(|error| error.as_database_error().is_some());
             if failure.class != ErrorClass::Unavailable || !says_so || waited >= policy.acquire_timeout {
@@ -125,7 +125,7 @@ impl<S: Source> Lender<S> {
         }
     }
 
-    /// Does what a connection's condition asks for.
+    /// Probes or cleans a connection as its condition requires.
     pub(crate) async fn make_fit(&self, lease: &mut S::Lease, condition: Condition) -> Result<(), ConnectionError> {
         let (bounded, policy) = (&self.bounded, self.policy());
         match condition {

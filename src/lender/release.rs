@@ -1,7 +1,7 @@
-//! The release gate: what a connection passes before anybody else may borrow it.
+//! The release gate, which a connection passes before its next borrower gets it.
 //!
-//! Owns what becomes of a connection when its scope ends: it goes back, perhaps to be reset before its next use; or it is
-//! cleaned by a task, or closed. Nobody waits here.
+//! Owns the release of a connection when its scope ends: it goes back, possibly to be reset before its next use, or a
+//! task cleans it, or it is closed. No caller waits here.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use crate::session::{Session, State};
 use crate::source::{Condition, Connection, ConnectionError, Control, Effect, Source};
 
 impl<S: Source> Lender<S> {
-    /// Takes back what a scope has when it ends, without waiting: what is clean goes back at once, the rest is cleaned by a
-    /// task under `release_timeout`, or given up.
+    /// Takes back a scope's connection without waiting: a clean one goes back at once, another is cleaned by a task
+    /// under `release_timeout`, or discarded.
     pub(crate) fn release(self: &Arc<Self>, session: &mut Session<Lease<S>>) {
         let state = session.state().clone();
         let lease = match session.take_lease() {
@@ -31,7 +31,7 @@ impl<S: Source> Lender<S> {
         let standing = clean || matches!(state, State::Open { .. } | State::Failed { .. });
         let why = "its scope left something on it";
         match self.need(session) {
-            // In doubt: given up, and never waited for.
+            // A connection in doubt is discarded, without waiting for it.
             _ if !standing && !source.is_only() => {
                 source.abandon(lease);
                 self.tell_discarded(why);
@@ -91,7 +91,7 @@ enum Need {
     Nothing,
     /// A reset before it is used.
     Reset,
-    /// A reset at once: somebody may wait for a lock.
+    /// A reset at once: another transaction may be waiting for a lock.
     ResetNow,
     /// No reset is enough.
     Closing,

@@ -1,7 +1,7 @@
-//! Settling: how a cancelled call ended, and what follows when a session's connection is gone.
+//! Settling: how a cancelled call ended, and how a session loses its connection.
 //!
-//! Owns asking the database after a cancelled call, and giving a session's connection up. What the session makes of either is
-//! [`Session::transition`]'s.
+//! Owns asking the database after a cancelled call, and discarding a session's connection. The state changes in
+//! [`Session::transition`].
 
 use super::shared::{Gone, Lender};
 use crate::bounded::{Bounded, InTransaction, Repeatable};
@@ -11,16 +11,16 @@ use crate::session::{Call, Happened, Session, State};
 use crate::source::{Connection, ConnectionError, Control, Source};
 
 impl<S: Source> Lender<S> {
-    /// Asks a connection how the cancelled call ended, and puts the session in order.
+    /// Asks a connection how the cancelled call ended, and settles the session's state.
     pub(crate) async fn settle(&self, session: &mut Session<Lease<S>>) {
         let State::InDoubt { call, depth } = *session.state() else { return };
         if self.joint.is_some() && depth == 0 {
-            // Its turn has ended: the next one puts the connection in order, or has done so.
+            // The turn has ended: the next turn cleans up the connection, or has already done so.
             return session.transition(Happened::Settled { open: false, certain: true });
         }
         let bounded = &self.bounded;
         let shared = self.joint.is_some() && S::Connection::INTERRUPTIBLE;
-        // Where a cancelled statement loses the transaction outside of a test, it does so in one.
+        // A cancelled statement that loses the transaction outside of a test loses it in a test as well.
         let certain = session.ask() && (S::Connection::ORDERED || call != Call::Statement);
         let open = match session.lease_mut() {
             Some(lease) if S::Connection::ORDERED || shared => {
@@ -42,7 +42,7 @@ impl<S: Source> Lender<S> {
         }
     }
 
-    /// Gives the session's connection up and says so to its state.
+    /// Discards the session's connection and records it in the session's state.
     pub(crate) fn lose(&self, session: &mut Session<Lease<S>>, why: String, gone: Gone) {
         if let Some(lease) = session.take_lease() {
             self.give_up(lease, &why, gone);
@@ -51,7 +51,7 @@ impl<S: Source> Lender<S> {
         session.transition(Happened::GivenUp { why, then: self.after_loss() });
     }
 
-    /// Gives a session's connection up; a shared one is given up for everybody.
+    /// Discards a session's connection; a shared one is lost for every scope.
     pub(crate) fn give_up(&self, lease: Lease<S>, why: &str, gone: Gone) {
         match (lease, &self.joint) {
             (Lease::Own(lease), _) => self.discard(lease, why, gone),

@@ -1,4 +1,4 @@
-//! The lender itself: what the scopes of one `Sessions` share.
+//! The lender itself, shared by the scopes of one `Sessions`.
 //!
 //! Owns the counters, the listeners, the open scopes, and closing a connection that cannot be trusted. How connections are
 //! lent, settled and released is in the files beside it.
@@ -29,14 +29,14 @@ pub(crate) struct Lender<S: Source> {
     draining: AtomicBool,
 }
 
-/// How a connection is gone.
+/// How a connection was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gone {
-    /// It said so, or broke.
+    /// It reported its end, or broke.
     Dead,
-    /// It did not answer in time, and may be at work still.
+    /// It did not answer in time, and may still be working.
     Silent,
-    /// Its caller did not wait for the answer; nothing is wrong with it.
+    /// Its caller did not wait for the answer; nothing is wrong with the connection.
     Busy,
 }
 
@@ -58,7 +58,7 @@ impl<S: Source> Lender<S> {
         }
     }
 
-    /// A lender whose scopes share this connection.
+    /// Creates a lender whose scopes share this connection.
     pub(crate) fn joined(&self, joint: Arc<Joint<S>>) -> Self {
         Self { joint: Some(joint), ..Self::new(self.bounded.clone()) }
     }
@@ -90,7 +90,7 @@ impl<S: Source> Lender<S> {
         self.joint.is_none() && self.source().is_only()
     }
 
-    /// How a scope goes on after its connection is gone.
+    /// Returns how a scope continues after the loss of its connection.
     pub(super) fn after_loss(&self) -> AfterLoss {
         match self.policy().on_loss {
             _ if self.is_only() => AfterLoss::DatabaseGone,
@@ -102,7 +102,7 @@ impl<S: Source> Lender<S> {
     /// Lends nothing from now on.
     pub(crate) fn close(&self) {
         self.draining.store(true, Ordering::Release);
-        // A test's source is that of other tests as well.
+        // Other tests use the same source.
         if self.joint.is_none() {
             self.source().close();
         }
@@ -112,12 +112,12 @@ impl<S: Source> Lender<S> {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// A scope was opened.
+    /// Records that a scope was opened.
     pub(crate) fn enter(&self, name: Cow<'static, str>, opened: &'static Location<'static>) -> Holder {
         self.holders.enter(name, opened, self.source().now())
     }
 
-    /// A scope ended.
+    /// Records that a scope ended.
     pub(crate) fn leave(&self, holder: &Holder) {
         self.holders.leave(holder.id);
     }
@@ -126,7 +126,7 @@ impl<S: Source> Lender<S> {
         self.holders.count()
     }
 
-    /// Who holds a scope, the oldest first.
+    /// Returns the holders of open scopes, the oldest first.
     pub(crate) fn holders(&self, which: impl Fn(&Holder) -> bool) -> Vec<Holder> {
         self.holders.list(which)
     }
@@ -135,7 +135,7 @@ impl<S: Source> Lender<S> {
         self.counters.add(count);
     }
 
-    /// A session was recovered.
+    /// Records that a session was recovered.
     pub(crate) fn recovered_in(&self, took: Duration) {
         self.counters.recovered_in(took);
     }

@@ -1,4 +1,4 @@
-//! Opening a database: from its options to [`Sessions`](crate::Sessions) that were seen to work.
+//! Opening a database: from its options to [`Sessions`](crate::Sessions) that have been checked to work.
 //!
 //! A file for each database that the library can open. How connections are opened after the first is the source's.
 

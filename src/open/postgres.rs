@@ -1,6 +1,6 @@
 //! Sessions over a PostgreSQL database.
 //!
-//! Owns what a server's refusal means for the caller that opens sessions.
+//! Owns the translation of a server's refusal into an error for the caller.
 
 use crate::policy::Policy;
 use crate::sessions::Sessions;
@@ -8,8 +8,8 @@ use crate::source::postgres::{TooOld, code};
 use crate::source::{ConnectionError, ErrorClass, PgOpenError, PgOptions, PgSource, Source};
 
 impl PgOptions {
-    /// Sessions over this database. Opens one connection to see that the database can be used, and keeps it. Waits for a
-    /// server that is starting up, or has no free connection.
+    /// Opens sessions over this database. Opens one connection to check that the database can be used, and keeps it.
+    /// Waits for a server that is starting up, or has no free connection.
     ///
     /// # Errors
     /// [`PgOpenError`] says what is wrong.

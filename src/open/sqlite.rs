@@ -1,6 +1,6 @@
 //! Sessions over a SQLite database.
 //!
-//! Owns the look at the database file before anything is opened, and what SQLite's refusal means.
+//! Owns the check of the database file before anything is opened, and the translation of SQLite's refusals.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::sessions::Sessions;
 use crate::source::{AcquireError, Connection, ConnectionError, OpenError, Source, SqliteOptions, SqliteSource};
 
 impl SqliteOptions {
-    /// Sessions over this database. Opens one connection to see that the database can be used, and keeps it.
+    /// Opens sessions over this database. Opens one connection to check that the database can be used, and keeps it.
     ///
     /// # Errors
     /// [`OpenError`] says what is wrong with the file.

@@ -1,4 +1,4 @@
-//! What can be done with a registry as a whole: fork it, resolve from it, make its services out of date.
+//! The operations on a whole registry: fork it, resolve from it, make its services out of date.
 //!
 //! The public verbs. How a service is found or built is in `resolve`.
 

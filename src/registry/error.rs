@@ -1,4 +1,4 @@
-//! What can be wrong with a registry, and why a service cannot be resolved.
+//! Errors of a registry's definition, and of resolving a service.
 
 use std::fmt;
 use std::panic::Location;

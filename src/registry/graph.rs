@@ -1,4 +1,4 @@
-//! The graph of services: which service needs which, known without building anything.
+//! The graph of services and their dependencies, known without building anything.
 //!
 //! Owns the checks that a registry passes before it is built (missing, duplicate, cycle, captive) and the orders that follow
 //! from it. Pure: it knows names and lifecycles, no types and no services.

@@ -101,7 +101,7 @@ impl<S: Source> Registry<S> {
         self.place(at, entered)?.ready()
     }
 
-    /// The service; builds it if it has to.
+    /// Returns the service; builds it if necessary.
     pub(super) async fn obtain(&self, at: usize, entered: Option<&Entered<S>>) -> Result<Erased, ResolveError> {
         if let Some(service) = self.ready(at, entered) {
             return Ok(service);

@@ -1,4 +1,4 @@
-//! How the services of a registry stand, for a look from outside.
+//! The status of a registry's services, for diagnostics.
 
 use super::dep::Need;
 use super::error::Step;

@@ -6,11 +6,11 @@
 use super::state::{AfterLoss, Call, Happened, Loss, State, TransactionId};
 use crate::source::{Begin, Condition, Effect, ErrorClass};
 
-/// A session's state, its connection, and what is on it.
+/// A session's state, its connection, and the residue on it.
 #[derive(Debug)]
 pub(crate) struct Session<L> {
     state: State,
-    /// The connection. None in [`State::Empty`], and in [`State::Failed`] when it was given up.
+    /// The connection. None in [`State::Empty`], and in [`State::Failed`] after it was discarded.
     lease: Option<L>,
     /// How often a connection was lent to the scope.
     generation: u64,
@@ -59,7 +59,7 @@ impl<L> Session<L> {
         self.begun
     }
 
-    /// Whether something is on the connection that a fresh one would not have.
+    /// Whether the connection has anything that a fresh one would not have.
     pub(crate) fn is_tainted(&self) -> bool {
         self.left >= Effect::Residue("")
     }
@@ -69,7 +69,7 @@ impl<L> Session<L> {
         self.left
     }
 
-    /// A statement leaves this on the connection.
+    /// Records what a statement leaves on the connection.
     pub(crate) fn leave(&mut self, effect: Effect) {
         self.left = self.left.max(effect);
     }
@@ -79,22 +79,22 @@ impl<L> Session<L> {
         self.condition
     }
 
-    /// It was done.
+    /// Records that the connection is fit for use.
     pub(crate) fn made_fit(&mut self) {
         self.condition = Condition::Good;
     }
 
-    /// Whether nothing was answered on the connection since it was lent, so that another can take its place unseen.
+    /// Whether the connection has answered nothing since it was lent, so that it can be replaced unnoticed.
     pub(crate) fn is_untouched(&self) -> bool {
         !self.touched
     }
 
-    /// A question about the transaction is sent; whether one before it was answered.
+    /// Records that a question about the transaction is sent; returns whether every earlier one was answered.
     pub(crate) fn ask(&mut self) -> bool {
         !std::mem::replace(&mut self.asking, true)
     }
 
-    /// It was answered.
+    /// Records that the question was answered.
     pub(crate) fn answered(&mut self) {
         self.asking = false;
     }
@@ -108,29 +108,29 @@ impl<L> Session<L> {
         self.transaction
     }
 
-    /// The transaction was begun, and can be found by this.
+    /// Records that the transaction was begun, and the id by which it can be looked up.
     pub(crate) fn begun_as(&mut self, transaction: TransactionId) {
         self.transaction = Some(transaction);
     }
 
-    /// The connection, for the call that was just entered.
+    /// Returns the connection, for the call that was just entered.
     pub(crate) fn lease_mut(&mut self) -> Option<&mut L> {
         self.lease.as_mut()
     }
 
-    /// Takes the connection out, to give it back or up.
+    /// Takes the connection out, to give it back or to discard it.
     pub(crate) fn take_lease(&mut self) -> Option<L> {
         self.lease.take()
     }
 
-    /// A connection was lent: the next generation begins.
+    /// Records that a connection was lent: the next generation begins.
     pub(crate) fn lend(&mut self, lease: L, condition: Condition) {
         self.lease = Some(lease);
         self.condition = condition;
         self.transition(Happened::Lent);
     }
 
-    /// Why the caller has to be told of a loss before it can go on.
+    /// Returns the loss that the caller has to acknowledge before it can go on.
     pub(crate) fn failed(&self) -> Option<&Loss> {
         match &self.state {
             State::Failed { why, .. } => Some(why),
@@ -138,7 +138,7 @@ impl<L> Session<L> {
         }
     }
 
-    /// The depth that the caller sees.
+    /// Returns the depth that the caller sees.
     pub(crate) fn depth(&self) -> u32 {
         match self.state {
             State::Open { depth }
@@ -185,7 +185,7 @@ impl<L> Session<L> {
             (State::InDoubt { call, depth }, Happened::Settled { open, .. }) => settled(call, depth, open),
             (before, Happened::GivenUp { why, then: AfterLoss::DatabaseGone }) => lost_for_good(before, why),
             (State::Calling { call, depth }, Happened::GivenUp { why, then }) => match (call, depth) {
-                // Either way the caller is answered, and the transaction is over.
+                // The caller has its answer either way, and the transaction is over.
                 (Call::Commit | Call::Rollback, 1) => State::Empty,
                 (Call::Commit | Call::Rollback, depth) => failed(depth - 1, Loss::Transaction(why)),
                 (_, depth) => self.bereft(depth, why, then),
@@ -212,7 +212,7 @@ impl<L> Session<L> {
         };
     }
 
-    /// What an event says beside the state.
+    /// Applies the effects of an event beside the state.
     fn note(&mut self, before: &State, happened: &Happened) {
         match happened {
             Happened::Lent => {
@@ -238,7 +238,7 @@ impl<L> Session<L> {
                 self.last_failure = (!committed).then_some(ErrorClass::RetryTransaction);
             }
             Happened::TransactionOver(_) => self.last_failure = Some(ErrorClass::RetryTransaction),
-            // Nothing of it is kept, so it may be retried; after a commit nobody knows.
+            // Nothing of the transaction is kept, so it may be retried; after a commit the outcome is unknown.
             Happened::GivenUp { .. } => {
                 let commit = matches!(
                     before,
@@ -251,7 +251,7 @@ impl<L> Session<L> {
         }
     }
 
-    /// The state at this depth after the connection is gone.
+    /// Returns the state at this depth after the connection was lost.
     fn bereft(&self, depth: u32, why: String, then: AfterLoss) -> State {
         match depth {
             0 if then == AfterLoss::Report || self.is_tainted() => State::Lost { why: Loss::Session(why) },
@@ -261,12 +261,12 @@ impl<L> Session<L> {
     }
 }
 
-/// The state after the only connection is gone, unless the scope has ended meanwhile.
+/// Returns the state after the only connection was lost, unless the scope has ended meanwhile.
 fn lost_for_good(before: State, why: String) -> State {
     if before == State::Ended { State::Ended } else { State::Lost { why: Loss::Database(why) } }
 }
 
-/// Where a session stands at this depth with a good connection.
+/// Returns the state at this depth with a good connection.
 fn standing(depth: u32) -> State {
     if depth == 0 { State::Ready } else { State::Open { depth } }
 }
@@ -275,7 +275,7 @@ fn failed(depth: u32, why: Loss) -> State {
     State::Failed { depth, why }
 }
 
-/// The state after a cancelled call, given whether the database has a transaction now.
+/// Returns the state after a cancelled call, given whether the database has an open transaction.
 ///
 /// A cancelled end was not answered, so for its caller the level is still there: rolling back once more is right in every
 /// case.
@@ -286,7 +286,7 @@ fn settled(call: Call, depth: u32, open: bool) -> State {
         (Call::Statement, depth, true) => State::Open { depth },
         (Call::Commit, 1, true) => failed(1, cancelled("its commit")),
         (Call::Commit, 1, false) => failed(1, Loss::CommitUnknown("the commit was cancelled".into())),
-        // Whether the savepoint was set, released or undone is not known; the whole transaction goes.
+        // The fate of the savepoint is unknown, so the whole transaction is lost.
         (Call::Begin(_), depth, _) => failed(depth, cancelled("a savepoint")),
         (Call::Commit, depth, _) => failed(depth, cancelled("the release of a savepoint")),
         (Call::Rollback, depth, _) => failed(depth, cancelled("its rollback")),

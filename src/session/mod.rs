@@ -2,7 +2,7 @@
 //!
 //! | file | owns |
 //! | --- | --- |
-//! | [`state`] | where a session stands, what can happen to it |
+//! | [`state`] | the states of a session and the events that change them |
 //! | [`machine`] | the session itself and the only writer of its state |
 
 mod machine;

@@ -1,13 +1,13 @@
-//! The values of a session's state machine: where a session stands, and what can happen to it.
+//! The values of a session's state machine: its states, and the events that change them.
 //!
-//! Owns the words alone. What follows from them is [`Session::transition`](super::Session::transition)'s.
+//! Owns the values alone. The transitions are in [`Session::transition`](super::Session::transition).
 
 use std::fmt;
 
 use crate::source::{Begin, ErrorClass, Number, Trace};
 
-/// Where a session stands. `depth` counts what the caller has begun and not ended: 0 outside, 1 in a transaction, more in
-/// savepoints.
+/// The state of a session. `depth` counts the levels that the caller has begun and not ended: 0 outside, 1 in a
+/// transaction, more in savepoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// No connection. Exits: [`Happened::Lent`] → Ready; [`Happened::Ended`] → Ended.
@@ -45,7 +45,7 @@ pub(crate) enum Call {
     Rollback,
 }
 
-/// By which a transaction can be found after its commit.
+/// The identity by which a transaction can be looked up after its commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TransactionId {
     /// The database's number for it, if it was asked for.
@@ -54,7 +54,7 @@ pub(crate) struct TransactionId {
     pub(crate) trace: Option<Trace>,
 }
 
-/// Why a transaction is over, or a session gone.
+/// Why a transaction is over, or a session lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Loss {
     /// The transaction was lost; nothing of it is kept.
@@ -72,23 +72,23 @@ pub(crate) enum Loss {
 pub(crate) enum Happened {
     /// A connection was lent.
     Lent,
-    /// The connection is gone before anything was done on it: as if it had never been lent.
+    /// The connection died before its first use: the session is as if it had never been lent.
     Unused,
     /// A call was made.
     Called(Call),
     /// The call in flight was done.
     Succeeded,
-    /// The commit in flight was refused, and what it was to keep is undone.
+    /// The commit in flight was refused, and its work is undone.
     NotKept(ErrorClass),
     /// The call in flight was not done; the session stands where it stood.
     Refused(ErrorClass),
-    /// The call in flight found, or made, that the database has no transaction any more.
+    /// The call in flight ended the transaction in the database, or found it ended.
     TransactionOver(String),
     /// The connection is gone, or was given up.
     GivenUp {
         /// How.
         why: String,
-        /// How the scope goes on without it.
+        /// How the scope continues without it.
         then: AfterLoss,
     },
     /// The future of the call in flight was dropped.
@@ -96,18 +96,18 @@ pub(crate) enum Happened {
     /// The database said whether a transaction is open after the cancelled call; this is not `certain` if an earlier question
     /// was cancelled too, and then nothing is open any more.
     Settled { open: bool, certain: bool },
-    /// The database, or the application, said whether the unanswered commit happened, and the caller is told.
+    /// The database, or the application, has said whether the unanswered commit happened, and the caller knows.
     Resolved { committed: bool },
-    /// The caller knows of the loss.
+    /// The caller has acknowledged the loss.
     Acknowledged,
     /// The scope has ended.
     Ended,
 }
 
-/// How a scope goes on after its connection is gone.
+/// How a scope continues after the loss of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AfterLoss {
-    /// Outside a transaction with a fresh connection, unless the lost one had something on it.
+    /// With a fresh connection outside a transaction, unless the lost one had residue.
     Recover,
     /// Not before its caller has accepted the loss.
     Report,

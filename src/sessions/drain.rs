@@ -1,4 +1,4 @@
-//! The end of sessions: nothing is lent any more, and a drain waits for what is lent.
+//! The end of sessions: nothing more is lent, and a drain waits for lent connections.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use super::scopes::Sessions;
 use crate::health::Holder;
 use crate::source::Source;
 
-/// A drain that met its deadline: who still holds a scope.
+/// A drain that reached its deadline, with the holders of open scopes.
 #[derive(Debug, thiserror::Error)]
 #[error("{} scopes did not end within {waited:?}, the first is {}", holders.len(), holders.first().map_or_else(String::new, ToString::to_string))]
 pub struct DrainError {
-    /// Who holds them, the oldest first.
+    /// The holders, the oldest first.
     pub holders: Vec<Holder>,
     /// How long the drain waited.
     pub waited: Duration,
@@ -25,7 +25,7 @@ impl<S: Source> Sessions<S> {
     /// Closes, and waits until every scope has ended, at most this long.
     ///
     /// # Errors
-    /// [`DrainError`]: who still holds a scope.
+    /// [`DrainError`] names the holders of open scopes.
     ///
     /// # Cancel safety
     /// Cancel safe: the sessions stay closed.
@@ -42,7 +42,7 @@ impl<S: Source> Sessions<S> {
             if waited >= deadline {
                 return Err(DrainError { holders: lender.holders(|_| true), waited });
             }
-            // There is no hurry: a drain waits for work that takes milliseconds.
+            // Polling is enough: a drain waits for work that takes milliseconds.
             source.sleep(Duration::from_millis(1).min(deadline - waited)).await;
         }
     }

@@ -6,7 +6,7 @@
 //! | [`validity`] | whether the database can be used now |
 //! | [`drain`] | the end of sessions |
 //!
-//! What a session's state means is in `session`; lending is in `lender`.
+//! The state of a session is in `session`; lending is in `lender`.
 
 mod drain;
 mod scopes;

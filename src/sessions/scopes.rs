@@ -28,7 +28,7 @@ pub struct Sessions<S: Source> {
 }
 
 impl<S: Source> Sessions<S> {
-    /// Sessions over this source, under this policy. Nothing is opened yet.
+    /// Creates sessions over this source, under this policy. Opens nothing yet.
     ///
     /// # Errors
     /// The first contradiction in the policy.
@@ -43,8 +43,8 @@ impl<S: Source> Sessions<S> {
         self.scope_from(name.into(), Location::caller())
     }
 
-    /// As [`Sessions::scope`], and borrows the connection at once, so that a caller that cannot get one learns it before its
-    /// work has begun.
+    /// As [`Sessions::scope`], but borrows the connection at once, so that a caller learns before its work begins that
+    /// there is none.
     ///
     /// # Errors
     /// [`Error::Closed`], [`Error::Exhausted`], [`Error::Unavailable`].
@@ -66,7 +66,7 @@ impl<S: Source> Sessions<S> {
     /// Runs a whole transaction, and retries it when the database asks for that: after a serialization failure, a deadlock or
     /// a lock that could not be taken, at most `transaction_attempts_max` times.
     ///
-    /// What `work` does outside the database happens once for each attempt.
+    /// Side effects of `work` outside the database happen once for each attempt.
     ///
     /// # Errors
     /// The last attempt's. [`Error::CommitUnknown`] is never retried.
@@ -107,7 +107,7 @@ impl<S: Source> Sessions<S> {
         self.lender.listen(listener)
     }
 
-    /// The counters, and who holds a scope for longer than `leak_after`.
+    /// Returns the counters, and the holders of scopes that are older than `leak_after`.
     pub fn health(&self) -> Health {
         self.lender.health()
     }
@@ -121,12 +121,12 @@ impl<S: Source> Sessions<S> {
         Self { lender, resolver: None }
     }
 
-    /// Sessions whose scopes share this connection.
+    /// Creates sessions whose scopes share this connection.
     pub(crate) fn joined(&self, joint: Arc<Joint<S>>) -> Self {
         Self::of(Arc::new(self.lender.joined(joint)))
     }
 
-    /// The same sessions, for scopes that ask this resolver.
+    /// Returns the same sessions with this resolver for their commits.
     pub(crate) fn resolved_by(&self, resolver: Arc<dyn CommitResolver<S>>) -> Self {
         Self { lender: Arc::clone(&self.lender), resolver: Some(resolver) }
     }

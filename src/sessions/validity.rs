@@ -9,8 +9,8 @@ use crate::health::Validity;
 use crate::source::{ErrorClass, Source};
 
 impl<S: Source> Sessions<S> {
-    /// Whether the database can be used now: what is known already first, then a simple query on a connection, under
-    /// `connect_timeout`.
+    /// Returns whether the database can be used now: first by what is already known, then by a simple query on a
+    /// connection, under `connect_timeout`.
     ///
     /// # Cancel safety
     /// Cancel safe.
@@ -30,7 +30,7 @@ impl<S: Source> Sessions<S> {
         let limit = lender.policy().connect_timeout;
         let answer = lender.bounded().within(limit, async {
             let mut answer = lender.probe().await;
-            // A dead idle connection says nothing of the database, and there may be as many as the pool holds.
+            // A dead idle connection says nothing about the database, and every connection of the pool may be one.
             for _ in 0..usage.max {
                 match answer {
                     Err(failure) if failure.class == ErrorClass::Disconnected => answer = lender.probe().await,

@@ -47,7 +47,7 @@ pub type AdoptedSqlitePool = AdoptedPool<sqlx::Sqlite>;
 pub type AdoptedPgPool = AdoptedPool<sqlx::Postgres>;
 
 impl<DB: Database> AdoptedPool<DB> {
-    /// A source over this pool. Its own limits stay: where they are tighter than the policy's, they win.
+    /// Creates a source over this pool. The pool's own limits stay: a limit that is tighter than the policy's wins.
     pub fn new(pool: Pool<DB>) -> Self {
         Self { pool, clean_max: Policy::default().release_timeout }
     }
@@ -71,7 +71,7 @@ where
         })?;
         let mut lease = AdoptedLease { connection: Some(connection) };
         match lease.in_transaction().await {
-            // A direct user of the pool left it: its owner is unknown, so the connection is closed.
+            // A direct user of the pool left the transaction open: its owner is unknown, so the connection is closed.
             Ok(true) => Err(AcquireError::Connect(ConnectionError::new(
                 ErrorClass::Unavailable,
                 "its last borrower left a transaction",

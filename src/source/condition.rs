@@ -1,4 +1,4 @@
-//! What is known of a connection when it is lent, and of a source as a whole.
+//! The condition of a connection when it is lent, and the usage of a source as a whole.
 //!
 //! Plain values; the pool decides the condition, and the borrower acts on it.
 
@@ -20,12 +20,12 @@ pub struct Lent<L> {
 pub enum Condition {
     /// Nothing.
     Good,
-    /// It answered a short while ago, and may have died since: a statement that is not safe to rerun has to be preceded by a
-    /// probe.
+    /// It answered a short while ago, and may have died since: a probe has to precede a statement that is not safe to
+    /// rerun.
     Recent,
     /// It was idle for long, or has not answered since another connection turned out to be dead: it has to answer a probe.
     Suspect,
-    /// Statements may have left something on it: it has to be cleaned.
+    /// Statements may have left residue: it has to be cleaned.
     NeedsReset {
         /// It also has to answer a probe.
         suspect: bool,

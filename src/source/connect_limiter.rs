@@ -1,7 +1,7 @@
-//! How many callers open a connection at a time.
+//! Limits how many callers open a connection at a time.
 //!
-//! Owns the count, the callers that wait, and the result that they share. Called by the pool; which connection is lent is not known
-//! here.
+//! Owns the count, the waiting callers, and the result that they share. The pool calls it, and chooses the connection
+//! that is lent.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,8 +11,8 @@ use tokio::sync::futures::Notified;
 use super::error::{ConnectionError, ErrorClass};
 use crate::sync::Shared;
 
-/// Limits how many callers open a connection at a time, so that the end of an outage is no storm of connects: after a failure
-/// one caller tries, and all others get its result.
+/// Limits how many callers open a connection at a time, so that the end of an outage does not cause a storm of
+/// connects: after a failure one caller tries, and all others get its result.
 pub(super) struct ConnectLimiter {
     max: u32,
     state: Shared<Opening>,
@@ -37,7 +37,7 @@ impl ConnectLimiter {
         Self { max, state: Shared::default(), changed: Notify::new(), waiting: AtomicUsize::new(0) }
     }
 
-    /// The right to open a connection; none if enough callers are opening one.
+    /// Returns the right to open a connection; none if enough callers are opening one.
     pub(super) fn enter(&self) -> Option<ConnectPermit<'_>> {
         self.state.with(|opening| {
             let max = if opening.outage { 1 } else { self.max.max(1) };
@@ -59,7 +59,7 @@ impl ConnectLimiter {
         }
     }
 
-    /// The next [`notify`](ConnectLimiter::notify), or the next attempt's end.
+    /// Waits for the next [`notify`](ConnectLimiter::notify), or the next attempt's end.
     pub(super) fn changed(&self) -> Notified<'_> {
         self.changed.notified()
     }
@@ -69,7 +69,7 @@ impl ConnectLimiter {
         self.state.with(|opening| opening.failures)
     }
 
-    /// The last failure, if it came after so many.
+    /// Returns the last failure, if more attempts than these have failed.
     pub(super) fn failed_since(&self, failures: u64) -> Option<ConnectionError> {
         self.state.with(|opening| match &opening.last {
             Some((class, text)) if opening.failures > failures => Some(ConnectionError::new(*class, text.clone())),

@@ -1,4 +1,4 @@
-//! A connection, as far as the library itself speaks to it.
+//! The interface of a connection to the library itself.
 //!
 //! Owns the traits that a database's connection implements. How an application's statements run on it is
 //! [`SqlxConnection`](super::SqlxConnection)'s; transactions and their states belong to the session.
@@ -6,13 +6,13 @@
 use super::control::Control;
 use super::error::{ConnectionError, ErrorClass};
 
-/// One physical connection, as far as the library itself has to speak to it.
+/// One physical connection, with the operations that the library itself needs.
 pub trait Connection: Send + 'static {
-    /// Whether calls on it run strictly in the order in which they were made, so that after a cancelled call the connection can
-    /// still be asked for its state. If not, a connection in doubt is given up.
+    /// Whether calls on it run strictly in the order in which they were made, so that after a cancelled call the
+    /// connection can still be asked for its state. If not, a connection in doubt is discarded.
     const ORDERED: bool;
 
-    /// Whether a begin never waits for a lock, so that it shows as well as a probe whether the connection answers.
+    /// Whether a begin never waits for a lock, so that it can serve as a probe.
     const BEGIN_PROBES: bool = false;
 
     /// Whether [`Control::Clean`] can undo what statements leave on it. If not, it is closed.
@@ -29,14 +29,15 @@ pub trait Connection: Send + 'static {
     /// Runs a statement of the library's own.
     ///
     /// # Errors
-    /// What the database answered. A [`Control::Rollback`] where no transaction is open may be an error of class
+    /// The database's error. A [`Control::Rollback`] without an open transaction may be an error of class
     /// [`ErrorClass::Rejected`].
     ///
     /// # Cancel safety
     /// Not cancel safe: whether it ran is unknown.
     fn control(&mut self, control: Control) -> impl Future<Output = Result<(), ConnectionError>> + Send;
 
-    /// Runs [`Control::RollbackTo`] if there is such a savepoint, and says whether there is. If not, nothing changes.
+    /// Runs [`Control::RollbackTo`] if there is such a savepoint, and returns whether there is. If not, nothing
+    /// changes.
     ///
     /// # Errors
     /// As [`Connection::control`].
@@ -83,7 +84,7 @@ pub trait Numbered: Connection {
     /// Not cancel safe: whether it ran is unknown.
     fn begin_numbered(&mut self, control: Control) -> impl Future<Output = Result<Number, ConnectionError>> + Send;
 
-    /// How the transaction with this number ended, on whichever connection it ran.
+    /// Returns how the transaction with this number ended, on whichever connection it ran.
     ///
     /// # Errors
     /// The connection is not usable.
@@ -124,7 +125,7 @@ pub trait Serve<Q>: Connection {
     /// Serves one request.
     ///
     /// # Errors
-    /// What the database answered.
+    /// The database's error.
     ///
     /// # Cancel safety
     /// Not cancel safe: whether it ran is unknown.

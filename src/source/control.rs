@@ -1,6 +1,6 @@
 //! Statements of the library's own: how transactions begin and end, and how a connection is cleaned.
 //!
-//! Plain values. Each database says them in its own words, in its [`Connection`](super::Connection).
+//! Plain values. Each database's [`Connection`](super::Connection) translates them into SQL.
 
 /// A statement of the library's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Control {
     /// Ends it and undoes its effects.
     Rollback,
     /// Undoes what [`Begin::read_only`] has set on the connection itself, if anything. It is sent after each read-only
-    /// transaction, and to a connection that is cleaned.
+    /// transaction, and as part of cleaning a connection.
     Reset,
     /// Undoes what statements have left: settings, locks, temporary tables, cursors, subscriptions. Only for connections [that
     /// can be cleaned](super::Connection::CLEANS).

@@ -1,27 +1,27 @@
-//! An error of the database, with what it means for the session and for the work that was asked for.
+//! An error of the database, with its meaning for the session and for the requested work.
 //!
-//! Owns the classes. Which error belongs to which class is each database's own.
+//! Owns the classes. Each database assigns its errors to them.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-/// An error of the database with what it means.
+/// An error of the database with its meaning.
 #[derive(Debug)]
 pub struct ConnectionError {
-    /// What it means.
+    /// Its meaning for the caller.
     pub class: ErrorClass,
     /// The error itself.
     pub source: Box<dyn StdError + Send + Sync>,
 }
 
 impl ConnectionError {
-    /// An error that means this.
+    /// Creates an error of this class.
     pub fn new(class: ErrorClass, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { class, source: source.into() }
     }
 
-    /// No answer came within this limit.
+    /// Creates the error of an answer that did not come within this limit.
     pub(crate) fn no_answer(limit: Duration) -> Self {
         Self::new(ErrorClass::Disconnected, NoAnswer(limit))
     }
@@ -45,7 +45,7 @@ impl fmt::Display for ConnectionError {
 /// What a caller can do about an error of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
-    /// The connection is gone, or its answers cannot be trusted: it is given up.
+    /// The connection is gone, or its answers cannot be trusted: it is discarded.
     Disconnected,
     /// The database does not accept connections yet: a later attempt may succeed.
     Unavailable,

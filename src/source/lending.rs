@@ -1,8 +1,8 @@
-//! The seam: the trait of whatever lends connections.
+//! The seam: the trait of sources, which lend connections.
 //!
-//! Owns [`Source`] alone. Above it nothing is spawned, no clock is read and no random number drawn but through it, so that the
-//! real library also runs over a simulated database in virtual time. How long a caller waits, and how often it retries, is
-//! decided above.
+//! Owns [`Source`] alone. Code above it spawns tasks, reads the clock and draws random numbers only through it, so that
+//! the real library also runs over a simulated database in virtual time. How long a caller waits, and how often it
+//! retries, is decided above.
 
 use std::ops::DerefMut;
 use std::pin::Pin;
@@ -20,7 +20,7 @@ use super::runtime::{self, TaskId};
 /// cancelled future say, leaves nothing behind for the next borrower. The lease of a source that [has only
 /// one](Source::is_only) comes back unclean instead; only [`discard`](Source::discard) closes it.
 pub trait Source: Send + Sync + 'static {
-    /// What is lent.
+    /// The connection that is lent.
     type Connection: Connection;
     /// A connection while it is lent.
     type Lease: DerefMut<Target = Self::Connection> + Send + 'static;
@@ -35,10 +35,10 @@ pub trait Source: Send + Sync + 'static {
     /// Cancel safe: a dropped future holds no place and no connection.
     fn acquire(&self) -> impl Future<Output = Result<Lent<Self::Lease>, AcquireError>> + Send;
 
-    /// Takes back a connection on which nothing is left.
+    /// Takes back a connection without residue.
     fn give_back(&self, lease: Self::Lease);
 
-    /// Takes back a connection on which statements may have left something; it is lent next as
+    /// Takes back a connection on which statements may have left residue; it is lent next as
     /// [`Condition::NeedsReset`](super::Condition::NeedsReset). Only for connections [that can be cleaned](Connection::CLEANS).
     fn give_back_needing_reset(&self, lease: Self::Lease) {
         self.discard(lease);
@@ -53,26 +53,27 @@ pub trait Source: Send + Sync + 'static {
     /// Closes a connection without waiting for it.
     fn discard(&self, lease: Self::Lease);
 
-    /// Closes a connection on which a call was cancelled, without waiting for it. Where the database would go on with that call,
-    /// it is told to stop.
+    /// Closes a connection on which a call was cancelled, without waiting for it. A database that would go on with that
+    /// call is asked to stop.
     fn abandon(&self, lease: Self::Lease) {
         self.discard(lease);
     }
 
-    /// Has the server stop what a cancelled call left running on this connection, which is kept. Returns once the server was
-    /// told; a later statement is not hit. Only for connections [that can be interrupted](Connection::INTERRUPTIBLE).
+    /// Has the server stop what a cancelled call left running on this connection, which is kept. Returns once the
+    /// server has the request; a later statement is not affected. Only for connections [that can be
+    /// interrupted](Connection::INTERRUPTIBLE).
     ///
     /// # Errors
-    /// The server could not be told.
+    /// The request did not reach the server.
     ///
     /// # Cancel safety
-    /// Not cancel safe: the server may be told a little later, and stop a later statement.
+    /// Not cancel safe: the request may reach the server a little later, and stop a later statement.
     fn interrupt(&self, _lease: &Self::Lease) -> impl Future<Output = Result<(), ConnectionError>> + Send {
         std::future::ready(Err(ConnectionError::new(ErrorClass::Rejected, "this connection cannot be interrupted")))
     }
 
-    /// The trace by which [`is_over`](Source::is_over) finds out later whether the server still works for this connection; none
-    /// where it cannot, or need not.
+    /// Returns the trace by which [`is_over`](Source::is_over) can later tell whether the server still works for this
+    /// connection; none if it cannot, or need not.
     fn trace(&self, _lease: &Self::Lease) -> Option<Trace> {
         None
     }
@@ -116,14 +117,14 @@ pub trait Source: Send + Sync + 'static {
         false
     }
 
-    /// Lends nothing from now on; waiting callers get [`AcquireError::Closed`]. Connections that are lent stay usable.
+    /// Stops lending; waiting callers get [`AcquireError::Closed`]. Lent connections stay usable.
     fn close(&self);
 
-    /// How many connections there are, and how many of them are lent.
+    /// Returns how many connections there are, and how many of them are lent.
     fn usage(&self) -> Usage;
 
-    /// A clock that never goes back; its zero means nothing. This and the following methods use the machine and tokio, unless the
-    /// source has a world of its own.
+    /// Returns the time on a clock that never goes back, from an arbitrary zero. This and the following methods use the
+    /// machine and tokio, unless the source is simulated.
     fn now(&self) -> Duration {
         runtime::now()
     }
@@ -136,17 +137,17 @@ pub trait Source: Send + Sync + 'static {
         runtime::sleep(duration)
     }
 
-    /// Runs a task beside the caller. False if there is no runtime for it; then the task has been dropped.
+    /// Spawns a task. Returns false if there is no runtime for it; the task has then been dropped.
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) -> bool {
         runtime::spawn(task)
     }
 
-    /// A random number.
+    /// Returns a random number.
     fn random(&self) -> u64 {
         runtime::random()
     }
 
-    /// The running task, as far as it can be identified.
+    /// Returns the running task, as far as it can be identified.
     fn task(&self) -> TaskId {
         runtime::task()
     }

@@ -2,15 +2,15 @@
 //!
 //! | file | what it owns |
 //! | --- | --- |
-//! | `lending` | [`Source`], the trait of whatever lends connections |
+//! | `lending` | [`Source`], the trait of sources, which lend connections |
 //! | `connection` | [`Connection`] and what some databases can do beyond it |
 //! | `condition`, `control`, `error` | the values that pass between the two and the library |
 //! | `runtime` | time, tasks and randomness where the source has none of its own |
 //! | `pool`, `connect_limiter` | idle connections of the library's own sources, and how many are opened at a time |
-//! | `sqlx_connection` | what the library has to know of a sqlx connection's statements and errors |
+//! | `sqlx_connection` | the statements and errors of a sqlx connection |
 //! | `sqlite`, `postgres`, `adopted` | the sources |
 //!
-//! What a connection is *for* is not known here: transactions and their states belong to the session.
+//! A source knows nothing of a connection's use: transactions and their states belong to the session.
 
 mod adopted;
 mod condition;

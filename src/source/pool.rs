@@ -1,7 +1,8 @@
-//! The pool: idle connections in deadpool's managed pool, with what has to be known of each before it is lent.
+//! The pool: idle connections in deadpool's managed pool, with the facts that decide how each may be lent.
 //!
-//! Owns age, idleness, which connection is suspect and which needs a reset. How a connection is opened is each database's own
-//! ([`Open`]); how many are opened at a time is the [`ConnectLimiter`]'s, and how long a caller waits is decided above the source.
+//! Owns age, idleness, which connection is suspect and which needs a reset. Each database opens its own connections
+//! ([`Open`]); the [`ConnectLimiter`] bounds how many are opened at a time, and code above the source decides how long
+//! a caller waits.
 
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
@@ -21,7 +22,7 @@ use crate::policy::Policy;
 pub trait Open: Send + Sync + 'static {
     /// What is opened.
     type Connection: Send + 'static;
-    /// What is known of a connection beyond itself.
+    /// Facts about a connection beyond the connection itself.
     type Mark: Send + 'static;
 
     /// Whether the database is the connection: it is opened once and never closed.
@@ -32,7 +33,7 @@ pub trait Open: Send + Sync + 'static {
     /// Opens a connection.
     ///
     /// # Errors
-    /// [`ErrorClass::Unavailable`] if a later attempt may succeed; else why it cannot be opened.
+    /// [`ErrorClass::Unavailable`] if a later attempt may succeed; otherwise the reason why it cannot be opened.
     ///
     /// # Cancel safety
     /// Cancel safe: a connection that was opened is closed.
@@ -51,7 +52,7 @@ pub(super) struct ConnectionPool<O: Open> {
 }
 
 impl<O: Open> ConnectionPool<O> {
-    /// An empty pool under the limits of this policy.
+    /// Creates an empty pool under the limits of this policy.
     pub(super) fn new(open: O, policy: &Policy) -> Self {
         let max = if open.is_only() { 1 } else { policy.sessions_max };
         let limiter = Arc::new(ConnectLimiter::new(policy.connects_max));
@@ -78,8 +79,8 @@ impl<O: Open> ConnectionPool<O> {
         &self.pool.manager().open
     }
 
-    /// Lends an idle connection, or opens one. Where enough callers are opening one already, it waits for the result of that,
-    /// or for a connection that is given back, whichever is first.
+    /// Lends an idle connection, or opens one. If enough callers are opening one already, waits for their result or for
+    /// a returned connection, whichever is first.
     pub(super) async fn acquire(&self) -> Result<(Lease<O>, Condition), AcquireError> {
         if let Some(lent) = self.attempt().await? {
             return Ok(lent);
@@ -87,7 +88,7 @@ impl<O: Open> ConnectionPool<O> {
         let _waiting = self.limiter.wait();
         let failures = self.limiter.failures();
         loop {
-            // Before the attempt, so that a change during it is not missed.
+            // The wait begins before the attempt, so that a change during it is not missed.
             let mut changed = pin!(self.limiter.changed());
             changed.as_mut().enable();
             if let Some(lent) = self.attempt().await? {
@@ -157,11 +158,11 @@ impl<O: Open> ConnectionPool<O> {
     }
 }
 
-/// What the last borrower left on a connection.
+/// The residue of the last borrower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
     Nothing,
-    /// What statements leave, such as settings.
+    /// Residue of statements, such as settings.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only connections of PostgreSQL can be cleaned"))]
     Residue,
     /// Possibly a transaction: it could not be cleaned.
@@ -222,7 +223,7 @@ impl<O: Open> Drop for Lease<O> {
     }
 }
 
-/// A connection as the pool keeps it.
+/// A connection in the pool.
 struct Kept<O: Open> {
     connection: O::Connection,
     mark: O::Mark,

@@ -1,13 +1,13 @@
-//! A connection of sqlx's, as statements of an application see it.
+//! A sqlx connection, as the application's statements see it.
 //!
-//! Owns what the library has to know of a database's statements and errors: what they leave behind, and which are safe to
-//! retry. What the library itself asks of a connection is [`Connection`]'s.
+//! Owns the traits of a database's statements and errors: the residue that they leave, and which are safe to retry. The
+//! library's own operations are in [`Connection`].
 
 use super::connection::Connection;
 use super::error::ErrorClass;
 use crate::statement::Effect;
 
-/// A connection of sqlx's: what makes `&Handle` a [`sqlx::Executor`].
+/// A sqlx connection, which makes `&Handle` a [`sqlx::Executor`].
 pub trait SqlxConnection: Connection {
     /// The database.
     type Database: sqlx::Database;
@@ -19,13 +19,13 @@ pub trait SqlxConnection: Connection {
     /// The connection itself. The library runs statements on it and never lends it out.
     fn sqlx(&mut self) -> &mut <Self::Database as sqlx::Database>::Connection;
 
-    /// How many rows a statement changed.
+    /// Returns how many rows a statement changed.
     fn rows_affected(done: &<Self::Database as sqlx::Database>::QueryResult) -> u64;
 
-    /// What an error of this database means.
+    /// Classifies an error of this database.
     fn class(error: &sqlx::Error) -> ErrorClass;
 
-    /// What a statement with this text does besides its work.
+    /// Returns what a statement with this text does besides its work.
     fn effect(sql: &str) -> Effect;
 
     /// Whether such a statement may be rerun whatever happened to its connection.
@@ -33,7 +33,7 @@ pub trait SqlxConnection: Connection {
         true
     }
 
-    /// What this error leaves on its connection.
+    /// Returns what this error leaves on its connection.
     fn effect_of(_error: &sqlx::Error) -> Effect {
         Effect::Nothing
     }
@@ -55,10 +55,10 @@ pub trait SqlxConnection: Connection {
         false
     }
 
-    /// Forgets every prepared statement; the error is what the database answered.
+    /// Forgets every prepared statement.
     ///
     /// # Cancel safety
-    /// Not cancel safe: an answer may be on its way.
+    /// Not cancel safe: the answer may still arrive.
     fn forget(&mut self) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
         async { Ok(()) }
     }

@@ -1,4 +1,4 @@
-//! What is asked of a table: which rows, in which order. Plain values, that run nowhere by themselves.
+//! Selections: which rows, in which order. Plain values that a table runs.
 //!
 //! Owns conditions, orders and how they are written behind `where` and `order by`. The typed columns from which they are made are in
 //! `column`, the statements around them in `statements`.

@@ -54,7 +54,7 @@ impl<S: Source> Fixture<S> {
         Self::begin_at(sessions.clone(), Location::caller())
     }
 
-    /// Begins a test that is named after this place.
+    /// Begins a test with the name of this place.
     pub(super) async fn begin_at(
         parent: Sessions<S>,
         opened: &'static Location<'static>,

@@ -52,8 +52,8 @@ pub struct Explore {
     /// each.
     #[arg(long, value_name = "NAME", value_parser = known_system(), hide_possible_values = true)]
     pub system: Option<String>,
-    /// The database, if the system runs on several: sqlite, sim, postgres (a private server, started for this run and then
-    /// removed), or the URL of a PostgreSQL server, to which nothing is done that its other users would notice.
+    /// The database, if the system runs on several: sqlite, sim, postgres (a private server, started for this run and
+    /// then removed), or the URL of a PostgreSQL server, whose other users are not disturbed.
     #[arg(long, value_name = "BACKEND", value_parser = backend)]
     pub backend: Option<Backend>,
     /// The most plans to run.
@@ -110,7 +110,7 @@ pub enum Backend {
     Postgres,
     /// The simulated database, in virtual time.
     Sim,
-    /// Somebody else's PostgreSQL server.
+    /// A PostgreSQL server that is not ours.
     Given(String),
 }
 
@@ -138,7 +138,7 @@ impl From<&Backend> for plan::Backend {
 
 fn known_system() -> PossibleValuesParser {
     let current = systems::names().into_iter().map(PossibleValue::new);
-    // Whoever has a former name in a script is understood; the list shows the current ones.
+    // Former names in scripts are still accepted; the list shows the current ones.
     let former = systems::FORMER_NAMES.map(|(former, _)| PossibleValue::new(former).hide(true));
     PossibleValuesParser::new(current.chain(former))
 }
@@ -151,7 +151,7 @@ fn stressed_system() -> PossibleValuesParser {
     PossibleValuesParser::new(systems::STRESSED.map(|(name, _)| name))
 }
 
-/// A backend other than somebody else's server, which an exhibit would harm.
+/// A backend other than a given server, which an exhibit would harm.
 fn own_backend(text: &str) -> Result<Backend, String> {
     let known = backend(text).ok().filter(|backend| !matches!(backend, Backend::Given(_)));
     known.ok_or_else(|| "expected sqlite, sim or postgres".into())

@@ -1,6 +1,6 @@
 //! `compare`: the same plans on SQLite and on PostgreSQL, and where their verdicts differ.
 //!
-//! Owns what the two have in common. A system that is right on one database and wrong on another rests on something that the
+//! Owns the comparison. A system that is correct on one database and wrong on another relies on something that the
 //! other does not promise. Faults are left out, since each database has its own.
 
 use serde::Serialize;

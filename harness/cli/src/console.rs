@@ -1,8 +1,7 @@
 //! The one writer to standard output and standard error.
 //!
-//! Owns what becomes of output that cannot be written: the first failure is kept and ends the run early, and everything after
-//! it is discarded. No verb handles such an error; [`crate::main`] turns it into the exit status. It does not decide what
-//! is printed.
+//! Owns the handling of failed output: the first failure is kept and ends the run early, and later output is discarded.
+//! No verb handles such an error; [`crate::main`] turns it into the exit status. It does not decide what is printed.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -42,7 +41,7 @@ impl Console {
         self.line(format_args!("{text}"));
     }
 
-    /// Prints what clap says: help, the version, or what is wrong with the arguments.
+    /// Prints clap's output: help, the version, or an error in the arguments.
     pub(crate) fn usage(&self, usage: &clap::Error) {
         if usage.use_stderr() {
             // If standard error is gone as well, the exit status is all that is left to tell it.

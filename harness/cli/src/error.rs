@@ -19,7 +19,7 @@ pub enum CommandError {
     /// A plan, a scenario or a profile cannot be read.
     #[error("{path}: cannot read the {what}: {source}; {}", advice(.source))]
     Read {
-        /// What it was read as.
+        /// The kind of content that was expected.
         what: &'static str,
         /// Which file.
         path: String,
@@ -47,7 +47,7 @@ pub enum CommandError {
         /// Those that exist.
         known: String,
     },
-    /// The server that was given cannot be used.
+    /// The given server cannot be used.
     #[error(transparent)]
     Server(GivenError),
     /// No private server can be started.
@@ -56,7 +56,7 @@ pub enum CommandError {
     /// The storm cannot be started.
     #[error(transparent)]
     Storm(#[from] StormError),
-    /// Something else was asked for in a wrong way.
+    /// Another mistake in the arguments.
     #[error("{0}")]
     Usage(String),
     /// A file or a folder cannot be written.
@@ -70,10 +70,10 @@ pub enum CommandError {
         advice: &'static str,
     },
     /// Standard output cannot be written.
-    #[error("cannot write to standard output: {0}; make room, or send the output to another place")]
+    #[error("cannot write to standard output: {0}; free some space, or redirect the output")]
     Output(io::Error),
-    /// Nobody reads standard output any more.
-    #[error("nobody reads standard output any more")]
+    /// The reader of standard output has closed it.
+    #[error("standard output was closed by its reader")]
     ReaderGone,
 }
 

@@ -30,8 +30,8 @@ const ON_POSTGRES: (usize, Duration) = (4, Duration::from_secs(90));
 /// An exhibit is explored for as long as its plans take, but no longer than this.
 const TIME_MAX: Duration = Duration::from_secs(600);
 
-/// Those that can run here, and their server is started. Where there is none and nobody asked for it, what needs one is left
-/// out, and a line on standard error says so.
+/// Those that can run here, and their server is started. Without a server, and without a request for one, the exhibits
+/// that need one are left out, and a line on standard error says so.
 ///
 /// # Errors
 /// [`CommandError::NoServer`] if a server was asked for, or cannot be started.

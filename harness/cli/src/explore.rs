@@ -1,7 +1,7 @@
 //! `explore`: many plans, each distinct violation once.
 //!
-//! Owns the order of things: what can be refused is refused before the first plan, and every verdict is printed before a
-//! report is written.
+//! Owns the order of steps: bad input is refused before the first plan, and every verdict is printed before a report is
+//! written.
 
 use std::time::Duration;
 

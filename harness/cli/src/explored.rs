@@ -1,4 +1,4 @@
-//! What an exploration has found, as text and as JSON.
+//! The results of an exploration, as text and as JSON.
 //!
 //! Owns the wording and the fields. The verdict is given.
 

@@ -1,7 +1,6 @@
 //! The flag that ends a run early.
 //!
-//! Owns the handler of Ctrl-C. Whoever runs plans looks at the flag between two of them; nothing is aborted in the middle
-//! but by a second Ctrl-C.
+//! Owns the handler of Ctrl-C. Verbs check the flag between two plans; only a second Ctrl-C aborts a plan.
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,7 +30,7 @@ pub(crate) fn is_requested() -> bool {
     STOP.load(Ordering::Relaxed)
 }
 
-/// Ends the run early, since nobody would see the rest of it.
+/// Ends the run early, since its output can no longer be seen.
 pub(crate) fn request() {
     STOP.store(true, Ordering::Relaxed);
 }

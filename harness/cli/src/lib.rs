@@ -4,9 +4,9 @@
 //! | --- | --- |
 //! | `status`, `error` | how a run ends, and the exit statuses |
 //! | `interrupt` | Ctrl-C |
-//! | `console`, `progress`, `text` | what is printed, and what becomes of it where it cannot be |
-//! | `files` | what is read and written, and what is refused before a run |
-//! | `systems`, `pinned`, `args` | what is known by name, the plan of a file, and the command line |
+//! | `console`, `progress`, `text` | the output, and the handling of failed output |
+//! | `files` | input and output files, and what is refused before a run |
+//! | `systems`, `pinned`, `args` | systems by name, the plan of a file, and the command line |
 //! | `exhibits` | which broken systems can run here, and the search in one |
 //! | `explore` (and `explored`), `replay`, `scenarios`, `shrink`, `zoo`, `nightly`, `compare`, `storm`, `list` | the verbs |
 //!
@@ -63,7 +63,7 @@ pub fn main() -> ExitCode {
             Status::Pass
         }
     };
-    // A violation that was found is not hidden by what failed afterwards.
+    // A later failure does not hide a violation.
     match console.end() {
         Some(failure) if status != Status::Violation => ExitCode::from(failure.code()),
         _ => ExitCode::from(status.code()),

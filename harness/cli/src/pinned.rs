@@ -1,6 +1,6 @@
-//! The plan of a file, ready to be run: what `replay`, `shrink` and `run` have in common.
+//! The plan of a file, ready to be run by `replay`, `shrink` and `run`.
 //!
-//! Owns which system it runs on, and that it makes sense there. It is not run here.
+//! Owns the choice of its system, and the check that the plan makes sense there. It is not run here.
 
 use std::path::Path;
 

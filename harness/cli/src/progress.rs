@@ -1,6 +1,6 @@
-//! How far a run has got: a spinner on a terminal, now and then a line elsewhere.
+//! The progress of a run: a spinner on a terminal, a line now and then elsewhere.
 //!
-//! Owns how often it is told. It prints nothing where the output is JSON.
+//! Owns how often progress is shown. It prints nothing if the output is JSON.
 
 use std::cell::Cell;
 use std::io::IsTerminal;
@@ -13,7 +13,7 @@ use crate::console::{Console, say};
 /// Where there is no terminal, a line is printed this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Tells how far one run has got; what it shows on a terminal disappears with it.
+/// Shows the progress of one run; its spinner disappears with it.
 pub(crate) struct ProgressLine<'a> {
     console: &'a Console,
     show: Show,
@@ -28,7 +28,7 @@ enum Show {
 }
 
 impl<'a> ProgressLine<'a> {
-    /// Begins to tell, unless the output is JSON.
+    /// Starts to show progress, unless the output is JSON.
     pub(crate) fn begin(console: &'a Console, json: bool) -> Self {
         let show = if json {
             Show::Nothing
@@ -44,7 +44,7 @@ impl<'a> ProgressLine<'a> {
         Self { console, show, begun: Instant::now() }
     }
 
-    /// Tells how far it has got; it is called as often as anybody likes.
+    /// Shows the progress; it may be called as often as needed.
     pub(crate) fn tell(&self, text: &str) {
         match &self.show {
             Show::Lines(last) if self.begun.elapsed() >= last.get() + LINE_EVERY => self.tell_news(text),
@@ -53,7 +53,7 @@ impl<'a> ProgressLine<'a> {
         }
     }
 
-    /// Tells what must not wait.
+    /// Shows a message at once.
     pub(crate) fn tell_news(&self, text: &str) {
         match &self.show {
             Show::Nothing => {}

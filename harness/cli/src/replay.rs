@@ -34,21 +34,21 @@ pub(crate) fn replay(options: &Options, console: &Console) -> Result<Status, Com
     let chain = pinned::admitted(subject, &file, &options.file)?;
     let report = ReportFile::check(options.report.as_deref())?;
     systems::start_server_of(subject)?;
-    let again = run_until_interrupted(&chain, &file, options.times);
-    let interrupted = again.agreed.1 < options.times;
-    let status = status(&again, interrupted);
-    let violation = again.run.violation();
+    let replayed = run_until_interrupted(&chain, &file, options.times);
+    let interrupted = replayed.agreed.1 < options.times;
+    let status = status(&replayed, interrupted);
+    let violation = replayed.run.violation();
     if options.json {
-        console.json(&json(options, &again, status, interrupted));
+        console.json(&json(options, &replayed, status, interrupted));
     } else {
-        console.text(text::report(&file.plan, &again.run.history, violation));
-        print(options, &file, &again, interrupted, console);
+        console.text(text::report(&file.plan, &replayed.run.history, violation));
+        print(options, &file, &replayed, interrupted, console);
         if status != Status::Pass {
             say!(console, "unstale replay {} --system {}", options.file.display(), subject.name());
         }
     }
     report.write(console, "unstale replay", || {
-        let text = text::plain_report(&file.plan, &again.run.history, violation);
+        let text = text::plain_report(&file.plan, &replayed.run.history, violation);
         vec![(options.file.display().to_string(), text)]
     });
     Ok(status)
@@ -67,7 +67,7 @@ fn run_until_interrupted(chain: &Chain<'_>, file: &PlanFile, times: u32) -> Repl
     Replay { agreed: (count(agreed), count(broken.len())), ..last }
 }
 
-/// What two runs that agree have in common: the invariant that broke, if one did; none if the run proves nothing.
+/// Returns what two agreeing runs share: the invariant that broke, if one did; none if the run is inconclusive.
 fn broken_by(replay: &Replay) -> Option<Option<Invariant>> {
     match &replay.run.judgement.verdict {
         Verdict::Pass => Some(None),
@@ -76,18 +76,18 @@ fn broken_by(replay: &Replay) -> Option<Option<Invariant>> {
     }
 }
 
-fn print(options: &Options, file: &PlanFile, again: &Replay, interrupted: bool, console: &Console) {
-    let (agreed, times) = again.agreed;
-    say!(console, "{}: {agreed} of {times} runs", pinned::verdict(&again.run.judgement.verdict));
+fn print(options: &Options, file: &PlanFile, replayed: &Replay, interrupted: bool, console: &Console) {
+    let (agreed, times) = replayed.agreed;
+    say!(console, "{}: {agreed} of {times} runs", pinned::verdict(&replayed.run.judgement.verdict));
     if interrupted {
         say!(console, "interrupted: {times} of {} runs were done", options.times);
     }
-    if let Some(divergence) = &again.divergence {
+    if let Some(divergence) = &replayed.divergence {
         say!(console, "diverged from what was recorded at {divergence}");
     } else if !file.recorded.is_empty() {
         say!(console, "every step as recorded");
     }
-    for fault in &again.not_landed {
+    for fault in &replayed.not_landed {
         say!(console, "did not land: {fault}");
     }
     if threads_given_up() > 0 {
@@ -95,26 +95,26 @@ fn print(options: &Options, file: &PlanFile, again: &Replay, interrupted: bool, 
     }
 }
 
-fn status(again: &Replay, interrupted: bool) -> Status {
-    match &again.run.judgement.verdict {
+fn status(replayed: &Replay, interrupted: bool) -> Status {
+    match &replayed.run.judgement.verdict {
         Verdict::Violation(_) => Status::Violation,
         _ if interrupted => Status::Interrupted,
-        Verdict::Pass if again.not_landed.is_empty() => Status::Pass,
+        Verdict::Pass if replayed.not_landed.is_empty() => Status::Pass,
         Verdict::Pass | Verdict::Inconclusive(_) => Status::Inconclusive,
     }
 }
 
-fn json(options: &Options, again: &Replay, status: Status, interrupted: bool) -> Json {
+fn json(options: &Options, replayed: &Replay, status: Status, interrupted: bool) -> Json {
     let verdict = match status {
         Status::Interrupted => status.to_string(),
-        _ => pinned::verdict(&again.run.judgement.verdict),
+        _ => pinned::verdict(&replayed.run.judgement.verdict),
     };
     Json {
         file: options.file.display().to_string(),
         verdict,
-        agreed: again.agreed,
+        agreed: replayed.agreed,
         interrupted,
-        divergence: again.divergence.clone(),
-        not_landed: again.not_landed.clone(),
+        divergence: replayed.divergence.clone(),
+        not_landed: replayed.not_landed.clone(),
     }
 }

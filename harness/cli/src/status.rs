@@ -23,7 +23,7 @@ pub(crate) const FAILED: u8 = 1;
 /// What shells report of a program that is ended by Ctrl-C.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// What shells report of a program that is ended because nobody reads its output.
+/// What shells report of a program that ended because its output was closed.
 pub(crate) const READER_GONE: u8 = 141;
 
 /// How a run of the command ended.

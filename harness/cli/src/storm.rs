@@ -1,6 +1,6 @@
 //! `storm`: many actors on real threads, while faults are injected.
 //!
-//! Owns the wording and the fields of what a storm shows. It is run and judged in [`unstale_harness`].
+//! Owns the wording and the fields of a storm's results. The storm itself runs and is judged in [`unstale_harness`].
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -67,7 +67,7 @@ pub(crate) fn storm(options: &Storm, console: &Console) -> Result<Status, Comman
             }
         }
         if status == Status::Violation {
-            say!(console, "the same faults and tasks, though not the same run: {}", again(options));
+            say!(console, "the same faults and tasks, though not the same run: {}", rerun_command(options));
         }
     }
     Ok(status)
@@ -105,7 +105,7 @@ fn print(history: &History, judgement: &Judgement, summary: &Summary, console: &
     }
 }
 
-fn again(options: &Storm) -> String {
+fn rerun_command(options: &Storm) -> String {
     let Storm { system, actors, connections, seed, .. } = options;
     let time = options.time.map_or_else(String::new, |it| format!(" --for {}s", it.as_secs()));
     let restarts = options.restarts.map_or_else(String::new, |it| format!(" --restarts {it}"));

@@ -1,6 +1,6 @@
 //! The systems that the command knows by name.
 //!
-//! Owns their list and what each is about. Nothing is run or printed here.
+//! Owns the list and a description of each. Nothing is run or printed here.
 
 use std::sync::atomic::AtomicBool;
 

@@ -1,6 +1,6 @@
 //! The texts that several verbs print: reports, coverage, shrinking.
 //!
-//! Owns how wide a report is and whether it has colors. It prints nothing itself.
+//! Owns the width and the colors of reports. It prints nothing itself.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;

@@ -1,6 +1,7 @@
 //! `zoo`: each deliberately broken system is explored until it is caught.
 //!
-//! Owns what is told of each: all that can run here, or those of one backend. How one is searched is [`crate::exhibits`]'s.
+//! Owns the report on each: all that can run here, or those of one backend. The search itself is in
+//! [`crate::exhibits`].
 
 use serde::Serialize;
 use unstale_harness::explore::explore as run;
@@ -53,7 +54,7 @@ pub(crate) fn zoo(options: &Zoo, console: &Console) -> Result<Status, CommandErr
     } else if tried < all.len() {
         say!(console, "interrupted: {tried} of {} exhibits were tried", all.len());
     }
-    // An exhibit that gets away is the harness's own defect: nothing that it passes can be believed.
+    // An exhibit that is not caught is a defect of the harness: its passes cannot be believed.
     Ok(if all.iter().any(|shown| shown.found == Some(false)) {
         Status::Inconclusive
     } else if tried < all.len() {

@@ -1,4 +1,4 @@
-//! The words of each database for the core workload.
+//! The SQL of each database for the core workload.
 
 use sqlx::query::Query;
 use sqlx::{Database, IntoArguments, Row};
@@ -47,9 +47,9 @@ pub struct Words {
     pub slow: &'static str,
     /// Changes a setting of the connection.
     pub set: &'static str,
-    /// Takes a lock that belongs to the connection and is in nobody's way.
+    /// Takes a lock that belongs to the connection and conflicts with no other.
     pub lock: &'static str,
-    /// What of these is on the connection.
+    /// Reads which of these are on the connection.
     pub inspect: &'static str,
     /// Two explicit ways to begin a transaction.
     pub begin_immediate: &'static str,

@@ -1,4 +1,4 @@
-//! What an error of sqlx means to the harness.
+//! Classifies errors of sqlx for the harness.
 
 #[cfg(feature = "postgres")]
 use sqlx::postgres::PgDatabaseError;

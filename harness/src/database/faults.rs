@@ -1,10 +1,11 @@
-//! What is done to PostgreSQL and to the network in front of it, and what shows that it took effect.
+//! The faults of one plan on PostgreSQL and on the network in front of it, and the evidence that they took effect.
 //!
-//! Owns a fault from its start to its healing. Each is bound to a moment of the next request of the command that it belongs
-//! to: the proxy says when that has come, and keeps the bytes back meanwhile. Everything here is synchronous, and may block
-//! the plan's thread for as long as a server takes to restart; the recorder is told that something moves.
+//! Owns a fault from its start to its healing. Each is bound to a moment of the next request of its command: the proxy
+//! reports that moment, and holds the bytes back meanwhile. Everything here is synchronous, and may block the plan's
+//! thread for as long as a server takes to restart; the heartbeat shows that something moves.
 //!
-//! That a fault landed is no guess: what is done to the server is waited for ([`inject`]), and the proxy reports what it did.
+//! Landing is proved, not guessed: [`inject`] waits until a server fault has taken effect, and the proxy reports each
+//! network fault.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -46,13 +47,14 @@ impl Faults {
         matches!(*self.injector.target.server, ServerLease::Own(_))
     }
 
-    /// Does it, or lets it happen when its moment comes. What cannot be done has not landed, and the plan says so.
+    /// Injects the fault at once, or arms it for its moment. An impossible injection has not landed, and is reported as
+    /// such.
     pub(super) fn start(&self, fault: Fault) {
         self.injector.observer.arm(fault);
         match fault {
             Fault::Network(fault, at) => {
                 let scope = if fault.is_for_all_at(at) { Scope::All } else { Scope::Next };
-                // An error is a proxy that does not answer: nothing landed.
+                // An error means that the proxy does not answer: nothing landed.
                 let _ = self.proxy.arm(fault, at, scope);
             }
             Fault::Server(fault, _) if fault.row().agent == Agent::Proxy => self.apart(|| {
@@ -81,7 +83,7 @@ impl Faults {
     /// Heals what it broke. What is being done to the server is waited for: its outage is part of this command, also if the
     /// command did not wait for that, and is not to reach into those who come later.
     pub(super) fn end(&self, _: Fault) {
-        // A proxy that does not answer is none that a client could use: what follows shows it.
+        // No client can use a proxy that does not answer, so the next commands show the failure.
         let _ = self.proxy.heal_network();
         let until = Instant::now() + UP_MAX;
         while self.injector.observer.is_injecting() && Instant::now() < until {
@@ -109,7 +111,7 @@ impl Faults {
 }
 
 impl Injector {
-    /// Does this to these backends, or to their server.
+    /// Injects this fault into these backends, or into their server.
     fn inject(&self, fault: ServerFault, pids: &[u32]) {
         if self.target.server.private().is_none() && !fault.is_discreet() {
             return self.observer.refuse(&format!("{fault} is not injected into a server that is not ours"));

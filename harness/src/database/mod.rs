@@ -1,13 +1,13 @@
-//! A fresh database per plan, watched from below the system.
+//! A fresh database per plan, observed from below the system.
 //!
 //! | file | owns |
 //! | --- | --- |
-//! | `dialect`, `failure` | what each database is told, and what its errors mean |
-//! | `place` | what every database does for the plan that runs on it |
+//! | `dialect`, `failure` | the SQL of each database, and the meaning of its errors |
+//! | `place` | the trait of a plan's database |
 //! | `sqlite` | SQLite, watched by driver hooks |
-//! | `postgres`, `observer`, `faults` | PostgreSQL, watched on the wire, and what is done to it |
-//! | `of_plan` | the database of one plan, whatever it is |
-//! | `for_sqlite`, `for_postgres` | what systems on each are given |
+//! | `postgres`, `observer`, `faults` | PostgreSQL, observed on the wire, and its faults |
+//! | `of_plan` | the database of one plan, of any kind |
+//! | `for_sqlite`, `for_postgres` | the connections and options that systems on each receive |
 
 mod dialect;
 mod failure;

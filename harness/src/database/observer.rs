@@ -1,11 +1,12 @@
-//! What the wire to PostgreSQL says, as evidence in a plan's history.
+//! Turns what passes on the wire to PostgreSQL into evidence in a plan's history.
 //!
-//! Owns whose request it is that a connection works on: the command that was running when the request was sent, whoever
-//! runs when it is answered. A connection of the proxy's is one backend for its whole life, so it is the identity; the
-//! backend's pid is kept beside its label. It is called on the proxy's thread, in the order in which things happened.
+//! Owns the attribution of requests: a request belongs to the command that was running when it was sent, whichever
+//! command runs when it is answered. A connection of the proxy's is one backend for its whole life, so it is the
+//! identity; the backend's pid is kept beside its label. It is called on the proxy's thread, in the order in which
+//! things happened.
 //!
-//! What it does not see: what a statement changed without saying so in its tag (a trigger, a function), and what a server
-//! did whose answer was lost before the proxy.
+//! It does not see changes that a statement's tag does not mention (by a trigger or a function), nor the work of a
+//! server whose answer was lost before the proxy.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,7 +20,7 @@ use crate::port::Wire;
 use unstale_wire::monitor::Watcher;
 use unstale_wire::proxy::{Landed, Seen, Side, Watch};
 
-/// Longer than any login takes: one that was not answered by then hangs.
+/// Longer than any login takes: a login that is not answered by then hangs.
 const LOGIN_MAX: Duration = Duration::from_secs(1);
 
 /// Watches the proxy of one plan.
@@ -74,7 +75,7 @@ impl Observer {
         Arc::new(Self { log, heartbeat, state: Mutex::default(), injecting: AtomicU32::new(0) })
     }
 
-    /// What this actor's requests come to.
+    /// Returns the wire of this actor.
     pub(super) fn wire(&self, actor: ActorId) -> Arc<Wire> {
         Arc::clone(self.state().wires.entry(actor).or_default())
     }
@@ -97,7 +98,7 @@ impl Observer {
         }
     }
 
-    /// The fault is not done, and nothing can be said of the plan.
+    /// Records that the fault was not injected, which makes the plan inconclusive.
     pub(super) fn refuse(&self, why: &str) {
         self.log.record(What::HarnessFault(why.to_owned()));
     }
@@ -124,7 +125,7 @@ impl Observer {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here is left half done by a panic.
+        // A panic leaves every value in here consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -222,7 +223,7 @@ impl Watch for Observer {
     }
 
     fn landed(&self, landed: Landed) {
-        // What is done to the server says itself whether it could be done.
+        // The injection of a server fault reports its own success.
         if landed.fault.is_some() {
             self.landed_now();
         } else {
@@ -239,7 +240,7 @@ impl Connection {
                 say(What::Wrote(self.id));
                 self.wrote = true;
             }
-            // As SQLite's hooks, it tells of commits that changed something.
+            // As with SQLite's hooks, only commits that changed something are recorded.
             Tag::Commit if self.wrote => {
                 say(What::Committed(self.id));
                 self.wrote = false;
@@ -268,13 +269,13 @@ impl Connection {
     }
 }
 
-/// What a command's tag says. Its last word is the number of rows.
+/// Reads a command's tag. Its last word is the number of rows.
 fn kind(tag: &str) -> Tag {
     let mut words = tag.split(' ');
     match words.next() {
         Some("INSERT" | "UPDATE" | "DELETE" | "MERGE") if words.next_back().is_some_and(|it| it != "0") => Tag::Changed,
         Some("COMMIT") => Tag::Commit,
-        // The end of a savepoint is none of a transaction.
+        // The end of a savepoint is not the end of a transaction.
         Some("ROLLBACK") => Tag::Rollback,
         _ => Tag::Other,
     }

@@ -1,7 +1,7 @@
-//! The database of one plan, whatever it is.
+//! The database of one plan, of any kind.
 //!
-//! Owns what is the same for every database: how systems are given it, its faults, its hold, and the final state, which is
-//! read on a connection of the harness's own. It knows nothing of systems, and of a plan only where it happens.
+//! Owns what is the same for every database: access for systems, faults, the hold, and the final state, which is read
+//! on a connection of the harness's own. It knows nothing of systems, and only the storage of a plan.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -83,7 +83,7 @@ impl Database {
     /// table or view `kv` must be there afterwards, since the final state is read from it.
     ///
     /// # Errors
-    /// Whatever sqlx answers.
+    /// The error of sqlx.
     ///
     /// # Cancel safety
     /// What was done stays done.
@@ -102,12 +102,12 @@ impl Database {
         self.place.final_state().await
     }
 
-    /// Nothing that the database has to say reaches the system until this is dropped.
+    /// Holds back every answer of the database until the guard is dropped.
     pub(crate) fn hold(&self) -> Held<'_> {
         self.place.hold()
     }
 
-    /// What this actor's requests come to, where they can be seen.
+    /// Returns the wire of this actor, where its requests are visible.
     pub(crate) fn wire(&self, actor: ActorId) -> Option<Arc<Wire>> {
         self.place.wire(actor)
     }

@@ -1,4 +1,4 @@
-//! What every database does for the plan that runs on it.
+//! The trait of a plan's database.
 //!
 //! Owns the seam under [`Database`](super::Database): one implementation for each kind of database, and nothing that is
 //! special to one. A database joins by implementing [`Place`].
@@ -11,7 +11,7 @@ use crate::local::Local;
 use crate::plan::{ActorId, Fault, Key, Value};
 use crate::port::Wire;
 
-/// The harness could not do its own part; this is never the system's fault.
+/// A failure of the harness itself; this is never the system's fault.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set up the plan's database: {0}")]
 pub struct SetupError(String);
@@ -30,10 +30,10 @@ pub(super) trait Place: Any {
     /// All rows, read on the harness's own connection.
     fn final_state(&self) -> Local<'_, Result<BTreeMap<Key, Value>, SetupError>>;
 
-    /// Nothing that the database has to say reaches the system until this is dropped.
+    /// Holds back every answer of the database until the guard is dropped.
     fn hold(&self) -> Held<'_>;
 
-    /// What this actor's requests come to, where they can be seen.
+    /// Returns the wire of this actor, where its requests are visible.
     fn wire(&self, actor: ActorId) -> Option<Arc<Wire>>;
 
     /// Starts a fault for the command that is about to run.
@@ -55,7 +55,7 @@ impl<'a> Held<'a> {
     }
 }
 
-/// Whatever keeps a database silent while it exists.
+/// A guard that keeps a database silent.
 pub(super) trait Silent {}
 
 impl<T> Silent for T {}

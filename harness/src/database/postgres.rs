@@ -41,7 +41,7 @@ impl Postgres {
     /// of one.
     ///
     /// # Errors
-    /// [`SetupError`] if there is no server to be had.
+    /// [`SetupError`] if no server is available.
     ///
     /// # Cancel safety
     /// Cancel safe, but a schema may be left on the server.

@@ -47,7 +47,7 @@ impl Connector {
     /// Opens one observed connection.
     ///
     /// # Errors
-    /// Whatever sqlx answers.
+    /// The error of sqlx.
     ///
     /// # Cancel safety
     /// Cancel safe: a connection that is not returned is closed.
@@ -57,7 +57,7 @@ impl Connector {
         Ok(connection)
     }
 
-    /// Sets the driver hooks that vouch for this connection's identity and label what it does.
+    /// Sets the driver hooks that identify this connection and label what it does.
     ///
     /// # Errors
     /// If the connection's worker has crashed.
@@ -184,7 +184,7 @@ impl Place for Sqlite {
             self.connector.recorder.faults.arm(None);
             if fault == Fault::Locked && self.storage != Storage::Memory {
                 let mut own = self.own.lock().await;
-                // It fails exactly when the lock could not be had in the first place.
+                // It fails exactly if the lock was not obtained in the first place.
                 let _ = own.execute("rollback").await;
             }
         })

@@ -51,7 +51,7 @@ impl Drawing<'_> {
     fn step(&mut self, state: ActorState, left: u8, draw: &mut Draw<'_, impl Rng>) -> Step {
         // A transaction that nobody ends shows little: what was done in it may be there or not.
         let end = if state.depth >= left && draw.chance(12) { self.end(state, draw) } else { None };
-        // All this began with a handle that outlives its session: one that does is used.
+        // A handle that outlives its session is the central defect, so a retained one is used.
         let stale = state.outlived && self.table.has(Kind::Stale) && draw.chance(6);
         let stale = stale.then(|| self.command_of(Kind::Stale, state, draw));
         let command = end.or(stale).unwrap_or_else(|| self.command(state, draw));
@@ -160,8 +160,8 @@ impl Drawing<'_> {
             }
             Kind::Resolve => {
                 let wanted = *draw.one(&self.wanted);
-                let had = state.session || !wanted.needs_session();
-                Command::Resolve(if had { wanted } else { Wanted::One(Service::Mailer) })
+                let applies = state.session || !wanted.needs_session();
+                Command::Resolve(if applies { wanted } else { Wanted::One(Service::Mailer) })
             }
             Kind::Override => Command::Override(self.part_of_wanted(&Service::REPLACEABLE, draw)),
             Kind::Restore => Command::Restore,

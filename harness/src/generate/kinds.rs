@@ -141,7 +141,7 @@ impl Kind {
         !matches!(self, Self::Open | Self::ClosePool)
     }
 
-    /// Whether services can go wrong by it, or it is where they live.
+    /// Whether it affects services, or the session or fixture that they live in.
     pub(super) fn is_about_services(self) -> bool {
         self.in_registry()
             || matches!(self, Self::Open | Self::Close | Self::Replace | Self::Crash | Self::Retain | Self::Stale)

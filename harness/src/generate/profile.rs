@@ -24,7 +24,7 @@ pub struct Profile {
     pub cancels: bool,
     /// Whether faults are done to the database.
     pub faults: bool,
-    /// Whether these may be done to the server itself; not to one that is somebody else's.
+    /// Whether these may be server-wide; a given server allows none.
     pub server_faults: bool,
     /// Whether some plans happen inside a test fixture.
     pub fixtures: bool,

@@ -80,7 +80,7 @@ pub(super) fn schedule(actors: &[Actor], order: Order, draw: &mut Draw<'_, impl 
             turns.push(Turn { actor: ActorId::new(actor), until: Gate::Reply });
         }
         if stops || change.is_some() {
-            // Somebody else, if there is anybody: to stop an actor and go on with it would be no switch.
+            // Another actor, if there is one: to stop an actor and resume the same one would be no switch.
             actor = pick(&left, draw, &priorities, Some(actor)).unwrap_or(actor);
         }
         left[actor] -= 1;

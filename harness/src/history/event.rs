@@ -35,24 +35,24 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// What an event says.
+/// The content of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// An actor took a command from its port.
     Invoked(Step),
     /// The command came to an end for its actor.
     Returned(Outcome),
-    /// The system did not do anything for this command: it does not apply where the actor stands.
+    /// The system did nothing for this command: it does not apply in the actor's state.
     Skipped,
-    /// The command waits for something that another actor holds.
+    /// The command waits for a resource that another actor holds.
     Blocked,
-    /// The actor's function returned, or was given up after another one hung; whatever it held is dropped.
+    /// The actor's function returned, or was dropped after another one hung, with everything that it held.
     Ended,
     /// The actor's function panicked.
     Panicked(String),
-    /// The command did not end within the limit, although nobody was left to wait for.
+    /// The command did not end within the limit, although nothing was left to wait for.
     Hung,
-    /// The system never gave the plan's thread back: the thread was left to it, with all that it holds.
+    /// The system blocked the plan's thread for ever: the thread was abandoned, with all that it holds.
     ThreadGivenUp,
     /// Evidence: this connection executed a statement.
     Served(ConnectionId),
@@ -81,13 +81,13 @@ pub enum What {
     },
     /// Evidence: the fault named by the command took effect.
     FaultLanded(Fault),
-    /// What the system says of itself after everybody has ended.
+    /// The system's report about itself after all actors have ended.
     Reported(Report),
     /// Every actor of the plan has ended; from here on observers run.
     PlanOver,
-    /// The system was told to stop, and did.
+    /// The system stopped.
     Stopped,
-    /// The system was told to stop and did not within the limit.
+    /// The system did not stop within the limit.
     StopHung,
     /// The rows, read on the harness's own connection.
     FinalState(BTreeMap<Key, Value>),
@@ -95,10 +95,10 @@ pub enum What {
     HarnessFault(String),
 }
 
-/// What a system says of itself, to be compared with what happened.
+/// A system's report about itself, to be compared with the history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// It would pass a health check: a caller could get a session now.
+    /// Whether it would pass a health check: a caller could get a session now.
     pub healthy: bool,
     /// Connections that are open.
     pub connections: u32,
@@ -125,10 +125,10 @@ pub enum Outcome {
     Cancelled(Phase),
 }
 
-/// What a command answered.
+/// The answer of a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Reply {
-    /// Nothing but that it is done.
+    /// Done, without a value.
     #[default]
     Done,
     /// Whether the statement changed a row.
@@ -139,7 +139,7 @@ pub enum Reply {
     Rows(Vec<(Key, Value)>),
     /// The first rows of a stream that was dropped.
     FirstRows(Vec<(Key, Value)>),
-    /// What a session saw of residue.
+    /// The residue that a session saw.
     Residue(Leftovers),
     /// The services that were resolved, or the override.
     Services(Vec<Build>),
@@ -182,16 +182,16 @@ impl From<std::convert::Infallible> for Failure {
 }
 
 impl Failure {
-    /// An error of this class with a text for people.
+    /// Creates an error of this class with a text for people.
     pub fn new(class: FailureClass, message: impl fmt::Display) -> Self {
         Self { class, message: message.to_string() }
     }
 }
 
-/// What an error means for the work that was asked for.
+/// The meaning of an error for the requested work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FailureClass {
-    /// Another transaction is in the way; the statement was not done.
+    /// Another transaction conflicts; the statement was not done.
     Busy,
     /// The statement was interrupted; it was not done.
     Interrupted,
@@ -203,14 +203,14 @@ pub enum FailureClass {
     Closed,
     /// The handle is stale, and the error says so; it was not done.
     Stale,
-    /// No connection could be had in time; it was not done.
+    /// No connection became available in time; it was not done.
     Exhausted,
     /// The connection is gone; whether it was done is unknown.
     Dead,
 }
 
 impl FailureClass {
-    /// Whether an error of this class leaves open if the work was done.
+    /// Whether an error of this class leaves it open if the work was done.
     pub fn is_unknown(self) -> bool {
         self == Self::Dead
     }

@@ -27,7 +27,7 @@ struct Shared {
 struct Written {
     history: History,
     current: Option<By>,
-    /// The connections that work for a command that has not ended, whoever runs meanwhile.
+    /// The connections that work for a command that has not ended, even while another command runs.
     bound: BTreeMap<ConnectionId, By>,
     connections: u16,
     open: u16,
@@ -174,7 +174,7 @@ impl Log {
 
     fn append(&self, written: &mut Written, by: Option<By>, what: What) {
         written.history.events.push(Event { by, what });
-        // Nobody else counts while the lock is held.
+        // No other thread counts while the lock is held.
         self.shared.appended.store(self.shared.appended.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 

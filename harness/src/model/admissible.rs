@@ -1,6 +1,6 @@
-//! Which plans make sense for a system: each command can apply where its actor may stand.
+//! Which plans make sense for a system: each command can apply in a possible state of its actor.
 //!
-//! Called before anything runs, by what draws, parses or shrinks a plan. What a command means is in [`super`].
+//! Drawing, parsing and shrinking call it before anything runs. The meaning of commands is in [`super`].
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The actors that look at a system after the plan.
+//! The observers, which check a system after the plan.
 
 use crate::capability::{Capabilities, Capability};
 use crate::plan::{Actor, Command, Key, Plan, Service, Step, Value, Wanted};

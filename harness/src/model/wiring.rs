@@ -1,6 +1,6 @@
-//! The model of a registry: which services were had, and what should have changed them.
+//! The model of a registry: the services that were resolved, and the changes that should have replaced them.
 //!
-//! Owns the reading of a history's registry commands. What follows for the services that were had is judged by the oracle.
+//! Owns the interpretation of a history's registry commands. The oracle judges the resolved services.
 //! Nothing here depends on unknown outcomes of transactions: a registry is not transactional.
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ pub struct Wiring<'a> {
     pub changes: Vec<Change>,
     /// The overrides of services.
     pub substitutes: Vec<Substitute>,
-    /// A change of which nobody knows whether it took effect: nothing can be said.
+    /// A change whose effect is unknown, so that the check is skipped.
     pub uncertain: bool,
 }
 
@@ -157,9 +157,9 @@ impl<'a> Wiring<'a> {
                     Wanted::One(service) => &[*service][..],
                     Wanted::Channels => &Service::CHANNELS,
                 };
-                let had = services.iter().zip(builds);
-                let had = had.map(|(service, build)| (*service, *build));
-                self.resolutions.extend(had.map(|(service, build)| Resolution {
+                let resolved = services.iter().zip(builds);
+                let resolved = resolved.map(|(service, build)| (*service, *build));
+                self.resolutions.extend(resolved.map(|(service, build)| Resolution {
                     by,
                     registry,
                     service,
@@ -184,7 +184,7 @@ impl<'a> Wiring<'a> {
                 self.change(registry, *service, true, (span.invoked, at));
             }
             (Command::Fork, Outcome::Done(_)) => place.registry = Some(by),
-            // Whatever it was told: a unit of work that panics is gone.
+            // A unit of work that panics ends, whatever its reply.
             (Command::Crash, _) => {
                 self.give_up_guards(place, span.invoked, at);
                 place.registry = None;

@@ -8,7 +8,7 @@ use crate::verdict::{Invariant, Violation};
 pub struct Checked {
     /// How often there was something to check.
     pub evaluated: u32,
-    /// What was found wrong.
+    /// The violations found.
     pub violations: Vec<Violation>,
 }
 

@@ -1,10 +1,10 @@
 //! Invariants of ends: `no-stale-use`, `stale-is-named`, `no-leak`, `recovers`, `close-ends`, `no-panic`, `no-hang`.
 //!
-//! They look at what happens to those who come after an end: of a session, of the plan, of the pool.
+//! They check what happens after an end: of a session, of the plan, of the pool.
 //!
-//! Not checked: handles that a system keeps inside and never hands out; leaks of memory, tasks and file handles; how long
-//! a recovery took; sessions that were opened before the pool was closed; recovery of a caller whom another one was in the
-//! way of at the same time.
+//! Not checked: handles that a system keeps inside and never hands out; leaks of memory, tasks and file handles; how
+//! long a recovery took; sessions that were opened before the pool was closed; recovery of a caller that ran beside a
+//! conflicting one.
 
 use super::checked::Checked;
 use super::view::{View, is_done};
@@ -55,7 +55,7 @@ pub fn stale_is_named(view: &View<'_>) -> Checked {
     checked
 }
 
-/// After everybody has ended, every connection and permit is back, and stopping closes them.
+/// After all actors have ended, every connection and permit is back, and stopping closes them.
 pub fn no_leak(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     for (by, span) in observations(view) {
@@ -67,7 +67,7 @@ pub fn no_leak(view: &View<'_>) -> Checked {
             matches!(span.outcome, Some(Outcome::Failed(failure)) if failure.class == FailureClass::Exhausted);
         if let Some(at) = hung(view, by).or(span.returned.filter(|_| exhausted)) {
             let expected = "a connection for each observer, as many as the plan allows".to_owned();
-            let observed = format!("{} waits, although everybody else has given theirs back", by.actor);
+            let observed = format!("{} waits, although every other session was closed", by.actor);
             checked.found(view, Invariant::NoLeak, at, expected, observed);
         }
     }
@@ -92,7 +92,7 @@ pub fn no_leak(view: &View<'_>) -> Checked {
 /// After the faults and cancels are over, the next caller succeeds.
 pub fn recovers(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
-    // A cancelled close may still have closed it.
+    // A cancelled close may still have closed the pool.
     if view.facts.spans.values().any(|it| it.step.command == Command::ClosePool && it.outcome.is_some()) {
         return checked;
     }
@@ -103,7 +103,7 @@ pub fn recovers(view: &View<'_>) -> Checked {
             && !(yields(failure.class) && is_overlapped(view, by, span))
         {
             let at = span.returned.unwrap_or(span.invoked);
-            let expected = format!("`{}` succeeds: the plan is over and nobody is in its way", span.step.command);
+            let expected = format!("`{}` succeeds: the plan is over and nothing conflicts with it", span.step.command);
             let observed = format!("it failed ({}): {}", failure.class, failure.message);
             checked.found(view, Invariant::Recovers, at, expected, observed);
         }
@@ -111,18 +111,18 @@ pub fn recovers(view: &View<'_>) -> Checked {
     checked
 }
 
-/// Whether an error of this class says that somebody else was in the way.
+/// Whether an error of this class means a conflict with another command.
 fn yields(class: FailureClass) -> bool {
     matches!(class, FailureClass::Busy | FailureClass::NoTransaction)
 }
 
-/// Whether another command was under way at the same time: then somebody may have been in its way after all.
+/// Whether another command was under way at the same time, so that the two may have conflicted.
 fn is_overlapped(view: &View<'_>, by: By, span: &Span<'_>) -> bool {
     let end = |it: &Span<'_>| it.returned.unwrap_or(usize::MAX);
     view.facts.spans.iter().any(|(other, it)| other != by && it.invoked < end(span) && span.invoked < end(it))
 }
 
-/// After the pool was closed nobody gets a session.
+/// A closed pool lends no session.
 pub fn close_ends(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     let Some(closed) = view.facts.pool_closed else {
@@ -164,7 +164,8 @@ pub fn no_hang(view: &View<'_>) -> Checked {
     checked
 }
 
-/// An observer that waits for a connection is a leak, not a hang; but not after the pool was closed: then it has none to give.
+/// An observer that waits for a connection shows a leak, not a hang, unless the pool was closed: a closed pool lends
+/// none.
 fn is_leak(view: &View<'_>, by: By) -> bool {
     view.facts.pool_closed.is_none()
         && view.facts.history.is_observer(by.actor)
@@ -179,7 +180,7 @@ fn observations<'a>(view: &'a View<'_>) -> impl Iterator<Item = (By, &'a Span<'a
     view.facts.spans.iter().filter(|(by, _)| view.facts.history.is_observer(by.actor))
 }
 
-/// The uses of a retained handle whose session had ended when they were invoked.
+/// Returns the uses of retained handles that were invoked after the end of their session.
 fn stale_uses<'a>(view: &'a View<'_>) -> impl Iterator<Item = (By, &'a Span<'a>)> {
     view.facts.spans.iter().filter_map(|(by, span)| {
         if !matches!(span.step.command, Command::Stale(_)) {

@@ -1,4 +1,4 @@
-//! Invariants of who works on which connection in which transaction: `no-cross-scope`, `no-duplicate-effect`,
+//! Invariants of sessions, connections and transactions: `no-cross-scope`, `no-duplicate-effect`,
 //! `no-residue`, `transaction-agreement`.
 //!
 //! They rest on evidence from below the system: the database's hooks say which connection served, wrote, committed.
@@ -29,7 +29,7 @@ pub fn no_cross_scope(view: &View<'_>) -> Checked {
             continue;
         };
         if view.facts.history.fixture {
-            // There everybody is on one connection, in turn.
+            // Inside a fixture all sessions share one connection, in turn.
             break;
         }
         checked.evaluated += 1;
@@ -120,7 +120,7 @@ pub fn no_residue(view: &View<'_>) -> Checked {
     checked
 }
 
-/// What was seen and cannot be the session's own.
+/// Returns the residue that a session saw and did not leave itself.
 fn of_somebody_else(seen: Leftovers, own: &[Residue]) -> Option<(&'static str, String)> {
     let foreign = |residue: Residue| !own.contains(&residue);
     if seen.setting && foreign(Residue::Setting) {
@@ -135,15 +135,15 @@ fn of_somebody_else(seen: Leftovers, own: &[Residue]) -> Option<(&'static str, S
     }
 }
 
-/// A connection that outlives its session while it still works at what that gave up keeps its next borrower waiting. The
-/// server has to be told to stop, or the connection closed.
+/// A connection that outlives its session while a cancelled statement still runs on it keeps its next borrower waiting.
+/// The system has to stop the statement, or close the connection.
 fn at_work_for_nobody(view: &View<'_>, checked: &mut Checked) {
     let events = &view.facts.history.events;
     for (late, event) in events.iter().enumerate() {
         let (What::Late(connection), Some(owner)) = (&event.what, event.by) else { continue };
         let Some((mine, session)) = view.session(owner) else { continue };
         checked.evaluated += 1;
-        // One that is being closed may answer a last time.
+        // A connection that is being closed may answer a last time.
         let lent = |it: &Event| {
             let by = it.by.filter(|_| it.what == What::Served(*connection));
             by.is_some_and(|by| view.session(by).is_some_and(|(theirs, _)| theirs != mine))
@@ -153,18 +153,18 @@ fn at_work_for_nobody(view: &View<'_>, checked: &mut Checked) {
             let over = matches!(it.what, What::Returned(_) | What::Ended | What::Panicked(_));
             over && it.by.is_some_and(|by| by.actor == owner.actor)
         };
-        // A system that waits for it in its own `close` holds up no other actor.
+        // A system that waits for the answer in its own `close` delays no other actor.
         let over = events.iter().skip(session.ended).position(ends).is_some_and(|it| session.ended + it < late);
         if over && lent_again {
             let step = view.facts.spans.get(owner).map_or_else(String::new, |it| it.step.to_string());
             let expected = format!("nothing is under way on {connection}: its session has ended");
-            let observed = format!("it was still at `{step}`, to the end: whoever is lent it waits for that");
+            let observed = format!("it was still running `{step}`, to the end: its next borrower waits for that");
             checked.found(view, Invariant::NoResidue, late, expected, observed);
         }
     }
 }
 
-/// Whatever a test did is gone with its fixture.
+/// Everything that a test did ends with its fixture.
 fn left_by_test(view: &View<'_>, checked: &mut Checked) {
     let rows = view.facts.history.events.iter().enumerate().filter(|_| view.facts.history.fixture);
     for (at, event) in rows {

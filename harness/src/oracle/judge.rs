@@ -1,4 +1,5 @@
-//! The judge: which check belongs to which invariant, the branching over unknown outcomes, and which violation counts.
+//! The judge: the check of each invariant, the branching over unknown outcomes, and the choice of the violation that
+//! counts.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +42,7 @@ impl Default for Oracle {
 }
 
 impl Oracle {
-    /// The same oracle, blind to one invariant. The blindness tests show that each check is needed.
+    /// Returns the same oracle, blind to one invariant. The blindness tests show that each check is needed.
     #[must_use]
     pub fn without(mut self, invariant: Invariant) -> Self {
         self.invariants.retain(|it| *it != invariant);
@@ -67,7 +68,8 @@ impl Oracle {
         let (facts, history) = (first.facts, first.facts.history);
         let mut counts = vec![None; self.invariants.len()];
         let mut best: Option<Violation> = None;
-        // Whether a later unknown arises may depend on an earlier one, so the number of branches is found on the way.
+        // An earlier unknown outcome may decide whether a later one arises, so the number of branches is only known
+        // during the search.
         let (mut assignment, mut unknowns) = (0, 0);
         while assignment < 1 << unknowns {
             let later = (assignment > 0).then(|| View::of(facts, assignment));
@@ -81,7 +83,7 @@ impl Oracle {
                 (None, _) => {
                     return self.judgement(unless_harness_failed(history), &counts);
                 }
-                // The branch that explains the most of the history is the one that is believed.
+                // The branch that explains the most of the history decides.
                 (Some(new), Some(old)) if rank(&new) <= rank(old) => {}
                 (Some(new), best) => *best = Some(new),
             }
@@ -110,7 +112,7 @@ impl Oracle {
     }
 }
 
-/// A pass, unless the harness could not do its own part.
+/// Returns a pass, unless the harness itself failed.
 fn unless_harness_failed(history: &History) -> Verdict {
     let why = history.events.iter().find_map(|event| match &event.what {
         What::HarnessFault(why) => Some(format!("the harness failed: {why}")),
@@ -119,14 +121,14 @@ fn unless_harness_failed(history: &History) -> Verdict {
     why.map_or(Verdict::Pass, Verdict::Inconclusive)
 }
 
-/// How much of the history a branch explains before it breaks; with as much, a definite violation is preferred.
+/// Ranks a branch by how much of the history it explains before it breaks; on a tie, a definite violation wins.
 fn rank(violation: &Violation) -> (usize, bool) {
     (violation.at, violation.invariant != Invariant::ScopeAtomic)
 }
 
 type Check = fn(&View<'_>) -> Checked;
 
-/// The check that belongs to an invariant.
+/// Returns the check of an invariant.
 fn check_of(invariant: Invariant) -> Check {
     match invariant {
         Invariant::NoStaleUse => ends::no_stale_use,

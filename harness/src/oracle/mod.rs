@@ -1,6 +1,6 @@
 //! The oracle: judges a history. Pure; it runs nothing and knows no system.
 //!
-//! Owns what is checked for each [`Invariant`], and the branching over unknown outcomes. Each invariant is one function in a
+//! Owns the check of each [`Invariant`], and the branching over unknown outcomes. Each invariant is one function in a
 //! file of its family, whose header lists what it does not check: [`values`], [`identity`], [`wiring`], [`ends`],
 //! [`reports`].
 //!

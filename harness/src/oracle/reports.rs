@@ -1,4 +1,4 @@
-//! Invariants of what a system says of itself, and of its effort: `listeners-balanced`, `health-agrees`,
+//! Invariants of a system's report about itself, and of its effort: `listeners-balanced`, `health-agrees`,
 //! `reconnects-bounded`.
 //!
 //! Not checked: counters while work is going on; how long anything took; what a listener was told about sessions that were
@@ -32,7 +32,7 @@ pub fn listeners_balanced(view: &View<'_>) -> Checked {
 pub fn health_agrees(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     if view.facts.history.fixture {
-        // Its connection is lent to the test, which goes on.
+        // The connection is lent to the test, which is still open.
         return checked;
     }
     for (at, report) in reports(view) {
@@ -60,7 +60,7 @@ pub fn health_agrees(view: &View<'_>) -> Checked {
 pub fn reconnects_bounded(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     let mut allowed = most_at_once(view);
-    // A server goes on with what its client has given up, until it is told over another connection.
+    // A server goes on with a cancelled statement until another connection asks it to stop.
     let to_tell = usize::from(view.facts.history.isolation == IsolationModel::Postgres);
     let is_observer = |by: By| view.facts.history.is_observer(by.actor);
     let observers =
@@ -80,8 +80,8 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
                 allowed += 1 + to_tell;
             }
             What::Returned(Outcome::Failed(_) | Outcome::Cancelled(_)) | What::Blocked | What::Lost(_) => allowed += 1,
-            // Reasons that nobody needed are no credit for later: each who comes now needs one connection at most, and over one
-            // more the server is told of all that is left.
+            // Unused reasons give no credit for later: each newcomer needs one connection at most, and one more
+            // suffices to stop everything that is left on the server.
             What::PlanOver => allowed = allowed.min(connected + observers + to_tell),
             _ => {}
         }
@@ -103,8 +103,8 @@ fn gives_reason(command: &Command) -> bool {
     )
 }
 
-/// The most sessions that were live, or about to be, at once; each may need a connection of its own from the moment when
-/// it was asked for.
+/// Returns the most sessions that were live, or being opened, at once; each may need a connection of its own from its
+/// invocation on.
 fn most_at_once(view: &View<'_>) -> usize {
     let sessions = &view.claims.sessions;
     let end = |span: &Span<'_>| {

@@ -1,6 +1,6 @@
 //! Invariants of values: `committed-durable`, `rolled-back-invisible`, `scope-atomic`.
 //!
-//! They compare what was read, and the final state on the harness's own connection, with what the replies claim.
+//! They compare the values read, and the final state on the harness's own connection, with the claims of the replies.
 //!
 //! Not checked: that all reads of one transaction come from one snapshot; the order of commits across keys beyond real
 //! time; lost updates between a read and a write of one transaction (the workload's writes do not depend on reads); rows

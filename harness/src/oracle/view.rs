@@ -1,7 +1,7 @@
 //! A history prepared for checking: claims beside evidence, indexed by command.
 //!
-//! Owns the attribution of evidence. What a cancelled command left behind is done by the driver's thread at a time that
-//! nobody controls, so it may be recorded under another command; evidence that could be such a straggler is not used.
+//! Owns the attribution of evidence. The driver's thread finishes the work of a cancelled command at an uncontrolled
+//! time, so it may be recorded under another command; evidence that could be such a straggler is not used.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +37,7 @@ pub struct View<'a> {
     pub(super) seen: Seen,
 }
 
-/// What the database's hooks said while one command ran.
+/// The evidence of the database's hooks while one command ran.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
     /// The connections that executed something, each with the event that says so.
@@ -51,7 +51,7 @@ pub struct Evidence {
 }
 
 impl<'a> Facts<'a> {
-    /// Prepares a history.
+    /// Indexes a history.
     pub fn of(history: &'a History) -> Self {
         let spans = history.commands();
         let mut evidence: ByCommand<Evidence> = spans.emptied();
@@ -85,8 +85,8 @@ fn collect(history: &History, evidence: &mut ByCommand<Evidence>) {
     }
 }
 
-/// A command that was blocked before its connection was known: what that connection did meanwhile may be recorded under
-/// anybody's name.
+/// A command was blocked before its connection was known: the work of that connection may be recorded under any
+/// command.
 fn is_anonymous(history: &History, spans: &ByCommand<Span<'_>>) -> bool {
     history.events.iter().enumerate().any(|(at, event)| {
         let Some(by) = event.by.filter(|_| event.what == What::Blocked) else {
@@ -98,7 +98,7 @@ fn is_anonymous(history: &History, spans: &ByCommand<Span<'_>>) -> bool {
     })
 }
 
-/// A command that was cancelled and left no trace under its own name may still leave one under another's.
+/// A cancelled command without evidence of its own may still have evidence under another command.
 fn may_straggle(span: &Span<'_>, evidence: Option<&Evidence>) -> bool {
     let cut_off = matches!(span.outcome, Some(Outcome::Cancelled(phase)) if *phase != Phase::BeforeSend);
     let writes = effect_of(&span.step.command).is_some();
@@ -118,7 +118,7 @@ impl<'a> View<'a> {
         self.facts.evidence.get(by).filter(|_| !self.facts.stragglers)
     }
 
-    /// The one connection that served a command that was done; none if there is no evidence or it is not unique.
+    /// Returns the connection that served a completed command; none if the evidence is absent or ambiguous.
     pub fn server(&self, by: By) -> Option<(ConnectionId, usize)> {
         let span = self.facts.spans.get(by)?;
         match self.evidence(by)?.served.as_slice() {
@@ -127,7 +127,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The session that a command ran in: the one of its actor that was live when it was invoked.
+    /// Returns the session that a command ran in: its actor's live session at the invocation.
     pub fn session(&self, by: By) -> Option<(usize, &Session)> {
         let invoked = self.facts.spans.get(by)?.invoked;
         let live = |it: &Session| it.actor == by.actor && it.opened < invoked && invoked < it.ended;
@@ -150,7 +150,7 @@ impl<'a> View<'a> {
         self.facts.stragglers
     }
 
-    /// The commands that were done and changed a row, by their own words.
+    /// Returns the commands that report to have changed a row.
     pub fn writers(&self) -> BTreeSet<By> {
         let changed = |it: &Span<'_>| effect_of(&it.step.command).is_some() && is_done(it);
         self.facts.spans.iter().filter(|(_, it)| changed(it)).map(|(by, _)| by).collect()

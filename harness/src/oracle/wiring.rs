@@ -1,6 +1,6 @@
-//! The invariant of what a registry hands out: `registry-fresh`.
+//! The invariant of services from a registry: `registry-fresh`.
 //!
-//! It rests on what factories say as they build, and on what was resolved: see [`crate::model::wiring`].
+//! It rests on the builds that factories record, and on the services that were resolved: see [`crate::model::wiring`].
 //!
 //! Not checked: anything in a history in which a change of the registry was cancelled or failed; services that were built and
 //! never resolved by a command of the plan; which override wins when there are several at once; that a warm-up
@@ -15,8 +15,8 @@ use crate::model::wiring::{Built, Change, Registry, Resolution, Wiring};
 use crate::plan::{Build, Service};
 use crate::verdict::Invariant;
 
-/// A resolved service is up to date and its scope's own; a singleton is built once; an override lasts until its guard is
-/// given up, and for nobody else.
+/// A resolved service is up to date and belongs to its scope; a singleton is built once; an override lasts as long as
+/// its guard, and applies to its own registry alone.
 pub fn registry_fresh(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     let wiring = &view.facts.wiring;
@@ -24,21 +24,21 @@ pub fn registry_fresh(view: &View<'_>) -> Checked {
         return checked;
     }
     let mut sharing = Sharing::default();
-    for had in &wiring.resolutions {
+    for resolution in &wiring.resolutions {
         checked.evaluated += 1;
-        let parts = wiring.closure(had.build);
-        let wrong = wrong_substitute(wiring, had, &parts)
-            .or_else(|| out_of_date(view, wiring, had, &parts))
-            .or_else(|| sharing.wrong(view, wiring, had, &parts));
+        let parts = wiring.closure(resolution.build);
+        let wrong = wrong_substitute(wiring, resolution, &parts)
+            .or_else(|| out_of_date(view, wiring, resolution, &parts))
+            .or_else(|| sharing.wrong(view, wiring, resolution, &parts));
         if let Some((expected, observed)) = wrong {
-            checked.found(view, Invariant::RegistryFresh, had.at, expected, observed);
+            checked.found(view, Invariant::RegistryFresh, resolution.at, expected, observed);
         }
     }
     built_twice(view, wiring, &mut checked);
     checked
 }
 
-/// What had to be, and what was.
+/// The expected and the observed service.
 type Wrong = (String, String);
 
 /// An override is resolved by everybody who shares the registry while it is active, and only then.
@@ -71,9 +71,9 @@ fn out_of_date(view: &View<'_>, wiring: &Wiring<'_>, had: &Resolution, parts: &[
         let built = wiring.builds.get(&part)?;
         let Built { service, at, .. } = *built;
         let shows = |it: &&Change| {
-            it.registry == had.registry && service.depends_on(it.service) && (it.itself || it.service != service)
+            it.registry == resolution.registry && service.depends_on(it.service) && (it.itself || it.service != service)
         };
-        let missed = wiring.changes.iter().filter(shows).find(|it| at < it.from && it.until < had.from);
+        let missed = wiring.changes.iter().filter(shows).find(|it| at < it.from && it.until < resolution.from);
         if let Some(missed) = missed {
             let expected = format!("a `{service}` that was built after `{}` had changed", missed.service);
             return Some((expected, format!("{part}, which is older")));
@@ -100,7 +100,7 @@ fn made_from_the_original(view: &View<'_>, wiring: &Wiring<'_>, built: &Built<'_
     })
 }
 
-/// The builds that were resolved so far, and for which place.
+/// The builds resolved so far, and their places.
 #[derive(Default)]
 struct Sharing {
     /// The session that a scoped service belongs to, and the registry of every service.
@@ -127,7 +127,7 @@ impl Sharing {
             return None;
         }
         let place = (session.filter(|_| service.is_scoped()), registry, service);
-        let before = self.last.insert(place, *had)?;
+        let before = self.last.insert(place, *resolution)?;
         let since = began(view, wiring.builds.get(&before.build)?);
         if before.build == build || wiring.changed(registry, service, since, at) {
             return None;
@@ -154,7 +154,7 @@ fn built_twice(view: &View<'_>, wiring: &Wiring<'_>, checked: &mut Checked) {
     }
 }
 
-/// Whether a command that was under way between these events was not done: what it was building may have gone with it.
+/// Whether a command that was under way between these events failed: its build may have been dropped with it.
 fn was_interrupted(view: &View<'_>, from: usize, until: usize) -> bool {
     view.facts.spans.values().any(|it| {
         let not_done = !matches!(it.outcome, Some(Outcome::Done(_)));

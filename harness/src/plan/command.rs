@@ -49,13 +49,13 @@ pub enum Command {
     Scan,
     /// Opens a stream over every row and drops it after this many.
     Stream(u8),
-    /// A statement that fails by its own fault and changes nothing.
+    /// A statement that fails by itself and changes nothing.
     Fail,
     /// A statement that takes long.
     Slow,
     /// SQL that goes around the system and leaves residue on the connection.
     Raw(Residue),
-    /// Reads what a session can see of residue.
+    /// Reads the residue that the session can see.
     Inspect,
     /// Keeps a handle to the session, for use after its end.
     Retain,
@@ -65,19 +65,19 @@ pub enum Command {
     ClosePool,
     /// Asks the registry for a service.
     Resolve(Wanted),
-    /// Lets something else stand in for a service, for as long as the actor keeps the guard.
+    /// Overrides a service, for as long as the actor keeps the guard.
     Override(Service),
-    /// Gives up the guard that was got last.
+    /// Drops the newest guard.
     Restore,
-    /// Lets a service, and all that is made from it, be built anew.
+    /// Invalidates a service, and all that is made from it.
     Invalidate(Service),
-    /// Builds what lives for ever.
+    /// Builds every singleton.
     WarmUp,
-    /// Goes on with a registry of the actor's own, as a test does that others must not notice.
+    /// Switches to a fork of the registry, as a test does that must not affect others.
     Fork,
     /// Replaces the session by a fresh one, as a fixture does; what is open in it is rolled back.
     Replace,
-    /// The unit of work panics: its session, its guards and its own registry go by being unwound.
+    /// The unit of work panics: unwinding drops its session, its guards and its own registry.
     Crash,
     /// A command of the system's [extension](crate::system::Extension), in its own words.
     Extra(Box<str>),

@@ -1,4 +1,4 @@
-//! What is done to the database while a command runs: the table of faults.
+//! The table of faults, which are injected while a command runs.
 //!
 //! Owns the faults of every database, each with its row: its word, the storages that it can be done to, whether it may cost a
 //! connection, and what proves that it landed. What is drawn, parsed, admitted, counted and offered in error messages comes
@@ -27,7 +27,7 @@ pub struct FaultRow {
     pub costs_connection: bool,
     /// Whether it is done to a whole server: a plan that has one needs a server of its own, and few are drawn.
     pub server_wide: bool,
-    /// Whether nobody notices it but the owner of the connection, and no process is signalled by us.
+    /// Whether only the owner of the connection notices it, and no process is signalled.
     pub discreet: bool,
     /// What proves that it landed.
     pub proof: &'static str,
@@ -171,7 +171,7 @@ impl Fault {
         Storage::Postgres.faults()
     }
 
-    /// Those of them that nobody notices but the owner of the connection.
+    /// Returns the faults that only the owner of the connection notices.
     pub fn postgres_discreet() -> &'static [Self] {
         &DISCREET
     }

@@ -1,10 +1,9 @@
 //! The plan: one complete test case, as a plain value.
 //!
-//! Owns the alphabet ([`Command`]), what is done to a command ([`Phase`] of a cancel, [`Fault`]) and the
-//! [`Schedule`]. Everything that runs, shrinks or reports takes a plan and nothing else: there are no handles,
-//! clocks or generator state in here. How a plan is written down is in [`mod@file`] (TOML outside) and
-//! [`text`] (one-line steps inside); which plans make sense is [`crate::model::admissible`]. The services that commands ask
-//! a registry for are in [`service`].
+//! Owns the alphabet ([`Command`]), what is done to a command ([`Phase`] of a cancel, [`Fault`]) and the [`Schedule`].
+//! Running, shrinking and reporting take a plan and nothing else: it has no handles, clocks or generator state. How a
+//! plan is written down is in [`mod@file`] (TOML outside) and [`text`] (one-line steps inside); which plans make sense
+//! is [`crate::model::admissible`]. The services that commands ask a registry for are in [`service`].
 
 mod command;
 mod fault;

@@ -1,7 +1,7 @@
 //! The services of the alphabet: a small application, large enough for what goes wrong between a registry and its services.
 //!
-//! Owns who needs whom, and who lives for how long. How a system registers and builds them is its own; that each was built
-//! from what it should have been is the oracle's to judge.
+//! Owns the dependencies and lifecycles. A system registers and builds the services in its own way; the oracle judges
+//! what each was built from.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ impl Service {
     /// Those in the group `channels`, in the order of registration.
     pub const CHANNELS: [Self; 2] = [Self::Mailer, Self::Pager];
 
-    /// Those that something can stand in for: what a session is behind is nobody's to replace.
+    /// The services that can be overridden: those without a session behind them.
     pub const REPLACEABLE: [Self; 3] = [Self::Settings, Self::Mailer, Self::Report];
 
     /// Whether each session has one of its own.
@@ -66,7 +66,7 @@ impl fmt::Display for Service {
     }
 }
 
-/// What is asked of a registry.
+/// A request to a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wanted {
     /// One service.
@@ -76,7 +76,7 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    /// Everything that can be asked for.
+    /// Every possible request.
     pub const ALL: [Self; 6] = [
         Self::One(Service::Settings),
         Self::One(Service::Mailer),
@@ -94,7 +94,7 @@ impl Wanted {
         }
     }
 
-    /// Whether it can be had within a session alone.
+    /// Whether it can be resolved within a session only.
     pub fn needs_session(self) -> bool {
         match self {
             Self::One(service) => service.is_scoped(),

@@ -1,6 +1,6 @@
 //! The report as a page for a browser: titled sections of preformatted text.
 //!
-//! Owns the escaping. It does no I/O: who calls it writes the file.
+//! Owns the escaping. It does no I/O: the caller writes the file.
 
 /// A self-contained HTML page of titled sections of preformatted text. Everything is escaped.
 pub fn html(title: &str, sections: &[(String, String)]) -> String {

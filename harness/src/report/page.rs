@@ -13,7 +13,7 @@ use crate::verdict::Violation;
 const PAGE_MIN: usize = 40;
 /// A column is not made narrower than this; columns overlap instead, since only one of them is used in each row.
 const COLUMN_MIN: usize = 34;
-/// What is longer than this does not decide the width of a column.
+/// Longer items do not decide the width of a column.
 const COMMAND_MAX: usize = 28;
 const EVIDENCE_MAX: usize = 28;
 const ANSWERS_MAX: usize = 60;
@@ -151,7 +151,7 @@ impl<'a> Page<'a> {
         self.lines.append(&mut lines);
     }
 
-    /// A line with what runs through it up to the column.
+    /// Starts a line with the lanes up to the column.
     pub(super) fn lanes(&self, row: &Row, place: Column, own: char) -> Line {
         let mut line = Line::default();
         for other in row.passing.iter().filter_map(|it| self.columns.get(*it)).filter(|it| it.start < place.start) {
@@ -163,7 +163,7 @@ impl<'a> Page<'a> {
         line
     }
 
-    /// What runs through the line behind the text that is in it.
+    /// Draws the lanes behind the text of the line.
     pub(super) fn lanes_after(&self, line: &mut Line, row: &Row) {
         for other in row.passing.iter().filter_map(|it| self.columns.get(*it)) {
             let at = other.start - self.lane;
@@ -217,7 +217,7 @@ impl<'a> Page<'a> {
                 Some(span) => format!("at {}: {}", name(by), span.step),
                 None => format!("at {}", name(by)),
             }),
-            (None, Some(What::PlanOver)) => Some("when the plan was over".into()),
+            (None, Some(What::PlanOver)) => Some("after the plan".into()),
             (None, Some(What::Stopped | What::StopHung)) => Some("when the system was stopped".into()),
             (None, Some(What::FinalState(_)) | None) => Some("at the end".into()),
             (None, Some(_)) => None,
@@ -255,7 +255,7 @@ pub(super) fn share(natural: &[usize], page: usize) -> Vec<(usize, usize)> {
         widths[at] = natural[at].min(left / (count - done));
         left -= widths[at];
     }
-    // The last one may use what nobody wanted.
+    // The last column may use the remaining width.
     if let Some(last) = widths.last_mut() {
         *last += left;
     }

@@ -1,4 +1,4 @@
-//! What is reported: one run, what broke in it, and how wide the page is.
+//! The input of a report: one run, its violation, and the width of the page.
 
 use crate::history::History;
 use crate::plan::Plan;
@@ -7,11 +7,11 @@ use crate::verdict::Violation;
 /// The report of one run; `Display` prints it, each line ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a> {
-    /// What was run.
+    /// The plan.
     pub plan: &'a Plan,
-    /// What happened.
+    /// The history.
     pub history: &'a History,
-    /// What broke, if anything did.
+    /// The violation, if there is one.
     pub violation: Option<&'a Violation>,
     /// How many characters a line may have; fewer than 40 count as 40.
     pub width: usize,

@@ -1,6 +1,6 @@
-//! From a history to rows: one row per command, two if somebody else was busy in between.
+//! From a history to rows: one row per command, two if another actor was busy in between.
 //!
-//! Owns what is worth telling and in which words. Where it stands on the page is [`super::page`]'s business.
+//! Owns the choice of what is reported, and the wording. The layout is in [`super::page`].
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::history::{By, ByCommand, ConnectionId, Event, History, Leftovers, Out
 use crate::model::{ends_session, opens_session};
 use crate::plan::{ActorId, Step};
 
-/// What one row shows.
+/// The content of one row.
 #[derive(Debug, Default)]
 pub(super) struct Row {
     pub(super) by: Option<By>,
@@ -20,15 +20,15 @@ pub(super) struct Row {
     pub(super) apart: bool,
     pub(super) label: String,
     pub(super) command: Word,
-    pub(super) evidence: Vec<Deed>,
+    pub(super) evidence: Vec<Action>,
     pub(super) answers: Vec<Word>,
     /// What the database did for the command after it had ended.
-    pub(super) later: Vec<Deed>,
+    pub(super) later: Vec<Action>,
     /// Whether the command was under way before the row, and is after it.
     pub(super) flies: (bool, bool),
     /// The other actors that have a command under way.
     pub(super) passing: Vec<usize>,
-    /// The violation is here.
+    /// The violation is in this row.
     pub(super) marked: bool,
 }
 
@@ -38,11 +38,11 @@ impl Row {
     }
 
     pub(super) fn evidence(&self) -> Option<Word> {
-        Some(Word::new(Style::Dim, deeds(&self.evidence)?))
+        Some(Word::new(Style::Dim, actions(&self.evidence)?))
     }
 
     pub(super) fn later(&self) -> Option<Word> {
-        Some(Word::new(Style::Dim, format!("then {}", deeds(&self.later)?)))
+        Some(Word::new(Style::Dim, format!("then {}", actions(&self.later)?)))
     }
 
     pub(super) fn lane(&self) -> char {
@@ -55,25 +55,25 @@ impl Row {
     }
 }
 
-/// A connection, and what it was seen to do; nothing more than serve if there is no word.
+/// A connection and its observed action; no word means that it only served.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Deed(ConnectionId, &'static str);
+pub(super) struct Action(ConnectionId, &'static str);
 
-pub(super) fn deed(what: &What) -> Option<Deed> {
+pub(super) fn action(what: &What) -> Option<Action> {
     Some(match what {
-        What::Served(id) => Deed(*id, ""),
-        What::Wrote(id) => Deed(*id, "wrote"),
-        What::Committed(id) => Deed(*id, "committed"),
-        What::RolledBack(id) => Deed(*id, "rolled back"),
-        What::Connected(id) => Deed(*id, "opened"),
-        What::Disconnected(id) => Deed(*id, "closed"),
-        What::Lost(id) => Deed(*id, "lost"),
+        What::Served(id) => Action(*id, ""),
+        What::Wrote(id) => Action(*id, "wrote"),
+        What::Committed(id) => Action(*id, "committed"),
+        What::RolledBack(id) => Action(*id, "rolled back"),
+        What::Connected(id) => Action(*id, "opened"),
+        What::Disconnected(id) => Action(*id, "closed"),
+        What::Lost(id) => Action(*id, "lost"),
         _ => return None,
     })
 }
 
 /// `c1 wrote ×2, committed · c2`
-pub(super) fn deeds(all: &[Deed]) -> Option<String> {
+pub(super) fn actions(all: &[Action]) -> Option<String> {
     let mut text = String::new();
     for of_one in all.chunk_by(|one, next| one.0 == next.0) {
         let dot = if text.is_empty() { "" } else { " · " };
@@ -94,7 +94,7 @@ pub(super) fn deeds(all: &[Deed]) -> Option<String> {
 pub(super) struct Story<'a> {
     pub(super) report: &'a Report<'a>,
     pub(super) spans: ByCommand<Span<'a>>,
-    /// The observers whom nothing happened to; they share one line.
+    /// The observers without incident; they share one line.
     pub(super) quiet: BTreeSet<ActorId>,
     pub(super) rows: Vec<Row>,
     pub(super) flying: BTreeSet<By>,
@@ -133,7 +133,7 @@ impl<'a> Story<'a> {
     pub(super) fn event(&mut self, event: &Event, marked: bool) {
         let text = match (&event.what, event.by) {
             (What::StopHung, _) => Word::new(Style::Red, "the system was told to stop and did not"),
-            (What::ThreadGivenUp, _) => Word::new(Style::Red, "it blocks the plan's thread, which is given up"),
+            (What::ThreadGivenUp, _) => Word::new(Style::Red, "it blocks the plan's thread, which is abandoned"),
             (What::Stopped, _) if marked => Word::new(Style::Plain, "the system has stopped"),
             (What::FinalState(_), _) if marked => Word::new(Style::Plain, "the final state is read"),
             (What::Stopped | What::FinalState(_), _) => return,
@@ -142,8 +142,8 @@ impl<'a> Story<'a> {
             (What::Served(_) | What::Connected(_) | What::Disconnected(_), None) if !marked => {
                 return;
             }
-            (what, None) => match deed(what).and_then(|it| deeds(&[it])) {
-                Some(deeds) => Word::new(Style::Plain, format!("{deeds}, for no command")),
+            (what, None) => match action(what).and_then(|it| actions(&[it])) {
+                Some(actions) => Word::new(Style::Plain, format!("{actions}, for no command")),
                 None => match answer(what) {
                     Some(word) => word,
                     None => return,
@@ -169,9 +169,9 @@ impl<'a> Story<'a> {
         let late = self.ended.contains(&by);
         let row = self.rows.last_mut().expect("there is one: it was pushed above if need be");
         row.marked |= marked;
-        match deed(what) {
-            Some(deed) if late => row.later.push(deed),
-            Some(deed) => row.evidence.push(deed),
+        match action(what) {
+            Some(action) if late => row.later.push(action),
+            Some(action) => row.evidence.push(action),
             None => row.answers.extend(answer(what)),
         }
         match what {
@@ -224,7 +224,7 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// The commands of the plan that were never invoked, because their actor was gone before.
+    /// Reports the commands of the plan that were never invoked, because their actor had ended before.
     pub(super) fn not_reached(&mut self) {
         for (at, actor) in self.report.plan.actors.iter().enumerate() {
             let id = ActorId::new(at);
@@ -279,7 +279,7 @@ pub(super) fn quiet(report: &Report<'_>) -> BTreeSet<ActorId> {
         .filter(|(_, what)| match what {
             What::Returned(Outcome::Done(Reply::Residue(seen))) => *seen != Leftovers::default(),
             What::Returned(Outcome::Done(_)) | What::Invoked(_) | What::Ended | What::Built { .. } => false,
-            what => deed(what).is_none(),
+            what => action(what).is_none(),
         })
         .map(|it| it.0)
         .chain(report.violation.and_then(|it| it.by).map(|it| it.actor))
@@ -293,7 +293,7 @@ pub(super) fn answer(what: &What) -> Option<Word> {
         What::Returned(Outcome::Failed(it)) => {
             Word::with_tail(Style::Plain, &format!("→ failed ({})", it.class), &it.message)
         }
-        // That a row changed is what one expects; that none did is worth a word.
+        // A changed row is expected; only an unchanged one is mentioned.
         What::Returned(Outcome::Done(Reply::Changed(true))) => Word::new(Style::Plain, "→ done"),
         What::Returned(outcome) => Word::new(Style::Plain, format!("→ {outcome}")),
         What::Skipped => Word::new(Style::Dim, "→ skipped"),
@@ -312,7 +312,7 @@ pub(super) fn answer(what: &What) -> Option<Word> {
     })
 }
 
-/// What the plan wanted done to the command and was not.
+/// Lists the command's fault and cancel that did not land.
 pub(super) fn not_landed(history: &History, by: By, step: &Step, outcome: &Outcome) -> Vec<Word> {
     let landed = |fault| history.events.iter().any(|it| it.by == Some(by) && it.what == What::FaultLanded(fault));
     let fault = step.fault.filter(|it| !landed(*it)).map(|it| it.to_string());

@@ -16,7 +16,7 @@ pub(super) type Move = fn(&Plan, Option<&'static dyn Extension>) -> Vec<Plan>;
 
 /// Every move, in the order in which they are tried.
 pub(super) const ALL: [Move; 14] = [
-    // First of all, since `:memory:` makes everybody wait for a transaction that nobody ends.
+    // This move is first, since on `:memory:` all actors wait for a transaction that is never ended.
     surroundings,
     fewer_actors,
     sessions,
@@ -81,7 +81,7 @@ fn two_of(count: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..count).flat_map(move |one| (0..count).filter(move |it| *it != one).map(move |other| (one, other)))
 }
 
-/// A later session gets an actor of its own, and nobody has to close the one before.
+/// A later session gets an actor of its own, so that the earlier one need not be closed.
 pub(super) fn apart(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
     if plan.actors.len() == ACTORS_MAX {
         return Vec::new();

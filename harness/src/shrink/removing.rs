@@ -38,8 +38,8 @@ pub(super) fn sessions(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Pl
         for pair in opens.windows(2) {
             let (open, end) = (pair[0], pair[1]);
             let retains = it.steps[open..end].iter().any(|it| it.command == Command::Retain);
-            let again = |step: &&Step| step.command != Command::Retain;
-            let later = if retains { it.steps[end..].iter().take_while(again).count() } else { 0 };
+            let is_other = |step: &&Step| step.command != Command::Retain;
+            let later = if retains { it.steps[end..].iter().take_while(is_other).count() } else { 0 };
             let uses = |at: &usize| *at < end || matches!(it.steps[*at].command, Command::Stale(_));
             let gone = (open..end + later).filter(uses).map(|at| (ActorId::new(actor), at));
             all.push(gone.collect::<Vec<_>>());

@@ -111,8 +111,8 @@ impl Search<'_> {
         run.violation().is_some_and(|it| it.invariant == self.invariant)
     }
 
-    /// Runs the plan until it has broken so often, and sets how often candidates are tried: once if it broke every time,
-    /// else three times as often as it took on the average to break.
+    /// Runs the plan until it has broken so often, and sets how often candidates are tried: once if it broke every
+    /// time, otherwise three times as often as it took on the average to break.
     fn confirm(&mut self, plan: &Plan, breaks: usize) -> Option<Run> {
         let mut first = None;
         let (mut broke, mut runs) = (0, 0);

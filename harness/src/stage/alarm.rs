@@ -1,4 +1,4 @@
-//! The alarm: how an actor or a task is woken, and how the scheduler sees that it was.
+//! The alarm: the waker of an actor or a task, visible to the scheduler.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,7 @@ use std::task::{Poll, Wake};
 
 use futures_util::task::AtomicWaker;
 
-/// Remembers that it rang, and wakes whoever waits for that.
+/// Remembers that it rang, and wakes the waiting future.
 #[derive(Default)]
 pub struct Alarm {
     rang: AtomicBool,
@@ -14,7 +14,7 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// One that rings already: what belongs to it is polled a first time.
+    /// Creates an alarm that already rings, so that its future gets a first poll.
     pub fn ringing() -> Arc<Self> {
         Arc::new(Self { rang: AtomicBool::new(true), waiting: AtomicWaker::new() })
     }
@@ -24,7 +24,7 @@ impl Alarm {
         self.rang.load(Ordering::Acquire)
     }
 
-    /// Silences it; whether it rang.
+    /// Silences it; returns whether it rang.
     pub fn silence(&self) -> bool {
         self.rang.swap(false, Ordering::AcqRel)
     }
@@ -32,7 +32,7 @@ impl Alarm {
     /// Waits until it rings, and silences it.
     ///
     /// # Cancel safety
-    /// Cancel safe: a ring that nobody has waited for stays.
+    /// Cancel safe: an unobserved ring stays.
     pub async fn wait(&self) {
         std::future::poll_fn(|context| {
             self.waiting.register(context.waker());

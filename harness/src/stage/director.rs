@@ -1,15 +1,14 @@
-//! Directors: whose turn is next.
+//! Directors, which choose the next turn.
 //!
-//! Owns the ways to direct a stage that the harness itself has: along a schedule, and in rounds. What a turn does is the
-//! scheduler's business.
+//! Owns the harness's two directors: along a schedule, and in rounds. The scheduler carries out the turns.
 
 use super::run::ActorState;
 use crate::plan::{Actor, ActorId, Gate, Schedule, Turn};
 
-/// Says whose turn is next, from where everybody stands; none when the schedule is over.
+/// Returns the next turn, given the state of every actor; none when the schedule is over.
 pub type Director<'a> = &'a mut dyn FnMut(&mut dyn Iterator<Item = ActorState>) -> Option<Turn>;
 
-/// The turns of a schedule, whoever stands where.
+/// The turns of a schedule, regardless of the actors' states.
 pub fn along(schedule: &Schedule) -> impl FnMut(&mut dyn Iterator<Item = ActorState>) -> Option<Turn> {
     let mut turns = schedule.0.iter().copied();
     move |_| turns.next()

@@ -1,7 +1,7 @@
-//! What differs between real time and virtual time.
+//! The difference between real time and virtual time.
 //!
-//! Owns the seam between the stage and what it stands on. The stage decides who goes on; an environment lets them go on, says
-//! whether they were woken, and lets everything beside the actors happen. It decides no turn.
+//! Owns the seam between the stage and its backend. The stage decides which actor goes on; an environment lets it go
+//! on, reports whether it was woken, and runs everything beside the actors. It decides no turn.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use crate::history::{By, Log};
 use crate::plan::{ActorId, Key, Step, Value};
 use crate::port::Wire;
 
-/// Who goes on, and with which command; none before its first.
+/// The actor that goes on, and its command; none before its first.
 #[derive(Clone, Copy, Debug)]
 pub struct Running<'a> {
     /// The actor.
@@ -30,41 +30,41 @@ impl Running<'_> {
     }
 }
 
-/// Why an actor stopped where it stands.
+/// Why an actor stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// Its command has ended.
     Boundary,
     /// Its command is at a gate.
     Reply,
-    /// It waits for somebody.
+    /// It waits for another actor.
     Blocked,
     /// It has ended.
     Gone,
 }
 
-/// Where and by which clock a plan is played.
+/// The backend and the clock of a plan.
 pub trait Environment {
-    /// Whether the plan alone decides with which poll a command ends. Elsewhere that is up to a driver's threads, and the
-    /// turn after a first half belongs to the rest of the command, whether or not there is a rest.
+    /// Whether the plan alone decides with which poll a command ends. Elsewhere a driver's threads decide it, and the
+    /// turn after a first half belongs to the rest of the command, even if there is none.
     const POLLS_ARE_DECIDED: bool;
 
     /// Whether a rest takes no real time, so that one more before the system is stopped costs nothing.
     const RESTS_ARE_FREE: bool;
 
-    /// Where everything is recorded.
+    /// Returns the log of the plan.
     fn log(&self) -> &Log;
 
-    /// The wire of the next actor, where its requests can be seen; actors come in their order.
+    /// Returns the wire of the next actor, where its requests are visible; called for the actors in their order.
     fn wire(&mut self, actor: ActorId) -> Option<Arc<Wire>>;
 
-    /// A command is about to begin: arms its fault.
+    /// Prepares for a command that is about to begin: arms its fault.
     ///
     /// # Cancel safety
-    /// Not cancel safe: a fault may be left behind, and the plan is given up with it.
+    /// Not cancel safe: a fault may be left behind, and the plan is abandoned with it.
     fn begin_command(&mut self, by: By, step: &Step) -> impl Future<Output = ()>;
 
-    /// This actor goes on: what happens from here on belongs to its command. None: it belongs to nobody.
+    /// Attributes what happens from here on to this actor's command, or to no command.
     ///
     /// # Cancel safety
     /// Not cancel safe, as [`Environment::begin_command`].
@@ -78,28 +78,28 @@ pub trait Environment {
         context: &mut Context<'_>,
     ) -> Poll<()>;
 
-    /// Lets happen what could wake the actor; whether it was woken.
+    /// Runs whatever could wake the actor; returns whether it was woken.
     ///
     /// # Cancel safety
     /// Cancel safe: it only waits.
     fn is_woken(&mut self, alarm: &Alarm) -> impl Future<Output = bool>;
 
-    /// The actor has stopped: lets happen what it has left to others.
+    /// Runs the work that a stopped actor has left to tasks and threads.
     ///
     /// # Cancel safety
     /// Not cancel safe, as [`Environment::begin_command`].
     fn end_turn(&mut self, running: Running<'_>, stop: Stop) -> impl Future<Output = ()>;
 
-    /// Somebody got on who is not among those that wait: waiting begins anew.
+    /// Restarts the time-out of waiting actors, because another actor made progress.
     fn got_on(&mut self) {}
 
-    /// Everybody who is left waits: lets time go by until one is woken; false if nobody ever will be.
+    /// Lets time pass until a waiting actor is woken; returns false if none ever will be.
     ///
     /// # Cancel safety
     /// Not cancel safe: a clock could be left standing.
     fn await_any(&mut self, is_any_woken: &dyn Fn() -> bool) -> impl Future<Output = bool>;
 
-    /// Lets end what goes on beside the actors, before somebody looks whether everything is in order.
+    /// Waits for the end of background work, before the observers run.
     ///
     /// # Cancel safety
     /// Not cancel safe, as [`Environment::await_any`].
@@ -111,22 +111,22 @@ pub trait Environment {
     /// Not cancel safe, as [`Environment::await_any`].
     fn rest_after_hang(&mut self) -> impl Future<Output = ()>;
 
-    /// Runs a future of the system to its end; none if it has none.
+    /// Runs a future of the system to its end; returns none if it hangs.
     ///
     /// # Cancel safety
     /// Not cancel safe, as [`Environment::await_any`].
     fn run_to_end<T>(&mut self, future: impl Future<Output = T>) -> impl Future<Output = Option<T>>;
 
-    /// The system has stopped: lets its connections close.
+    /// Lets the connections of a stopped system close.
     ///
     /// # Cancel safety
     /// Not cancel safe, as [`Environment::await_any`].
     fn closed(&mut self) -> impl Future<Output = ()>;
 
-    /// Takes the system away, and reads all rows.
+    /// Drops the system, and reads all rows.
     ///
     /// # Errors
-    /// Why they cannot be read.
+    /// The reason why the rows cannot be read.
     ///
     /// # Cancel safety
     /// Cancel safe: it only reads.

@@ -1,7 +1,7 @@
 //! The parts of a plan, in the order in which they are played.
 //!
-//! Owns that order: the plan's actors, a rest, the observers, the system's report, its stop, the final state. Whatever the
-//! system runs on, it has started before and its history is taken afterwards.
+//! Owns that order: the plan's actors, a rest, the observers, the system's report, its stop, the final state. The
+//! caller starts the system before and takes the history afterwards.
 
 use super::director::{Director, along, in_rounds};
 use super::environment::Environment;
@@ -12,7 +12,7 @@ use crate::history::What;
 use crate::model::observers;
 use crate::plan::Plan;
 
-/// Plays a plan with a system that has started; what happens is in the environment's log. The turns are the director's.
+/// Plays a plan with a running system into the environment's log. The director chooses the turns.
 ///
 /// # Cancel safety
 /// Cancel safe: the actors and the system go with the future.

@@ -1,13 +1,13 @@
-//! The scheduler: who goes on next, and how far.
+//! The scheduler: carries out turns.
 //!
-//! Owns turns. It polls the actors itself, one at a time, and lets exactly one pass a gate. A turn `a` runs one command to
-//! its end or until it has to wait for somebody; a turn `a/` ends at the command's next gate.
+//! Owns turns. It polls the actors itself, one at a time, and lets exactly one pass a gate. A turn `a` runs one command
+//! to its end or until it has to wait for another actor; a turn `a/` ends at the command's next gate.
 //!
-//! Pending is not blocked: whether a command that was not woken may still be is the environment's to say. An actor that is
+//! Pending is not blocked: the environment decides whether a command that was not woken may still be. An actor that is
 //! blocked resumes at the next turn after it was woken; turns that it missed are made up when the schedule is over.
 //!
-//! The first command that hangs ends the plan: that it hangs is a violation already, nothing later could count, and those
-//! who are left would only wait for it. They are given up and nobody observes.
+//! The first command that hangs ends the plan: the hang is a violation already, nothing later could count, and the
+//! remaining actors would only wait for it. They are dropped, and no observer runs.
 
 use std::collections::VecDeque;
 
@@ -18,16 +18,16 @@ use crate::erased::Started;
 use crate::history::What;
 use crate::plan::{Actor, ActorId, Gate};
 
-/// Whether everybody came to an end.
+/// Whether all actors ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Performed {
     /// Every actor has ended.
     Whole,
-    /// One hung, and with it the others were given up.
+    /// One hung, and the others were dropped with it.
     Hung,
 }
 
-/// What a group of actors performs on.
+/// The parts that a group of actors shares.
 pub(super) struct Stage<'a, E> {
     pub(super) system: &'a dyn Started,
     pub(super) environment: &'a mut E,
@@ -63,7 +63,7 @@ impl<E: Environment> Stage<'_, E> {
             return;
         }
         let fresh = run.port.is_at_boundary();
-        // Which turn is whose must not depend on whether the first half of a command was all of it.
+        // The assignment of turns must not depend on whether the first half of a command was all of it.
         let is_rest = std::mem::replace(&mut run.halved, until == Gate::Reply && !E::POLLS_ARE_DECIDED);
         if fresh && (is_rest || !run.port.grant()) {
             return;
@@ -74,7 +74,7 @@ impl<E: Environment> Stage<'_, E> {
         self.advance(run, until).await;
     }
 
-    /// Polls the actor until it reaches the gate, has to wait, or is gone.
+    /// Polls the actor until it reaches the gate, has to wait, or has ended.
     async fn advance(&mut self, run: &mut ActorRun<'_>, until: Gate) {
         self.environment.enter(Some(run.running())).await;
         let stop = loop {
@@ -106,7 +106,7 @@ impl<E: Environment> Stage<'_, E> {
         }
     }
 
-    /// Makes up missed turns and ends every actor. If one hangs, all are given up.
+    /// Makes up missed turns and ends every actor. If one hangs, all are dropped.
     async fn finish(&mut self, runs: &mut [ActorRun<'_>]) -> Performed {
         let mut queue: VecDeque<usize> = (0..runs.len()).collect();
         let mut idle = 0;
@@ -143,7 +143,7 @@ impl<E: Environment> Stage<'_, E> {
         Performed::Whole
     }
 
-    /// The first actor that is blocked hangs. The others are dropped with it: they could only wait as well.
+    /// Records that the first blocked actor hangs, and drops the others with it: they could only wait as well.
     async fn give_up(&mut self, runs: &mut [ActorRun<'_>]) {
         let mut what = What::Hung;
         for run in runs.iter_mut().filter(|run| !run.is_gone()) {

@@ -204,7 +204,7 @@ fn hung_observer_is_told_in_full() {
     tale.add_for_nobody(What::StopHung);
     tale.end(&[]);
     let expected = "a connection for each observer, as many as the plan allows";
-    let observed = "c waits, although everybody else has given theirs back";
+    let observed = "c waits, although every other session was closed";
     let violation = tale.violation(Invariant::NoLeak, at, expected, observed);
     insta::assert_snapshot!(tale.told(Some(&violation), 100));
 }

@@ -1,9 +1,9 @@
-//! Which server a plan runs on.
+//! The servers that plans run on.
 //!
-//! Owns the servers that plans have for themselves because they do something to the whole of one. They are given back, and
-//! started for the first time when there is none left: at most as many as plans run at once. They have few places, since a
-//! plan may take all of them; a storm's has as many as any, and is its own to the end. All others share one: a private
-//! one, or one that somebody else has given ([`use_given`]), to which nothing is done that another of its users would notice.
+//! Owns the servers of plans with server-wide faults. Such a plan leases a server of its own; servers are reused, and a
+//! new one starts when none is free, so there are at most as many as plans run at once. They have few connection slots,
+//! since a plan may take all of them; a storm's server has the usual number, and is not reused. All other plans share
+//! one: a private one, or a given one ([`use_given`]), whose other users are not disturbed.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
@@ -22,11 +22,11 @@ const PLACES: &str = "30";
 pub enum ServerLease {
     /// The private one that everybody shares.
     Shared(&'static Server),
-    /// Nobody else's until this is dropped; none only then.
+    /// Exclusive until this is dropped; none only then.
     Own(Option<Box<Server>>),
-    /// Nobody else's, with as many places as any server.
+    /// Exclusive, with the usual number of connection slots.
     Roomy(Box<Server>),
-    /// Somebody else's.
+    /// A server that is not ours.
     Given(&'static Given),
 }
 
@@ -43,15 +43,15 @@ pub enum GivenError {
     /// The URL cannot be read.
     #[error("the URL cannot be read ({0}): write postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
     Url(String),
-    /// Its host is not to be found.
-    #[error("the host `{host}` is not to be found: {source}")]
+    /// Its host cannot be found.
+    #[error("the host `{host}` cannot be found: {source}")]
     Host {
         /// The host.
         host: String,
         /// Why.
         source: std::io::Error,
     },
-    /// It does not let us in.
+    /// It refuses the connection.
     #[error("the server at {address} cannot be used: {source}")]
     Connect {
         /// Where.
@@ -68,7 +68,7 @@ pub enum GivenError {
         found: String,
     },
     /// No schema can be made in its database.
-    #[error("in the database at {address} no schema can be made: grant CREATE on the database: {source}")]
+    #[error("no schema can be created in the database at {address}: grant CREATE on the database: {source}")]
     NoSchema {
         /// Where.
         address: SocketAddr,
@@ -110,12 +110,12 @@ pub fn use_given(url: &str) -> Result<(), GivenError> {
     Ok(())
 }
 
-/// Whether plans run on somebody else's server.
+/// Whether plans run on a given server.
 pub fn is_given() -> bool {
     GIVEN.get().is_some()
 }
 
-/// Starts the server that plans share, unless one was given, so that what is wrong with it is said once and at once.
+/// Starts the server that plans share, unless one was given, so that a failure is reported once and early.
 ///
 /// # Errors
 /// What prevented it.
@@ -204,7 +204,7 @@ impl Drop for ServerLease {
         if let Self::Own(server) = self
             && let Some(server) = server.take()
         {
-            // One that is down, since a plan was given up while it restarted, is started again, or thrown away.
+            // A server may be down because its plan was abandoned during a restart; it is started again, or discarded.
             let is_up = server.processes().is_ok_and(|it| !it.is_empty()) || server.start_again().is_ok();
             if is_up {
                 FREE.lock().unwrap_or_else(PoisonError::into_inner).push(*server);

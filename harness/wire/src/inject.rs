@@ -1,9 +1,9 @@
 //! Server faults, from their injection to their healing.
 //!
-//! What a fault of [`ServerFault`]'s table does stands in [`inject`], with the wait until it has taken effect: a terminated
-//! backend is gone, a restarted server accepts connections, a full one refuses them. What it leaves behind stands in [`Undo`].
-//! Both are synchronous and may block for as long as a server takes to restart; the caller's thread must not drive a runtime.
-//! When a fault is injected, and what is made of it, is the caller's business.
+//! [`inject`] does what a fault of [`ServerFault`]'s table says, and waits until it has taken effect: a terminated
+//! backend is gone, a restarted server accepts connections, a full one refuses them. [`Undo`] heals what it leaves
+//! behind. Both are synchronous and may block for as long as a server takes to restart; the caller's thread must not
+//! drive a runtime. The caller decides when a fault is injected.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,15 +22,15 @@ const GONE_MAX: Duration = Duration::from_secs(2);
 pub const UP_MAX: Duration = Duration::from_secs(20);
 
 /// The name under which connections take the server's places.
-const CROWD: &str = "unstale-crowd";
+const FILLER: &str = "unstale-filler";
 
 /// More places than any server has here.
-const CROWD_MAX: usize = 1000;
+const FILLERS_MAX: usize = 1000;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// What came of an injection.
+/// The result of an injection.
 #[derive(Debug, Default)]
 #[must_use = "what a fault left behind has to be healed"]
 pub struct Injected {
@@ -40,13 +40,13 @@ pub struct Injected {
     pub undo: Undo,
 }
 
-/// What goes on until it is healed.
+/// The effects that last until they are healed.
 #[derive(Debug, Default)]
 pub struct Undo {
     /// The backends that are stopped.
     stopped: Vec<i32>,
     /// Connections that take the server's places.
-    crowd: Vec<PgConnection>,
+    fillers: Vec<PgConnection>,
 }
 
 /// Where faults are injected.
@@ -60,7 +60,7 @@ pub struct Target {
     pub column: (&'static str, &'static str),
 }
 
-/// Injects this fault into these backends, or into their server. What would signal a process that is not ours is not done.
+/// Injects this fault into these backends, or into their server. Never signals a process that is not ours.
 pub fn inject(target: &Target, fault: ServerFault, pids: &[u32]) -> Injected {
     let ours = target.server.private();
     let connect = target.connect.clone().application_name("unstale-harness");
@@ -85,21 +85,21 @@ pub fn inject(target: &Target, fault: ServerFault, pids: &[u32]) -> Injected {
         ServerFault::AlterTable => wait_for(alter(&connect, target.column)).is_ok(),
         // The proxy does it: `Proxy::time_out_idle`.
         ServerFault::IdleTimeOut => false,
-        ServerFault::ConnectionLimit => wait_for(fill(&connect, &mut undo.crowd)).unwrap_or(false),
+        ServerFault::ConnectionLimit => wait_for(fill(&connect, &mut undo.fillers)).unwrap_or(false),
     };
     Injected { landed, undo }
 }
 
 impl Undo {
-    /// Whether there is nothing to heal.
+    /// Whether nothing has to be healed.
     pub fn is_empty(&self) -> bool {
-        self.stopped.is_empty() && self.crowd.is_empty()
+        self.stopped.is_empty() && self.fillers.is_empty()
     }
 
     /// What both have to heal.
     pub fn extend(&mut self, other: Self) {
         self.stopped.extend(other.stopped);
-        self.crowd.extend(other.crowd);
+        self.fillers.extend(other.fillers);
     }
 
     /// Heals it: stopped backends go on, and the server's places are free when this returns.
@@ -108,21 +108,21 @@ impl Undo {
             // One that has ended meanwhile needs no waking.
             let _ = target.server.private().map(|server| server.signal_backend(pid, Signal::Continue));
         }
-        if !self.crowd.is_empty() {
-            leave(target, self.crowd);
+        if !self.fillers.is_empty() {
+            leave(target, self.fillers);
         }
     }
 }
 
 /// Ends these connections, and waits until their places are free.
-fn leave(target: &Target, crowd: Vec<PgConnection>) {
-    drop(crowd);
+fn leave(target: &Target, fillers: Vec<PgConnection>) {
+    drop(fillers);
     let until = Instant::now() + UP_MAX;
     let left = "select exists (select from pg_stat_activity where application_name = $1)";
     // An error is a server that is full, or gone.
     let is_left = async || {
         let mut connection = target.connect.connect().await?;
-        sqlx::query_scalar(left).bind(CROWD).fetch_one(&mut connection).await
+        sqlx::query_scalar(left).bind(FILLER).fetch_one(&mut connection).await
     };
     while wait_for(is_left()).unwrap_or(true) && Instant::now() < until {
         std::thread::sleep(LOOK);
@@ -150,11 +150,11 @@ async fn alter(connect: &PgConnectOptions, (table, column): (&str, &str)) -> Res
 }
 
 /// Takes every place that the server has; whether it says that there is none left.
-async fn fill(connect: &PgConnectOptions, crowd: &mut Vec<PgConnection>) -> Result<bool, sqlx::Error> {
-    let connect = connect.clone().application_name(CROWD);
-    while crowd.len() < CROWD_MAX {
+async fn fill(connect: &PgConnectOptions, fillers: &mut Vec<PgConnection>) -> Result<bool, sqlx::Error> {
+    let connect = connect.clone().application_name(FILLER);
+    while fillers.len() < FILLERS_MAX {
         match connect.connect().await {
-            Ok(connection) => crowd.push(connection),
+            Ok(connection) => fillers.push(connection),
             // too_many_connections
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("53300") => return Ok(true),
             Err(error) => return Err(error),

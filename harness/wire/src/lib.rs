@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`NetworkFault`], [`ServerFault`], [`Moment`] | the tables of faults; pure values |
 //! | [`server`] | a private server: its programs, its cluster, its processes, and that nothing of it is left |
-//! | [`fleet`] | which server is whose: shared by all, one's own, or given by somebody else |
+//! | [`fleet`] | the servers that plans run on: shared, exclusive, or given |
 //! | [`proxy`] | what passes between clients and a server: seen, held, disturbed |
 //! | [`inject`] | server faults from their injection to their healing, with the evidence that they took effect |
 //! | [`monitor`] | whether a server still works at something |

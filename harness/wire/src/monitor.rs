@@ -1,9 +1,9 @@
-//! Whether a PostgreSQL server still works at what it was sent.
+//! Observes whether a PostgreSQL server still works on a request.
 //!
 //! Owns one thread and one connection for each server. Pending is not blocked: a plan's scheduler asks whether anything
-//! moves, and between a request and its reply nothing is seen on the wire. So this thread asks the server, and tells each
-//! watcher whose backends have not answered and wait for nobody (`pg_blocking_pids`). A backend that waits for a lock does not
-//! move. One that is idle has not read its request yet, or its answer is under way.
+//! moves, and between a request and its reply nothing is seen on the wire. So this thread asks the server, and notifies
+//! each watcher whose backends have not answered and wait for no other backend (`pg_blocking_pids`). A backend that
+//! waits for a lock does not move. One that is idle has not read its request yet, or its answer is under way.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ const EVERY: Duration = Duration::from_millis(1);
 /// After the server did not answer: it restarts, or is gone.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Somebody who wants to know.
+/// A watcher of a server's work.
 pub trait Watcher: Send + Sync {
     /// The backends that have been sent something that they have not answered.
     fn working(&self) -> Vec<i32>;
@@ -91,7 +91,7 @@ impl Registry {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs as long as the process.
+    /// Runs until the process ends.
     fn serve(&self, options: &PgConnectOptions) {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
         let mut connection = None;

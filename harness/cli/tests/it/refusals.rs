@@ -30,7 +30,7 @@ fn server_that_cannot_be_had_is_one_error_without_the_password() {
     for (backend, says) in [
         ("postgres", "UNSTALE_PG_BIN is `/nowhere`"),
         ("postgres://app:secret@127.0.0.1:1/app", "the server at 127.0.0.1:1 cannot be used"),
-        ("postgres://app:secret@no-such-host.invalid/app", "the host `no-such-host.invalid` is not to be found"),
+        ("postgres://app:secret@no-such-host.invalid/app", "the host `no-such-host.invalid` cannot be found"),
         ("mysql://app:secret@127.0.0.1/app", "it is not one of PostgreSQL's"),
     ] {
         let output = nowhere(backend, "/nowhere");

@@ -1,6 +1,6 @@
 //! The control's connection to the simulated database, and the control as a simulated system.
 //!
-//! The control itself is [`crate::systems::control`]: whatever alarms on it in here is the simulation's own defect.
+//! The control itself is [`crate::systems::control`]: any alarm on it in here is a defect of the simulation.
 
 use std::marker::PhantomData;
 use std::time::Duration;

@@ -6,7 +6,7 @@
 //! (*Iterative Context Bounding*, 2007). A switch at the end of a command is free; one at a gate within a command is a
 //! preemption.
 //!
-//! Not enumerated: the order of the tasks that somebody left behind (each is polled once after each turn), and when late
+//! Not enumerated: the order of background tasks (each is polled once after each turn), and when late
 //! requests arrive (one turn after they were abandoned).
 
 use super::execute::execute;
@@ -16,7 +16,7 @@ use unstale_harness::oracle::{Oracle, Verdict};
 use unstale_harness::plan::{ActorId, Gate, Phase, Plan, Schedule, Turn};
 use unstale_harness::stage::ActorState;
 
-/// What came of running everything.
+/// The result of running every schedule.
 #[derive(Clone, Debug, Default)]
 pub struct Everything {
     /// How many schedules were run, of all choices of faults and cancels together.

@@ -1,9 +1,9 @@
 //! Execution in the simulation: virtual time for the [`stage`](unstale_harness::stage), over a world of the plan's own.
 //!
-//! Owns what waiting means where nothing takes time. An actor that was not woken is blocked at once: here pending *is*
-//! blocked. After each turn every task that was left behind is polled once, so that what is done beside the actors takes
-//! several of their turns; while an actor waits, tasks go on until they have woken it or wait themselves. When everybody
-//! waits, time jumps to the next timer; when there is none, the first actor that waits hangs, and with it the plan.
+//! Owns the meaning of waiting where nothing takes time. An actor that was not woken is blocked at once: here pending
+//! *is* blocked. After each turn every task that was left behind is polled once, so that what is done beside the actors
+//! takes several of their turns; while an actor waits, tasks go on until they have woken it or wait themselves. When
+//! all actors wait, time jumps to the next timer; without one, the first waiting actor hangs, and with it the plan.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,7 +22,7 @@ use unstale_harness::plan::{ActorId, IsolationModel, Key, Plan, Step, Value};
 use unstale_harness::port::Wire;
 use unstale_harness::stage::{Alarm, Director, Environment, Running, Stop, panic_text, play};
 
-/// The most polls of one plan: far above what any needs. A system that needs more turns in a circle.
+/// The most polls of one plan: far more than any needs. A system that needs more is in a loop.
 const POLLS_MAX: u32 = 200_000;
 
 /// The longest that a plan may take by its own clock. What waits for longer waits for ever.
@@ -50,7 +50,7 @@ pub(super) fn execute(starter: Starter<World>, plan: &Plan, director: Director<'
         }
     };
     played.now_or_never().expect("nothing waits in virtual time");
-    // What is dropped from here on belongs to nobody's history.
+    // Drops from here on belong to no history.
     log.finish()
 }
 
@@ -60,13 +60,13 @@ struct VirtualTime {
     tasks: Vec<Task>,
     tasks_made: u64,
     polls: u32,
-    /// Who was last said to be running.
+    /// The actor or task that was last recorded as running.
     running: (u64, Origin),
     /// The system after its end.
     remains: Option<Box<dyn Started>>,
 }
 
-/// A task that somebody has left behind.
+/// A background task.
 struct Task {
     number: u64,
     origin: Origin,
@@ -197,7 +197,7 @@ impl Environment for VirtualTime {
         }
     }
 
-    /// Nobody does anything until everything that was left behind has come to its end, and for a while longer.
+    /// All actors rest until the background tasks have ended, and for a while longer.
     async fn rest(&mut self) {
         while self.go_on_beside() || self.go_forward() {}
         self.world.advance_to(self.world.now() + REST);

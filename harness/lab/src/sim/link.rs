@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::request::{Refused, Request, Said};
 use unstale_harness::history::By;
 
-/// On whose behalf something is done.
+/// The command that some work belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Origin {
     /// The command; what it spawned and left behind belongs to it as well.

@@ -1,6 +1,7 @@
 //! The simulation: the real library over a simulated database, in virtual time, one scheduler deciding every step.
 //!
-//! There is no runtime, no thread, no clock and no chance in here: the same plan gives the same history, byte for byte.
+//! There is no runtime, no thread, no clock and no randomness in here: the same plan gives the same
+//! history, byte for byte.
 //! From below: `database` holds rows, transactions and locks; `link` the requests of one connection; `server` the order in
 //! which requests are done across connections, and the faults; `world` the clock, the timers and the gates of a call; `source`
 //! stands where deadpool stands for a real database; `execute` is the scheduler; [`every`] directs it through all schedules of

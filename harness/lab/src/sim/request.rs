@@ -1,4 +1,4 @@
-//! What a simulated connection can be asked, and what it answers.
+//! The requests to a simulated connection, and its answers.
 
 use unstale::ErrorClass;
 use unstale::source::Control;
@@ -21,7 +21,7 @@ pub enum Statement {
     Scan,
     /// Reads rows one after the other, at most this many.
     Stream(u8),
-    /// Fails by its own fault.
+    /// Fails by itself.
     Fail,
     /// Takes long.
     Slow,
@@ -80,7 +80,7 @@ pub(super) enum Request {
     Probe,
 }
 
-/// An answer that is yes.
+/// A successful answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
     /// To a statement.
@@ -89,7 +89,7 @@ pub(super) enum Said {
     InTransaction(bool),
 }
 
-/// An answer that is no.
+/// A refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refused {
     /// What it means.

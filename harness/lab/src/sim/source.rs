@@ -282,8 +282,8 @@ impl<O: Order> Connection for SimConnection<O> {
         if !O::ORDERED {
             return Ok(self.world.call(self.id, Request::InTransaction).await? == Said::InTransaction(true));
         }
-        // As on SQLite, where nothing can be asked: begin is refused if a transaction is open. So a question that is cut
-        // off may leave one behind.
+        // As on SQLite, where nothing can be asked: begin is refused if a transaction is open. So a cancelled question
+        // may leave one behind.
         match self.control(Control::Begin(Begin::default())).await {
             Ok(()) => self.control(Control::Rollback).await.map(|()| false),
             Err(refused) if refused.class == ErrorClass::Rejected => Ok(true),

@@ -140,10 +140,10 @@ fn sometimes_twice(starter: Starter, plan: &Plan) -> History {
 /// One plan in this many is run twice, to see that nothing but the plan decides what happens.
 const TWICE_EVERY: u64 = 100;
 
-/// The history, if it is the same; else nothing can be concluded from it.
-fn same_again(mut history: History, again: &History) -> History {
-    if history != *again {
-        let at = history.events.iter().zip(&again.events).position(|(one, other)| one != other);
+/// Returns the history, with a harness fault if the second run differs.
+fn same_again(mut history: History, second: &History) -> History {
+    if history != *second {
+        let at = history.events.iter().zip(&second.events).position(|(one, other)| one != other);
         let why = format!("two runs of the same plan differ from event {at:?} on");
         history.events.push(Event { by: None, what: What::HarnessFault(why) });
     }

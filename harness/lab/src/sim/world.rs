@@ -1,6 +1,6 @@
-//! What everything in a simulated run shares: the server, the virtual clock, the tasks, the log.
+//! The shared state of a simulated run: the server, the virtual clock, the tasks, the log.
 //!
-//! Owns the gates that a call passes and the timers. It decides nothing: who runs next is [`super::execute`]'s.
+//! Owns the gates that a call passes and the timers. It decides nothing: [`super::execute`] chooses the next actor.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -19,7 +19,7 @@ use unstale_harness::history::{BuildRecorder, By, ConnectionId, Log};
 use unstale_harness::plan::{Fault, Key, Value};
 use unstale_harness::port::Wire;
 
-/// How long nobody can connect once connecting is refused.
+/// How long connecting fails once it is refused.
 const REFUSE: Duration = Duration::from_millis(40);
 
 /// Shared by the source, its connections and the scheduler. Cheap to clone.
@@ -47,7 +47,7 @@ struct Shared {
     random: u64,
 }
 
-/// Who is to be woken by a timer.
+/// The waker of a timer.
 enum Alarm {
     Waiter(Waker),
     Connection(ConnectionId),
@@ -92,7 +92,7 @@ impl World {
         })
     }
 
-    /// A gate: the scheduler may let somebody else go on here.
+    /// A gate: the scheduler may let another actor go on here.
     pub(super) async fn gate(&self) {
         let mut passed = false;
         poll_fn(|context| pause(&mut passed, context)).await;
@@ -130,7 +130,7 @@ impl World {
     /// Opens a connection.
     ///
     /// # Errors
-    /// Nobody can connect just now.
+    /// Connecting is refused at the moment.
     ///
     /// # Cancel safety
     /// Cancel safe: the last thing it does is to open one.
@@ -232,7 +232,7 @@ impl World {
         })
     }
 
-    /// Who is being polled from now on, and on whose behalf: the scheduler says so.
+    /// Records which actor or task is polled from now on, and for which command; called by the scheduler.
     pub(super) fn set_running(&self, running: u64, origin: Origin) {
         self.log.set_current(origin.by);
         self.with(|shared| (shared.running, shared.origin) = (running, origin));

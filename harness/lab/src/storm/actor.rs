@@ -75,7 +75,7 @@ pub(super) async fn act<S: StormSystem>(
         Ok(()) => None,
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-            Some(text.unwrap_or("something that is no text").to_owned())
+            Some(text.unwrap_or("a panic without a text").to_owned())
         }
     }
 }

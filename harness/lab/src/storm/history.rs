@@ -1,4 +1,5 @@
-//! The history of a storm: what was asked and answered when, which faults landed, and what was left at the end.
+//! The history of a storm: operations with their times and outcomes, the faults that landed, and what was left at the
+//! end.
 //!
 //! Owns the values. It is filled by [`super`] and judged by [`super::judge`]; nothing is excused here. Times are from one
 //! monotonic clock, and count from the beginning.

@@ -1,4 +1,4 @@
-//! The fault injector of a storm: which fault is injected when, and what landed.
+//! The fault injector of a storm: chooses and heals faults, and records which landed.
 //!
 //! Owns the choice, the healing, and the record. The faults are those of plans ([`Fault::postgres`], [`Fault::server_wide`]);
 //! each is bound to a moment, which the proxy waits for, but to nobody's operation: it is met by the next connection that comes
@@ -147,7 +147,7 @@ impl FaultInjector {
         let scope = if everybody || network.is_for_all_at(at) { Scope::All } else { Scope::Next };
         let Ok(arming) = self.proxy.arm(network, at, scope) else { return false };
         if at == Moment::Connect {
-            // Nobody connects as long as all connections are good.
+            // No client connects as long as all connections are good.
             let _ = self.proxy.arm(NetworkFault::Reset, Moment::BeforeSend, Scope::All);
         }
         if !self.await_so(MOMENT_MAX, |it| it.witness.has_landed(arming)) {
@@ -291,7 +291,7 @@ impl FaultInjector {
 impl Record {
     /// A fault of the whole server that is not seen to land is the harness's failure, and not the system's luck.
     fn not_done(&mut self, fault: Fault) {
-        self.harness.push(format!("{fault} could not be done: it was not seen that {}", fault.row().proof));
+        self.harness.push(format!("{fault} could not be injected: there is no evidence that {}", fault.row().proof));
     }
 }
 

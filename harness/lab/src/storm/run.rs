@@ -41,13 +41,13 @@ pub enum StormError {
     #[error(transparent)]
     Server(#[from] ServerError),
     /// The harness's own connections failed.
-    #[error("the private server does not serve the harness itself: {0}")]
+    #[error("the harness's own connections to the private server failed: {0}")]
     Database(#[from] sqlx::Error),
     /// There is no proxy, or there are no threads.
     #[error("the storm's own parts cannot be started: {0}")]
     Io(#[from] std::io::Error),
     /// The system could not be made ready before the first fault.
-    #[error("{system} did not start on a server in order: {why}")]
+    #[error("{system} did not start on a healthy server: {why}")]
     Start {
         /// Its name.
         system: &'static str,

@@ -1,4 +1,4 @@
-//! What is under test in a storm.
+//! The system under test in a storm.
 //!
 //! Owns the trait. A [`System`](unstale_harness::system::System) is stopped at gates on one thread; here many actors call at once, from
 //! whatever thread, and everything is `Send`.
@@ -21,7 +21,7 @@ pub trait StormSystem: Sized + Send + Sync + 'static {
     /// It is never cancelled.
     fn start(options: PgConnectOptions, connections: u32) -> impl Future<Output = Result<Self, String>> + Send;
 
-    /// Does one task, once: what failed is answered and not tried again.
+    /// Does one task, once: a failure is returned and not retried.
     ///
     /// # Cancel safety
     /// It is cancelled at any point, and the system has to be usable afterwards. Before it may take effect, it says so.

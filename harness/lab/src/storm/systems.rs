@@ -1,7 +1,7 @@
 //! The systems of a storm: the library, and sqlx's own pool.
 //!
-//! Owns how each does a task through its public API, and what its errors say of the work. An error that proves nothing is
-//! an unknown outcome; nothing is excused beyond that.
+//! Owns how each does a task through its public API, and what its errors prove about the work. An error that proves
+//! nothing is an unknown outcome; nothing is excused beyond that.
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ impl StormSystem for Library {
     }
 
     async fn stop(&self) {
-        // Who is left over is seen by the leak check.
+        // The leak check finds any remaining connection.
         let _ = self.sessions.drain(Duration::from_secs(5)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What an actor is asked to do in a storm, and what it answers.
+//! The tasks of a storm's actors, and their answers.
 //!
 //! Owns the workload: rows of an append-only table that has no unique constraint, so that an effect applied twice shows, and
 //! moves between accounts that leave such a row beside them. Pure; the numbers are drawn from a generator that is passed in.
@@ -66,7 +66,7 @@ pub enum Answer {
     Done(Vec<Seen>),
     /// Definitely nothing of it was done, and will be.
     NotDone(String),
-    /// Nobody can say whether it was done.
+    /// Whether it was done is unknown.
     Unknown(String),
 }
 

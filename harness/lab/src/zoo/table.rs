@@ -31,7 +31,7 @@ exhibits! {
         "one session serves every scope",
         "a session registered as a static instance in a service registry";
     "zoo-check-then-use" Sqlite CheckThenUse [Transactions] breaks NoCrossScope in 1:
-        "a connection is checked first and taken afterwards, and somebody else does so in between",
+        "a connection is checked first and taken afterwards, so that another caller can take it in between",
         "pools that validate an idle connection in place";
     // The observer's write is in the transaction and is lost. `no-residue` breaks at the same event and is declared later.
     "zoo-no-rollback-on-drop" Sqlite KeepsTransaction [Transactions] breaks CommittedDurable in 2:
@@ -92,10 +92,10 @@ exhibits! {
         "what belongs to a scope is kept by the task, and the task's next scope gets it",
         "scoped services in thread-locals or task-locals, such as SQLAlchemy's `scoped_session` without `remove()`";
     "zoo-built-twice" Sqlite BuildsTwice [Transactions, Registry] breaks RegistryFresh in 2:
-        "two who ask for a singleton at the same time both build one",
+        "two callers that ask for a singleton at the same time both build one",
         "caches that look, build, and put without holding anything in between";
     "zoo-blind-retry" Sim RetriesBlindly breaks NoDuplicateEffect in 2:
-        "a write whose connection was lost before it was answered is done again",
+        "a write whose connection was lost before its answer is retried",
         "retry policies around a data-access layer that retry on every connection error";
     "zoo-residue-sim" Sim KeepsResidue breaks NoResidue in 2:
         "a connection goes back with the settings, locks and temporary tables of its last borrower",
@@ -110,7 +110,7 @@ exhibits! {
         "a rollback waits for ever for a peer that is gone",
         "clean-up without a time limit: sqlx's `Transaction::rollback`, `database/sql` before contexts";
     "zoo-endless-probe-pg" Postgres ProbesForEver [Transactions, Faults, ConnectionLoss] breaks NoLeak in 2:
-        "whether a connection answers is asked without a time limit",
+        "a probe has no time limit",
         "validation queries without one: sqlx's `test_before_acquire` has the caller's whole `acquire_timeout`";
     "zoo-lost-permit-pg" Postgres AwaitsAbandoned [Transactions, Faults, ConnectionLoss] breaks NoLeak in 2:
         "a permit is given back only when a connection that was given up has answered, and a silent one never does",
@@ -131,6 +131,6 @@ exhibits! {
         "a lost connection is taken for a statement that was refused, and is lent again",
         "lists of fatal codes with gaps: HikariCP's lacks 25P03 and 57P05";
     "zoo-reconnect-storm-pg" Postgres Storms [Transactions, Faults, ConnectionLoss] breaks ReconnectsBounded in 2:
-        "whoever finds one connection dead opens all of them anew",
+        "one dead connection makes the pool reconnect all of them",
         "pools that are thrown away as a whole on the first error, by each caller who meets it";
 }

@@ -38,7 +38,7 @@ fault_table! {
     /// Something that happens to a connection between a client and the server. That it landed is reported by the proxy, which
     /// does it.
     pub enum NetworkFault: NetworkRow {
-        /// Nobody listens any more, until healed: who connects is refused.
+        /// The port is closed until healed: connecting clients are refused.
         Refuse => NetworkRow { word: "refuse", for_everybody: true, ..AT_CONNECT },
         /// The connection is accepted and nothing is ever answered. It is reset when healed.
         HangConnect => NetworkRow { word: "hang-connect", ..AT_CONNECT },
@@ -92,7 +92,7 @@ impl NetworkFault {
         Err(FaultError::Senseless { fault: self.to_string(), moment: moment.to_string(), why })
     }
 
-    /// Whether it goes on until it is healed; else it is over at once.
+    /// Whether it lasts until it is healed; otherwise it is over at once.
     pub fn lasts(self) -> bool {
         self.row().lasts
     }

@@ -47,7 +47,7 @@ pub enum Reach {
 pub enum Agent {
     /// [`crate::inject`], on a connection of its own or with a signal.
     Injector,
-    /// The proxy: only there the server can be told something in the name of a session.
+    /// The proxy, because only it can send a message within a session.
     Proxy,
 }
 
@@ -141,7 +141,7 @@ impl ServerFault {
         self.row().moments
     }
 
-    /// Whether nobody notices it but the owner of the connection, and no process is signalled by us.
+    /// Whether only the owner of the connection notices it, and no process is signalled.
     pub fn is_discreet(self) -> bool {
         self.row().reach == Reach::Session
     }

@@ -106,7 +106,7 @@ impl Armings {
         self.lock().armed.iter().any(|it| it.is_for(Some(connection), moment) && !it.act.is_cut())
     }
 
-    /// Nobody meets any more what is armed for this moment so far.
+    /// Disarms everything that is armed for this moment so far.
     pub(super) fn spend(&self, moment: Moment) {
         self.lock().armed.iter_mut().filter(|it| it.moment == moment).for_each(|it| it.spent = true);
     }

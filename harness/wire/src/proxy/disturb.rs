@@ -1,13 +1,13 @@
-//! What each network fault does: to a client that connects, to a connection that is open, and to its sockets in the end.
+//! The effect of each network fault: on a connecting client, on an open connection, and on its sockets at the end.
 //!
-//! This is the injection of a network fault, as far as it is special to one. Owns the choice alone: `serve` and `line` carry it
-//! out, and a fault that needs more than there is here adds it there. Pure.
+//! Owns the choice of the effect alone: `serve` and `line` carry it out, and a fault that needs a new effect adds it
+//! there. Pure.
 
 use std::time::Duration;
 
 use crate::fault::NetworkFault;
 
-/// What becomes of a client that has just connected.
+/// The fate of a client that has just connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AtConnect {
     /// It waits until the network is healed, and is then served.
@@ -22,7 +22,7 @@ pub(super) enum AtConnect {
     Reset,
 }
 
-/// What becomes of a connection that is open.
+/// The fate of an open connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OnLine {
     /// Its bytes stand still until the network is healed.

@@ -1,6 +1,6 @@
-//! What others hold of a proxy: they start it, arm faults, hold replies, heal, and read its figures.
+//! The handle of a proxy: starts it, arms faults, holds replies, heals, and reads its figures.
 //!
-//! Owns the life of its thread: dropped, it closes everything.
+//! Owns the life of the proxy's thread: dropping the handle closes everything.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,9 +1,10 @@
 //! The hold: while an actor is polled, no byte goes to a client.
 //!
-//! Otherwise it would be up to the server whether a reply is there in the very poll that sends the request, and a gate or a cancel
-//! within a command would be met in one run and missed in the next; the same as `crate::hold` for SQLite's statements. Taken
-//! by the plan's thread for every poll, so it costs a lock and a look at the clock. The look and the write that it allows are
-//! under one lock: what is written was not held, and a holder knows that nothing is being written.
+//! Without it, the server's speed would decide whether a reply is there in the very poll that sends the request, and a
+//! run could miss a gate or a cancel within a command that another run meets; the harness has the same for SQLite's
+//! statements. Taken by the plan's thread for every poll, so it costs a lock and a look at the clock. The look and the
+//! write that it allows are under one lock: what is written was not held, and a holder knows that nothing is being
+//! written.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -105,9 +106,9 @@ mod tests {
         let begun = Clock::now();
         hold.pass(|| ()).await;
         assert!(begun.elapsed() >= HOLD_MAX - Duration::from_millis(1));
-        let again = Clock::now();
+        let restarted = Clock::now();
         hold.pass(|| ()).await;
-        assert!(again.elapsed() < HOLD_MAX / 2, "it is over for everything, not for one piece at a time");
+        assert!(restarted.elapsed() < HOLD_MAX / 2, "it is over for everything, not for one piece at a time");
         drop(held);
     }
 

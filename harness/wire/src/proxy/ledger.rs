@@ -1,4 +1,4 @@
-//! What the proxy knows at any time: its connections, and how much it has seen.
+//! The proxy's records: its connections, and how much it has seen.
 //!
 //! Owns the figures that [`super::Proxy::connections`] and [`super::Proxy::counters`] answer. The proxy's thread writes them,
 //! any thread reads them.

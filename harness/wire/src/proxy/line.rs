@@ -1,7 +1,7 @@
 //! The state that the tasks of one proxy share on its thread.
 //!
-//! Owns what stands still, what is late, and what has been ordered for which connection. Written by the pipes, when a moment
-//! comes, and by [`super::serve`], when something is to happen now or is healed. Nothing here touches a socket.
+//! Owns which connections stand still, which are late, and what has been ordered for each. Written by the pipes, when a
+//! moment comes, and by [`super::serve`], when something is to happen now or is healed. Nothing here touches a socket.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -225,7 +225,7 @@ impl Lines {
     async fn call(&self, line: &Line, call: Call) {
         let pid = self.shared.ledger.connection(line.id).and_then(|it| it.pid).unwrap_or_default();
         line.called.set(true);
-        // A call that panics or takes too long is the harness' fault; the bytes go on.
+        // A call that panics or takes too long is a defect of the harness; the bytes go on.
         let _ = timeout(CALL_MAX, spawn_blocking(move || call(pid))).await;
         line.called.set(false);
         self.changed.notify_waiters();

@@ -1,26 +1,27 @@
 //! A TCP proxy between any PostgreSQL client and a server: it sees, holds and disturbs what passes.
 //!
-//! It reads the protocol and tells what happens on each connection, from below the system ([`Watch`]); it holds replies while
-//! an actor is polled ([`Proxy::hold`]); and it injects network faults at a named moment, with evidence that it did
-//! ([`Proxy::arm`]). One per plan, on a thread of its own, so that it goes on while the plan's thread is busy or blocked.
+//! It reads the protocol and reports what happens on each connection, from below the system ([`Watch`]); it holds
+//! replies while an actor is polled ([`Proxy::hold`]); and it injects network faults at a named moment, with evidence
+//! that it did ([`Proxy::arm`]). One per plan, on a thread of its own, so that it goes on while the plan's thread is
+//! busy or blocked.
 //!
-//! It changes no byte that passes, speaks no TLS, and judges nothing. It says one thing of its own, and only when told to: that
-//! a session which idles is to end ([`Proxy::time_out_idle`]).
+//! It changes no byte that passes, speaks no TLS, and judges nothing. It sends one message of its own, and only on
+//! request: a time limit for idle sessions ([`Proxy::time_out_idle`]).
 //!
 //! | file | owns |
 //! | --- | --- |
 //! | `frames`, `requests`, `replies` | reading the protocol; pure |
-//! | `arming` | what is armed for whom |
+//! | `arming` | the armed faults of each connection |
 //! | `disturb` | what each network fault does to a client, a connection and its sockets; pure |
 //! | `hold` | replies that stand still |
-//! | `time_out` | what it says itself, and what answers that; pure |
-//! | `watch` | what it tells |
-//! | `ledger`, `shared` | what is known at any time, and what all threads use |
-//! | `order` | what its thread is told to do |
+//! | `time_out` | its own message, and the answer to it; pure |
+//! | `watch` | the events that it reports |
+//! | `ledger`, `shared` | the records, and the state that all threads use |
+//! | `order` | the orders to its thread |
 //! | `opening`, `pipe` | one connection: its first message, and the rest |
-//! | `line` | what the tasks share, and what happens at a moment |
+//! | `line` | the state of the tasks, and the effects at a moment |
 //! | `serve` | the thread, the listening socket, the ends of sockets |
-//! | `handle` | what others hold of it |
+//! | `handle` | the handle for other threads |
 
 mod arming;
 mod disturb;

@@ -1,7 +1,7 @@
 //! How a connection opens: the client's first message, before there is a server's side.
 //!
-//! Owns the part of the protocol that has no tags yet. Encryption is answered with `N`: there is none here, and the client
-//! goes on in plain text or leaves. Who the client is, is between it and the server.
+//! Owns the part of the protocol that has no tags yet. Encryption is answered with `N`: there is none here, and the
+//! client goes on in plain text or leaves. Authentication is between the client and the server.
 
 use std::io;
 

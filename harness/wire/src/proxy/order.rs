@@ -1,4 +1,4 @@
-//! What the proxy's thread is told to do at once.
+//! Orders to the proxy's thread, which carries them out at once.
 
 use std::io;
 use std::sync::mpsc::SyncSender;

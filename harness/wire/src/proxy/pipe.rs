@@ -36,7 +36,7 @@ pub(super) struct Pipe<'a> {
     pub(super) server: &'a TcpStream,
     /// For each request that was passed on and not answered: whether it executes anything. The server does not read on for
     /// ever without answering, so what bounds the sockets bounds this.
-    owed: RefCell<VecDeque<bool>>,
+    unanswered: RefCell<VecDeque<bool>>,
     /// Whether the next bytes for the client are late.
     late: Cell<bool>,
 }
@@ -60,7 +60,7 @@ struct Cut {
 
 impl<'a> Pipe<'a> {
     pub(super) fn new(lines: &'a Lines, line: Rc<Line>, client: &'a TcpStream, server: &'a TcpStream) -> Self {
-        Self { lines, line, client, server, owed: RefCell::default(), late: Cell::new(false) }
+        Self { lines, line, client, server, unanswered: RefCell::default(), late: Cell::new(false) }
     }
 
     /// Passes bytes on until the connection ends; `startup` is what the client has said already.
@@ -235,9 +235,9 @@ impl<'a> Pipe<'a> {
         }
     }
 
-    /// The server goes on: with a reply if it owes one.
+    /// The server sends more: part of a reply, if a request is unanswered.
     fn next_reply(&self) -> Reply {
-        let Some(executes) = self.owed.borrow().front().copied() else { return Reply::default() };
+        let Some(executes) = self.unanswered.borrow().front().copied() else { return Reply::default() };
         self.late.set(true);
         let cut = executes.then(|| self.lines.shared.armings.claim_cut(self.line.id)).flatten();
         let kept = executes && cut.is_none() && self.lines.shared.armings.awaits(self.line.id, Moment::BeforeReply);
@@ -245,7 +245,7 @@ impl<'a> Pipe<'a> {
     }
 
     fn sent(&self, request: &Request) {
-        self.owed.borrow_mut().push_back(request.executes);
+        self.unanswered.borrow_mut().push_back(request.executes);
         self.line.begun.set(false);
         self.lines.shared.ledger.note(self.line.id, |it| it.requests += 1);
         self.lines.shared.ledger.count(|it| it.requests += 1);
@@ -265,7 +265,7 @@ impl<'a> Pipe<'a> {
                 lines.seen(line.id, Seen::Refused { severity, code, message });
             }
             Said::Ready { status } => {
-                let answers = u64::from(self.owed.borrow_mut().pop_front().is_some());
+                let answers = u64::from(self.unanswered.borrow_mut().pop_front().is_some());
                 lines.shared.ledger.note(line.id, |it| {
                     it.status = Some(*status);
                     it.answered += answers;
@@ -331,7 +331,7 @@ impl<'a> Pipe<'a> {
             let ready = from.readable().await;
             if side == Side::Client && self.line.is_unheard() && self.client.peek(&mut [0]).await.is_ok_and(|it| it > 0)
             {
-                // Whose it is can be told only while its sender is at it, and not when it is let through.
+                // A request is attributed when it arrives, while its sender is running, and not when it is passed on.
                 self.lines.seen(self.line.id, Seen::Begun);
             }
             // It waits in the socket, where it cannot be lost.

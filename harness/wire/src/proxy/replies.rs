@@ -1,4 +1,4 @@
-//! What a server answers: its messages, as far as anybody here wants to know.
+//! The server's messages, as far as the proxy reads them.
 //!
 //! Owns the server's half of the protocol. Pure, as [`super::frames`]; nothing is checked against what was asked.
 

@@ -1,4 +1,4 @@
-//! What a client asks: its messages, read as requests.
+//! The client's messages, read as requests.
 //!
 //! Owns the client's half of the protocol after the startup message: where a request begins and ends, and which text it
 //! executes, also if that was sent earlier under a name. Pure, as [`super::frames`]. What a server makes of it is

@@ -1,4 +1,4 @@
-//! The proxy's thread: who connects, what is ordered from outside, and what becomes of sockets in the end.
+//! The proxy's thread: accepting clients, carrying out orders, and closing sockets.
 //!
 //! Owns the thread, its runtime, the listening socket and every task on it. When the proxy is dropped its end of the orders
 //! closes, the tasks are dropped with their sockets, and the thread ends.
@@ -119,7 +119,7 @@ async fn serve(lines: Rc<Lines>, mut door: Door, mut orders: UnboundedReceiver<O
                     let _ = client.set_nodelay(true);
                     tasks.spawn_local(attend(lines.clone(), client));
                 }
-                // Out of files, say: it passes, or nobody can connect.
+                // For example too many open files: the condition passes, or no client can connect.
                 Err(_) => sleep(Duration::from_millis(10)).await,
             },
             _ = turns.tick() => lines.shared.watch.turned(),
@@ -128,7 +128,7 @@ async fn serve(lines: Rc<Lines>, mut door: Door, mut orders: UnboundedReceiver<O
 }
 
 async fn obey(order: Order, lines: &Lines, door: &mut Door) {
-    // Nobody listens any more where the wait was given up.
+    // The receiver may be gone, because its thread gave up the wait.
     match order {
         Order::Idle(answer) => {
             lines.meet_idle().await;
@@ -154,7 +154,7 @@ async fn refuse(lines: &Lines, door: &mut Door) -> io::Result<()> {
         match TcpStream::connect(door.address).await {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => lines.landed(&claim, None),
             Err(error) => return Err(error),
-            Ok(_) => return Err(io::Error::other("somebody else listens at the proxy's address")),
+            Ok(_) => return Err(io::Error::other("another program listens at the proxy's address")),
         }
     }
     Ok(())
@@ -181,7 +181,7 @@ async fn attend(lines: Rc<Lines>, mut client: TcpStream) {
             AtConnect::Reset => return reset([client]),
         }
     }
-    // A client that is gone again is nobody's error.
+    // A client that has already left is not an error.
     let Ok(opening) = opening(&mut client).await else { return };
     match opening {
         Opening::Startup(bytes) => connect(lines, client, &bytes, false, latency).await,

@@ -1,4 +1,4 @@
-//! What the proxy itself says to the server: that a session which idles is to end.
+//! The proxy's own message to the server: a time limit for an idle session.
 //!
 //! Owns the text, and which messages of the server are the answer to it, and so no client's to see. Pure. It is said by the
 //! pipe, to a connection that has nothing under way, and its client is not heard until it was answered.

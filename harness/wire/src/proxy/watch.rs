@@ -1,11 +1,11 @@
-//! What a proxy tells of the connections that pass through it.
+//! The events that a proxy reports about its connections.
 //!
-//! Owns the values, and the trait of a listener. What is made of it is the listener's business.
+//! Owns the values, and the trait of a listener, which interprets them.
 
 use super::arming::Arming;
 use crate::fault::{Moment, NetworkFault};
 
-/// Is called with what happens, on the proxy's thread and in the order in which it happened.
+/// Receives the events, on the proxy's thread and in their order.
 ///
 /// While it is called nothing passes. So it is brief, and calls nothing of the proxy that waits:
 /// [`Proxy::arm`](super::Proxy::arm) and [`Proxy::heal`](super::Proxy::heal) would wait for the thread that they are called on.
@@ -34,8 +34,8 @@ pub enum Seen<'a> {
     Begun,
     /// A request has been passed on to the server, to its last byte.
     Request {
-        /// The first text that it executes, also if that was sent earlier under a name; else the first that it prepares.
-        /// Empty for what has none. Of long texts the first 8 KiB.
+        /// The first text that it executes, also if that was sent earlier under a name; otherwise the first that it
+        /// prepares. Empty for what has none. Of long texts the first 8 KiB.
         sql: &'a str,
         /// Whether it executes anything. Drivers prepare a new statement in a request of its own.
         executes: bool,
@@ -69,12 +69,12 @@ pub enum Seen<'a> {
     },
     /// It has ended. Nothing more is seen of it.
     Closed {
-        /// Who ended it.
+        /// The side that ended it.
         by: Side,
     },
 }
 
-/// Who ends a connection.
+/// The side that ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {
     /// The client.

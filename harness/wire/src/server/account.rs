@@ -11,7 +11,7 @@ use std::{env, fs, io};
 
 use super::error::ServerError;
 
-/// Who may run a server for root, in this order.
+/// The accounts that may run a server for root, in this order.
 const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
 
 /// A user to run programs as.
@@ -23,7 +23,7 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Who runs the server instead of us; nobody else if we are not root.
+    /// Returns the account that runs the server in place of root; none if we are not root.
     pub(super) fn instead_of_root() -> Result<Option<Self>, ServerError> {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);
@@ -74,7 +74,7 @@ pub(super) fn command(program: &Path, account: Option<&Account>, folder: &Path) 
     command
 }
 
-/// Starts it; a refused switch of user is told as what it is.
+/// Starts it; a refused switch of user gets an error of its own.
 pub(super) fn spawn(command: &mut Command, account: Option<&Account>) -> Result<Child, ServerError> {
     command.spawn().map_err(|source| {
         let program = Path::new(command.get_program()).display().to_string();

@@ -1,4 +1,4 @@
-//! What can go wrong with a private server, and what to do about it.
+//! Errors of a private server, each with advice.
 //!
 //! Owns the texts. No password is ever part of one: what a server wrote to its log is, and there it is blacked out first.
 
@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A private server could not be had, or was not touched because it is not ours.
+/// A private server is not available, or was left alone because it is not ours.
 ///
 /// It can be cloned, since every caller that asks for the one server of a process gets its failure.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -43,18 +43,18 @@ pub enum ServerError {
         oldest: u32,
     },
 
-    /// PostgreSQL refuses to run as root, and there is nobody else to run it.
+    /// PostgreSQL refuses to run as root, and there is no other account to run it.
     #[error(
         "PostgreSQL does not run as root, and /etc/passwd has neither `postgres` nor `nobody`: run this as another user"
     )]
     NoAccount,
 
-    /// PostgreSQL refuses to run as root, and this process may not become somebody else.
+    /// PostgreSQL refuses to run as root, and this process may not switch to another account.
     #[error(
         "PostgreSQL does not run as root, and becoming `{account}` was refused ({source}): run this as another user"
     )]
     NoSwitch {
-        /// Who was to run it.
+        /// The account that was to run it.
         account: String,
         /// What the system answered.
         source: Arc<io::Error>,
@@ -69,9 +69,9 @@ pub enum ServerError {
         output: String,
     },
 
-    /// Somebody else listens on every port that was tried.
+    /// Another program listens on every port that was tried.
     #[error(
-        "the port is taken by somebody else (tried {}): free it, or start again to have others tried",
+        "the port is in use by another program (tried {}): free it, or start again to try other ports",
         listed(ports)
     )]
     PortTaken {

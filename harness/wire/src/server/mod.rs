@@ -1,8 +1,8 @@
 //! A private PostgreSQL server.
 //!
-//! Owns a cluster from its making to its removal, and what is done to its processes: stopping, killing, freezing. It is
-//! synchronous and every wait is bounded, so that it can be used in statics, in `drop` and in tests of every kind. It knows
-//! nothing of plans, and never touches a server that it did not start.
+//! Owns a cluster from its creation to its removal, and the stopping, killing and freezing of its processes. It is
+//! synchronous and every wait is bounded, so that it can be used in statics, in `drop` and in tests of every kind. It
+//! knows nothing of plans, and never touches a server that it did not start.
 
 mod account;
 mod binaries;

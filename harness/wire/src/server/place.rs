@@ -200,7 +200,8 @@ pub(super) fn ended_within(child: &mut Child, limit: Duration) -> io::Result<boo
     Ok(true)
 }
 
-/// In memory where the machine has room there, since nothing outlives the process; else where temporary files go.
+/// Returns a folder in memory if the machine has room there, since nothing outlives the process; otherwise the folder
+/// of temporary files.
 fn room(root: bool) -> PathBuf {
     let memory = Path::new("/dev/shm");
     let free = rustix::fs::statvfs(memory).map(|it| it.f_bavail.saturating_mul(it.f_frsize));

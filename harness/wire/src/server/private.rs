@@ -91,7 +91,7 @@ impl Server {
         Self::start_on(&free_ports(), settings)
     }
 
-    /// The same on the first of these ports that nobody has.
+    /// As [`Server::start_with`], on the first free one of these ports.
     ///
     /// # Errors
     /// [`ServerError`]; nothing is left running.
@@ -311,7 +311,7 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Ports that nobody had just now. The server says whether that is still so.
+/// Returns ports that were free just now; only the server's start shows whether they still are.
 fn free_ports() -> Vec<u16> {
     let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     // Where hardly any port is free the server may say so.

@@ -18,7 +18,7 @@ use unstale_harness::history::{BuildRecorder, Failure, FailureClass, Reply, Repo
 use unstale_harness::plan::{Command, StaleUse};
 use unstale_harness::system::{Capability, Port, needed};
 
-/// What all actors share. Whatever is wrong with it, it is compiled once for each source.
+/// The state that all actors share. It is compiled once for each source, with any flaw.
 pub(crate) struct Shared<S: Source> {
     pool: Rc<Pool<S>>,
     registry: Rc<Registry>,

@@ -1,4 +1,4 @@
-//! What the control needs of a database: a source that opens connections, and what a connection can do.
+//! The interface of a database to the control: a source that opens connections, and the operations of a connection.
 //!
 //! A database joins the control by implementing both traits. Pooling, transactions and doubt are not in here: they are the
 //! same everywhere.

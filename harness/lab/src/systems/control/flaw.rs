@@ -1,6 +1,6 @@
 //! What can be wrong with the control, and what the system with that flaw is.
 //!
-//! Owns the list of flaws. What each does stands where the care is that it takes away.
+//! Owns the list of flaws. The code of each stands where it removes a safeguard.
 
 use unstale_harness::system::Capabilities;
 

@@ -224,6 +224,6 @@ impl<S: Source> Lease<S> {
     }
 
     fn kept(&self) -> Kept<S> {
-        self.connection.clone().expect("whoever calls has looked whether it was given up")
+        self.connection.clone().expect("every caller has checked that it was not given up")
     }
 }

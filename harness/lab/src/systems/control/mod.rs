@@ -1,9 +1,9 @@
 //! The control: a correct system, as small as can be, that must raise no alarm.
 //!
-//! It buys its correctness with bluntness. A session whose statement failed inside a transaction refuses everything until
-//! the rollback; a connection on which something may be left is closed instead of being lent again; one in doubt, after a
-//! call that was cancelled or not answered, is given up at once, so that nobody waits for what was abandoned there. Whatever
-//! alarms here is the harness's own defect.
+//! It buys its correctness with bluntness. A session whose statement failed inside a transaction refuses everything
+//! until the rollback; a connection on which something may be left is closed instead of being lent again; one in doubt,
+//! after a call that was cancelled or not answered, is given up at once, so that no caller waits for the work abandoned
+//! there. Any alarm here is a defect of the harness.
 //!
 //! The same control runs on every database: it is generic over a [`Source`] of [`Connection`]s, and three of them exist,
 //! SQLite and PostgreSQL in here and [the simulation's](crate::sim::control) over there. It is also the base of

@@ -99,7 +99,7 @@ impl<S: Source> Lease<S> {
     /// For [`Flaw::CommitsLater`]: sends the commit that was answered already.
     pub(super) async fn send_due_commit(&mut self) {
         if std::mem::take(&mut self.commit_is_due) {
-            // Whatever it answers, the caller was told that it is done.
+            // The answer does not matter: the caller has already been told that the commit is done.
             let _ = self.cross(Boundary::Commit, S::CALL_MAX).await;
         }
     }

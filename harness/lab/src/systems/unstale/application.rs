@@ -1,7 +1,7 @@
 //! An application over the library: its services in a registry, and the units of work that actors are.
 //!
-//! Owns what an application would: which services there are, and what a unit of work holds. It asks the library and keeps no
-//! state machine of its own.
+//! Owns what an application would own: the services, and the contents of a unit of work. It uses the library and keeps
+//! no state machine of its own.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -179,7 +179,7 @@ impl<'a, S: Source> Unit<'a, S> {
         }])
     }
 
-    /// Lets something stand in for the service.
+    /// Overrides the service.
     pub(super) fn stand_in(&mut self, service: Service) -> Result<Build, Failure> {
         let build = self.application.build_recorder.built(service, &[]);
         let registry = &self.registry;

@@ -227,7 +227,7 @@ impl System for Unstale {
 pub fn policy(connections: u8) -> Policy {
     let mut policy = Policy::default();
     policy.sessions_max = u32::from(connections);
-    // Longer than a plan: whoever waits for a connection waits for the plan's other actors.
+    // Longer than a plan: an actor that waits for a connection waits for the plan's other actors.
     policy.acquire_timeout = Duration::from_secs(30);
     policy
 }
