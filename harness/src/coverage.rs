@@ -233,9 +233,9 @@ impl Coverage {
 }
 
 fn add_wiring(wiring: &Wiring<'_>, met: &mut Vec<&'static str>) {
-    let had = &wiring.resolutions;
+    let resolutions = &wiring.resolutions;
     let is_overridden = |build| wiring.closure(build).into_iter().any(|part| wiring.substitute(part).is_some());
-    if !wiring.substitutes.is_empty() && had.iter().any(|it| is_overridden(it.build)) {
+    if !wiring.substitutes.is_empty() && resolutions.iter().any(|it| is_overridden(it.build)) {
         met.push("service resolved while an override was active");
     }
     if resolutions.iter().any(|it| wiring.changes.iter().any(|change| change.from < it.at && change.until > it.from)) {

@@ -42,8 +42,8 @@ pub fn registry_fresh(view: &View<'_>) -> Checked {
 type Wrong = (String, String);
 
 /// An override is resolved by everybody who shares the registry while it is active, and only then.
-fn wrong_substitute(wiring: &Wiring<'_>, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
-    let Resolution { registry, service, build, from, at, .. } = *had;
+fn wrong_substitute(wiring: &Wiring<'_>, resolution: &Resolution, parts: &[Build]) -> Option<Wrong> {
+    let Resolution { registry, service, build, from, at, .. } = *resolution;
     let mine = || wiring.substitutes.iter().filter(|it| it.registry == registry && it.service == service);
     if let Some(due) = mine().find(|it| it.throughout(from, at))
         && !mine().any(|it| it.build == build && it.sometime(from, at))
@@ -65,7 +65,7 @@ fn wrong_substitute(wiring: &Wiring<'_>, had: &Resolution, parts: &[Build]) -> O
 }
 
 /// What was resolved, and all that it was made from, is younger than every change that it should show.
-fn out_of_date(view: &View<'_>, wiring: &Wiring<'_>, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
+fn out_of_date(view: &View<'_>, wiring: &Wiring<'_>, resolution: &Resolution, parts: &[Build]) -> Option<Wrong> {
     let ordinary = |it: &Build| wiring.substitute(*it).is_none();
     parts.iter().copied().filter(ordinary).find_map(|part| {
         let built = wiring.builds.get(&part)?;
@@ -111,9 +111,15 @@ struct Sharing {
 
 impl Sharing {
     /// All that share a place get the same build, and no other place gets it.
-    fn wrong(&mut self, view: &View<'_>, wiring: &Wiring<'_>, had: &Resolution, parts: &[Build]) -> Option<Wrong> {
-        let Resolution { registry, service, build, at, .. } = *had;
-        let session = view.session(had.by).map(|it| it.0);
+    fn wrong(
+        &mut self,
+        view: &View<'_>,
+        wiring: &Wiring<'_>,
+        resolution: &Resolution,
+        parts: &[Build],
+    ) -> Option<Wrong> {
+        let Resolution { registry, service, build, at, .. } = *resolution;
+        let session = view.session(resolution.by).map(|it| it.0);
         for part in parts.iter().copied().filter(|part| wiring.substitute(*part).is_none()) {
             let of = wiring.builds.get(&part)?.service;
             let mine = (session.filter(|_| of.is_scoped()), registry);
