@@ -3,10 +3,14 @@
 //! Owns the translation of the library's errors for the harness, and how a scope runs the transaction commands of a
 //! plan, so that an application needs no translation of its own. Not here: the library as a system under test.
 
+#[cfg(feature = "sqlite")]
+use unstale::OpenError;
+#[cfg(feature = "postgres")]
+use unstale::PgOpenError;
 use unstale::registry::{BuildError, ResolveError};
 use unstale::source::Source;
 use unstale::testing::FixtureError;
-use unstale::{Begin, Error, Locking, OpenError, PolicyError, RepositoryError, Scope};
+use unstale::{Begin, Error, Locking, PolicyError, RepositoryError, Scope};
 
 use crate::history::{Failure, FailureClass};
 use crate::plan::{BeginMode, Command};
@@ -71,7 +75,11 @@ macro_rules! mistakes {
     };
 }
 
-mistakes!(OpenError, PolicyError, BuildError, FixtureError);
+mistakes!(PolicyError, BuildError, FixtureError);
+#[cfg(feature = "sqlite")]
+mistakes!(OpenError);
+#[cfg(feature = "postgres")]
+mistakes!(PgOpenError);
 
 /// Classifies the library's own errors; the database's are classified by their codes.
 pub(crate) fn class(error: &Error) -> FailureClass {
