@@ -34,8 +34,8 @@ pub enum Verb {
     /// Search each deliberately broken system, and sqlx's pool, with many seeds, and print what it took as a table.
     ///
     /// One row for each exhibit, with the median and the worst of all seeds: the plans and the seconds until it was caught, and
-    /// the size of its minimal plan. Then, seed by seed, the search for the nested begin in sqlx's pool. It takes an hour with
-    /// 20 seeds in a release build. Without a PostgreSQL server, the exhibits that need one are left out.
+    /// the size of its minimal plan. Then, seed by seed, the search for the nested begin in sqlx's pool. Made for a
+    /// night and a release build. Without a PostgreSQL server, the exhibits that need one are left out.
     Nightly(Nightly),
     /// Run the same plans on SQLite and on PostgreSQL, and report where the verdicts differ.
     Compare(Compare),
