@@ -53,7 +53,7 @@ pub(crate) async fn cancelled_commit_is_done_or_not_and_never_half<B: Bed>() {
             },
         };
         drop(scope);
-        // The one connection is had again when what was sent on it is over.
+        // The only connection is lent again once what was sent on it is over.
         let next = bed.sessions().scope("next");
         B::put(&next, k + 2, 1).await.expect("in autocommit");
         drop(next);

@@ -70,17 +70,7 @@ const CLASH: &str = "insert or rollback into kv values (1, 2)";
 /// 3. The driver answers, and nobody is there to hear it.
 #[tokio::test]
 async fn after_a_statement_cancelled_unanswered_ended_the_tests_transaction_nothing_is_really_committed() {
-    let fresh = Fresh::new().await;
-    let test = Fixture::begin(&fresh.sessions).await.expect("a test");
-    let (scope, other) = (test.sessions().scope("request"), test.sessions().scope("other"));
-    put(&scope, 1, 1).await.expect("put");
-    fresh.rollbacks.close_after(0);
-    fresh.rollbacks.cancel(sqlx::query(CLASH).execute(&scope)).await;
-    fresh.rollbacks.open();
-    assert!(matches!(other.begin().await, Err(Error::IsolationLost { .. })));
-    drop((scope, other));
-    assert!(matches!(test.end().await, Err(FixtureError::IsolationLost { .. })));
-    assert_eq!(fresh.rows().await, []);
+    clash_cancelled_at_rollback_loses_the_isolation(0).await;
 }
 
 /// 1. The statement runs, ends the test's transaction, and is answered.
@@ -88,11 +78,16 @@ async fn after_a_statement_cancelled_unanswered_ended_the_tests_transaction_noth
 /// 3. The call is cancelled before that is answered.
 #[tokio::test]
 async fn after_a_statement_cancelled_when_it_was_asked_about_ended_the_tests_transaction_nothing_is_really_committed() {
+    clash_cancelled_at_rollback_loses_the_isolation(1).await;
+}
+
+/// Cancels the statement that ends the test's transaction while SQLite is in the rollback after so many others.
+async fn clash_cancelled_at_rollback_loses_the_isolation(others: u32) {
     let fresh = Fresh::new().await;
     let test = Fixture::begin(&fresh.sessions).await.expect("a test");
     let (scope, other) = (test.sessions().scope("request"), test.sessions().scope("other"));
     put(&scope, 1, 1).await.expect("put");
-    fresh.rollbacks.close_after(1);
+    fresh.rollbacks.close_after(others);
     fresh.rollbacks.cancel(sqlx::query(CLASH).execute(&scope)).await;
     fresh.rollbacks.open();
     assert!(matches!(other.begin().await, Err(Error::IsolationLost { .. })));

@@ -122,7 +122,7 @@ impl Modules {
         rest: &[String],
         reexports_left: u32,
     ) -> Option<(Vec<String>, bool)> {
-        // A name that is had from itself is another crate's: `use rand;`.
+        // A name that resolves to itself is another crate's: `use rand;`.
         let is_foreign = origin.len() == 1 && self.0.get(module).is_some_and(|it| it.names.contains_key(&origin[0]));
         if is_foreign || reexports_left == 0 {
             return None;
