@@ -14,7 +14,7 @@ use unstale_lab::systems::control::SqliteControl;
 /// 3 actors × 8 commands on a file, without cancels and faults: the size that the figures are given for.
 fn profile() -> Profile {
     let storage = vec![StorageName::Wal];
-    Profile { full_size: true, cancels: false, faults: false, storage, ..Profile::default() }
+    Profile { full_size: true, steps: 8, cancels: false, faults: false, storage, ..Profile::default() }
 }
 
 fn chain(criterion: &mut Criterion) {

@@ -15,12 +15,12 @@ use unstale_lab::sim::system::Unstale;
 
 /// 3 actors × 8 commands without cancels and faults: the size that the figures are given for.
 fn calm() -> Profile {
-    Profile { full_size: true, cancels: false, faults: false, ..Profile::default() }
+    Profile { full_size: true, steps: 8, cancels: false, faults: false, ..Profile::default() }
 }
 
 /// The same with cancels and faults, whose unknown outcomes are judged both ways.
 fn rough() -> Profile {
-    Profile { full_size: true, ..Profile::default() }
+    Profile { full_size: true, steps: 8, ..Profile::default() }
 }
 
 /// The gates of a call: before it is sent, sent, before its reply, and the boundary after it.

@@ -19,7 +19,7 @@ use crate::erased::{Started, Starter};
 use crate::history::{By, History, Log, Outcome, What};
 use crate::limits::Limits;
 use crate::model::ends_session;
-use crate::plan::{ActorId, Command, Fault, Key, Phase, Plan, Step, Value};
+use crate::plan::{ActorId, Command, Fault, Key, Phase, Plan, Step, Tasks, Value};
 use crate::port::Wire;
 use crate::recorder::Recorder;
 use crate::stage::{Alarm, Environment, Running, Stop, along, play};
@@ -53,7 +53,7 @@ pub(crate) async fn execute(starter: Starter<Database>, plan: &Plan, limits: &Li
     match (starter.start)(&database, plan).await {
         Ok(system) => {
             let limits = limits.on(plan.storage.backend());
-            let mut environment = RealTime::new(&database, recorder, &limits);
+            let mut environment = RealTime::new(&database, recorder, &limits, plan.tasks);
             play(&mut environment, system, starter.capabilities, plan, &mut along(&plan.schedule)).await;
         }
         Err(failure) => {
@@ -75,7 +75,11 @@ struct RealTime<'a> {
     at_rest: usize,
     /// How many tasks the system keeps running when nothing happens, as far as it is known.
     tasks: usize,
+    /// Whether they run on between two turns.
+    mode: Tasks,
     ongoing: Option<Ongoing>,
+    /// The wire of each actor, with what was seen of it at its last gate.
+    wires: Vec<Option<(Arc<Wire>, (u32, u32))>>,
     /// One for all waits in a row: an actor that is woken repeatedly without progress hangs as well.
     patience: Stillness<'a>,
 }
@@ -89,9 +93,10 @@ struct Ongoing {
 }
 
 impl<'a> RealTime<'a> {
-    fn new(database: &'a Database, recorder: &'a Recorder, limits: &'a Limits) -> Self {
+    fn new(database: &'a Database, recorder: &'a Recorder, limits: &'a Limits, mode: Tasks) -> Self {
         let (tasks, patience) = (tasks_alive(), Stillness::new(recorder, limits));
-        Self { database, recorder, limits, at_rest: tasks, tasks, ongoing: None, patience }
+        let (ongoing, wires) = (None, Vec::new());
+        Self { database, recorder, limits, at_rest: tasks, tasks, mode, ongoing, wires, patience }
     }
 
     fn set_current(&self, by: Option<By>) {
@@ -106,13 +111,14 @@ impl<'a> RealTime<'a> {
         }
     }
 
-    /// Waits until the system's own tasks have ended and, after something was dropped, until nothing moves in the database.
+    /// Waits until the system's own tasks have ended, if they are prompt, and, after something was dropped, until nothing
+    /// moves in the database.
     async fn settle(&mut self, silence: u32) {
         let until = Instant::now() + self.limits.settle;
         let mut stillness = Stillness::new(self.recorder, self.limits);
         // A task that nothing waited for may have ended by itself since.
         self.tasks = self.tasks.min(tasks_alive());
-        while tasks_alive() > self.tasks {
+        while self.mode == Tasks::Prompt && tasks_alive() > self.tasks {
             if stillness.is_still(self.limits.still) || Instant::now() > until {
                 // A task that stays is the system's own, so the next wait ignores it.
                 self.tasks = tasks_alive();
@@ -153,7 +159,10 @@ impl Environment for RealTime<'_> {
     }
 
     fn wire(&mut self, actor: ActorId) -> Option<Arc<Wire>> {
-        self.database.wire(actor)
+        let wire = self.database.wire(actor);
+        self.wires.resize(actor.index(), None);
+        self.wires.push(wire.clone().map(|wire| (wire, (0, 0))));
+        wire
     }
 
     /// The fault before it is over then.
@@ -195,6 +204,16 @@ impl Environment for RealTime<'_> {
         woken
     }
 
+    fn is_at_gate(&mut self, running: Running<'_>) -> bool {
+        let Some(Some((wire, seen))) = self.wires.get_mut(running.actor.index()) else { return true };
+        let now = wire.counts();
+        let is_unanswered = now.0 != seen.0 && now.1 == seen.1;
+        if !is_unanswered {
+            *seen = now;
+        }
+        !is_unanswered
+    }
+
     async fn end_turn(&mut self, running: Running<'_>, stop: Stop) {
         if matches!(stop, Stop::Blocked | Stop::Reply) {
             self.recorder.log.bind_connections();
@@ -208,6 +227,9 @@ impl Environment for RealTime<'_> {
             Stop::Reply | Stop::Blocked => 0,
         };
         self.settle(silence).await;
+        if self.mode == Tasks::Late && tasks_alive() > self.at_rest {
+            self.recorder.log.tasks_overlap();
+        }
     }
 
     fn got_on(&mut self) {
@@ -227,6 +249,7 @@ impl Environment for RealTime<'_> {
     /// The system may be waiting for a time limit of its own, to abandon a dead peer for example, and nothing moves
     /// until then.
     async fn rest(&mut self) {
+        self.mode = Tasks::Prompt;
         let mut stillness = Stillness::new(self.recorder, self.limits);
         while tasks_alive() > self.at_rest && !stillness.is_endless().await {
             nap().await;

@@ -75,7 +75,8 @@ impl Wire {
         }
     }
 
-    fn counts(&self) -> (u32, u32) {
+    /// Returns how many requests were sent, and how many replies have arrived.
+    pub(crate) fn counts(&self) -> (u32, u32) {
         (self.sent.load(Ordering::SeqCst), self.answered.load(Ordering::SeqCst))
     }
 }

@@ -65,9 +65,9 @@ pub struct Explore {
     /// The seed of all plans.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// How schedules are drawn.
-    #[arg(long, value_name = "NAME", default_value = "mixed", value_parser = ["mixed", "random", "pct", "serial"])]
-    pub strategy: String,
+    /// How schedules are drawn; without it as the profile has it, which is mixed.
+    #[arg(long, value_name = "NAME", value_parser = ["mixed", "random", "deep", "pct", "serial"])]
+    pub strategy: Option<String>,
     /// Run only this part of the plans: `1/4` is the first of four.
     #[arg(long, value_name = "I/N", value_parser = shard)]
     pub shard: Option<(u64, u64)>,

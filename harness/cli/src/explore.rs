@@ -81,9 +81,10 @@ fn sections(subject: &dyn Subject, explored: &Explored) -> Vec<(String, String)>
 }
 
 fn exploration(options: &Explore, mut profile: Profile, systems: usize) -> Exploration {
-    let named = Order::ALL.into_iter().find(|order| order.to_string() == options.strategy);
     profile.server_faults &= !is_given();
-    profile.strategy = named.unwrap_or(Order::Mixed);
+    if let Some(named) = Order::ALL.into_iter().find(|order| Some(order.to_string()) == options.strategy) {
+        profile.strategy = named;
+    }
     // With neither budget given, half a minute for all; with a number of plans alone, as long as they take.
     let given = options.time.or(options.plans.is_none().then_some(Duration::from_secs(30)));
     let endless = Duration::from_secs(u64::from(u32::MAX));

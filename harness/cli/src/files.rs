@@ -128,6 +128,7 @@ fn in_range(file: &ProfileFile, path: &Path) -> Result<(), CommandError> {
     within("steps", 1..=u8::MAX, profile.steps)?;
     within("connections", 1..=CONNECTIONS_MAX, profile.connections)?;
     within("keys", 1..=u8::MAX, profile.keys)?;
+    within("gates", 1..=Profile::GATES_MAX, profile.gates)?;
     let missing = match (file.plans, &profile.storage[..]) {
         (0, _) => "`plans` = 1 or more, found 0",
         (_, []) => "at least one `storage`, found none",

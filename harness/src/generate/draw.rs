@@ -31,6 +31,19 @@ impl<R: Rng> Draw<'_, R> {
         self.below(16) < sixteenths
     }
 
+    /// A length from 1 to `max`: each of 1, 2 to 3, 4 to 7 and so on is equally likely.
+    pub(super) fn length(&mut self, max: u8, full: bool) -> u8 {
+        let max = max.max(1);
+        if full {
+            return max;
+        }
+        let octaves = u32::from(max).ilog2().max(1);
+        let octave = self.below(octaves);
+        let least = 1 << octave;
+        let most = if octave + 1 == octaves { u32::from(max) } else { 2 * least - 1 };
+        u8::try_from(least + self.below(most - least + 1)).unwrap_or(max)
+    }
+
     pub(super) fn size(&mut self, max: u8, full: bool) -> u8 {
         let max = max.max(1);
         if full { max } else { u8::try_from(self.below(u32::from(max))).unwrap_or(0) + 1 }

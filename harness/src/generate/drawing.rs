@@ -1,44 +1,39 @@
-//! One plan while it is drawn: the commands of its actors, and what is done to each.
+//! One plan while it is drawn: the commands of its actors.
 //!
-//! Owns what is drawn in which order, on which every kept seed rests.
+//! Owns what is drawn in which order, on which every kept seed rests. Whole units of work are in `unit`, what is done to the
+//! commands in `disturbance`.
 
 use rand::Rng;
 
 use super::draw::Draw;
 use super::kinds::Kind;
 use super::table::Table;
-use crate::capability::{Capabilities, Capability};
+use crate::capability::Capabilities;
 use crate::extension::Extension;
 use crate::model::ActorState;
-use crate::plan::{Actor, BeginMode, Command, Conflict, Fault, Key, Phase, Residue, Service, StaleUse, Step, Wanted};
+use crate::plan::{Actor, BeginMode, Command, Conflict, Key, Residue, Service, StaleUse, Step, Wanted};
 
 /// One plan while it is drawn.
 pub(super) struct Drawing<'a> {
     pub(super) capabilities: Capabilities,
-    pub(super) faults: &'static [Fault],
-    /// Whether it has a server of its own.
-    pub(super) server_wide: bool,
     pub(super) extension: Option<&'a dyn Extension>,
     pub(super) nests: bool,
     pub(super) table: Table,
     pub(super) keys: u32,
-    pub(super) cancel_rate: u32,
-    pub(super) fault_rate: u32,
     pub(super) fixture: bool,
     /// The services that the plan asks for: of few, each is met more than once.
     pub(super) wanted: [Wanted; 2],
-    /// Each may leave an outcome unknown, and more of these than the oracle follows would show nothing.
-    pub(super) disturbances_left: u32,
     pub(super) next_value: u32,
     pub(super) pool_open: bool,
 }
 
 impl Drawing<'_> {
+    /// An actor that does one thing after another.
     pub(super) fn actor(&mut self, steps: u8, draw: &mut Draw<'_, impl Rng>) -> Actor {
         let mut state = ActorState::default();
         let steps = (0..steps)
             .map(|at| {
-                let step = self.step(state, steps - at, draw);
+                let step = Step::from(self.next(state, steps - at, draw));
                 // A command that the model refuses here would be a mistake of the table above; it is drawn as `open`.
                 let taken = state.take(&step, self.capabilities);
                 debug_assert_eq!(taken, Ok(()), "drew `{step}`");
@@ -48,34 +43,13 @@ impl Drawing<'_> {
         Actor { steps }
     }
 
-    fn step(&mut self, state: ActorState, left: u8, draw: &mut Draw<'_, impl Rng>) -> Step {
+    fn next(&mut self, state: ActorState, left: u8, draw: &mut Draw<'_, impl Rng>) -> Command {
         // A transaction that nobody ends shows little: what was done in it may be there or not.
         let end = if state.depth >= left && draw.chance(12) { self.end(state, draw) } else { None };
         // A handle that outlives its session is the central defect, so a retained one is used.
         let stale = state.outlived && self.table.has(Kind::Stale) && draw.chance(6);
         let stale = stale.then(|| self.command_of(Kind::Stale, state, draw));
-        let command = end.or(stale).unwrap_or_else(|| self.command(state, draw));
-        let mut step = Step::from(command);
-        if self.disturbances_left == 0 {
-            return step;
-        }
-        if draw.chance(self.fault_rate) && !matches!(step.command, Command::Close | Command::ClosePool) {
-            // A plan that restarts a server does it more than once, since it has paid for one of its own.
-            let wide = self.server_wide && draw.chance(8);
-            let fault = *draw.one(if wide { Fault::server_wide() } else { self.faults });
-            let able = !fault.costs_connection() || self.capabilities.has(Capability::ConnectionLoss);
-            step.fault = able.then_some(fault);
-        }
-        if draw.chance(self.cancel_rate) {
-            let by_poll = self.capabilities.has(Capability::Polls) && draw.chance(8);
-            step.cancel = Some(if by_poll {
-                Phase::Poll(1 + u8::try_from(draw.below(8)).unwrap_or(0))
-            } else {
-                *draw.one(&Phase::ALL)
-            });
-        }
-        self.disturbances_left -= u32::from(step.fault.is_some() || step.cancel.is_some());
-        step
+        end.or(stale).unwrap_or_else(|| self.command(state, draw))
     }
 
     /// One of the ends of a transaction that the plan knows.
@@ -87,7 +61,7 @@ impl Drawing<'_> {
     }
 
     /// A kind that applies is soon hit; where the plan knows none, the actor opens, or writes.
-    fn command(&mut self, state: ActorState, draw: &mut Draw<'_, impl Rng>) -> Command {
+    pub(super) fn command(&mut self, state: ActorState, draw: &mut Draw<'_, impl Rng>) -> Command {
         for _ in 0..12 {
             let table = if state.session { &self.table.inside } else { &self.table.outside };
             if table.len == 0 {
@@ -121,7 +95,7 @@ impl Drawing<'_> {
         }
     }
 
-    fn command_of(&mut self, kind: Kind, state: ActorState, draw: &mut Draw<'_, impl Rng>) -> Command {
+    pub(super) fn command_of(&mut self, kind: Kind, state: ActorState, draw: &mut Draw<'_, impl Rng>) -> Command {
         match kind {
             Kind::Open => Command::Open,
             Kind::Close => Command::Close,
@@ -189,7 +163,7 @@ impl Drawing<'_> {
         Key(u8::try_from(draw.below(self.keys)).unwrap_or(0) + 1)
     }
 
-    fn value(&mut self) -> u32 {
+    pub(super) fn value(&mut self) -> u32 {
         self.next_value += 1;
         self.next_value - 1
     }

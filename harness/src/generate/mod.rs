@@ -6,25 +6,32 @@
 //!
 //! | file | owns |
 //! | --- | --- |
-//! | `profile` | what plans are drawn from |
+//! | `profile`, `order` | what plans are drawn from |
 //! | `draw` | drawing from a generator, the same on every platform |
 //! | `kinds`, `table` | the kinds of commands with their weights, and those that one plan knows |
-//! | `schedule` | the order in which actors pass their gates |
-//! | `drawing`, `one` | the commands of one plan, and its shape |
+//! | `focus` | plans that know only a few of a system's capabilities |
+//! | `schedule` | the order in which actors pass their gates, and when tasks run |
+//! | `drawing`, `unit` | the commands of one plan: one by one, or in whole units of work |
+//! | `disturbance` | what is cancelled and faulted, and where |
+//! | `one` | the shape of one plan |
 //! | `strategy` | plans for proptest |
 
+mod disturbance;
 mod draw;
 mod drawing;
+mod focus;
 mod kinds;
 mod one;
+mod order;
 mod profile;
 mod schedule;
 mod strategy;
 mod table;
+mod unit;
 
 pub use draw::random_for;
 pub use kinds::Kind;
 pub use one::generate;
+pub use order::Order;
 pub use profile::{Profile, StorageName};
-pub use schedule::Order;
 pub use strategy::{Drawn, Plans, plans};

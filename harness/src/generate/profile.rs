@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::kinds::Kind;
-use super::schedule::Order;
+use super::order::Order;
 use crate::plan::Storage;
 
 /// What plans are drawn from.
@@ -12,7 +12,8 @@ use crate::plan::Storage;
 pub struct Profile {
     /// The most actors of a plan.
     pub actors: u8,
-    /// The most commands of an actor.
+    /// The most commands of an actor. Lengths are drawn evenly by their logarithm, so that most actors are short and some
+    /// are long.
     pub steps: u8,
     /// The most connections that the system is given.
     pub connections: u8,
@@ -34,13 +35,29 @@ pub struct Profile {
     pub storage: Vec<StorageName>,
     /// How schedules are drawn.
     pub strategy: Order,
+    /// The deepest gate within a command at which an actor may be stopped, from 1.
+    pub gates: u8,
+    /// Whether in some plans the system's own tasks run late: only while an actor waits.
+    pub late_tasks: bool,
+    /// Whether some plans know only a few of the system's capabilities, so that these meet each other.
+    pub focus: bool,
+    /// Whether some actors work in whole units: begun, nested, and ended in order, on rows that they share crosswise.
+    pub units: bool,
+    /// Whether a disturbance is drawn to a kind of operation that it can hit, each kind as often as the others; otherwise to
+    /// any command.
+    pub aimed: bool,
+}
+
+impl Profile {
+    /// Deeper within one command no actor is stopped.
+    pub const GATES_MAX: u8 = 32;
 }
 
 impl Default for Profile {
     fn default() -> Self {
         Self {
             actors: 3,
-            steps: 8,
+            steps: 16,
             connections: 3,
             keys: 3,
             full_size: false,
@@ -51,6 +68,11 @@ impl Default for Profile {
             without: Vec::new(),
             storage: vec![StorageName::Wal, StorageName::Journal, StorageName::Wal, StorageName::Memory],
             strategy: Order::Mixed,
+            gates: 8,
+            late_tasks: true,
+            focus: true,
+            units: true,
+            aimed: true,
         }
     }
 }

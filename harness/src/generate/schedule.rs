@@ -1,49 +1,27 @@
-//! Schedules: in which order the actors of a drawn plan pass their gates.
+//! Schedules: in which order the actors of a drawn plan pass their gates, and when the tasks beside them run.
 //!
-//! Owns the [`Order`]s. It looks at how many commands each actor has, never at what they are.
-
-use std::fmt;
+//! It looks at how many commands each actor has, never at what they are.
+//!
+//! A race at the *n*-th gate of a command needs an actor that stops there, and another one that goes on meanwhile. Where
+//! every gate is a new draw, that is reached with the *n*-th power of the chance to stop; so where an actor stops, it is
+//! drawn first *how deep* in its command. On a database whose commands have one gate, that is no gain, so orders are mixed.
 
 use rand::Rng;
-use serde::Deserialize;
 
 use super::draw::Draw;
-use crate::plan::{Actor, ActorId, Gate, Schedule, Turn};
+use super::order::Order;
+use super::profile::Profile;
+use crate::plan::{Actor, ActorId, Gate, Schedule, Tasks, Turn};
 
-/// How schedules are drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Order {
-    /// One of the others for each plan.
-    Mixed,
-    /// Any actor at any gate.
-    Random,
-    /// Priorities with two random change points (Burckhardt et al., ASPLOS 2010, with d = 3).
-    Pct,
-    /// One actor after the other.
-    Serial,
-}
-
-impl Order {
-    /// Every order.
-    pub const ALL: [Self; 4] = [Self::Mixed, Self::Random, Self::Pct, Self::Serial];
-}
-
-impl fmt::Display for Order {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Mixed => "mixed",
-            Self::Random => "random",
-            Self::Pct => "pct",
-            Self::Serial => "serial",
-        })
-    }
+/// Draws whether tasks run on between two turns.
+pub(super) fn tasks(profile: &Profile, draw: &mut Draw<'_, impl Rng>) -> Tasks {
+    if profile.late_tasks && draw.chance(4) { Tasks::Late } else { Tasks::Prompt }
 }
 
 /// Draws a schedule for these actors.
-pub(super) fn schedule(actors: &[Actor], order: Order, draw: &mut Draw<'_, impl Rng>) -> Schedule {
-    let order = match order {
-        Order::Mixed => *draw.one(&[Order::Random, Order::Random, Order::Pct, Order::Serial]),
+pub(super) fn schedule(actors: &[Actor], profile: &Profile, draw: &mut Draw<'_, impl Rng>) -> Schedule {
+    let order = match profile.strategy {
+        Order::Mixed => *draw.one(&Order::MIX),
         order => order,
     };
     if order == Order::Serial || actors.len() == 1 {
@@ -60,6 +38,7 @@ pub(super) fn schedule(actors: &[Actor], order: Order, draw: &mut Draw<'_, impl 
     }
     let changes = [draw.below_len(total), draw.below_len(total)];
     let gates = *draw.one(&[0, 2, 5]);
+    let deepest = if order == Order::Random { 1 } else { u32::from(profile.gates.max(1)) };
     let mut turns = Vec::with_capacity(total + total / 4);
     let pick = |left: &[usize], draw: &mut Draw<'_, _>, priorities: &[u32], but: Option<usize>| {
         let able = || (0..actors.len()).filter(|it| left[*it] > 0 && Some(*it) != but);
@@ -75,11 +54,10 @@ pub(super) fn schedule(actors: &[Actor], order: Order, draw: &mut Draw<'_, impl 
         if let Some(change) = change {
             priorities[actor] = u32::try_from(change).unwrap_or(0);
         }
-        let stops = if order == Order::Pct { change.is_some() && draw.chance(8) } else { draw.chance(gates) };
+        let stops = if order == Order::Pct { change.is_some() } else { draw.chance(gates) };
         if stops {
-            turns.push(Turn { actor: ActorId::new(actor), until: Gate::Reply });
-        }
-        if stops || change.is_some() {
+            let depth = 1 + draw.below(deepest) as usize;
+            turns.extend(std::iter::repeat_n(Turn { actor: ActorId::new(actor), until: Gate::Reply }, depth));
             // Another actor, if there is one: to stop an actor and resume the same one would be no switch.
             actor = pick(&left, draw, &priorities, Some(actor)).unwrap_or(actor);
         }

@@ -14,6 +14,18 @@ pub(super) struct Table {
     pub(super) inside: Weighted,
 }
 
+/// How much of what a system can do a plan knows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Knowledge {
+    /// Whatever swarm switches on.
+    Swarm,
+    /// The same, and little besides services: with many kinds of statements between them, changes of a registry and what
+    /// should show them seldom meet.
+    Services,
+    /// All of it, since it is little.
+    Everything,
+}
+
 pub(super) struct Weighted {
     pub(super) kinds: [Kind; TABLE],
     pub(super) len: usize,
@@ -30,19 +42,21 @@ impl Weighted {
 }
 
 impl Table {
-    /// With many kinds of statements between them, changes of a registry and what should show them seldom meet: so some plans
-    /// know few others.
+    /// Draws what one plan knows.
     pub(super) fn draw(
         profile: &Profile,
         capabilities: Capabilities,
-        about_services: bool,
+        knowledge: Knowledge,
         draw: &mut Draw<'_, impl Rng>,
     ) -> Self {
         let mut table = Self { outside: Weighted::EMPTY, inside: Weighted::EMPTY };
         for (kind, weight, chance) in WEIGHTS {
             let able = needed_for(kind).is_none_or(|it| capabilities.has(it));
-            let aside = about_services && !kind.is_about_services();
-            let chance = if aside { chance / 4 } else { chance };
+            let chance = match knowledge {
+                Knowledge::Services if !kind.is_about_services() => chance / 4,
+                Knowledge::Everything => 16,
+                Knowledge::Swarm | Knowledge::Services => chance,
+            };
             if able && !profile.without.contains(&kind) && draw.chance(chance) {
                 if kind.outside() {
                     table.outside.add(kind, weight);

@@ -15,6 +15,9 @@ pub struct History {
     pub isolation: IsolationModel,
     /// Whether all of it happened inside a test fixture.
     pub fixture: bool,
+    /// Whether a task of the system was left under way while another command ran, so that what a connection did may be
+    /// recorded under either.
+    pub tasks_overlapped: bool,
 }
 
 impl History {

@@ -158,6 +158,11 @@ impl Log {
         history.events.reserve(EVENTS_USUAL);
     }
 
+    /// A task of the system goes on while the next command runs.
+    pub fn tasks_overlap(&self) {
+        self.written().history.tasks_overlapped = true;
+    }
+
     /// Takes the history; what comes later is appended to an empty one that nobody reads.
     pub fn finish(&self) -> History {
         std::mem::take(&mut self.written().history)

@@ -16,6 +16,7 @@ mod admissible;
 mod claims;
 mod meaning;
 mod observers;
+mod operation;
 mod walk;
 pub mod wiring;
 
@@ -24,3 +25,4 @@ pub use claims::{Claims, Dead, Read, Session, Statement, Transaction, UNKNOWNS_M
 pub use meaning::written;
 pub(crate) use meaning::{effect_of, ends_session, opens_session};
 pub use observers::observers;
+pub use operation::{Operation, Standing, is_cut_off, may_meet, waits};

@@ -60,7 +60,8 @@ impl<'a> Facts<'a> {
             _ => None,
         });
         let wiring = Wiring::of(history, &spans);
-        let anonymous = history.isolation == IsolationModel::Sqlite && is_anonymous(history, &spans);
+        let anonymous =
+            history.tasks_overlapped || history.isolation == IsolationModel::Sqlite && is_anonymous(history, &spans);
         if !anonymous {
             collect(history, &mut evidence);
         }

@@ -29,11 +29,29 @@ pub struct FaultRow {
     pub server_wide: bool,
     /// Whether only the owner of the connection notices it, and no process is signalled.
     pub discreet: bool,
+    /// What a command must do for it to land.
+    pub meets: Meets,
     /// What proves that it landed.
     pub proof: &'static str,
 }
 
-const FILES: &[Storage] = &[Storage::Wal, Storage::Journal, Storage::Memory];
+/// What a command must do for a fault to land while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meets {
+    /// Send a request.
+    Request,
+    /// Commit.
+    Commit,
+    /// Open a connection.
+    Connect,
+    /// Nothing: a connection that is open suffices.
+    Connection,
+    /// Leave work to a task.
+    Task,
+}
+
+/// A shared cache has no busy time-out, so nothing waits for a lock there as it does for one on a file.
+const FILES: &[Storage] = &[Storage::Wal, Storage::Journal];
 const ANYWHERE_BUT_ON_A_SERVER: &[Storage] =
     &[Storage::Wal, Storage::Journal, Storage::Memory, Storage::Sim, Storage::SimOrdered, Storage::SimOnly];
 const SIMULATED: &[Storage] = &Storage::SIMULATED;
@@ -47,6 +65,7 @@ const ROW: FaultRow = FaultRow {
     costs_connection: false,
     server_wide: false,
     discreet: true,
+    meets: Meets::Request,
     proof: "",
 };
 
@@ -61,23 +80,39 @@ fault_table! {
         /// The statement is interrupted while it executes.
         Interrupt => FaultRow { word: "interrupt", proof: "the statement was stopped", ..ROW },
         /// The database turns the command's commit into a rollback.
-        RefuseCommit => FaultRow { word: "refuse-commit", proof: "a commit was turned into a rollback", ..ROW },
+        RefuseCommit => FaultRow {
+            word: "refuse-commit",
+            meets: Meets::Commit,
+            proof: "a commit was turned into a rollback",
+            ..ROW
+        },
         /// The runtime has ended: a task cannot be spawned.
         NoRuntime => FaultRow {
             word: "no-runtime",
             storages: SIMULATED,
+            meets: Meets::Task,
             proof: "a task was to be spawned and was not",
             ..ROW
         },
         /// Every connection on which nothing is under way is lost before the command begins. Only where connections can be
         /// [lost](crate::system::Capability::ConnectionLoss), as the next ones.
-        LostIdle => FaultRow { word: "lost-idle", proof: "a connection was idle, and is lost", ..LOSS },
+        LostIdle => FaultRow {
+            word: "lost-idle",
+            meets: Meets::Connection,
+            proof: "a connection was idle, and is lost",
+            ..LOSS
+        },
         /// The connection is lost before a request arrives: nothing was done.
         LostBefore => FaultRow { word: "lost-before", proof: "a request was to be sent, and was lost", ..LOSS },
         /// The connection is lost after a request was done and before its reply.
         LostAfter => FaultRow { word: "lost-after", proof: "a request was done, and its reply was lost", ..LOSS },
         /// No connection can be opened for a while.
-        RefuseConnect => FaultRow { word: "refuse-connect", proof: "a connection was refused", ..LOSS },
+        RefuseConnect => FaultRow {
+            word: "refuse-connect",
+            meets: Meets::Connect,
+            proof: "a connection was refused",
+            ..LOSS
+        },
         /// A reply takes longer than a caller waits for a probe.
         SlowReply => FaultRow { word: "slow-reply", proof: "a reply was kept back", ..LOSS },
         /// The connection's other end stands still for longer than anybody waits, and then goes on with what it was sent.
@@ -86,14 +121,13 @@ fault_table! {
     also {
         /// Something happens to a PostgreSQL server at a moment of the command's next request.
         Server(fault: ServerFault, moment: Moment) => {
-            let _ = moment;
-            of_server(fault)
+            FaultRow { meets: met_at(moment), ..of_server(fault) }
         },
         /// Something happens between a client and a PostgreSQL server at such a moment.
         Network(fault: NetworkFault, moment: Moment) => {
-            let _ = moment;
             FaultRow {
                 word: fault.row().word,
+                meets: met_at(moment),
                 storages: &[Storage::Postgres],
                 costs_connection: true,
                 proof: "the proxy has done it",
@@ -106,6 +140,14 @@ fault_table! {
     pub const WITHOUT_MOMENT;
 }
 
+fn met_at(moment: Moment) -> Meets {
+    match moment {
+        Moment::Connect => Meets::Connect,
+        Moment::Idle => Meets::Connection,
+        Moment::BeforeSend | Moment::Sent | Moment::BeforeReply | Moment::MidReply => Meets::Request,
+    }
+}
+
 fn of_server(fault: ServerFault) -> FaultRow {
     let row = fault.row();
     FaultRow {
@@ -114,6 +156,7 @@ fn of_server(fault: ServerFault) -> FaultRow {
         costs_connection: row.costs_connection,
         server_wide: fault.is_server_wide(),
         discreet: row.reach == Reach::Session,
+        meets: Meets::Request,
         proof: row.proof,
     }
 }
@@ -124,10 +167,20 @@ static EVERY: LazyLock<Vec<Fault>> = LazyLock::new(|| {
         let faults = ServerFault::ALL.into_iter().filter(move |fault| fault.is_server_wide() == wide);
         faults.flat_map(|fault| fault.moments().iter().map(move |at| Fault::Server(fault, *at)))
     };
-    let network = NetworkFault::ALL.into_iter();
+    let network = NetworkFault::ALL.into_iter().flat_map(with_numbers);
     let network = network.flat_map(|fault| fault.moments().iter().map(move |at| Fault::Network(fault, *at)));
     Fault::WITHOUT_MOMENT.into_iter().chain(server(false)).chain(network).chain(server(true)).collect()
 });
+
+/// The numbers that are drawn. A reply that is cut after 7 bytes is cut before its first row; after 30, a row has passed; after
+/// 60, several, or all of a short reply but its end.
+fn with_numbers(fault: NetworkFault) -> Vec<NetworkFault> {
+    match fault {
+        NetworkFault::CutAfter(_) => [7, 30, 60].map(NetworkFault::CutAfter).to_vec(),
+        NetworkFault::Latency(_) => [20, 60].map(NetworkFault::Latency).to_vec(),
+        other => vec![other],
+    }
+}
 
 /// The faults that are drawn for each storage.
 static BY_STORAGE: LazyLock<[Vec<Fault>; Storage::ALL.len()]> = LazyLock::new(|| {

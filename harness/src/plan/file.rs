@@ -13,7 +13,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::text::TextError;
-use super::{ACTORS_MAX, Actor, ActorId, CONNECTIONS_MAX, Gate, Plan, Schedule, Step};
+use super::{ACTORS_MAX, Actor, ActorId, CONNECTIONS_MAX, Gate, Plan, Schedule, Step, Tasks};
 use crate::invariant::Invariant;
 
 /// The version of the format that this build reads and writes.
@@ -114,6 +114,7 @@ struct Raw {
     connections: Option<Spanned<u8>>,
     #[serde(default)]
     fixture: bool,
+    tasks: Option<Spanned<String>>,
     schedule: Option<Spanned<String>>,
     actors: Spanned<toml::map::Map<String, toml::Value>>,
     #[serde(default)]
@@ -157,6 +158,7 @@ impl PlanFile {
             Some(it) => source.schedule(it, &actors)?,
         };
         let storage = raw.storage.as_ref().map(|it| source.within(it)).transpose()?.unwrap_or_default();
+        let tasks = raw.tasks.as_ref().map(|text| source.within(text)).transpose()?.unwrap_or_default();
         let connections = match &raw.connections {
             None => 2,
             Some(it) if (1..=CONNECTIONS_MAX).contains(it.get_ref()) => *it.get_ref(),
@@ -166,7 +168,7 @@ impl PlanFile {
             }
         };
         Ok(Self {
-            plan: Plan { storage, connections, fixture: raw.fixture, actors, schedule },
+            plan: Plan { storage, connections, fixture: raw.fixture, tasks, actors, schedule },
             system: raw.system,
             expect: raw.expect.as_ref().map(|it| source.within(it)).transpose()?,
             origin: raw.origin,
@@ -192,6 +194,9 @@ impl fmt::Display for PlanFile {
         writeln!(f, "storage = \"{}\"\nconnections = {}", plan.storage, plan.connections)?;
         if plan.fixture {
             writeln!(f, "fixture = true")?;
+        }
+        if plan.tasks != Tasks::default() {
+            writeln!(f, "tasks = \"{}\"", plan.tasks)?;
         }
         writeln!(f, "schedule = \"{}\"", plan.schedule)?;
         if !self.recorded.is_empty() {

@@ -16,9 +16,9 @@ mod test_case;
 pub mod text;
 
 pub use command::{BeginMode, Command, Conflict, Key, Residue, StaleUse, Value};
-pub use fault::{Fault, FaultRow};
+pub use fault::{Fault, FaultRow, Meets};
 pub use file::{Expectation, PlanError, PlanFile, VERSION};
-pub use schedule::{Gate, Schedule, Turn};
+pub use schedule::{Gate, Schedule, Tasks, Turn};
 pub use service::{Build, Service, Wanted};
 pub use step::{Actor, ActorId, Phase, Step};
 pub use storage::{Backend, IsolationModel, Storage};

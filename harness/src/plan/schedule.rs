@@ -1,4 +1,4 @@
-//! The order in which actors pass their gates.
+//! The order in which actors pass their gates, and when the tasks beside them run.
 
 use super::step::{Actor, ActorId};
 
@@ -22,6 +22,22 @@ pub enum Gate {
     Boundary,
     /// The reply is there and has not been looked at. An entry `a/`; a later `a` ends the command.
     Reply,
+}
+
+/// Whether tasks that the system has spawned run on between two turns: a part of the schedule, since work that was left to
+/// a task is done before the next command or after it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tasks {
+    /// A turn ends only when the tasks that it left behind have ended, or wait.
+    #[default]
+    Prompt,
+    /// Tasks run only while an actor waits.
+    Late,
+}
+
+impl Tasks {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Prompt, Self::Late];
 }
 
 impl Schedule {

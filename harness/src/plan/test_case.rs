@@ -1,7 +1,7 @@
 //! One complete test case: where it happens, who does what, and in which order.
 
 use super::fault::Fault;
-use super::schedule::Schedule;
+use super::schedule::{Schedule, Tasks};
 use super::step::{Actor, ActorId, Step};
 use super::storage::Storage;
 
@@ -20,6 +20,8 @@ pub struct Plan {
     pub connections: u8,
     /// Whether all of it happens inside a test fixture, which undoes it at the end.
     pub fixture: bool,
+    /// Whether the system's own tasks run on between two turns.
+    pub tasks: Tasks,
     /// The logical tasks, in the order of their names.
     pub actors: Vec<Actor>,
     /// The order in which actors pass their gates.

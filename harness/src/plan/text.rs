@@ -9,8 +9,8 @@ use std::str::FromStr;
 
 use super::fault::{NoFault, expected};
 use super::{
-    ActorId, BeginMode, Command, Conflict, Gate, Key, Phase, Residue, Schedule, Service, StaleUse, Step, Storage, Turn,
-    Wanted,
+    ActorId, BeginMode, Command, Conflict, Gate, Key, Phase, Residue, Schedule, Service, StaleUse, Step, Storage,
+    Tasks, Turn, Wanted,
 };
 
 /// A step or a schedule that does not parse.
@@ -135,6 +135,27 @@ impl FromStr for Storage {
         Self::ALL.into_iter().find(|it| it.to_string() == text).ok_or_else(|| TextError {
             at: 0,
             expected: "a storage: wal, journal, memory, postgres, sim, sim-ordered or sim-only".into(),
+            found: format!("`{text}`"),
+        })
+    }
+}
+
+impl fmt::Display for Tasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Prompt => "prompt",
+            Self::Late => "late",
+        })
+    }
+}
+
+impl FromStr for Tasks {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        Self::ALL.into_iter().find(|tasks| tasks.to_string() == text).ok_or_else(|| TextError {
+            at: 0,
+            expected: "when tasks run: prompt or late".into(),
             found: format!("`{text}`"),
         })
     }

@@ -6,7 +6,7 @@ use super::run::Report;
 use super::story::{Row, name};
 use super::text::{Flow, GAP, Line, MARGIN, Style, Word, cut, length, one_line, wrapped};
 use crate::history::What;
-use crate::plan::{ActorId, Key};
+use crate::plan::{ActorId, Key, Tasks};
 use crate::verdict::Violation;
 
 /// The narrowest page.
@@ -102,7 +102,8 @@ impl<'a> Page<'a> {
         let plural = if plan.connections == 1 { "" } else { "s" };
         let mut line = Line::default();
         let fixture = if plan.fixture { ", inside a fixture" } else { "" };
-        let about = format!("{}, {} connection{plural}{fixture}", plan.storage, plan.connections);
+        let tasks = if plan.tasks == Tasks::Late { ", tasks run late" } else { "" };
+        let about = format!("{}, {} connection{plural}{fixture}{tasks}", plan.storage, plan.connections);
         line.push_at(MARGIN, Style::Dim, &about);
         self.lines.extend([line, Line::default()]);
         let mut line = Line::default();

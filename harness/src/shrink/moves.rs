@@ -8,7 +8,7 @@ use crate::extension::Extension;
 use crate::model::written;
 use crate::plan::{
     ACTORS_MAX, Actor, ActorId, Backend, BeginMode, CONNECTIONS_MAX, Command, Conflict, Gate, Key, Phase, Plan,
-    Residue, Schedule, Service, StaleUse, Step, Storage, Turn, Wanted,
+    Residue, Schedule, Service, StaleUse, Step, Storage, Tasks, Turn, Wanted,
 };
 
 /// From a plan to its candidates. The extension knows simpler forms of its own commands.
@@ -285,7 +285,7 @@ pub(super) fn few(plan: &Plan) -> Vec<Plan> {
     all.iter().map(|it| keep(&[*it])).chain(pairs.map(|it| keep(&it))).collect()
 }
 
-/// Fewer connections, a plainer storage.
+/// Fewer connections, a plainer storage, tasks that run at once.
 fn surroundings(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
     let mut candidates: Vec<Plan> =
         (1..plan.connections).map(|connections| Plan { connections, ..plan.clone() }).collect();
@@ -299,6 +299,9 @@ fn surroundings(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
     }
     if plan.fixture {
         candidates.push(Plan { fixture: false, ..plan.clone() });
+    }
+    if plan.tasks != Tasks::Prompt {
+        candidates.push(Plan { tasks: Tasks::Prompt, ..plan.clone() });
     }
     candidates
 }

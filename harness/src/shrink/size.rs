@@ -3,7 +3,9 @@
 //! Owns that order. It is total and has no endless descent, so whatever moves there are, shrinking ends.
 
 use crate::model::written;
-use crate::plan::{ActorId, BeginMode, Command, Conflict, Gate, Phase, Plan, Residue, StaleUse, Step, Storage, Wanted};
+use crate::plan::{
+    ActorId, BeginMode, Command, Conflict, Gate, Phase, Plan, Residue, StaleUse, Step, Storage, Tasks, Wanted,
+};
 
 /// What is compared, the most important first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +16,7 @@ pub(super) struct Size {
     switches: usize,
     gates: usize,
     fixture: bool,
+    tasks: Tasks,
     storage: u8,
     connections: u8,
     weight: u32,
@@ -36,6 +39,7 @@ impl Size {
             switches: plan.schedule.switches(),
             gates: plan.schedule.0.iter().filter(|it| it.until == Gate::Reply).count(),
             fixture: plan.fixture,
+            tasks: plan.tasks,
             storage: match plan.storage {
                 Storage::Wal | Storage::Postgres | Storage::Sim => 0,
                 Storage::Journal | Storage::SimOrdered => 1,

@@ -84,6 +84,12 @@ pub trait Environment {
     /// Cancel safe: it only waits.
     fn is_woken(&mut self, alarm: &Alarm) -> impl Future<Output = bool>;
 
+    /// Whether a command that had to wait and was woken is at a gate. Where its requests are visible, only a reply is one.
+    fn is_at_gate(&mut self, running: Running<'_>) -> bool {
+        let _ = running;
+        true
+    }
+
     /// Runs the work that a stopped actor has left to tasks and threads.
     ///
     /// # Cancel safety

@@ -87,7 +87,7 @@ impl<E: Environment> Stage<'_, E> {
             if !self.environment.is_woken(&run.alarm).await {
                 break Stop::Blocked;
             }
-            if until == Gate::Reply {
+            if until == Gate::Reply && self.environment.is_at_gate(run.running()) {
                 break Stop::Reply;
             }
         };

@@ -3,6 +3,7 @@
 mod blindness;
 mod blocked_thread;
 mod check;
+mod generate;
 mod own_system;
 mod plan;
 mod report;

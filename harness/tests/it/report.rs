@@ -6,7 +6,7 @@ use unstale_harness::history::{
     By, ConnectionId, Event, Failure, FailureClass, History, Leftovers, Outcome, Reply, What,
 };
 use unstale_harness::oracle::{Invariant, Violation};
-use unstale_harness::plan::{Actor, ActorId, Fault, Key, Phase, Plan, Schedule, Step, Storage, Value};
+use unstale_harness::plan::{Actor, ActorId, Fault, Key, Phase, Plan, Schedule, Step, Storage, Tasks, Value};
 use unstale_harness::report::{Report, html};
 
 const C1: ConnectionId = ConnectionId(1);
@@ -25,7 +25,7 @@ impl Tale {
         let schedule = Schedule::serial(&actors);
         let history = History { planned: actors.len(), ..History::default() };
         Self {
-            plan: Plan { storage: Storage::Wal, connections, fixture: false, actors, schedule },
+            plan: Plan { storage: Storage::Wal, connections, fixture: false, tasks: Tasks::Prompt, actors, schedule },
             observers: Vec::new(),
             history,
         }

@@ -2,8 +2,9 @@
 //!
 //! Owns the meaning of waiting where nothing takes time. An actor that was not woken is blocked at once: here pending
 //! *is* blocked. After each turn every task that was left behind is polled once, so that what is done beside the actors
-//! takes several of their turns; while an actor waits, tasks go on until they have woken it or wait themselves. When
-//! all actors wait, time jumps to the next timer; without one, the first waiting actor hangs, and with it the plan.
+//! takes several of their turns, unless the plan has its tasks run late; while an actor waits, tasks go on until they have
+//! woken it or wait themselves. When all actors wait, time jumps to the next timer; without one, the first waiting actor
+//! hangs, and with it the plan.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +19,7 @@ use super::link::Origin;
 use super::world::World;
 use unstale_harness::erased::{Started, Starter};
 use unstale_harness::history::{By, History, Log, What};
-use unstale_harness::plan::{ActorId, IsolationModel, Key, Plan, Step, Value};
+use unstale_harness::plan::{ActorId, IsolationModel, Key, Plan, Step, Tasks, Value};
 use unstale_harness::port::Wire;
 use unstale_harness::stage::{Alarm, Director, Environment, Running, Stop, panic_text, play};
 
@@ -39,7 +40,7 @@ pub(super) fn execute(starter: Starter<World>, plan: &Plan, director: Director<'
     let log = Log::default();
     log.begin(plan.actors.len(), IsolationModel::Simulation, plan.fixture);
     let world = World::new(log.clone());
-    let mut time = VirtualTime::new(world.clone());
+    let mut time = VirtualTime::new(world.clone(), plan.tasks);
     let played = async {
         match time.run_to_end((starter.start)(&world, plan)).await {
             Some(Ok(system)) => play(&mut time, system, starter.capabilities, plan, director).await,
@@ -58,6 +59,8 @@ pub(super) fn execute(starter: Starter<World>, plan: &Plan, director: Director<'
 struct VirtualTime {
     world: World,
     tasks: Vec<Task>,
+    /// Whether they run on between two turns.
+    mode: Tasks,
     tasks_made: u64,
     polls: u32,
     /// The actor or task that was last recorded as running.
@@ -76,8 +79,9 @@ struct Task {
 }
 
 impl VirtualTime {
-    fn new(world: World) -> Self {
-        Self { world, tasks: Vec::new(), tasks_made: 0, polls: 0, running: (0, Origin::default()), remains: None }
+    fn new(world: World, mode: Tasks) -> Self {
+        let running = (0, Origin::default());
+        Self { world, tasks: Vec::new(), mode, tasks_made: 0, polls: 0, running, remains: None }
     }
 
     /// Says who is polled, if it is not who was polled before.
@@ -183,7 +187,9 @@ impl Environment for VirtualTime {
     }
 
     async fn end_turn(&mut self, _: Running<'_>, _: Stop) {
-        self.go_on_beside();
+        if self.mode == Tasks::Prompt {
+            self.go_on_beside();
+        }
     }
 
     async fn await_any(&mut self, is_any_woken: &dyn Fn() -> bool) -> bool {
@@ -199,6 +205,7 @@ impl Environment for VirtualTime {
 
     /// All actors rest until the background tasks have ended, and for a while longer.
     async fn rest(&mut self) {
+        self.mode = Tasks::Prompt;
         while self.go_on_beside() || self.go_forward() {}
         self.world.advance_to(self.world.now() + REST);
     }
