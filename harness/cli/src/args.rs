@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use unstale_harness::plan;
 
 use crate::{status, systems};
@@ -29,7 +29,7 @@ pub enum Verb {
     Shrink(Shrink),
     /// Run scenario files and compare each with the verdict that it must give.
     Run(RunScenarios),
-    /// Show that each deliberately broken system is caught.
+    /// Show that each deliberately broken system is caught, or with `--seeds` how soon.
     Zoo(Zoo),
     /// Search each deliberately broken system, and sqlx's pool, with many seeds, and print what it took as a table.
     ///
@@ -143,6 +143,10 @@ fn known_system() -> PossibleValuesParser {
     PossibleValuesParser::new(current.chain(former))
 }
 
+fn exhibit() -> PossibleValuesParser {
+    PossibleValuesParser::new(systems::exhibits())
+}
+
 fn searched_system() -> PossibleValuesParser {
     PossibleValuesParser::new(systems::searched())
 }
@@ -251,6 +255,25 @@ pub struct Compare {
 /// Flags of `zoo`.
 #[derive(Debug, Args)]
 pub struct Zoo {
+    /// Only these exhibits; without a name, all of the table that can run here.
+    #[arg(value_name = "NAME", value_parser = exhibit(), hide_possible_values = true)]
+    pub names: Vec<String>,
+    /// Which exhibits; a name is looked up in every table.
+    #[arg(long, value_name = "TABLE", default_value = "classic")]
+    pub of: Table,
+    /// What the exhibits can do. With everything, whatever breaks counts.
+    #[arg(long, value_name = "WHAT", default_value = "declared")]
+    pub capabilities: Ability,
+    /// Search each with so many seeds, from `--seed` on, shrink nothing, and print figures: in how many it was found, and the
+    /// median of plans and seconds with both quartiles.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub seeds: Option<u64>,
+    /// The longest search in one exhibit with one seed, as `30s`, `5m` or `1h`.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10m")]
+    pub budget: Duration,
+    /// A TOML file with a `[profile]` from which plans are drawn.
+    #[arg(long, value_name = "FILE")]
+    pub profile: Option<PathBuf>,
     /// Only the exhibits on this database: sqlite, sim or postgres; without it, all that can run here.
     #[arg(long, value_name = "BACKEND", value_parser = own_backend)]
     pub backend: Option<Backend>,
@@ -263,6 +286,30 @@ pub struct Zoo {
     /// Print one JSON value and nothing else on standard output.
     #[arg(long)]
     pub json: bool,
+}
+
+/// The tables of exhibits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Table {
+    /// The zoo: every one must be caught.
+    Classic,
+    /// Those that were built to measure the harness.
+    Ours,
+    /// Both.
+    All,
+    /// One race, at the second to the eighth gate of a command.
+    Races,
+    /// One lost update, behind 4 to 12 round trips.
+    LostUpdates,
+}
+
+/// What the exhibits can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Ability {
+    /// What each declares: no more than it needs to be wrong.
+    Declared,
+    /// Everything that its control can do.
+    All,
 }
 
 /// Flags of `nightly`.

@@ -1,7 +1,7 @@
 //! Systems that are broken on purpose: whether they can run here, and the search for what breaks in one.
 //!
-//! Owns what is left out where there is no server, and how much a search may spend. `zoo` and `nightly` call it. It prints no
-//! result.
+//! Owns what is left out where there is no server, how much a search may spend, and what counts as found. `zoo`, `figures` and
+//! `nightly` call it. It prints no result.
 
 use std::time::Duration;
 
@@ -57,17 +57,24 @@ pub(crate) fn that_can_run<T>(
     Ok(wanted)
 }
 
-/// How an exhibit is explored until this invariant breaks.
-pub(crate) fn exploration(subject: &dyn Subject, invariant: Invariant, seed: u64, plans: u64) -> Exploration {
+/// How an exhibit is explored until this happens.
+pub(crate) fn exploration(subject: &dyn Subject, stop_at: StopAt, seed: u64, plans: u64) -> Exploration {
     let default = Exploration::default();
     let (jobs, shrink_time) = match subject.backend() {
         Backend::Postgres => ON_POSTGRES,
         Backend::Sqlite | Backend::Sim => (1, default.shrink_time),
     };
-    Exploration { seed, plans, stop_at: StopAt::Found(invariant), jobs, shrink_time, time: TIME_MAX, ..default }
+    Exploration { seed, plans, stop_at, jobs, shrink_time, time: TIME_MAX, ..default }
 }
 
-/// The finding that breaks this invariant.
-pub(crate) fn caught(explored: &Explored, invariant: Invariant) -> Option<&Finding> {
-    explored.findings.iter().find(|finding| finding.counterexample.violation.invariant == invariant)
+/// The finding that breaks this invariant, or any if none is given.
+pub(crate) fn caught(explored: &Explored, invariant: Option<Invariant>) -> Option<&Finding> {
+    let is_wanted =
+        |finding: &&Finding| invariant.is_none_or(|invariant| finding.counterexample.violation.invariant == invariant);
+    explored.findings.iter().find(is_wanted)
+}
+
+/// What ends the search for this.
+pub(crate) fn stop_at(invariant: Option<Invariant>) -> StopAt {
+    invariant.map_or(StopAt::First, StopAt::Found)
 }

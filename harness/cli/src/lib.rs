@@ -8,6 +8,7 @@
 //! | `files` | input and output files, and what is refused before a run |
 //! | `systems`, `pinned`, `args` | systems by name, the plan of a file, and the command line |
 //! | `exhibits` | which broken systems can run here, and the search in one |
+//! | `figures` | what many searches in one system come to |
 //! | `explore` (and `explored`), `replay`, `scenarios`, `shrink`, `zoo`, `nightly`, `compare`, `storm`, `list` | the verbs |
 //!
 //! Whether a plan breaks something, and whether that is believed, is [`unstale_harness`]'s business.
@@ -22,6 +23,7 @@ mod error;
 mod exhibits;
 mod explore;
 mod explored;
+mod figures;
 mod files;
 mod interrupt;
 mod list;

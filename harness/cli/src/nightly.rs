@@ -147,16 +147,13 @@ fn every_target() -> impl Iterator<Item = Target> {
 
 impl Target {
     fn exploration(&self, seed: u64) -> Exploration {
+        let stop_at = StopAt::Found(self.invariant);
         match self.kind {
-            Kind::Exhibit => exhibits::exploration(self.subject, self.invariant, seed, PLANS_MAX),
-            Kind::Wiring => exhibits::exploration(self.subject, self.invariant, seed, PLANS_FOR_WIRING_MAX),
-            Kind::SqlxPool => Exploration {
-                seed,
-                plans: u64::MAX,
-                time: TIME_FOR_NESTED_BEGIN,
-                stop_at: StopAt::Found(self.invariant),
-                ..Exploration::default()
-            },
+            Kind::Exhibit => exhibits::exploration(self.subject, stop_at, seed, PLANS_MAX),
+            Kind::Wiring => exhibits::exploration(self.subject, stop_at, seed, PLANS_FOR_WIRING_MAX),
+            Kind::SqlxPool => {
+                Exploration { seed, plans: u64::MAX, time: TIME_FOR_NESTED_BEGIN, stop_at, ..Exploration::default() }
+            }
         }
     }
 }
@@ -180,7 +177,7 @@ fn search(target: &Target, seed: u64) -> Option<Search> {
     if explored.interrupted {
         return None;
     }
-    let caught = exhibits::caught(&explored, target.invariant);
+    let caught = exhibits::caught(&explored, Some(target.invariant));
     Some(Search {
         seed,
         caught: caught.is_some(),

@@ -58,8 +58,20 @@ pub(crate) fn all() -> Vec<Known> {
         (&CONTROL_SIM, "the control over the simulated database; it must raise no alarm"),
     ];
     let systems = systems.into_iter().map(|(subject, about)| Known { subject, about, is_exhibit: false });
-    let broken = zoo::WIRINGS.into_iter().chain(zoo::EXHIBITS.iter().map(|exhibit| (exhibit.subject, exhibit.defect)));
+    // Of ours the whole system is named: whatever plan was found in a part of it can be run there.
+    let ours = measures().map(|measure| (measure.in_full, measure.defect));
+    let broken = broken().chain(ours);
     systems.chain(broken.map(|(subject, about)| Known { subject, about, is_exhibit: true })).collect()
+}
+
+/// The zoo, and the two wirings.
+fn broken() -> impl Iterator<Item = (&'static dyn Subject, &'static str)> {
+    zoo::WIRINGS.into_iter().chain(zoo::EXHIBITS.iter().map(|exhibit| (exhibit.subject, exhibit.defect)))
+}
+
+/// What was built to measure the harness.
+fn measures() -> impl Iterator<Item = &'static zoo::Measure> {
+    zoo::OURS.iter().chain(zoo::RACES).chain(zoo::LOST_UPDATES)
 }
 
 /// The names of all systems.
@@ -70,10 +82,15 @@ pub(crate) fn names() -> Vec<&'static str> {
 /// The system that is no exhibit and breaks all the same: the nightly search looks for a known defect in it.
 pub(crate) const SQLX_POOL: &str = "sqlx-pool";
 
-/// The names of all systems in which something is known to break.
+/// The names of all systems that the nightly search knows.
 pub(crate) fn searched() -> Vec<&'static str> {
-    let exhibits = all().into_iter().filter(|known| known.is_exhibit).map(|known| known.subject.name());
-    exhibits.chain([SQLX_POOL]).collect()
+    broken().map(|(subject, _)| subject.name()).chain([SQLX_POOL]).collect()
+}
+
+/// The names of all exhibits.
+pub(crate) fn exhibits() -> Vec<&'static str> {
+    let of_zoo = zoo::EXHIBITS.iter().map(|exhibit| exhibit.subject.name());
+    of_zoo.chain(measures().map(|measure| measure.subject.name())).collect()
 }
 
 /// Names by which systems were known before, as they stand in plan files.

@@ -157,9 +157,11 @@ pub(super) const CRATES: [Layers; 5] = [
             "systems/unstale",
             "systems/control/flaw",
             "systems/control/connection",
+            "systems/control/replies",
             "systems/control/pool systems/control/registry systems/control/sqlite systems/control/postgres",
             "systems/control/lease",
             "systems/control/transaction",
+            "systems/control/tally",
             "systems/control/actor",
             "systems/control/system",
             "systems/control",
@@ -176,7 +178,7 @@ pub(super) const CRATES: [Layers; 5] = [
             "sim",
             // What must be caught.
             "zoo/exhibit",
-            "zoo/table zoo/wirings",
+            "zoo/ours zoo/table zoo/wirings",
             "zoo",
             // Faults on real threads.
             "storm/work storm/clock storm/settings",
@@ -196,7 +198,7 @@ pub(super) const CRATES: [Layers; 5] = [
             // What is printed, read and written, and what is known by name.
             "console systems",
             "progress text files",
-            "args pinned explored exhibits",
+            "args pinned explored exhibits figures",
             // The verbs.
             "compare explore list nightly replay scenarios shrink storm zoo",
             "lib",

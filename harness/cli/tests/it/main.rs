@@ -9,3 +9,4 @@ mod nightly;
 mod output;
 mod refusals;
 mod verdicts;
+mod zoo;

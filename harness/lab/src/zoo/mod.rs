@@ -6,13 +6,16 @@
 //! | file | owns |
 //! | --- | --- |
 //! | `table` | every exhibit, one entry each |
+//! | `ours` | the exhibits that were built to measure the harness, before it could find them |
 //! | `exhibit` | what an exhibit is, and how the control with a flaw becomes a subject |
 //! | `wirings` | the two wirings of one application |
 
 mod exhibit;
+mod ours;
 mod table;
 mod wirings;
 
-pub use exhibit::Exhibit;
+pub use exhibit::{BlindSpot, Exhibit, Measure, Reach};
+pub use ours::{LOST_UPDATES, OURS, RACES};
 pub use table::EXHIBITS;
 pub use wirings::WIRINGS;

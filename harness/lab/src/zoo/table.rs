@@ -13,6 +13,7 @@ macro_rules! exhibits {
         pub static EXHIBITS: &[Exhibit] = &[$(
             Exhibit {
                 subject: subject!($name $source $flaw $([$($can),*])?),
+                in_full: subject!($name $source $flaw),
                 defect: concat!("zoo: ", $defect),
                 origin: $origin,
                 invariant: Invariant::$invariant,

@@ -4,6 +4,7 @@ mod certificates;
 mod execution;
 mod findings;
 mod flawed;
+mod ours;
 mod shrink;
 mod sim;
 mod trust;

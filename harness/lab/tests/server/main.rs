@@ -1,6 +1,7 @@
 //! What needs a PostgreSQL server: ignored, with the reason, where there is none.
 
 mod faults;
+mod ours;
 mod plans;
 mod storm;
 mod zoo;
@@ -10,5 +11,7 @@ use std::process::ExitCode;
 use unstale_wire::trials;
 
 fn main() -> ExitCode {
-    trials::run([faults::trials(), plans::trials(), storm::trials(), zoo::trials()].into_iter().flatten())
+    trials::run(
+        [faults::trials(), ours::trials(), plans::trials(), storm::trials(), zoo::trials()].into_iter().flatten(),
+    )
 }

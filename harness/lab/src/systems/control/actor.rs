@@ -39,6 +39,8 @@ struct Unit<'a, S: Source> {
     registry: Rc<Registry>,
     guards: Vec<Guard>,
     retained: Retained<S>,
+    /// For [`Flaw::SkipsEverySecond`]: how many commands came to its sessions.
+    commands: u32,
 }
 
 /// What an actor keeps for later.
@@ -67,6 +69,7 @@ impl<S: Source> Shared<S> {
             registry: Rc::clone(&self.registry),
             guards: Vec::new(),
             retained: Retained { session: Weak::new(), connection: None },
+            commands: 0,
         };
         while let Some(command) = port.next().await {
             unit.serve(&command, &mut port).await;
@@ -100,6 +103,9 @@ impl<S: Source> Shared<S> {
 
 impl<S: Source> Unit<'_, S> {
     async fn serve(&mut self, command: &Command, port: &mut Port) {
+        if self.skips(command) {
+            return;
+        }
         match (command, &self.session) {
             (Command::Open, None) => {
                 self.forget_resolved();
@@ -126,8 +132,20 @@ impl<S: Source> Unit<'_, S> {
             }
             (command, _) if needed(command) == Some(Capability::Registry) => self.serve_registry(command, port).await,
             (command, Some(session)) => session.lock().await.serve(command, port).await,
+            (Command::Extra(words), None) => {
+                let pool = Rc::clone(&self.shared.pool);
+                let request = async { Lease::open(pool).await?.tally(words).await };
+                port.ask(request, Reply::clone).await;
+            }
             (_, None) => {}
         }
+    }
+
+    /// For [`Flaw::SkipsEverySecond`]. A session is closed all the same.
+    fn skips(&mut self, command: &Command) -> bool {
+        let counts = self.shared.has(Flaw::SkipsEverySecond) && self.session.is_some() && *command != Command::Close;
+        self.commands += u32::from(counts);
+        counts && self.commands.is_multiple_of(2)
     }
 
     async fn serve_registry(&mut self, command: &Command, port: &mut Port) {

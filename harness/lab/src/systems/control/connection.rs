@@ -63,7 +63,19 @@ pub trait Connection: Send + 'static {
     ///
     /// # Cancel safety
     /// The statement may have been done.
-    fn answer(&mut self, command: &Command) -> impl Future<Output = Result<Reply, Failure>>;
+    fn answer(&mut self, command: &Command) -> impl Future<Output = Result<Reply, Failure>> + Send;
+
+    /// Runs one statement given as text, and returns the number in its first row, if it has one.
+    ///
+    /// # Errors
+    /// Whatever the database answers; a mistake where statements are not given as text.
+    ///
+    /// # Cancel safety
+    /// The statement may have been done.
+    fn number(&mut self, sql: &str) -> impl Future<Output = Result<Option<i64>, Failure>> + Send {
+        let refused = Failure::new(FailureClass::Mistake, format!("no statement as text here: {sql}"));
+        std::future::ready(Err(refused))
+    }
 
     /// Begins or ends a transaction, or part of one.
     ///

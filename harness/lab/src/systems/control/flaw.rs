@@ -2,7 +2,7 @@
 //!
 //! Owns the list of flaws. The code of each stands where it removes a safeguard.
 
-use unstale_harness::system::Capabilities;
+use unstale_harness::system::{Capabilities, Extension};
 
 /// What a system may get wrong: each is one defect, and a system has one at most. Most make sense on every database; the last
 /// group needs PostgreSQL.
@@ -64,6 +64,40 @@ pub enum Flaw {
     BuildsTwice,
     /// Inside a fixture a commit does nothing.
     FakesCommit,
+    /// A permit is given back as soon as its connection has been opened.
+    KeepsNoLimit,
+    /// A transaction inside another one is refused.
+    RefusesNesting,
+    /// A listener is told everything twice.
+    TellsTwice,
+    /// A connection on which a transaction was begun is not lent again.
+    ClosesAfterTransaction,
+    /// A commit is answered at once, and done by a task afterwards.
+    AnswersBeforeCommit,
+    /// Every second command of a session is not carried out.
+    SkipsEverySecond,
+    /// What begins with a lock is begun without it.
+    DefersImmediate,
+    /// A statement that fails ends its transaction, and what follows is done outside of any.
+    AutocommitsAfterFailure,
+    /// Of several overrides of one service the newest but one is in force.
+    PrefersOlderOverride,
+    /// What others have not committed is read where the database allows it.
+    ReadsUncommitted,
+    /// A commit that the database refuses is answered as if it were done.
+    AnswersRefusedCommits,
+    /// A session waits for a key that another one's transaction holds, whoever waits for whom.
+    WaitsCrosswise,
+    /// A connection is looked up at this gate of an open, and taken at the next.
+    RacesAtGate(u8),
+    /// A transaction in which another one is open is not rolled back before the connection is lent again.
+    KeepsNested,
+    /// A caller that has given up stays in the queue for permits, and the permit that it gets is lost.
+    SwallowsPermits,
+    /// The rollback of a savepoint keeps what came after it.
+    ReleasesInstead,
+    /// The reply of a call that was cancelled is taken for that of the next one.
+    ShiftsReplies,
     /// A rollback has no time limit.
     RollsBackForEver,
     /// A probe has no time limit.
@@ -74,6 +108,12 @@ pub enum Flaw {
     DiscardsStatements,
     /// A query is prepared by name on the first connections, and not on those that take their place.
     PreparesOnce,
+    /// A commit is believed although the server has rolled its transaction back.
+    BelievesCommits,
+    /// The server's process behind a connection that was given up is not told to end.
+    LeavesBackends,
+    /// A number is read, added to in the application, and written, in a transaction that takes so many round trips.
+    LosesUpdates(u8),
 }
 
 /// One system that the control can be; as it stands, the control itself.
@@ -85,6 +125,11 @@ pub trait Spec: 'static {
 
     /// What the system can do, if that is less than the control: no more than it needs to be wrong.
     fn capabilities() -> Option<Capabilities> {
+        None
+    }
+
+    /// Its further commands, if it has any.
+    fn extension() -> Option<&'static dyn Extension> {
         None
     }
 }

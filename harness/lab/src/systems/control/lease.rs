@@ -6,11 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OwnedMutexGuard;
+
 use super::Flaw;
 use super::connection::{Boundary, Connection, Source, is_refusal, within};
 use super::pool::{Kept, Permit, Pool, discard};
 use unstale_harness::history::{Failure, FailureClass, Reply};
-use unstale_harness::plan::{BeginMode, Command};
+use unstale_harness::plan::{BeginMode, Command, Key};
 use unstale_harness::port::Ended;
 use unstale_harness::system::Port;
 use unstale_harness::workload::is_statement;
@@ -30,6 +32,12 @@ pub(super) struct Lease<S: Source> {
     touched: bool,
     /// For [`Flaw::CommitsLater`]: a commit was answered and not sent.
     pub(super) commit_is_due: bool,
+    /// For [`Flaw::ClosesAfterTransaction`].
+    pub(super) has_begun: bool,
+    /// For [`Flaw::AutocommitsAfterFailure`]: the transaction has ended, and its caller does not know.
+    pub(super) is_ended: bool,
+    /// For [`Flaw::WaitsCrosswise`]: the keys that the transaction holds.
+    held: Vec<(Key, OwnedMutexGuard<()>)>,
     /// Shared with the task that closes the connection.
     permit: Option<Permit>,
 }
@@ -49,9 +57,11 @@ impl<S: Source> Drop for Lease<S> {
             }
             return;
         }
-        let unfinished = self.depth > 0 && !self.has(Flaw::KeepsTransaction) || self.commit_is_due;
+        let is_overlooked = self.has(Flaw::KeepsTransaction) || self.has(Flaw::KeepsNested) && self.depth > 1;
+        let unfinished = self.depth > 0 && !is_overlooked || self.commit_is_due;
         let unclean = unfinished || self.touched && !self.has(Flaw::KeepsResidue);
-        let doubtful = unclean && !self.has(Flaw::AlwaysHealthy) || self.has(Flaw::AlwaysSick);
+        let is_used_up = self.has(Flaw::AlwaysSick) || self.has(Flaw::ClosesAfterTransaction) && self.has_begun;
+        let doubtful = unclean && !self.has(Flaw::AlwaysHealthy) || is_used_up;
         if doubtful || self.pool.is_closed() {
             self.pool.close_later(connection, permit);
         } else {
@@ -70,7 +80,20 @@ impl<S: Source> Lease<S> {
         }
         let connection = Some(connection);
         let (depth, aborted, in_doubt, touched, commit_is_due) = Default::default();
-        Ok(Self { connection, pool, depth, aborted, in_doubt, touched, commit_is_due, permit })
+        let (has_begun, is_ended, held) = Default::default();
+        Ok(Self {
+            connection,
+            pool,
+            depth,
+            aborted,
+            in_doubt,
+            touched,
+            commit_is_due,
+            has_begun,
+            is_ended,
+            held,
+            permit,
+        })
     }
 
     pub(super) fn has(&self, flaw: Flaw) -> bool {
@@ -103,12 +126,21 @@ impl<S: Source> Lease<S> {
             Command::Begin(mode) => {
                 port.run(self.begin(*mode)).await;
             }
+            Command::Extra(words) => {
+                port.ask(self.tally(words), Reply::clone).await;
+            }
             command if is_statement(command) => {
                 port.ask(self.statement(command), Reply::clone).await;
             }
             _ => {}
         }
-        self.in_doubt |= port.last() == Ended::Cancelled;
+        let is_cancelled = port.last() == Ended::Cancelled;
+        let believes = is_cancelled && self.has(Flaw::ShiftsReplies) && is_statement(command);
+        self.in_doubt = (self.in_doubt || is_cancelled) && !believes;
+        if self.depth == 0 {
+            self.held.clear();
+            self.is_ended = false;
+        }
         self.settle();
     }
 
@@ -124,6 +156,7 @@ impl<S: Source> Lease<S> {
             return Err(Failure::new(FailureClass::Mistake, "it would stay on the test's connection"));
         }
         self.refuse().await?;
+        self.wait_for_key(command).await;
         self.touched |= matches!(command, Command::Raw(_) | Command::Stream(_));
         self.send_due_commit().await;
         let mut result = self.answer(command).await;
@@ -133,13 +166,36 @@ impl<S: Source> Lease<S> {
                 Err(failure) => Err(failure),
             };
         }
-        self.aborted |= self.depth > 0 && result.is_err();
+        match &result {
+            Err(_) if self.depth == 0 || self.is_ended || self.has(Flaw::BelievesCommits) => {}
+            Err(failure) if is_refusal(failure) && self.ends_unnoticed() => self.end_unnoticed().await,
+            Err(_) => self.aborted = true,
+            Ok(_) => {}
+        }
         result
+    }
+
+    fn ends_unnoticed(&self) -> bool {
+        self.has(Flaw::AutocommitsAfterFailure) && !self.in_test()
+    }
+
+    /// For [`Flaw::WaitsCrosswise`]: a transaction holds what it writes, from the first write to its end.
+    async fn wait_for_key(&mut self, command: &Command) {
+        let (Command::Put(key, _) | Command::Insert(key, ..) | Command::Delete(key)) = command else { return };
+        let holds = self.depth == 0 || self.held.iter().any(|(held, _)| held == key);
+        if self.has(Flaw::WaitsCrosswise) && !holds {
+            let guard = self.pool.hold(*key).await;
+            self.held.push((*key, guard));
+        }
     }
 
     async fn answer(&mut self, command: &Command) -> Result<Reply, Failure> {
         let own = self.kept();
         let connection = if self.has(Flaw::CaptiveSession) { self.pool.captive(own) } else { own };
+        if self.has(Flaw::ShiftsReplies) {
+            let pool = Rc::clone(&self.pool);
+            return self.call(S::CALL_MAX, pool.oldest_reply(&connection, command)).await;
+        }
         self.call(S::CALL_MAX, async { connection.lock().await.answer(command).await }).await
     }
 
@@ -180,7 +236,7 @@ impl<S: Source> Lease<S> {
 
     /// Runs a call on the connection, which is in doubt until it is answered, and stays so unless the answer is about the
     /// statement.
-    async fn call<T>(
+    pub(super) async fn call<T>(
         &mut self,
         max: Option<Duration>,
         call: impl Future<Output = Result<T, Failure>>,
@@ -211,6 +267,7 @@ impl<S: Source> Lease<S> {
     }
 
     fn give_up(&mut self) {
+        self.held.clear();
         if let Some(connection) = self.connection.take() {
             self.pool.abandon(connection, self.permit.clone());
         }
@@ -223,7 +280,7 @@ impl<S: Source> Lease<S> {
         if self.has(Flaw::FakesCommit) { &FORGET_TEST } else { &[Boundary::RollbackTo(0)] }
     }
 
-    fn kept(&self) -> Kept<S> {
+    pub(super) fn kept(&self) -> Kept<S> {
         self.connection.clone().expect("every caller has checked that it was not given up")
     }
 }

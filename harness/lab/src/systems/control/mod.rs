@@ -15,8 +15,10 @@
 //! | `flaw` | what can be wrong, and what a system with a flaw is called |
 //! | `connection` | what the control needs of a database |
 //! | `pool` | permits, idle connections, opening and closing |
+//! | `replies` | for one flaw: replies that are told apart by their order alone |
 //! | `lease` | a session: a connection lent to one actor, and the release gate |
 //! | `transaction` | how a session begins and ends transactions |
+//! | `tally` | an application's own request: a number that is read, added to and written |
 //! | `registry` | services: what was built, what overrides it, what is out of date |
 //! | `actor` | one unit of work: which command does what |
 //! | `system` | the control as the harness's [`System`](unstale_harness::system::System) |
@@ -31,8 +33,10 @@ mod lease;
 mod pool;
 mod postgres;
 mod registry;
+mod replies;
 mod sqlite;
 mod system;
+mod tally;
 mod transaction;
 
 pub(crate) use actor::Shared;
@@ -41,3 +45,4 @@ pub use flaw::{Flaw, Sound, Spec};
 pub use postgres::{Postgres, PostgresConnection};
 pub use sqlite::Sqlite;
 pub use system::{Control, PostgresControl, SqliteControl};
+pub use tally::Tally;

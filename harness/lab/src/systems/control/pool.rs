@@ -4,14 +4,17 @@
 //! connection is [`lease`](super::lease)'s.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::Flaw;
 use super::connection::{Boundary, Connection, Source, is_refusal, within};
-use unstale_harness::history::{Failure, FailureClass, Report};
-use unstale_harness::plan::BeginMode;
+use super::replies::Replies;
+use crate::systems::unstale::others_go_on;
+use unstale_harness::history::{Failure, FailureClass, Reply, Report};
+use unstale_harness::plan::{BeginMode, Command, Key};
 
 /// How often a connection is asked for that cannot be had.
 const TRIES_MAX: u32 = 4;
@@ -34,6 +37,10 @@ pub(super) struct Pool<S: Source> {
     test: RefCell<Option<Kept<S>>>,
     /// For [`Flaw::CaptiveSession`].
     captive: RefCell<Option<Kept<S>>>,
+    /// For [`Flaw::ShiftsReplies`].
+    replies: Replies<S::Connection>,
+    /// For [`Flaw::WaitsCrosswise`].
+    keys: RefCell<BTreeMap<Key, Arc<Mutex<()>>>>,
     permits: Arc<Semaphore>,
     connections: u8,
     closed: Cell<bool>,
@@ -44,8 +51,9 @@ pub(super) struct Pool<S: Source> {
 impl<S: Source> Pool<S> {
     pub(super) fn new(source: S, connections: u8, flaw: Option<Flaw>) -> Self {
         let permits = Arc::new(Semaphore::new(usize::from(connections)));
-        let (idle, test, captive, closed, sessions, opened) = Default::default();
-        Self { source, flaw, idle, test, captive, permits, connections, closed, sessions, opened }
+        let (idle, test, captive, keys, closed, sessions, opened) = Default::default();
+        let replies = Replies::new();
+        Self { source, flaw, idle, test, captive, replies, keys, permits, connections, closed, sessions, opened }
     }
 
     /// Opens the connection of a fixture, and its transaction on it.
@@ -58,6 +66,11 @@ impl<S: Source> Pool<S> {
 
     pub(super) fn has(&self, flaw: Flaw) -> bool {
         self.flaw == Some(flaw)
+    }
+
+    /// What is wrong with everything that uses it.
+    pub(super) fn flaw(&self) -> Option<Flaw> {
+        self.flaw
     }
 
     pub(super) fn in_test(&self) -> bool {
@@ -82,12 +95,18 @@ impl<S: Source> Pool<S> {
         if self.has(Flaw::LeaksOnError) && connection.is_err() {
             permit.take().into_iter().for_each(OwnedSemaphorePermit::forget);
         }
+        if self.has(Flaw::KeepsNoLimit) {
+            permit = None;
+        }
         Ok((connection?, permit.map(Arc::new)))
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, Failure> {
         let permit = async { Ok(Arc::clone(&self.permits).acquire_owned().await) };
-        match within(S::CALL_MAX, permit).await {
+        let mut waiting = Waiting { pool: self, is_served: !self.has(Flaw::SwallowsPermits) };
+        let permit = within(S::CALL_MAX, permit).await;
+        waiting.is_served = true;
+        match permit {
             Ok(permit) => permit.map_err(|closed| Failure::new(FailureClass::Closed, closed)),
             Err(_) => Err(Failure::new(FailureClass::Exhausted, "every connection is lent")),
         }
@@ -95,7 +114,7 @@ impl<S: Source> Pool<S> {
 
     /// A connection that has answered: an idle one, or a new one. A refusal is an answer too.
     async fn connection(&self) -> Result<Kept<S>, Failure> {
-        while let Some(kept) = self.take() {
+        while let Some(kept) = self.take().await {
             let answer = self.probe(&kept).await;
             let alive = answer.as_ref().map_or_else(is_refusal, |()| true) || self.has(Flaw::LossesAreMistakes);
             if !alive || self.has(Flaw::CheckThenUse) {
@@ -115,12 +134,26 @@ impl<S: Source> Pool<S> {
         self.connect().await
     }
 
-    fn take(&self) -> Option<Kept<S>> {
+    async fn take(&self) -> Option<Kept<S>> {
         if let Some(test) = &*self.test.borrow() {
             return Some(Arc::clone(test));
         }
+        if let Some(Flaw::RacesAtGate(gate)) = self.flaw {
+            return self.take_late(gate).await;
+        }
         let mut idle = self.idle.borrow_mut();
         if self.has(Flaw::Shares) || self.has(Flaw::CheckThenUse) { idle.last().cloned() } else { idle.pop() }
+    }
+
+    /// For [`Flaw::RacesAtGate`]: between this gate and the next, another caller may find the same connection.
+    async fn take_late(&self, gate: u8) -> Option<Kept<S>> {
+        for _ in 1..gate {
+            others_go_on().await;
+        }
+        let found = self.idle.borrow().last().cloned()?;
+        others_go_on().await;
+        self.idle.borrow_mut().retain(|other| !Arc::ptr_eq(other, &found));
+        Some(found)
     }
 
     pub(super) fn put_back(&self, connection: Kept<S>) {
@@ -196,6 +229,27 @@ impl<S: Source> Pool<S> {
         });
     }
 
+    /// For [`Flaw::AnswersBeforeCommit`]: commits, as a task.
+    pub(super) fn commit_later(&self, kept: Kept<S>) {
+        self.source.spawn(async move {
+            // Its caller has been told already that the commit is done.
+            let _ = kept.lock().await.cross(Boundary::Commit).await;
+        });
+    }
+
+    /// For [`Flaw::ShiftsReplies`]: asks, and returns the oldest reply that nobody has taken.
+    pub(super) async fn oldest_reply(&self, kept: &Kept<S>, command: &Command) -> Result<Reply, Failure> {
+        let (asking, reply) = self.replies.ask(kept, command);
+        self.source.spawn(asking);
+        reply.await
+    }
+
+    /// For [`Flaw::WaitsCrosswise`]: waits until no other session holds the key.
+    pub(super) async fn hold(&self, key: Key) -> OwnedMutexGuard<()> {
+        let lock = Arc::clone(self.keys.borrow_mut().entry(key).or_default());
+        lock.lock_owned().await
+    }
+
     /// Undoes what a session has left in the test's transaction, as a task: the next session gets its turn afterwards.
     pub(super) fn undo_later(&self, kept: Kept<S>, undo: &'static [Boundary], permit: Option<Permit>) {
         self.source.spawn(async move {
@@ -240,15 +294,37 @@ impl<S: Source> Pool<S> {
     pub(super) fn report(&self) -> Report {
         let idle = u32::try_from(self.idle.borrow().len()).unwrap_or(u32::MAX);
         let (sessions, opened) = (self.sessions.get(), self.opened.get());
+        let times = if self.has(Flaw::TellsTwice) { 2 } else { 1 };
         Report {
             healthy: !self.is_closed() || self.has(Flaw::AlwaysHealthy),
             connections: idle + sessions,
             lent: sessions,
             sessions,
             listeners: if self.has(Flaw::KeepsListeners) { opened } else { sessions },
-            told_opened: opened,
-            told_closed: opened - sessions,
+            told_opened: times * opened,
+            told_closed: times * (opened - sessions),
         }
+    }
+}
+
+/// A caller in the queue for permits.
+struct Waiting<'a, S: Source> {
+    pool: &'a Pool<S>,
+    is_served: bool,
+}
+
+/// For [`Flaw::SwallowsPermits`]: who gives up waiting keeps the place in the queue.
+impl<S: Source> Drop for Waiting<'_, S> {
+    fn drop(&mut self) {
+        if self.is_served {
+            return;
+        }
+        let permits = Arc::clone(&self.pool.permits);
+        self.pool.source.spawn(async move {
+            if let Ok(permit) = permits.acquire_owned().await {
+                permit.forget();
+            }
+        });
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection as _, Executor, PgConnection};
+use sqlx::{ConnectOptions, Connection as _, Executor, PgConnection, Row};
 use tokio::time::{sleep, timeout};
 
 use super::Flaw;
@@ -99,10 +99,17 @@ impl Connection for PostgresConnection {
         Ok(answer(&mut self.connection, command).await?)
     }
 
+    /// A statement without parameters is one round trip.
+    async fn number(&mut self, sql: &str) -> Result<Option<i64>, Failure> {
+        let row = self.connection.fetch_optional(sqlx::AssertSqlSafe(sql.to_owned())).await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
     /// A COMMIT of a transaction that has failed answers that it is done and rolls back; a statement before it in the same
     /// message is refused instead.
     async fn cross(&mut self, boundary: Boundary) -> Result<(), Failure> {
         let sql = match boundary {
+            Boundary::Commit if self.flaw == Some(Flaw::BelievesCommits) => "commit".to_owned(),
             Boundary::Commit => "select 1; commit".to_owned(),
             boundary => boundary.sql::<sqlx::Postgres>(),
         };
@@ -122,8 +129,11 @@ impl Connection for PostgresConnection {
     }
 
     async fn abandon(self) {
-        let Self { connection, options, pid, .. } = self;
+        let Self { connection, options, pid, flaw } = self;
         drop(connection);
+        if flaw == Some(Flaw::LeavesBackends) {
+            return;
+        }
         for _ in 0..TRIES_MAX {
             if let Ok(Ok(())) = timeout(CALL_MAX, end(&options, pid)).await {
                 return;

@@ -96,8 +96,8 @@ impl Registry {
 
     fn one<'a>(&'a self, service: Service, mine: &'a Cache) -> Pin<Box<dyn Future<Output = Build> + 'a>> {
         Box::pin(async move {
-            if let Some(found) = self.overrides.borrow().iter().rev().find(|other| other.service == service) {
-                return found.build;
+            if let Some(build) = self.overriding(service) {
+                return build;
             }
             let kept = if service.is_scoped() { mine } else { &self.shared };
             if let Some(build) = self.current(service, kept) {
@@ -124,6 +124,15 @@ impl Registry {
             kept.borrow_mut().insert(service, (build, version));
             build
         })
+    }
+
+    /// The newest override of the service.
+    fn overriding(&self, service: Service) -> Option<Build> {
+        let overrides = self.overrides.borrow();
+        let mut newest_first = overrides.iter().rev().filter(|other| other.service == service);
+        let newest = newest_first.next()?;
+        let chosen = newest_first.next().filter(|_| self.has(Flaw::PrefersOlderOverride)).unwrap_or(newest);
+        Some(chosen.build)
     }
 
     /// What is kept, if it is not out of date.

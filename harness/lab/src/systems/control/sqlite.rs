@@ -15,12 +15,18 @@ use unstale_harness::workload::answer;
 /// Between two tries to connect.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// For [`Flaw::ReadsUncommitted`]. It means something in a shared cache alone, as databases in memory have one here.
+const READ_UNCOMMITTED: &str = "pragma read_uncommitted = true";
+
 /// Opens observed connections to the plan's database.
-pub struct Sqlite(Connector);
+pub struct Sqlite {
+    connector: Connector,
+    flaw: Option<Flaw>,
+}
 
 impl OnDatabase for Sqlite {
-    fn of(database: &Database, _: Option<Flaw>) -> Self {
-        Self(database.connector())
+    fn of(database: &Database, flaw: Option<Flaw>) -> Self {
+        Self { connector: database.connector(), flaw }
     }
 }
 
@@ -37,7 +43,11 @@ impl Source for Sqlite {
     }
 
     async fn connect(&self) -> Result<SqliteConnection, Failure> {
-        Ok(self.0.connect().await?)
+        let mut connection = self.connector.connect().await?;
+        if self.flaw == Some(Flaw::ReadsUncommitted) {
+            connection.execute(READ_UNCOMMITTED).await?;
+        }
+        Ok(connection)
     }
 
     async fn pause(&self) {

@@ -6,10 +6,11 @@ use std::marker::PhantomData;
 
 use super::actor::Shared;
 use super::connection::{OnDatabase, Source};
+use super::tally::TABLE;
 use super::{Postgres, Sound, Spec, Sqlite};
 use unstale_harness::database::Database;
 use unstale_harness::history::{Failure, Report};
-use unstale_harness::system::{Capabilities, Port, System};
+use unstale_harness::system::{Capabilities, Capability, Extension, Port, System};
 
 /// The control, or the control with a flaw, over this source.
 pub struct Control<S: Source, V = Sound>(pub(crate) Shared<S>, pub(crate) PhantomData<V>);
@@ -27,7 +28,14 @@ impl<S: OnDatabase, V: Spec> System for Control<S, V> {
         Self::able()
     }
 
+    fn extension() -> Option<&'static dyn Extension> {
+        V::extension()
+    }
+
     async fn start(database: &Database) -> Result<Self, Failure> {
+        if V::extension().is_some() {
+            database.prepare(&TABLE).await?;
+        }
         let sessions_max = if database.fixture() { 1 } else { database.connections() };
         let shared = Shared::new(S::of(database, V::FLAW), sessions_max, database.build_recorder(), V::FLAW);
         if database.fixture() {
@@ -58,6 +66,7 @@ impl<S: Source, V: Spec> Control<S, V> {
 
     /// What it can do.
     pub(crate) fn able() -> Capabilities {
-        V::capabilities().unwrap_or_else(S::capabilities)
+        let all = || V::extension().map_or(S::capabilities(), |_| S::capabilities().with(Capability::Extension));
+        V::capabilities().unwrap_or_else(all)
     }
 }

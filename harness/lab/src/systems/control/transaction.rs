@@ -3,7 +3,7 @@
 //! A transaction inside another one is a savepoint, and so is the outermost inside a test.
 
 use super::Flaw;
-use super::connection::{Boundary, Source};
+use super::connection::{Boundary, Source, is_refusal};
 use super::lease::Lease;
 use unstale_harness::history::{Failure, FailureClass};
 use unstale_harness::plan::BeginMode;
@@ -13,7 +13,10 @@ impl<S: Source> Lease<S> {
         self.refuse().await?;
         let result = self.try_begin(mode).await;
         match &result {
-            Ok(()) => self.depth += 1,
+            Ok(()) => {
+                self.depth += 1;
+                self.has_begun = true;
+            }
             Err(_) => self.aborted |= self.depth > 0,
         }
         result
@@ -23,7 +26,12 @@ impl<S: Source> Lease<S> {
         let boundary = match (self.depth, mode) {
             (0, _) if self.fakes_commit() => return self.do_nothing().await,
             (0, _) if self.in_test() => Boundary::Savepoint(0),
+            (0, _) if self.has(Flaw::DefersImmediate) => Boundary::Begin(BeginMode::Plain),
             (0, mode) => Boundary::Begin(mode),
+            _ if self.is_ended => return self.do_nothing().await,
+            _ if self.has(Flaw::RefusesNesting) => {
+                return Err(Failure::new(FailureClass::Mistake, "transactions cannot be nested"));
+            }
             (depth, BeginMode::Plain) => Boundary::Savepoint(depth),
             _ => return Err(Failure::new(FailureClass::Mistake, "an explicit begin cannot be nested")),
         };
@@ -41,7 +49,13 @@ impl<S: Source> Lease<S> {
             self.depth = 0;
             return Ok(());
         }
+        if self.has(Flaw::AnswersBeforeCommit) && self.depth == 1 && !self.in_test() {
+            self.pool.commit_later(self.kept());
+            self.depth = 0;
+            return Ok(());
+        }
         let result = match self.depth {
+            _ if self.is_ended => self.do_nothing().await,
             1 if self.fakes_commit() => self.do_nothing().await,
             1 if !self.in_test() => self.cross(Boundary::Commit, S::CALL_MAX).await,
             depth => self.cross(Boundary::Release(depth - 1), S::CALL_MAX).await,
@@ -51,6 +65,11 @@ impl<S: Source> Lease<S> {
             Err(failure) if failure.class == FailureClass::NoTransaction && self.has(Flaw::RecoversInside) => {
                 self.depth -= 1;
                 return Ok(());
+            }
+            Err(failure) if self.depth == 1 && is_refusal(failure) && self.has(Flaw::AnswersRefusedCommits) => {
+                // The database may have rolled it back already.
+                self.aborted = true;
+                return self.rollback().await;
             }
             Err(_) => {
                 // What it answers changes nothing: the commit has failed, and a connection in doubt is given up.
@@ -72,8 +91,12 @@ impl<S: Source> Lease<S> {
         if !is_outermost && self.aborted {
             return Ok(());
         }
-        let result =
-            if is_outermost { self.undo_all().await } else { self.undo(&[Boundary::RollbackTo(self.depth)]).await };
+        let result = match self.depth {
+            _ if self.is_ended => self.do_nothing().await,
+            _ if is_outermost => self.undo_all().await,
+            depth if self.has(Flaw::ReleasesInstead) => self.undo(&[Boundary::Release(depth)]).await,
+            depth => self.undo(&[Boundary::RollbackTo(depth)]).await,
+        };
         // What was to be undone may still be there: only the end of the session undoes it then.
         self.in_doubt |= result.is_err();
         result
@@ -94,6 +117,13 @@ impl<S: Source> Lease<S> {
             self.cross(*boundary, max).await?;
         }
         Ok(())
+    }
+
+    /// For [`Flaw::AutocommitsAfterFailure`]: a statement has failed, and its transaction is ended behind the caller's back.
+    pub(super) async fn end_unnoticed(&mut self) {
+        // Where the statement itself has ended it there is nothing to undo.
+        let _ = self.cross(Boundary::Rollback, S::CALL_MAX).await;
+        self.is_ended = true;
     }
 
     /// For [`Flaw::CommitsLater`]: sends the commit that was answered already.
