@@ -6,3 +6,5 @@ mod check;
 mod own_system;
 mod plan;
 mod report;
+mod script;
+mod unknown_ends;
