@@ -145,7 +145,7 @@ impl<'a> Chain<'a> {
             judgement.evaluated.insert(Invariant::Extension, judged.evaluated);
             let earlier = |new: &Violation| match &judgement.verdict {
                 Verdict::Pass => true,
-                Verdict::Violation(old) => (new.at, new.invariant) < (old.at, old.invariant),
+                Verdict::Violation(old) => new.precedence() < old.precedence(),
                 Verdict::Inconclusive(_) => false,
             };
             if let Some(new) = judged.violation.filter(earlier) {

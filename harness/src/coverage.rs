@@ -288,7 +288,9 @@ fn applies(invariant: Invariant, capabilities: Capabilities) -> bool {
         Invariant::CloseEnds => has(Capability::ClosePool),
         Invariant::Extension => has(Capability::Extension),
         Invariant::HealthAgrees | Invariant::ListenersBalanced => has(Capability::Reports),
-        Invariant::ReconnectsBounded => has(Capability::Identity),
+        Invariant::ReconnectsBounded | Invariant::LimitKept => has(Capability::Identity),
+        // A system with a workload of its own need not know any other command.
+        Invariant::InnocentSucceeds => !has(Capability::Extension),
         Invariant::CommittedDurable
         | Invariant::NoLeak
         | Invariant::Recovers

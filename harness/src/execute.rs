@@ -41,7 +41,7 @@ const SILENCE_BEFORE_LOOK: u32 = 5;
 /// Cancel safe: the actors, the system and the database go with the future.
 pub(crate) async fn execute(starter: Starter<Database>, plan: &Plan, limits: &Limits, recorder: &Recorder) -> History {
     let Recorder { log, heartbeat, .. } = recorder;
-    log.begin(plan.actors.len(), plan.storage.isolation(), plan.fixture);
+    log.begin(plan);
     let database = match Database::create(plan, recorder.clone()).await {
         Ok(database) => database,
         Err(error) => {

@@ -37,10 +37,14 @@ pub enum Invariant {
     HealthAgrees,
     /// Every opened connection has a reason.
     ReconnectsBounded,
+    /// No more connections are in use at once than the system was given.
+    LimitKept,
     /// After all actors have ended, every connection and permit is back, and closing the pool closes them.
     NoLeak,
     /// After the faults and cancels are over, the next caller succeeds.
     Recovers,
+    /// A command on which nothing fell, and in whose way nobody was, does not fail, is not skipped, and is answered truly.
+    InnocentSucceeds,
     /// A closed pool lends no session.
     CloseEnds,
     /// The system does not panic.
@@ -53,7 +57,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// Every invariant, in the order in which ties are decided.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::NoStaleUse,
         Self::NoCrossScope,
         Self::CommittedDurable,
@@ -67,13 +71,21 @@ impl Invariant {
         Self::ListenersBalanced,
         Self::HealthAgrees,
         Self::ReconnectsBounded,
+        Self::LimitKept,
         Self::NoLeak,
         Self::Recovers,
+        Self::InnocentSucceeds,
         Self::CloseEnds,
         Self::NoPanic,
         Self::NoHang,
         Self::Extension,
     ];
+
+    /// Whether it is reported only if nothing else breaks: that an innocent command fails follows from almost every other
+    /// defect, and says least of where that is.
+    pub fn yields(self) -> bool {
+        self == Self::InnocentSucceeds
+    }
 }
 
 impl fmt::Display for Invariant {
@@ -92,8 +104,10 @@ impl fmt::Display for Invariant {
             Self::ListenersBalanced => "listeners-balanced",
             Self::HealthAgrees => "health-agrees",
             Self::ReconnectsBounded => "reconnects-bounded",
+            Self::LimitKept => "limit-kept",
             Self::NoLeak => "no-leak",
             Self::Recovers => "recovers",
+            Self::InnocentSucceeds => "innocent-succeeds",
             Self::CloseEnds => "close-ends",
             Self::NoPanic => "no-panic",
             Self::NoHang => "no-hang",

@@ -30,3 +30,11 @@ pub struct Violation {
     /// The actual observation.
     pub observed: String,
 }
+
+impl Violation {
+    /// What of several violations counts: the least. The earliest does, those that [yield](Invariant::yields) come last, and
+    /// ties go by the order of [`Invariant::ALL`].
+    pub fn precedence(&self) -> (bool, usize, Invariant) {
+        (self.invariant.yields(), self.at, self.invariant)
+    }
+}

@@ -15,9 +15,11 @@ pub struct History {
     pub isolation: IsolationModel,
     /// Whether all of it happened inside a test fixture.
     pub fixture: bool,
-    /// Whether a task of the system was left under way while another command ran, so that what a connection did may be
-    /// recorded under either.
-    pub tasks_overlapped: bool,
+    /// The most connections that the system was to have open at once, if that is known.
+    pub connections_max: Option<u8>,
+    /// The event from which on a task of the system may have been under way while another command ran, so that what a
+    /// connection did may be recorded under either.
+    pub tasks_overlap: Option<usize>,
 }
 
 impl History {
@@ -34,13 +36,18 @@ impl History {
             match &event.what {
                 What::Invoked(step) => {
                     if let Some(entry) = spans.entry(by) {
-                        *entry = Some(Span { step, invoked: at, returned: None, outcome: None });
+                        *entry = Some(Span { step, invoked: at, returned: None, outcome: None, skipped: false });
                     }
                 }
                 What::Returned(outcome) => {
                     if let Some(Some(span)) = spans.entry(by) {
                         span.returned = Some(at);
                         span.outcome = Some(outcome);
+                    }
+                }
+                What::Skipped => {
+                    if let Some(Some(span)) = spans.entry(by) {
+                        span.skipped = true;
                     }
                 }
                 _ => {}
@@ -102,4 +109,14 @@ pub struct Span<'a> {
     pub returned: Option<usize>,
     /// How it ended.
     pub outcome: Option<&'a Outcome>,
+    /// Whether the system did nothing for it.
+    pub skipped: bool,
+}
+
+impl Span<'_> {
+    /// Whether it came to no end: it hung, or was cut short by a panic or by the end of its actor. Whether its work was
+    /// done is unknown then, and no reply will ever tell.
+    pub fn is_unfinished(&self) -> bool {
+        self.outcome.is_none() && !self.skipped
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{By, ConnectionId, Event, History, Outcome, What};
-use crate::plan::{Build, IsolationModel, Service};
+use crate::plan::{Build, Plan, Service};
 
 /// Appends to a history from the scheduler and from the threads of a database driver. Cheap to clone.
 #[derive(Clone, Default)]
@@ -151,16 +151,26 @@ impl Log {
         build
     }
 
-    /// Says what the history is of: how many actors the plan has, where it happens, whether inside a test fixture.
-    pub fn begin(&self, planned: usize, isolation: IsolationModel, fixture: bool) {
+    /// Says what the history is of: how many actors the plan has, where it happens, whether inside a test fixture, and how
+    /// many connections there may be.
+    pub fn begin(&self, plan: &Plan) {
         let history = &mut self.written().history;
-        (history.planned, history.isolation, history.fixture) = (planned, isolation, fixture);
+        history.planned = plan.actors.len();
+        history.isolation = plan.storage.isolation();
+        history.fixture = plan.fixture;
+        history.connections_max = Some(plan.connections);
         history.events.reserve(EVENTS_USUAL);
     }
 
     /// A task of the system goes on while the next command runs.
     pub fn tasks_overlap(&self) {
-        self.written().history.tasks_overlapped = true;
+        let history = &mut self.written().history;
+        history.tasks_overlap.get_or_insert(history.events.len());
+    }
+
+    /// Reads what has been appended so far.
+    pub fn read<R>(&self, read: impl FnOnce(&History) -> R) -> R {
+        read(&self.written().history)
     }
 
     /// Takes the history; what comes later is appended to an empty one that nobody reads.

@@ -15,10 +15,14 @@ pub struct Claims {
     pub dead: Vec<Dead>,
     /// What was read.
     pub reads: Vec<Read>,
+    /// The rows that were to be inserted or deleted.
+    pub targets: Vec<Target>,
     /// The sessions, in the order in which they were opened.
     pub sessions: Vec<Session>,
     /// The outermost transactions, in the order in which they ended.
     pub transactions: Vec<Transaction>,
+    /// The times in which an outermost transaction was to have the database's write lock.
+    pub locks: Vec<Lock>,
     /// Single statements that changed something outside a transaction, as the system has it.
     pub autocommitted: Vec<Statement>,
     /// The commands that were invoked while their actor had a transaction of the system open, in their order.
@@ -74,6 +78,21 @@ pub struct Read {
     pub at: usize,
 }
 
+/// A row that a command was to insert or delete: whether it can depends on what is there.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Which command.
+    pub by: By,
+    /// Which row.
+    pub key: Key,
+    /// What its own transaction had written there.
+    pub own: Option<Option<Value>>,
+    /// The first event whose state it may have met.
+    pub from: usize,
+    /// The event of its reply.
+    pub at: usize,
+}
+
 /// A session, as an actor has it.
 #[derive(Clone, Copy, Debug)]
 pub struct Session {
@@ -92,6 +111,31 @@ pub struct Transaction {
     pub end: usize,
     /// The writes that were done in it, at any depth, as the system has it.
     pub writes: Vec<By>,
+    /// What was said of its end.
+    pub ending: Ending,
+}
+
+/// What was said of the end of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was answered that it is committed.
+    Committed,
+    /// It was answered that it is rolled back, in a session in which nothing had failed: otherwise the connection may be
+    /// given up, and the transaction ends with that.
+    RolledBack,
+    /// Nothing.
+    Untold,
+}
+
+/// The time in which a transaction was to have the database's write lock.
+#[derive(Clone, Copy, Debug)]
+pub struct Lock {
+    /// The command that began the transaction.
+    pub by: By,
+    /// The event that said it has begun.
+    pub from: usize,
+    /// The event from which on it may have ended: somebody asked for its end, or for something that did not succeed.
+    pub until: usize,
 }
 
 /// A statement that changed a row outside a transaction.

@@ -1,6 +1,7 @@
 //! What a command means: the row that it touches, and the session that it opens or ends.
 
-use crate::plan::{Command, Key, StaleUse, Value};
+use crate::history::{Outcome, Span};
+use crate::plan::{Command, Key, Phase, StaleUse, Value};
 
 /// The value that a command writes, if it writes one.
 pub fn written(command: &Command) -> Option<(Key, Value)> {
@@ -28,6 +29,13 @@ pub(crate) fn opens_session(command: &Command) -> bool {
 /// Whether the session is no more from the moment when this is asked for.
 pub(crate) fn ends_session(command: &Command) -> bool {
     matches!(command, Command::Close | Command::Replace | Command::Crash)
+}
+
+/// Whether this may have closed the pool. A close that was cancelled before its first poll ran nothing; one that was
+/// cancelled later, failed or came to no end may have.
+pub(crate) fn may_close_pool(span: &Span<'_>) -> bool {
+    let never_ran = span.skipped || matches!(span.outcome, Some(Outcome::Cancelled(Phase::BeforeSend)));
+    span.step.command == Command::ClosePool && !never_ran
 }
 
 pub(super) fn touched(command: &Command) -> Option<Key> {

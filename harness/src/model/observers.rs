@@ -1,16 +1,19 @@
 //! The observers, which check a system after the plan.
 
+use super::meaning::may_close_pool;
 use crate::capability::{Capabilities, Capability};
-use crate::plan::{Actor, Command, Key, Plan, Service, Step, Value, Wanted};
+use crate::history::History;
+use crate::plan::{Actor, Command, Key, Service, Step, Value, Wanted};
 
 /// The actors that look at the system after the plan: as many as there are connections, all at once, so that each
-/// connection is borrowed again and one that was not given back is missed.
-pub fn observers(plan: &Plan, capabilities: Capabilities) -> Vec<Actor> {
+/// connection is borrowed again and one that was not given back is missed. A pool that may be closed by what happened is
+/// asked for one session; one that was only to be closed, and was not, is looked at in full.
+pub fn observers(history: &History, connections: u8, capabilities: Capabilities) -> Vec<Actor> {
     let open = || Step::from(Command::Open);
-    if plan.steps().any(|(_, _, step)| step.command == Command::ClosePool) {
+    if history.commands().values().any(may_close_pool) {
         return vec![Actor { steps: vec![open()] }];
     }
-    (0..u32::from(plan.connections))
+    (0..u32::from(connections))
         .map(|at| {
             let mut steps = vec![open()];
             if capabilities.has(Capability::Registry) {

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use super::claims::{Claims, Dead, Read, Session, Statement, Transaction, Write};
+use super::claims::{Claims, Dead, Ending, Lock, Read, Session, Statement, Target, Transaction, Write};
 use super::meaning::{effect_of, ends_session, opens_session, touched};
 use crate::history::{By, ByCommand, History, Outcome, Reply, Span, What};
-use crate::plan::{ActorId, Command, Key, Phase, Residue, StaleUse, Value};
+use crate::plan::{ActorId, BeginMode, Command, IsolationModel, Key, Phase, Residue, StaleUse, Value};
 
 impl Claims {
     /// Draws up the claims from the history and its commands; bit *n* of `assignment` says whether the *n*-th unknown outcome
@@ -30,14 +30,27 @@ impl Claims {
                     if ends_session(&step.command) {
                         walk.end_session(by.actor, at);
                     }
+                    if walk.may_end_outermost(by.actor, &step.command) {
+                        walk.release(by.actor, at);
+                    }
                 }
                 What::Returned(outcome) => {
                     if let Some(span) = spans.get(by) {
                         walk.returned(by, at, span, outcome);
                     }
                 }
-                What::Ended | What::Panicked(_) | What::Hung => walk.gone(by.actor, at),
+                What::Ended | What::Panicked(_) | What::Hung => {
+                    walk.cut_short(by, at, spans.get(by));
+                    walk.gone(by.actor, at);
+                }
                 _ => {}
+            }
+        }
+        // A plan's thread that is given up says of no other command that it has ended.
+        for (by, span) in spans.iter().filter(|(_, it)| it.is_unfinished()) {
+            if !walk.place(by.actor).gone {
+                walk.cut_short(by, history.events.len(), Some(span));
+                walk.gone(by.actor, history.events.len());
             }
         }
         walk.claims.unknowns = walk.bits;
@@ -67,6 +80,12 @@ struct Place {
     session: Option<usize>,
     retained: Option<usize>,
     frames: Vec<Frame>,
+    /// Something in the session did not succeed.
+    troubled: bool,
+    /// The lock that its transaction has, by its place among the claims.
+    lock: Option<usize>,
+    /// The actor has ended.
+    gone: bool,
 }
 
 /// A transaction or savepoint that is open.
@@ -112,19 +131,25 @@ impl Walk<'_> {
         };
         if !done {
             self.doubt(by.actor, at);
+            self.release(by.actor, span.invoked);
+            self.place(by.actor).troubled = true;
         }
         match &span.step.command {
             command if done && opens_session(command) => {
                 self.drop_frames(by.actor, at);
+                self.place(by.actor).troubled = false;
                 let session = Session { actor: by.actor, opened: at, ended: self.history.events.len() };
                 self.claims.sessions.push(session);
                 let id = self.claims.sessions.len() - 1;
                 self.place(by.actor).session = Some(id);
             }
             Command::Close | Command::Replace | Command::Crash => self.drop_frames(by.actor, at),
-            Command::Begin(_) if done => {
+            Command::Begin(mode) if done => {
                 // SQLite refuses it inside a raw transaction. PostgreSQL warns, and the next end ends everything.
                 self.doubt(by.actor, at);
+                if *mode != BeginMode::Plain {
+                    self.lock(by, at);
+                }
                 let frame = Frame { begun: span.invoked, raw: false, uncertain: false, writes: Vec::new() };
                 self.place(by.actor).frames.push(frame);
             }
@@ -137,7 +162,9 @@ impl Walk<'_> {
             Command::Commit => self.commit(by.actor, span.invoked, at, done, unknown),
             Command::Rollback | Command::Drop => {
                 if let Some(frame) = self.pop(by.actor) {
-                    self.bury(by.actor, frame, at, false);
+                    let told = done && span.step.command == Command::Rollback && !self.place(by.actor).troubled;
+                    let ending = if told { Ending::RolledBack } else { Ending::Untold };
+                    self.bury(by.actor, frame, at, false, ending);
                 }
             }
             Command::Retain if done => {
@@ -145,6 +172,9 @@ impl Walk<'_> {
                 place.retained = place.session;
             }
             command => {
+                if let Command::Insert(key, ..) | Command::Delete(key) = command {
+                    self.aim(by, *key, span.invoked, at);
+                }
                 if let Some((key, value)) = effect_of(command) {
                     self.write(Pending { by, key, value }, span.invoked, at, outcome, unknown);
                 }
@@ -182,7 +212,7 @@ impl Walk<'_> {
         let Some(frame) = self.pop(actor) else { return };
         let assumed = unknown && !frame.writes.is_empty();
         if !(done || assumed && self.decide()) {
-            return self.bury(actor, frame, at, assumed);
+            return self.bury(actor, frame, at, assumed, Ending::Untold);
         }
         match self.place(actor).frames.last_mut() {
             Some(outer) if outer.uncertain => return self.limbo(&frame.writes, from),
@@ -190,7 +220,9 @@ impl Walk<'_> {
             None => {}
         }
         let until = if done { at } else { self.settled };
-        self.claims.transactions.push(Transaction { end: at, writes: frame.writes.iter().map(|it| it.by).collect() });
+        let ending = if done { Ending::Committed } else { Ending::Untold };
+        let writes = frame.writes.iter().map(|it| it.by).collect();
+        self.claims.transactions.push(Transaction { end: at, writes, ending });
         for Pending { by, key, value } in last_per_key(&frame.writes) {
             self.claims.committed.push(Write { by, key, value, from, until, assumed });
         }
@@ -203,17 +235,17 @@ impl Walk<'_> {
     }
 
     /// The frame's work is undone.
-    fn bury(&mut self, actor: ActorId, frame: Frame, at: usize, assumed: bool) {
+    fn bury(&mut self, actor: ActorId, frame: Frame, at: usize, assumed: bool, ending: Ending) {
         self.claims.dead.extend(frame.writes.iter().flat_map(|it| dead(it, at, assumed)));
         if self.place(actor).frames.is_empty() && !frame.raw {
             let writes = frame.writes.iter().map(|it| it.by).collect();
-            self.claims.transactions.push(Transaction { end: at, writes });
+            self.claims.transactions.push(Transaction { end: at, writes, ending });
         }
     }
 
     fn drop_frames(&mut self, actor: ActorId, at: usize) {
         while let Some(frame) = self.place(actor).frames.pop() {
-            self.bury(actor, frame, at, false);
+            self.bury(actor, frame, at, false, Ending::Untold);
         }
     }
 
@@ -223,13 +255,52 @@ impl Walk<'_> {
         }
     }
 
-    /// The actor is gone. What it left open was ended by no command of the plan, so nothing was said of it: it may be seen
-    /// or not.
+    /// The actor is gone, and its session with it. What it left open was committed by no command.
     fn gone(&mut self, actor: ActorId, at: usize) {
         self.end_session(actor, at);
-        for frame in std::mem::take(&mut self.place(actor).frames) {
-            self.limbo(&frame.writes, at);
+        self.release(actor, at);
+        self.drop_frames(actor, at);
+        self.place(actor).gone = true;
+    }
+
+    /// The command came to no end, so nobody was told of its outcome: it may take effect at any time from its invocation
+    /// on, or never.
+    fn cut_short(&mut self, by: By, at: usize, span: Option<&Span<'_>>) {
+        let Some(span) = span.filter(|it| it.is_unfinished()) else { return };
+        self.doubt(by.actor, at);
+        if span.step.command == Command::Commit {
+            return self.commit(by.actor, span.invoked, at, false, true);
         }
+        let Some((key, value)) = effect_of(&span.step.command) else { return };
+        // One row is changed whole or not at all, so no branch is needed to follow it. What is written inside a transaction
+        // goes with that.
+        if self.place(by.actor).frames.last().is_none_or(|frame| frame.uncertain) {
+            self.limbo(&[Pending { by, key, value }], span.invoked);
+        }
+    }
+
+    /// The transaction that begins has the database's write lock, if it is the outermost and nothing in its session has
+    /// failed before it.
+    fn lock(&mut self, by: By, at: usize) {
+        let number = self.claims.locks.len();
+        let place = self.place(by.actor);
+        if place.frames.is_empty() && !place.troubled {
+            place.lock = Some(number);
+            self.claims.locks.push(Lock { by, from: at, until: self.history.events.len() });
+        }
+    }
+
+    /// The transaction that the actor has may end from here on.
+    fn release(&mut self, actor: ActorId, at: usize) {
+        if let Some(lock) = self.place(actor).lock.take() {
+            self.claims.locks[lock].until = at;
+        }
+    }
+
+    /// Whether this is the end of the outermost transaction that the actor has.
+    fn may_end_outermost(&mut self, actor: ActorId, command: &Command) -> bool {
+        let ends = matches!(command, Command::Commit | Command::Rollback | Command::Drop);
+        ends_session(command) || ends && self.place(actor).frames.len() <= 1
     }
 
     /// From here on these writes may be seen, or not.
@@ -257,28 +328,45 @@ impl Walk<'_> {
                 vec![one(*key, *value)]
             }
             (Reply::Rows(rows), _) => all_keys(&self.keys, rows, None),
+            // Fewer than were asked for are all that there are.
+            (Reply::FirstRows(rows), Command::Stream(limit)) if rows.len() < usize::from(*limit) => {
+                all_keys(&self.keys, rows, None)
+            }
             (Reply::FirstRows(rows), _) => match rows.last() {
                 Some((last, _)) => all_keys(&self.keys, rows, Some(*last)),
                 None => return,
             },
             _ => return,
         };
-        let isolation = self.history.isolation;
         let frames = self.actors.get(by.actor.index()).map_or(&[][..], |place| &place.frames);
-        if frames.iter().any(|it| it.uncertain) {
-            return;
-        }
-        let from = if isolation.is_read_committed() {
-            span.invoked
-        } else {
-            frames.first().map_or(span.invoked, |it| it.begun)
-        };
-        let own = |key: Key| {
-            let writes = frames.iter().rev().flat_map(|it| it.writes.iter().rev());
-            writes.clone().find(|it| it.key == key).map(|it| it.value)
-        };
-        self.claims.reads.extend(seen.into_iter().map(|(key, seen)| Read { by, key, seen, own: own(key), from, at }));
+        let Some(from) = seen_from(self.history.isolation, frames, span.invoked) else { return };
+        let read = |(key, seen)| Read { by, key, seen, own: own(frames, key), from, at };
+        self.claims.reads.extend(seen.into_iter().map(read));
     }
+
+    /// The command is about a row that may be there or not.
+    fn aim(&mut self, by: By, key: Key, invoked: usize, at: usize) {
+        let frames = self.actors.get(by.actor.index()).map_or(&[][..], |place| &place.frames);
+        let Some(from) = seen_from(self.history.isolation, frames, invoked) else { return };
+        self.claims.targets.push(Target { by, key, own: own(frames, key), from, at });
+    }
+}
+
+/// The first event whose state a command that was invoked here may see; none if its transaction may be over.
+fn seen_from(isolation: IsolationModel, frames: &[Frame], invoked: usize) -> Option<usize> {
+    if frames.iter().any(|it| it.uncertain) {
+        None
+    } else if isolation.is_read_committed() {
+        Some(invoked)
+    } else {
+        Some(frames.first().map_or(invoked, |it| it.begun))
+    }
+}
+
+/// What these transactions have written to the row last.
+fn own(frames: &[Frame], key: Key) -> Option<Option<Value>> {
+    let writes = frames.iter().rev().flat_map(|it| it.writes.iter().rev());
+    writes.clone().find(|it| it.key == key).map(|it| it.value)
 }
 
 fn dead(write: &Pending, end: usize, assumed: bool) -> Option<Dead> {

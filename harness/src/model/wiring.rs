@@ -142,6 +142,8 @@ impl<'a> Wiring<'a> {
                 _ => {}
             }
         }
+        // A change that came to no end may have happened, at any time since.
+        wiring.uncertain |= spans.values().any(|span| span.is_unfinished() && changes(&span.step.command));
         wiring
     }
 
@@ -190,9 +192,7 @@ impl<'a> Wiring<'a> {
                 place.registry = None;
             }
             (_, Outcome::Cancelled(Phase::BeforeSend)) => {}
-            (Command::Override(_) | Command::Restore | Command::Invalidate(_) | Command::Fork, _) => {
-                self.uncertain = true;
-            }
+            (command, _) if changes(command) => self.uncertain = true,
             _ => {}
         }
     }
@@ -241,4 +241,9 @@ impl<'a> Wiring<'a> {
         let of_it = |it: &&Change| it.registry == registry && service.depends_on(it.service);
         self.changes.iter().filter(of_it).any(|it| it.from < until && it.until > from)
     }
+}
+
+/// Whether it changes what a registry gives out.
+fn changes(command: &Command) -> bool {
+    matches!(command, Command::Override(_) | Command::Restore | Command::Invalidate(_) | Command::Fork)
 }

@@ -92,14 +92,16 @@ pub fn no_leak(view: &View<'_>) -> Checked {
 /// After the faults and cancels are over, the next caller succeeds.
 pub fn recovers(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
-    // A cancelled close may still have closed the pool.
-    if view.facts.spans.values().any(|it| it.step.command == Command::ClosePool && it.outcome.is_some()) {
+    // A closed pool serves nobody, and a close that was cancelled or failed may have closed it.
+    if view.facts.pool_may_close.is_some() {
         return checked;
     }
     for (by, span) in observations(view) {
         checked.evaluated += 1;
+        // That no connection is left is a leak, and `no-leak` says so; who has one needs no other.
+        let is_leak = |class| class == FailureClass::Exhausted && span.step.command == Command::Open;
         if let Some(Outcome::Failed(failure)) = span.outcome
-            && failure.class != FailureClass::Exhausted
+            && !is_leak(failure.class)
             && !(yields(failure.class) && is_overlapped(view, by, span))
         {
             let at = span.returned.unwrap_or(span.invoked);

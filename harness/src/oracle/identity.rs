@@ -1,18 +1,17 @@
-//! Invariants of sessions, connections and transactions: `no-cross-scope`, `no-duplicate-effect`,
-//! `no-residue`, `transaction-agreement`.
+//! Invariants of sessions and connections: `no-cross-scope`, `no-duplicate-effect`, `no-residue`.
 //!
 //! They rest on evidence from below the system: the database's hooks say which connection served, wrote, committed.
 //!
-//! Not checked: anything in a history in which a command waited before its connection was known; anything on connections
-//! that the hooks do not see; which connection served a command that failed or was cancelled, and on which one anybody ran
-//! in a history where a cancelled command left no trace; residue other than transactions, one setting, temporary tables,
-//! locks and replies that are still under way; duplicate effects of a statement while a cancelled write may still be under
-//! way; a read-only transaction that stays open.
+//! Not checked: anything on connections that the hooks do not see; anything after a command waited before its connection was
+//! known, or was cancelled without a trace, where the driver has threads; which connection served a command that failed or was
+//! cancelled; residue other than transactions, one setting, temporary tables, locks and replies that are still under way; a
+//! read-only transaction that stays open.
 
 use super::checked::Checked;
 use super::seen::Wrong;
+use super::transactions::in_a_transaction;
 use super::view::View;
-use crate::history::{By, ConnectionId, Event, FailureClass, Leftovers, Outcome, Reply, Span, What};
+use crate::history::{By, ConnectionId, Event, Leftovers, Outcome, Reply, Span, What};
 use crate::plan::{Command, Residue};
 use crate::verdict::Invariant;
 
@@ -57,14 +56,12 @@ pub fn no_cross_scope(view: &View<'_>) -> Checked {
 /// One command takes effect at most once.
 pub fn no_duplicate_effect(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
-    if view.has_stragglers() {
-        return checked;
-    }
     // The changes that are not yet committed, each with the command that made it.
     let mut pending: Vec<(ConnectionId, By)> = Vec::new();
     // The commands of those that are.
     let mut effects: Vec<By> = Vec::new();
-    for (at, event) in view.facts.history.events.iter().enumerate() {
+    // What comes later may be recorded under another command.
+    for (at, event) in view.facts.history.events.iter().enumerate().take(view.facts.strays_from) {
         match (&event.what, event.by) {
             (What::Wrote(id), Some(by)) => pending.push((*id, by)),
             (What::RolledBack(id) | What::Disconnected(id), _) => {
@@ -175,72 +172,6 @@ fn left_by_test(view: &View<'_>, checked: &mut Checked) {
             checked.found(view, Invariant::NoResidue, at, expected, format!("{key} = {value}"));
         }
     }
-}
-
-/// The system's idea of being in a transaction equals the database's.
-pub fn transaction_agreement(view: &View<'_>) -> Checked {
-    let mut checked = Checked::default();
-    for transaction in &view.claims.transactions {
-        for by in &transaction.writes {
-            let Some(evidence) = view.evidence(*by) else {
-                continue;
-            };
-            checked.evaluated += 1;
-            if let Some(connection) = evidence.wrote.iter().find(|it| evidence.committed.contains(it)) {
-                let step = view.facts.spans.get(*by).map_or_else(String::new, |it| it.step.to_string());
-                let expected = format!("`{step}` is part of the transaction that ends here");
-                let observed = format!("{connection} had committed it by itself");
-                checked.found(view, Invariant::TransactionAgreement, transaction.end, expected, observed);
-            }
-        }
-    }
-    for (by, span) in view.facts.spans.iter() {
-        let (Some(at), Some((_, session))) = (span.returned, view.session(by)) else {
-            continue;
-        };
-        if !view.is_untouched(by, session) && !raw_transaction(view, by, session.opened) {
-            checked.evaluated += 1;
-            if let Some(observed) = in_a_transaction(view, by) {
-                let expected = "a statement outside any transaction, as the system has it".to_owned();
-                checked.found(view, Invariant::TransactionAgreement, at, expected, observed);
-            }
-        }
-    }
-    for read in &view.claims.reads {
-        let Some(own) = read.own else { continue };
-        checked.evaluated += 1;
-        if own != read.seen {
-            let show = |it: Option<u32>| it.map_or_else(|| "no row".to_owned(), |it| it.to_string());
-            let expected = format!("{} = {}, as its own transaction wrote it", read.key, show(own));
-            let observed = format!("{} = {}", read.key, show(read.seen));
-            checked.found(view, Invariant::TransactionAgreement, read.at, expected, observed);
-        }
-    }
-    checked
-}
-
-/// Whether the evidence shows that a command outside any transaction ran inside one.
-fn in_a_transaction(view: &View<'_>, by: By) -> Option<String> {
-    let span = view.facts.spans.get(by)?;
-    match (&span.step.command, span.outcome?) {
-        (Command::Begin(_), Outcome::Failed(failure)) if failure.class == FailureClass::NoTransaction => {
-            let outermost = !view.claims.in_transaction.contains(&by);
-            outermost.then(|| format!("`begin` failed: {}", failure.message))
-        }
-        // A fixture has a transaction of its own.
-        (_, Outcome::Done(_)) if view.facts.history.fixture => None,
-        (_, Outcome::Done(_)) if view.claims.autocommitted.iter().any(|it| it.by == by) => {
-            let evidence = view.evidence(by)?;
-            let open = evidence.wrote.iter().find(|it| !evidence.committed.contains(it))?;
-            Some(format!("{open} did not commit it: a transaction is open there"))
-        }
-        _ => None,
-    }
-}
-
-/// Whether the session has begun a transaction behind the system's back before this command.
-fn raw_transaction(view: &View<'_>, by: By, opened: usize) -> bool {
-    before(view, by, opened).any(|(_, it)| it.step.command == Command::Raw(Residue::Transaction))
 }
 
 /// What the session itself has left on its connection before this command.

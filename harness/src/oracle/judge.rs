@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::checked::Checked;
 use super::view::{Facts, View};
-use super::{ends, identity, reports, values, wiring};
+use super::{ends, identity, innocence, limit, reports, transactions, values, wiring};
 use crate::history::{History, What};
 use crate::model::{Claims, UNKNOWNS_MAX};
 use crate::verdict::{Invariant, Verdict, Violation};
@@ -108,7 +108,7 @@ impl Oracle {
             *count = (*count).max(Some(checked.evaluated));
             all.extend(checked.violations);
         }
-        all.into_iter().min_by_key(|it| (it.at, it.invariant))
+        all.into_iter().min_by_key(Violation::precedence)
     }
 }
 
@@ -121,9 +121,10 @@ fn unless_harness_failed(history: &History) -> Verdict {
     why.map_or(Verdict::Pass, Verdict::Inconclusive)
 }
 
-/// Ranks a branch by how much of the history it explains before it breaks; on a tie, a definite violation wins.
-fn rank(violation: &Violation) -> (usize, bool) {
-    (violation.at, violation.invariant != Invariant::ScopeAtomic)
+/// Ranks a branch by how much of the history it explains: one in which nothing breaks but what yields, and otherwise by the
+/// event at which it breaks; on a tie, a definite violation wins.
+fn rank(violation: &Violation) -> (bool, usize, bool) {
+    (violation.invariant.yields(), violation.at, violation.invariant != Invariant::ScopeAtomic)
 }
 
 type Check = fn(&View<'_>) -> Checked;
@@ -138,14 +139,16 @@ fn check_of(invariant: Invariant) -> Check {
         Invariant::ScopeAtomic => values::scope_atomic,
         Invariant::NoDuplicateEffect => identity::no_duplicate_effect,
         Invariant::NoResidue => identity::no_residue,
-        Invariant::TransactionAgreement => identity::transaction_agreement,
+        Invariant::TransactionAgreement => transactions::transaction_agreement,
         Invariant::RegistryFresh => wiring::registry_fresh,
         Invariant::StaleIsNamed => ends::stale_is_named,
         Invariant::ListenersBalanced => reports::listeners_balanced,
         Invariant::HealthAgrees => reports::health_agrees,
         Invariant::ReconnectsBounded => reports::reconnects_bounded,
+        Invariant::LimitKept => limit::limit_kept,
         Invariant::NoLeak => ends::no_leak,
         Invariant::Recovers => ends::recovers,
+        Invariant::InnocentSucceeds => innocence::innocent_succeeds,
         Invariant::CloseEnds => ends::close_ends,
         Invariant::NoPanic => ends::no_panic,
         Invariant::NoHang => ends::no_hang,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Claims, Dead, Read, Write};
+use crate::model::{Claims, Dead, Read, Target, Write};
 use crate::plan::{Key, Value};
 
 /// What was seen in one branch and could not be.
@@ -58,6 +58,16 @@ impl Wrong {
             Self::Foreign(_) => true,
         }
     }
+}
+
+/// Whether a row that a command was to insert or delete may have been there, and whether it may not.
+pub(super) fn presence(claims: &Claims, target: &Target) -> (bool, bool) {
+    let Target { by, key, from, at, .. } = *target;
+    let writes = || claims.committed.iter().filter(move |it| it.key == key && it.by != by);
+    let hidden = |until: Option<usize>| writes().any(|it| until.is_none_or(|until| until < it.from) && it.until < from);
+    let possible =
+        |there: bool| writes().any(|it| it.value.is_some() == there && it.from <= at && !hidden(Some(it.until)));
+    (possible(true), !hidden(None) || possible(false))
 }
 
 /// Judges a value that was seen at some moment between these events.

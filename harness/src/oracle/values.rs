@@ -11,7 +11,7 @@ use std::fmt::Display;
 use super::checked::Checked;
 use super::seen::Wrong;
 use super::view::View;
-use crate::plan::Key;
+use crate::plan::{Command, Key};
 use crate::verdict::Invariant;
 
 /// What was reported as committed is there.
@@ -39,7 +39,7 @@ pub fn committed_durable(view: &View<'_>) -> Checked {
     checked
 }
 
-/// What was reported as rolled back, or as failed, is not there.
+/// What was reported as rolled back, or as failed, is not there, nor what nobody has reported.
 pub fn rolled_back_invisible(view: &View<'_>) -> Checked {
     let mut checked = Checked { evaluated: count(view.claims.dead.len()), ..Checked::default() };
     for (read, wrong) in &view.seen.reads {
@@ -60,7 +60,23 @@ pub fn rolled_back_invisible(view: &View<'_>) -> Checked {
             checked.found(view, Invariant::RolledBackInvisible, dead.end, expected, observed);
         }
     }
+    committed_by_nobody(view, &mut checked);
     checked
+}
+
+/// No row is there at the end that no command claims to have committed. An extension's commands write what they like.
+fn committed_by_nobody(view: &View<'_>, checked: &mut Checked) {
+    if view.facts.spans.values().any(|span| matches!(span.step.command, Command::Extra(_))) {
+        return;
+    }
+    let end = view.facts.history.events.len().saturating_sub(1);
+    for (key, seen, wrong) in &view.seen.rows {
+        if let Wrong::Foreign(_) = wrong {
+            let expected = format!("not {key} = {}, which no command has committed, at the end", value(*seen));
+            let observed = format!("{key} = {}", value(*seen));
+            checked.found(view, Invariant::RolledBackInvisible, end, expected, observed);
+        }
+    }
 }
 
 /// A transaction of unknown outcome is applied whole or not at all: in this branch it is taken as one of the two, and

@@ -3,12 +3,12 @@
 //! Owns the attribution of evidence. The driver's thread finishes the work of a cancelled command at an uncontrolled
 //! time, so it may be recorded under another command; evidence that could be such a straggler is not used.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::seen::Seen;
 use crate::history::{By, ByCommand, ConnectionId, History, Outcome, Span, What};
 use crate::model::wiring::Wiring;
-use crate::model::{Claims, Session, effect_of, opens_session};
+use crate::model::{Claims, Session, effect_of, may_close_pool, opens_session};
 use crate::plan::{Command, IsolationModel, Key, Phase, Value};
 
 /// What is the same in every branch.
@@ -23,8 +23,13 @@ pub struct Facts<'a> {
     pub final_state: Option<&'a BTreeMap<Key, Value>>,
     /// The event of a `close-pool` that was done.
     pub pool_closed: Option<usize>,
+    /// The event from which on the pool may be closed: a `close-pool` was invoked, and was not cancelled before anything of it
+    /// ran.
+    pub pool_may_close: Option<usize>,
+    /// The event from which on evidence may be recorded under another command than its own; the end of the history if it
+    /// never is.
+    pub strays_from: usize,
     evidence: ByCommand<Evidence>,
-    stragglers: bool,
 }
 
 /// What the checks look at: one branch.
@@ -60,16 +65,16 @@ impl<'a> Facts<'a> {
             _ => None,
         });
         let wiring = Wiring::of(history, &spans);
-        let anonymous =
-            history.tasks_overlapped || history.isolation == IsolationModel::Sqlite && is_anonymous(history, &spans);
-        if !anonymous {
-            collect(history, &mut evidence);
-        }
-        let closes = spans.values().filter(|it| it.step.command == Command::ClosePool && is_done(it));
-        let pool_closed = closes.filter_map(|it| it.returned).min();
-        let may_straggle = |(by, span): (By, &Span<'_>)| may_straggle(span, evidence.get(by));
-        let stragglers = anonymous || history.isolation == IsolationModel::Sqlite && spans.iter().any(may_straggle);
-        Self { history, spans, wiring, final_state, pool_closed, evidence, stragglers }
+        collect(history, &mut evidence);
+        let closes = || spans.values().filter(|it| may_close_pool(it));
+        let pool_closed = closes().filter(|it| is_done(it)).filter_map(|it| it.returned).min();
+        let pool_may_close = closes().map(|it| it.invoked).min();
+        let stray = match history.isolation {
+            IsolationModel::Sqlite => first_stray(history, &spans, &evidence),
+            IsolationModel::Simulation | IsolationModel::Postgres => None,
+        };
+        let strays_from = stray.into_iter().chain(history.tasks_overlap).min().unwrap_or(history.events.len());
+        Self { history, spans, wiring, final_state, pool_closed, pool_may_close, strays_from, evidence }
     }
 }
 
@@ -86,24 +91,32 @@ fn collect(history: &History, evidence: &mut ByCommand<Evidence>) {
     }
 }
 
-/// A command was blocked before its connection was known: the work of that connection may be recorded under any
-/// command.
-fn is_anonymous(history: &History, spans: &ByCommand<Span<'_>>) -> bool {
-    history.events.iter().enumerate().any(|(at, event)| {
-        let Some(by) = event.by.filter(|_| event.what == What::Blocked) else {
-            return false;
-        };
-        let waits_for_pool = |it: &Span<'_>| opens_session(&it.step.command) || it.step.command == Command::ClosePool;
-        let known = |it: &crate::history::Event| it.by == Some(by) && matches!(it.what, What::Served(_));
-        !spans.get(by).is_some_and(waits_for_pool) && !history.events[..at].iter().any(known)
-    })
+/// The invocation of the first command whose evidence may be recorded under another one. What came before it is not affected.
+fn first_stray(history: &History, spans: &ByCommand<Span<'_>>, evidence: &ByCommand<Evidence>) -> Option<usize> {
+    let cancelled = spans.iter().filter(|(by, span)| may_straggle(span, evidence.get(*by)));
+    let cancelled = cancelled.map(|(_, span)| span.invoked).min();
+    let anonymous = history.events.iter().enumerate().filter(|(_, event)| event.what == What::Blocked);
+    let anonymous = anonymous.filter_map(|(at, event)| {
+        let span = spans.get(event.by?)?;
+        is_anonymous(history, span, event.by?, at).then_some(span.invoked)
+    });
+    anonymous.chain(cancelled).min()
 }
 
-/// A cancelled command without evidence of its own may still have evidence under another command.
+/// A command was blocked, at this event, before its connection was known: the work of that connection may be recorded under
+/// any command.
+fn is_anonymous(history: &History, span: &Span<'_>, by: By, at: usize) -> bool {
+    let waits_for_pool = opens_session(&span.step.command) || span.step.command == Command::ClosePool;
+    let known = |it: &crate::history::Event| it.by == Some(by) && matches!(it.what, What::Served(_));
+    !waits_for_pool && !history.events[span.invoked..at].iter().any(known)
+}
+
+/// A command that was cancelled, or came to no end, without evidence of its own may still have evidence under another command.
 fn may_straggle(span: &Span<'_>, evidence: Option<&Evidence>) -> bool {
-    let cut_off = matches!(span.outcome, Some(Outcome::Cancelled(phase)) if *phase != Phase::BeforeSend);
+    let cancelled = matches!(span.outcome, Some(Outcome::Cancelled(phase)) if *phase != Phase::BeforeSend);
     let writes = effect_of(&span.step.command).is_some();
-    cut_off && evidence.is_none_or(|it| it.served.is_empty() || writes && it.wrote.is_empty())
+    (cancelled || span.is_unfinished())
+        && evidence.is_none_or(|it| it.served.is_empty() || writes && it.wrote.is_empty())
 }
 
 impl<'a> View<'a> {
@@ -114,9 +127,10 @@ impl<'a> View<'a> {
         Self { facts, claims, seen }
     }
 
-    /// The evidence of one command; none in a history in which some of it may be another command's.
+    /// The evidence of one command; none if some of it may be another command's.
     pub fn evidence(&self, by: By) -> Option<&Evidence> {
-        self.facts.evidence.get(by).filter(|_| !self.facts.stragglers)
+        let returned = self.facts.spans.get(by)?.returned.unwrap_or(self.facts.history.events.len());
+        self.facts.evidence.get(by).filter(|_| returned <= self.facts.strays_from)
     }
 
     /// Returns the connection that served a completed command; none if the evidence is absent or ambiguous.
@@ -144,17 +158,6 @@ impl<'a> View<'a> {
                 && !matches!(span.step.command, Command::Begin(_) | Command::Raw(_))
                 && span.step.fault.is_none()
         })
-    }
-
-    /// Whether some evidence may belong to another command than it is recorded under.
-    pub fn has_stragglers(&self) -> bool {
-        self.facts.stragglers
-    }
-
-    /// Returns the commands that report to have changed a row.
-    pub fn writers(&self) -> BTreeSet<By> {
-        let changed = |it: &Span<'_>| effect_of(&it.step.command).is_some() && is_done(it);
-        self.facts.spans.iter().filter(|(_, it)| changed(it)).map(|(by, _)| by).collect()
     }
 }
 

@@ -3,15 +3,15 @@
 //! It rests on the builds that factories record, and on the services that were resolved: see [`crate::model::wiring`].
 //!
 //! Not checked: anything in a history in which a change of the registry was cancelled or failed; services that were built and
-//! never resolved by a command of the plan; which override wins when there are several at once; that a warm-up
-//! builds everything.
+//! never resolved by a command of the plan; which of several overrides wins that began at the same time; that a warm-up builds
+//! everything.
 
 use std::collections::BTreeMap;
 
 use super::checked::Checked;
 use super::view::View;
 use crate::history::Outcome;
-use crate::model::wiring::{Built, Change, Registry, Resolution, Wiring};
+use crate::model::wiring::{Built, Change, Registry, Resolution, Substitute, Wiring};
 use crate::plan::{Build, Service};
 use crate::verdict::Invariant;
 
@@ -45,8 +45,8 @@ type Wrong = (String, String);
 fn wrong_substitute(wiring: &Wiring<'_>, resolution: &Resolution, parts: &[Build]) -> Option<Wrong> {
     let Resolution { registry, service, build, from, at, .. } = *resolution;
     let mine = || wiring.substitutes.iter().filter(|it| it.registry == registry && it.service == service);
-    if let Some(due) = mine().find(|it| it.throughout(from, at))
-        && !mine().any(|it| it.build == build && it.sometime(from, at))
+    if let Some(due) = newest(mine(), from, at)
+        && !mine().any(|it| it.build == build && it.sometime(from, at) && !is_older(it, due))
     {
         return Some((format!("{}, which overrides `{service}`", due.build), build.to_string()));
     }
@@ -62,6 +62,16 @@ fn wrong_substitute(wiring: &Wiring<'_>, resolution: &Resolution, parts: &[Build
             None
         }
     })
+}
+
+/// The newest of the overrides that were active all the time between these events: the last one counts.
+fn newest<'a>(all: impl Iterator<Item = &'a Substitute>, from: usize, at: usize) -> Option<&'a Substitute> {
+    all.filter(|it| it.throughout(from, at)).max_by_key(|it| it.from.0)
+}
+
+/// Whether this override was surely there before the other one began.
+fn is_older(this: &Substitute, other: &Substitute) -> bool {
+    this.from.1 < other.from.0
 }
 
 /// What was resolved, and all that it was made from, is younger than every change that it should show.
@@ -87,16 +97,17 @@ fn began(view: &View<'_>, built: &Built<'_>) -> usize {
     built.by.and_then(|it| view.facts.spans.get(it)).map_or(0, |it| it.invoked)
 }
 
-/// While an override of a part was active, the whole was made from the original.
+/// While an override of a part was active, the whole was made from something else.
 fn made_from_the_original(view: &View<'_>, wiring: &Wiring<'_>, built: &Built<'_>, whole: Build) -> Option<Wrong> {
     let began = began(view, built);
     built.parts.iter().find_map(|part| {
         let service = wiring.builds.get(part)?.service;
-        let stood_in = |it: &&crate::model::wiring::Substitute| {
-            it.registry == built.registry && it.service == service && it.throughout(began, built.at)
-        };
-        let due = wiring.substitutes.iter().find(stood_in).filter(|_| wiring.substitute(*part).is_none())?;
-        Some((format!("{whole} made from {}, which overrides `{service}`", due.build), format!("made from {part}")))
+        let of_it = |it: &&Substitute| it.registry == built.registry && it.service == service;
+        let due = newest(wiring.substitutes.iter().filter(of_it), began, built.at)?;
+        let is_due = wiring.substitute(*part).is_some_and(|it| !is_older(it, due));
+        (!is_due).then(|| {
+            (format!("{whole} made from {}, which overrides `{service}`", due.build), format!("made from {part}"))
+        })
     })
 }
 

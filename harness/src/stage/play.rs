@@ -33,7 +33,7 @@ pub async fn play<E: Environment>(
     stage.environment.enter(None).await;
     stage.environment.log().record(What::PlanOver);
     if !hung {
-        let observers = observers(plan, capabilities);
+        let observers = stage.environment.log().read(|history| observers(history, plan.connections, capabilities));
         let rounds = in_rounds(&observers, plan.actors.len());
         hung = stage.perform(&observers, plan.actors.len(), &mut along(&rounds)).await == Performed::Hung;
     }

@@ -3,89 +3,11 @@
 //! The histories are written by hand. A case is what happened on the way; the frame around it (plan over, stopped, final
 //! state) is the same for all.
 
-use std::collections::BTreeMap;
-
-use unstale_harness::history::{
-    By, ConnectionId, Event, Failure, FailureClass, History, Leftovers, Outcome, Reply, Report, What,
-};
+use unstale_harness::history::{ConnectionId, FailureClass, History, Leftovers, Outcome, Reply, Report, What};
 use unstale_harness::oracle::{Invariant, Oracle, Verdict};
-use unstale_harness::plan::{ActorId, Build, Key, Phase, Service, Step, Value};
+use unstale_harness::plan::{Build, Phase, Service};
 
-/// Writes histories down.
-#[derive(Default)]
-struct Script {
-    events: Vec<Event>,
-    taken: BTreeMap<usize, usize>,
-}
-
-const C1: ConnectionId = ConnectionId(1);
-
-impl Script {
-    fn push(&mut self, actor: usize, what: What) -> &mut Self {
-        let step = self.taken.get(&actor).copied().unwrap_or(1) - 1;
-        let by = (actor < usize::MAX).then(|| By { actor: ActorId::new(actor), step });
-        self.events.push(Event { by, what });
-        self
-    }
-
-    /// Something that belongs to no command.
-    fn note(&mut self, what: What) -> &mut Self {
-        self.events.push(Event { by: None, what });
-        self
-    }
-
-    fn invoke(&mut self, actor: usize, text: &str) -> &mut Self {
-        *self.taken.entry(actor).or_default() += 1;
-        let step: Step = text.parse().expect("the step is written by hand");
-        self.push(actor, What::Invoked(step))
-    }
-
-    fn command(&mut self, actor: usize, text: &str, evidence: &[What], outcome: Outcome) -> &mut Self {
-        self.invoke(actor, text);
-        for what in evidence {
-            self.push(actor, what.clone());
-        }
-        self.push(actor, What::Returned(outcome))
-    }
-
-    fn done(&mut self, actor: usize, text: &str, evidence: &[What]) -> &mut Self {
-        self.command(actor, text, evidence, Outcome::Done(Reply::Done))
-    }
-
-    fn get(&mut self, actor: usize, text: &str, value: Option<Value>) -> &mut Self {
-        self.command(actor, text, &[], Outcome::Done(Reply::Value(value)))
-    }
-
-    fn failed(&mut self, actor: usize, text: &str, class: FailureClass) -> &mut Self {
-        self.command(actor, text, &[], Outcome::Failed(Failure::new(class, "an error")))
-    }
-
-    /// Builds a service from these, if it has to, and has one.
-    fn resolve(&mut self, actor: usize, text: &str, built: Option<(u16, Service, &[u16])>, had: u16) -> &mut Self {
-        let built = built.map(|(build, service, parts)| What::Built {
-            build: Build(build),
-            service,
-            parts: parts.iter().copied().map(Build).collect(),
-        });
-        let evidence: Vec<_> = built.into_iter().collect();
-        self.command(actor, text, &evidence, Outcome::Done(Reply::Services(vec![Build(had)])))
-    }
-
-    /// The end of every history: two actors were planned, the third and later ones observe.
-    fn finish(&mut self, rows: &[(u8, Value)]) -> History {
-        if !self.events.iter().any(|it| it.what == What::PlanOver) {
-            self.note(What::PlanOver);
-        }
-        self.note(What::Stopped);
-        let rows = rows.iter().map(|(key, value)| (Key(*key), *value)).collect();
-        self.note(What::FinalState(rows));
-        History { events: std::mem::take(&mut self.events), planned: 2, ..History::default() }
-    }
-}
-
-fn autocommit() -> [What; 3] {
-    [What::Served(C1), What::Wrote(C1), What::Committed(C1)]
-}
+use crate::script::{C1, DONE, Script, autocommit, only_broken};
 
 /// The history that breaks the invariant, and a twin that differs in that point alone and passes.
 fn case(invariant: Invariant) -> Option<(History, History)> {
@@ -140,7 +62,8 @@ fn case(invariant: Invariant) -> Option<(History, History)> {
         Invariant::TransactionAgreement => build(&|s, broken| {
             let evidence = autocommit();
             s.done(0, "open", &[]).done(0, "begin", &[]);
-            s.done(0, "put k1 1", if broken { &evidence } else { &evidence[..2] }).done(0, "commit", &[]);
+            s.done(0, "put k1 1", if broken { &evidence } else { &evidence[..2] });
+            s.done(0, "commit", &[What::Committed(C1)]);
             s.finish(&[(1, 1)])
         }),
         Invariant::RegistryFresh => build(&|s, broken| {
@@ -172,6 +95,17 @@ fn case(invariant: Invariant) -> Option<(History, History)> {
             }
             s.finish(&[])
         }),
+        Invariant::LimitKept => build(&|s, broken| {
+            for (actor, connection) in [(0, C1), (1, ConnectionId(2))] {
+                s.done(actor, "open", &[What::Connected(connection)]);
+            }
+            for (actor, connection) in [(0, C1), (1, ConnectionId(2))] {
+                s.command(actor, "get k1", &[What::Served(connection)], Outcome::Done(Reply::Value(None)));
+                s.done(actor, "close", &[What::Disconnected(connection)]);
+            }
+            let connections_max = Some(if broken { 1 } else { 2 });
+            History { connections_max, ..s.finish(&[]) }
+        }),
         Invariant::NoLeak => build(&|s, broken| {
             s.note(What::Connected(C1));
             if !broken {
@@ -187,6 +121,15 @@ fn case(invariant: Invariant) -> Option<(History, History)> {
                 s.done(2, "put k0 9", &[])
             };
             s.finish(if broken { &[] } else { &[(0, 9)] })
+        }),
+        Invariant::InnocentSucceeds => build(&|s, broken| {
+            s.done(0, "open", &[]);
+            if broken {
+                s.failed(0, "begin", FailureClass::Mistake)
+            } else {
+                s.done(0, "begin", &[])
+            };
+            s.finish(&[])
         }),
         Invariant::CloseEnds => build(&|s, broken| {
             s.done(0, "close-pool", &[]);
@@ -258,24 +201,11 @@ blindness! {
     connection_for_every_session => ReconnectsBounded,
     connection_that_stays_open => NoLeak,
     next_caller_that_fails => Recovers,
+    connection_beyond_the_limit => LimitKept,
+    innocent_begin_that_fails => InnocentSucceeds,
     session_of_a_closed_pool => CloseEnds,
     panic_of_the_system => NoPanic,
     command_that_never_ends => NoHang,
-}
-
-/// What the oracle condemns, and whether it does.
-fn condemned(history: &History) -> Option<Invariant> {
-    match Oracle::default().judge(history).verdict {
-        Verdict::Violation(it) => Some(it.invariant),
-        Verdict::Pass => None,
-        Verdict::Inconclusive(why) => panic!("inconclusive: {why}"),
-    }
-}
-
-#[track_caller]
-fn only_broken(invariant: Invariant, write: impl Fn(&mut Script, bool) -> History) {
-    assert_eq!(condemned(&write(&mut Script::default(), true)), Some(invariant), "broken");
-    assert_eq!(condemned(&write(&mut Script::default(), false)), None, "sound");
 }
 
 const SETTINGS: Option<(u16, Service, &[u16])> = Some((1, Service::Settings, &[]));
@@ -375,5 +305,3 @@ fn row_that_outlives_its_fixture() {
         History { fixture: true, ..history }
     });
 }
-
-const DONE: Outcome = Outcome::Done(Reply::Done);

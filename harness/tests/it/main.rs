@@ -7,3 +7,5 @@ mod generate;
 mod own_system;
 mod plan;
 mod report;
+mod script;
+mod unknown_ends;

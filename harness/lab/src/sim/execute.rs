@@ -19,7 +19,7 @@ use super::link::Origin;
 use super::world::World;
 use unstale_harness::erased::{Started, Starter};
 use unstale_harness::history::{By, History, Log, What};
-use unstale_harness::plan::{ActorId, IsolationModel, Key, Plan, Step, Tasks, Value};
+use unstale_harness::plan::{ActorId, Key, Plan, Step, Tasks, Value};
 use unstale_harness::port::Wire;
 use unstale_harness::stage::{Alarm, Director, Environment, Running, Stop, panic_text, play};
 
@@ -38,7 +38,7 @@ const FIRST_TASK: u64 = 1000;
 /// Runs the plan in a world of its own; the turns are the director's.
 pub(super) fn execute(starter: Starter<World>, plan: &Plan, director: Director<'_>) -> History {
     let log = Log::default();
-    log.begin(plan.actors.len(), IsolationModel::Simulation, plan.fixture);
+    log.begin(plan);
     let world = World::new(log.clone());
     let mut time = VirtualTime::new(world.clone(), plan.tasks);
     let played = async {

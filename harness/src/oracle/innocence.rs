@@ -1,0 +1,196 @@
+//! The invariant of those on whom nothing fell: `innocent-succeeds`.
+//!
+//! A command on which nothing fell, and in whose way nobody was, does not fail, is not skipped, and is answered truly. Who
+//! that is is decided by the [scene](super::scene). Mistakes that a plan asks for are expected: the claims say whether a key is
+//! there.
+//!
+//! Not checked: commands of an extension and of observers; a command after raw SQL that begins a transaction; anything once a
+//! pool is told to close; a command that the system has nowhere answered, unless it declares a capability for it; how long
+//! anything took.
+
+use std::mem::discriminant;
+
+use super::checked::Checked;
+use super::scene::{Scene, place};
+use super::seen::presence;
+use super::view::View;
+use crate::capability::needed;
+use crate::history::{By, Failure, FailureClass, Leftovers, Outcome, Reply, What};
+use crate::plan::{BeginMode, Command, Conflict, Residue};
+use crate::verdict::Invariant;
+
+/// A command on which nothing fell, and in whose way nobody was, succeeds.
+pub fn innocent_succeeds(view: &View<'_>) -> Checked {
+    let mut checked = Checked::default();
+    let mut scene = Scene::new(view.facts);
+    for (at, event) in view.facts.history.events.iter().enumerate() {
+        let by = match (event.by, &event.what) {
+            (_, What::PlanOver) => break,
+            (_, What::Lost(_)) => {
+                scene.lost();
+                continue;
+            }
+            (Some(by), _) if !view.facts.history.is_observer(by.actor) => by,
+            _ => continue,
+        };
+        match &event.what {
+            What::Invoked(step) => scene.invoked(by.actor, step),
+            What::Returned(outcome) => {
+                let Some(span) = view.facts.spans.get(by) else { continue };
+                look(view, &scene, (by, at), &span.step.command, Some(outcome), &mut checked);
+                scene.returned(by.actor, &span.step.command, outcome);
+            }
+            What::Skipped => {
+                let Some(span) = view.facts.spans.get(by) else { continue };
+                look(view, &scene, (by, at), &span.step.command, None, &mut checked);
+                scene.skipped(by.actor);
+            }
+            What::Ended | What::Panicked(_) | What::Hung => scene.ended(by.actor),
+            _ => {}
+        }
+    }
+    checked
+}
+
+/// Looks at one command that has ended; without an outcome it was skipped.
+fn look(
+    view: &View<'_>,
+    scene: &Scene<'_>,
+    (by, at): (By, usize),
+    command: &Command,
+    outcome: Option<&Outcome>,
+    checked: &mut Checked,
+) {
+    // What an extension's command means is its own business, and what raw SQL begins the system knows nothing of.
+    let is_odd = matches!(command, Command::Extra(_) | Command::Raw(Residue::Transaction));
+    if is_odd || matches!(outcome, Some(Outcome::Cancelled(_))) || scene.is_excused(by.actor, at) {
+        return;
+    }
+    let wrong = match outcome {
+        None if !applies(scene, by, command) || !is_served(view, command) => return,
+        None => Some((succeeds(command), "it was skipped".to_owned())),
+        Some(Outcome::Failed(failure)) => {
+            let fails = !is_expected(view, scene, by, command, failure);
+            fails.then(|| (succeeds(command), format!("it failed ({}): {}", failure.class, failure.message)))
+        }
+        Some(Outcome::Done(reply)) => untrue(view, scene, by, command, reply),
+        Some(Outcome::Cancelled(_)) => None,
+    };
+    checked.evaluated += 1;
+    if let Some((expected, observed)) = wrong {
+        checked.found(view, Invariant::InnocentSucceeds, at, expected, observed);
+    }
+}
+
+fn succeeds(command: &Command) -> String {
+    format!("`{command}` succeeds: nothing fell on it, and nobody was in its way")
+}
+
+/// Whether the command applies where its actor stands.
+fn applies(scene: &Scene<'_>, by: By, command: &Command) -> bool {
+    let position = scene.position(by.actor);
+    match command {
+        Command::Open | Command::ClosePool => !position.session,
+        Command::Stale(_) => position.retained,
+        Command::Restore => position.guards > 0,
+        Command::Resolve(wanted) => position.session || !wanted.needs_session(),
+        Command::Override(_) | Command::Invalidate(_) | Command::WarmUp | Command::Fork | Command::Crash => true,
+        Command::Commit | Command::Rollback | Command::Drop => position.session && position.depth > 0,
+        _ => position.session,
+    }
+}
+
+/// Whether the system does such a thing at all: it declares a capability for it, or has answered such a command. What
+/// needs no capability may still be unknown to a system with a workload of its own.
+fn is_served(view: &View<'_>, command: &Command) -> bool {
+    let such = || view.facts.spans.values().filter(|it| discriminant(&it.step.command) == discriminant(command));
+    needed(command).is_some() || such().any(|it| it.outcome.is_some())
+}
+
+/// Whether an innocent command may fail like this.
+fn is_expected(view: &View<'_>, scene: &Scene<'_>, by: By, command: &Command, failure: &Failure) -> bool {
+    let conflicts = matches!(failure.class, FailureClass::Busy | FailureClass::NoTransaction);
+    if conflicts && scene.may_conflict(by.actor) {
+        return true;
+    }
+    match command {
+        Command::Fail => failure.class == FailureClass::Mistake,
+        // The next one waits for a connection that somebody has; how long is the system's own business.
+        Command::Open | Command::Replace => {
+            failure.class == FailureClass::Exhausted && scene.others_have_sessions(by.actor)
+        }
+        Command::Insert(_, _, Conflict::Abort | Conflict::Rollback) => {
+            failure.class == FailureClass::Mistake && (scene.is_crowded(by.actor) || may_be_there(view, by))
+        }
+        // What has to be locked when it begins cannot begin inside another transaction, which has begun already.
+        Command::Begin(BeginMode::Immediate | BeginMode::Exclusive) => {
+            scene.position(by.actor).depth > 0 || view.facts.history.fixture
+        }
+        // What it leaves on the connection would stay on the test's.
+        Command::Raw(_) => view.facts.history.fixture,
+        // It has to fail then.
+        Command::Stale(_) => scene.position(by.actor).outlived,
+        _ => false,
+    }
+}
+
+/// What the answer should have been and was, if that differs.
+fn untrue(view: &View<'_>, scene: &Scene<'_>, by: By, command: &Command, reply: &Reply) -> Option<(String, String)> {
+    let changed = match reply {
+        Reply::Changed(changed) => Some(*changed),
+        _ => None,
+    };
+    let wrong = |expected: &str| Some((format!("`{command}` {expected}"), reply.to_string()));
+    match (command, changed) {
+        (Command::Fail, _) => wrong("fails: a value is missing"),
+        (Command::Put(..), Some(false)) => wrong("changes a row"),
+        (Command::Inspect, _) => forgotten(reply, &scene.position(by.actor).left),
+        // Somebody else may have written the row at the same time.
+        (Command::Insert(..) | Command::Delete(_), Some(_)) if scene.is_crowded(by.actor) => None,
+        (Command::Insert(_, _, conflict), Some(changed)) => {
+            let (there, absent) = row_at(view, by)?;
+            match conflict {
+                Conflict::Abort | Conflict::Rollback if !absent => wrong("fails: the key is there"),
+                Conflict::Ignore if !absent && changed => wrong("changes nothing: the key is there"),
+                Conflict::Ignore if !there && !changed => wrong("inserts a row: the key is not there"),
+                Conflict::Abort | Conflict::Rollback | Conflict::Replace if !changed => wrong("inserts a row"),
+                _ => None,
+            }
+        }
+        (Command::Delete(_), Some(changed)) => match row_at(view, by)? {
+            (true, false) if !changed => wrong("deletes the row that is there"),
+            (false, true) if changed => wrong("deletes nothing: the key is not there"),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// What the session itself has left on its connection is still there.
+fn forgotten(reply: &Reply, left: &[bool]) -> Option<(String, String)> {
+    let Reply::Residue(seen @ Leftovers { setting, temp_tables, locks }) = reply else { return None };
+    let left = |residue| left[place(residue)];
+    let what = if left(Residue::Setting) && !setting {
+        "the setting as this session has changed it"
+    } else if left(Residue::TempTable) && *temp_tables == 0 {
+        "the temporary table that this session has made"
+    } else if left(Residue::Lock) && *locks == 0 {
+        "the lock that this session has taken"
+    } else {
+        return None;
+    };
+    Some((what.to_owned(), seen.to_string()))
+}
+
+fn may_be_there(view: &View<'_>, by: By) -> bool {
+    row_at(view, by).is_none_or(|(there, _)| there)
+}
+
+/// Whether the row of an `insert` or `delete` may have been there, and whether it may not; none if nothing is known of it.
+fn row_at(view: &View<'_>, by: By) -> Option<(bool, bool)> {
+    let target = view.claims.targets.iter().find(|it| it.by == by)?;
+    Some(match target.own {
+        Some(value) => (value.is_some(), value.is_none()),
+        None => presence(&view.claims, target),
+    })
+}
