@@ -25,6 +25,12 @@ use crate::verdict::Verdict;
 /// that failed are kept in `scenarios/regressions/NAME/` of the crate and run first the next time. An inconclusive plan
 /// fails the test as well: it is not a pass.
 ///
+/// A plan is carried out in *turns*. A turn `a` lets one actor run its next command to its end, or until it has to wait for
+/// another actor; a turn `a/` lets it run to the next gate within the command: each reply on PostgreSQL, each wake by the
+/// driver's thread on SQLite. So `a/ a/ b a` stops an actor at its second round trip while another one goes on. The
+/// [profile](crate::generate::Profile) says how such schedules are drawn and how deep (`strategy`, `gates`), and whether the
+/// system's own tasks may be late (`late_tasks`).
+///
 /// These are all the environment knobs that there are; a value that is not a number of the range fails the test. The last two
 /// are for tests with PostgreSQL, see the module `trials` of `unstale-wire`.
 ///

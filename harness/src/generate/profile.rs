@@ -1,4 +1,8 @@
 //! The profile: what plans are drawn from.
+//!
+//! A *turn* lets one actor go on: to the end of its command, or to one of the gates within it. Gates are where a command had to
+//! wait and may go on: in the simulation each poll, on PostgreSQL each reply, on SQLite each wake by the driver's thread.
+//! [`Profile::strategy`] says who gets the next turn, and [`Profile::gates`] how deep within a command a turn may end.
 
 use serde::Deserialize;
 
