@@ -18,10 +18,9 @@ pub(crate) fn print(subject: &dyn Subject, explored: &Explored, status: Status, 
         let found = &finding.counterexample;
         say!(console, "\n── {} of {}: {} ──", at + 1, explored.findings.len(), finding.fingerprint);
         console.text(text::report(&found.plan, &found.run.history, Some(&found.violation)));
-        let (hits, runs) = found.reproduced;
         say!(
             console,
-            "found after {} plans and {:.1} s, in {} plans; {} commands, shrunk with {} runs in {:.1} s{}; replays {hits} of {runs}",
+            "found after {} plans and {:.1} s, in {} plans; {} commands, shrunk with {} runs in {:.1} s{}; {}",
             finding.after_plans,
             finding.after.as_secs_f64(),
             finding.count,
@@ -29,6 +28,7 @@ pub(crate) fn print(subject: &dyn Subject, explored: &Explored, status: Status, 
             found.certificate.runs,
             finding.shrinking.as_secs_f64(),
             text::out_of_budget(&found.certificate),
+            found.rates(),
         );
         console.text(text::indented(&found.certificate));
         if let Some(path) = &finding.path {
@@ -36,7 +36,7 @@ pub(crate) fn print(subject: &dyn Subject, explored: &Explored, status: Status, 
         }
     }
     for unsure in &explored.unsure {
-        say!(console, "\nbroke once and not again: {unsure}");
+        say!(console, "\n{unsure}");
         console.text(text::report(&unsure.plan, &unsure.run.history, unsure.run.violation()));
     }
     for unwritten in &explored.unwritten {
@@ -59,7 +59,7 @@ pub(crate) fn print(subject: &dyn Subject, explored: &Explored, status: Status, 
                 say!(console, "  {gap}");
             }
             for unsure in &explored.unsure {
-                say!(console, "  broke once and not again: {unsure}");
+                say!(console, "  {unsure}");
             }
             if let Some(why) = &coverage.first_inconclusive {
                 say!(console, "  {} plans were inconclusive, the first: {why}", coverage.inconclusive);
@@ -111,6 +111,7 @@ struct JsonViolation {
     after_seconds: f64,
     shrink_seconds: f64,
     reproduced: (u32, u32),
+    given: (u32, u32),
 }
 
 impl Json {
@@ -149,7 +150,8 @@ impl JsonViolation {
             after_plans: finding.after_plans,
             after_seconds: finding.after.as_secs_f64(),
             shrink_seconds: finding.shrinking.as_secs_f64(),
-            reproduced: found.reproduced,
+            reproduced: (found.reproduced.hits, found.reproduced.runs),
+            given: (found.given.hits, found.given.runs),
         }
     }
 }

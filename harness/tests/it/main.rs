@@ -5,4 +5,5 @@ mod blocked_thread;
 mod check;
 mod own_system;
 mod plan;
+mod rates;
 mod report;
