@@ -282,7 +282,7 @@ impl Walk<'_> {
 }
 
 fn dead(write: &Pending, end: usize, assumed: bool) -> Option<Dead> {
-    Some(Dead { by: write.by, value: write.value?, end, assumed })
+    Some(Dead { by: write.by, key: write.key, value: write.value?, end, assumed })
 }
 
 fn last_per_key(writes: &[Pending]) -> Vec<Pending> {

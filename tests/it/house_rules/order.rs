@@ -139,6 +139,9 @@ pub(super) const CRATES: [Layers; 5] = [
             "worker",
             "chain",
             // What is made of many runs.
+            "coverage/disturbance coverage/situations",
+            "coverage/counts",
+            "coverage/gaps coverage/requirement",
             "coverage",
             "shrink/size shrink/shape shrink/rate shrink/budget shrink/removing",
             "shrink/certificate shrink/moves",
@@ -197,7 +200,7 @@ pub(super) const CRATES: [Layers; 5] = [
             "error interrupt",
             // What is printed, read and written, and what is known by name.
             "console systems",
-            "progress text files",
+            "progress text files coverage",
             "args pinned explored exhibits",
             // The verbs.
             "compare explore list nightly replay scenarios shrink storm zoo",
