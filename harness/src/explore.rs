@@ -18,6 +18,7 @@ use crate::generate::{Profile, generate, random_for};
 use crate::invariant::Invariant;
 use crate::plan::{Plan, PlanFile};
 use crate::shrink::{Budget, NotAgain, Shrinking, fingerprint, shrink};
+use crate::verdict::Verdict;
 use crate::worker::threads_given_up;
 
 /// What to explore, and how much.
@@ -102,6 +103,7 @@ pub fn explore(
         given_up_before: threads_given_up(),
         next: AtomicU64::new(0),
         done: AtomicU64::new(0),
+        is_futile: AtomicBool::new(false),
         shrinking: Mutex::default(),
         found: Mutex::default(),
     };
@@ -127,6 +129,8 @@ struct Shared<'a> {
     given_up_before: u64,
     next: AtomicU64,
     done: AtomicU64,
+    /// Whether nothing can be said of the system, whatever is run.
+    is_futile: AtomicBool,
     shrinking: Mutex<Option<Shrinking>>,
     found: Mutex<Explored>,
 }
@@ -160,7 +164,8 @@ impl Shared<'_> {
                 self.found().findings.iter().any(|found| found.counterexample.violation.invariant == it)
             }
         };
-        wanted || self.is_cut_short() || self.started.elapsed() > self.exploration.time
+        let is_futile = self.is_futile.load(Ordering::Relaxed);
+        wanted || is_futile || self.is_cut_short() || self.started.elapsed() > self.exploration.time
     }
 
     /// Whether even a shrinking that is under way has to stop.
@@ -183,6 +188,11 @@ impl Shared<'_> {
             let plan = generate(&self.exploration.profile, capabilities, self.subject.extension(), &mut random);
             let run = chain.run_with(&plan, |judged| coverage.add(&plan, judged));
             let plans = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+            let is_inconclusive = matches!(run.judgement.verdict, Verdict::Inconclusive(_));
+            if is_inconclusive && self.subject.table_fault(&chain.limits).is_some() {
+                // It would be said of every plan.
+                self.is_futile.store(true, Ordering::Relaxed);
+            }
             if let Some(violation) = run.violation() {
                 let origin = format!("plan {number} of seed {}", self.exploration.seed);
                 self.violated(&chain, &plan, &run, violation.invariant, &origin, plans);

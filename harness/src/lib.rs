@@ -56,6 +56,7 @@ pub mod stage;
 mod stillness;
 #[doc(hidden)]
 pub mod system;
+mod table_check;
 #[doc(hidden)]
 pub mod verdict;
 #[doc(hidden)]

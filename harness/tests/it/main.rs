@@ -4,6 +4,7 @@ mod blindness;
 mod blocked_thread;
 mod check;
 mod own_system;
+mod own_tables;
 mod plan;
 mod rates;
 mod report;

@@ -136,7 +136,7 @@ pub(super) const CRATES: [Layers; 5] = [
             "stage/play",
             "stage",
             "execute",
-            "worker",
+            "worker table_check",
             "chain",
             // What is made of many runs.
             "coverage/disturbance coverage/situations",

@@ -3,6 +3,7 @@
 mod faults;
 mod plans;
 mod storm;
+mod tables;
 mod zoo;
 
 use std::process::ExitCode;
@@ -10,5 +11,7 @@ use std::process::ExitCode;
 use unstale_wire::trials;
 
 fn main() -> ExitCode {
-    trials::run([faults::trials(), plans::trials(), storm::trials(), zoo::trials()].into_iter().flatten())
+    trials::run(
+        [faults::trials(), plans::trials(), storm::trials(), tables::trials(), zoo::trials()].into_iter().flatten(),
+    )
 }
