@@ -14,6 +14,7 @@ use crate::model::{Inadmissible, admissible};
 use crate::oracle::{Invariant, Judged, Judgement, Oracle, Verdict, Violation};
 use crate::plan::{Backend, Plan};
 use crate::system::System;
+use crate::table_check;
 use crate::worker::watched;
 
 /// A system, with its type forgotten.
@@ -34,6 +35,13 @@ pub trait Subject: Send + Sync {
 
     /// Runs a plan to its end, or until its thread has to be abandoned.
     fn execute(&self, plan: &Plan, limits: &Limits) -> History;
+
+    /// What is wrong with the core workload's table as the system has made it, if anything: then nothing can be said of the
+    /// system. It is found out by running a plan, once.
+    fn table_fault(&self, limits: &Limits) -> Option<String> {
+        let _ = limits;
+        None
+    }
 }
 
 /// The subject of a system's type.
@@ -67,6 +75,11 @@ impl<S: System> Subject for Of<S> {
 
     fn execute(&self, plan: &Plan, limits: &Limits) -> History {
         watched(Starter::of::<S>(), plan, limits)
+    }
+
+    fn table_fault(&self, limits: &Limits) -> Option<String> {
+        let run = || self.execute(&table_check::plan(self.backend()), limits);
+        table_check::fault_of(std::any::type_name::<S>(), run)
     }
 }
 
@@ -151,6 +164,11 @@ impl<'a> Chain<'a> {
             if let Some(new) = judged.violation.filter(earlier) {
                 judgement.verdict = Verdict::Violation(new);
             }
+        }
+        // A pass needs no second thoughts.
+        let is_pass = judgement.verdict == Verdict::Pass;
+        if let Some(why) = (!is_pass).then(|| self.subject.table_fault(&self.limits)).flatten() {
+            judgement.verdict = Verdict::Inconclusive(why);
         }
         judged
     }

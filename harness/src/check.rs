@@ -2,28 +2,34 @@
 //!
 //! Owns the environment knobs, the replay of kept regressions, and the text of a failing test. Plans come from the
 //! proptest strategy; proptest's own shrinking is off, since it would treat every failure as the same one.
+//!
+//! It goes on after a finding, so that one that is not repaired yet does not hide the others; what is known already is not
+//! reported again.
 
-use std::path::Path;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use crate::chain::{Chain, Of};
-use crate::explore::write_atomically;
+use crate::chain::{Chain, Of, Run};
+use crate::finding_file::{FindingFile, Stage};
 use crate::generate::{Profile, plans};
-use crate::plan::{Expectation, PlanFile};
+use crate::invariant::Invariant;
+use crate::plan::{Plan, PlanFile};
 use crate::report::Report;
 use crate::scenario::replay;
-use crate::shrink::{Budget, shrink};
+use crate::shrink::{Budget, Counterexample, NotAgain, Rate, embeds, shrink};
 use crate::system::System;
-use crate::verdict::Verdict;
+use crate::verdict::{Verdict, Violation};
 
-/// Explores a system inside a test and fails with the minimal counterexample.
+/// Explores a system inside a test and fails with the minimal counterexample of each finding.
 ///
 /// `check!(MySystem)` runs 256 plans of the default profile; `check!(MySystem, profile)` those of another one. Plans
-/// that failed are kept in `scenarios/regressions/NAME/` of the crate and run first the next time. An inconclusive plan
-/// fails the test as well: it is not a pass.
+/// that failed are kept in `scenarios/regressions/NAME/` of the crate, a file for each finding, and run first the next time.
+/// An inconclusive plan fails the test as well: it is not a pass. So does a plan that broke once and not again, which the
+/// message says. Each message ends with the commands that run its plan again.
 ///
 /// A plan is carried out in *turns*. A turn `a` lets one actor run its next command to its end, or until it has to wait for
 /// another actor; a turn `a/` lets it run to the next gate within the command: each reply on PostgreSQL, each wake by the
@@ -38,6 +44,7 @@ use crate::verdict::Verdict;
 /// | --- | --- | --- | --- |
 /// | `UNSTALE_PLANS` | how many plans each `check!` runs | from 1 | 256 |
 /// | `UNSTALE_SEED` | the seed of all plans | from 0 | 0 |
+/// | `UNSTALE_REPLAY` | the one plan that is run, ten times, by each `check!` of the system that it names | a plan file | plans are drawn |
 /// | `UNSTALE_REQUIRE` | what must be available, or tests that need it fail | `postgres` | they are ignored |
 /// | `UNSTALE_PG_BIN` | where PostgreSQL's `initdb` is | a folder | `PATH` and the usual places are searched |
 ///
@@ -56,27 +63,17 @@ macro_rules! check {
 /// Runs the plans of one `check!`; `root` is the folder of the crate under test.
 ///
 /// # Panics
-/// With the report of the minimal counterexample if an invariant breaks, and if a kept regression breaks again.
+/// With the report of each minimal counterexample if an invariant breaks, and if a kept regression breaks again.
 pub fn check<S: System>(profile: Profile, root: &Path) {
     let subject = Of::<S>::new();
     let chain = Chain::new(&subject);
+    if let Some(path) = std::env::var_os("UNSTALE_REPLAY") {
+        return replay_alone(&chain, Path::new(&path));
+    }
     let folder = root.join("scenarios").join("regressions").join(S::NAME);
+    let mut failures = Failures { known: Vec::new(), messages: Vec::new(), shrinking: Duration::ZERO };
     for path in regressions(&folder) {
-        let file = PlanFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
-        let replayed = replay(&chain, &file, 1);
-        if let Some(violation) = replayed.run.violation() {
-            let report = Report {
-                plan: &file.plan,
-                history: &replayed.run.history,
-                violation: Some(violation),
-                width: 100,
-                color: false,
-            };
-            panic!("a regression breaks again: {}\n{report}", path.display());
-        }
-        if let Verdict::Inconclusive(why) = &replayed.run.judgement.verdict {
-            panic!("a regression is inconclusive: {}: {why}", path.display());
-        }
+        failures.regression(&chain, path);
     }
     let seed = knob("UNSTALE_SEED", 0, 0);
     let mut bytes = [0; 32];
@@ -88,36 +85,162 @@ pub fn check<S: System>(profile: Profile, root: &Path) {
     for number in 0..knob("UNSTALE_PLANS", 1, 256) {
         let plan = strategy.new_tree(&mut runner).expect("the strategy never rejects").current();
         let run = chain.run(&plan);
-        let violation = match &run.judgement.verdict {
+        match &run.judgement.verdict {
             Verdict::Pass => continue,
-            Verdict::Violation(violation) => violation,
-            Verdict::Inconclusive(why) => panic!("plan {number} of seed {seed} is inconclusive: {why}"),
+            Verdict::Violation(violation) => {
+                let drawn = Drawn { plan: &plan, run: &run, violation, number, seed };
+                failures.violation(&chain, &drawn, &folder);
+            }
+            // If the harness fails, it fails again, and nothing more can be said.
+            Verdict::Inconclusive(why) => {
+                failures.messages.push(format!("plan {number} of seed {seed} is inconclusive: {why}"));
+                break;
+            }
+        }
+        if failures.messages.len() >= MESSAGES_MAX {
+            break;
+        }
+    }
+    assert!(failures.messages.is_empty(), "{}", failures.messages.join("\n\n"));
+}
+
+/// A test that has so much to say is ended.
+const MESSAGES_MAX: usize = 4;
+
+/// How long all shrinking of one test may take; a finding that is left unshrunk is reported all the same.
+const SHRINKING_MAX: Duration = Duration::from_secs(20);
+
+/// How long a measurement may take beyond that.
+const MEASURING_MAX: Duration = Duration::from_secs(10);
+
+/// How often the plan of `UNSTALE_REPLAY` is run.
+const REPLAYS: u32 = 10;
+
+/// What one `check!` has to say.
+struct Failures {
+    /// What broke, by its smallest plan.
+    known: Vec<(Invariant, Plan)>,
+    messages: Vec<String>,
+    /// How long shrinking took until now.
+    shrinking: Duration,
+}
+
+/// A drawn plan that broke something.
+struct Drawn<'a> {
+    plan: &'a Plan,
+    run: &'a Run,
+    violation: &'a Violation,
+    number: u64,
+    seed: u64,
+}
+
+impl Failures {
+    /// Runs a kept plan again.
+    fn regression(&mut self, chain: &Chain<'_>, path: PathBuf) {
+        let file = PlanFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
+        let replayed = replay(chain, &file, 1);
+        let path = path.display();
+        match &replayed.run.judgement.verdict {
+            Verdict::Pass => {}
+            Verdict::Violation(violation) => {
+                let report = report(&file.plan, &replayed.run, violation);
+                let again = run_again(&format!("UNSTALE_REPLAY={path}"));
+                self.messages.push(format!("a regression breaks again: {path}\n{report}\n{again}"));
+                self.known.push((violation.invariant, file.plan));
+            }
+            Verdict::Inconclusive(why) => {
+                self.messages.push(format!("a regression is inconclusive: {path}: {why}"));
+            }
+        }
+    }
+
+    /// Shrinks, keeps and describes a violation, unless it shows nothing new.
+    fn violation(&mut self, chain: &Chain<'_>, drawn: &Drawn<'_>, folder: &Path) {
+        let Drawn { plan, run, violation, number, seed } = *drawn;
+        let invariant = violation.invariant;
+        if self.known.iter().any(|(known, smallest)| *known == invariant && embeds(smallest, plan)) {
+            return;
+        }
+        let (begun, left) = (Instant::now(), SHRINKING_MAX.saturating_sub(self.shrinking));
+        let budget = Budget {
+            runs: 3000,
+            is_over: &|| begun.elapsed() > left,
+            is_stopped: &|| begun.elapsed() > left + MEASURING_MAX,
+            progress: &|_| {},
         };
-        let begun = Instant::now();
-        let is_over = || begun.elapsed() > Duration::from_secs(20);
-        let budget = Budget { runs: 3000, is_over: &is_over, progress: &|_| {} };
-        let found = shrink(&chain, &plan, violation.invariant, budget);
-        let (plan, history, violation) = match &found {
-            Some(it) => (&it.plan, &it.run.history, &it.violation),
-            None => (&plan, &run.history, violation),
+        let found = shrink(chain, plan, invariant, budget);
+        self.shrinking += begun.elapsed();
+        let mut message = format!("plan {number} of seed {seed} breaks {invariant}");
+        let (smallest, shown, stage) = match &found {
+            Ok(found) => {
+                let Counterexample { plan, run, violation, .. } = found;
+                let _ = write!(message, "\n{}", report(plan, run, violation));
+                message += &found.rates();
+                (plan, run, Stage::Minimal)
+            }
+            Err(NotAgain { runs }) => {
+                let _ = write!(message, " once and not again in {runs} runs: the run below is the only evidence");
+                let _ = write!(message, "\n{}", report(plan, run, violation));
+                (plan, run, Stage::Unshrunk)
+            }
         };
-        let report = Report { plan, history, violation: Some(violation), width: 100, color: false };
-        let file = PlanFile {
-            plan: plan.clone(),
-            system: Some(S::NAME.to_owned()),
-            expect: Some(Expectation::Violation(violation.invariant)),
-            origin: Some(format!("check!, plan {number} of seed {seed}")),
-            recorded: history.trace(),
-        };
-        let kept = match write_atomically(&folder, &format!("{}.toml", violation.invariant), &file.to_string()) {
-            Ok(path) => format!("kept as {}", path.display()),
-            Err(error) => format!("could not be kept ({error}):\n{file}"),
-        };
-        panic!("plan {number} of seed {seed} breaks {}\n{report}\n{kept}", violation.invariant);
+        let origin = format!("check!, plan {number} of seed {seed}");
+        let name = chain.subject.name();
+        let file = FindingFile::of(name, smallest, invariant, shown.history.trace(), &origin, stage);
+        let drawn_again = format!("UNSTALE_SEED={seed} UNSTALE_PLANS={}", number + 1);
+        match file.write(folder) {
+            Ok(path) => {
+                let path = path.display();
+                let _ = write!(message, "\nkept as {path}\n{}", run_again(&format!("UNSTALE_REPLAY={path}")));
+                let _ = write!(message, "\ndraw it again: {drawn_again}");
+            }
+            Err(why) => {
+                let _ = write!(message, "\ncould not be kept: {why}\n{}", run_again(&drawn_again));
+            }
+        }
+        self.known.push((invariant, smallest.clone()));
+        self.messages.push(message);
     }
 }
 
-fn regressions(folder: &Path) -> Vec<std::path::PathBuf> {
+/// Runs the plan of a file, if it is of this system, and fails if it breaks.
+fn replay_alone(chain: &Chain<'_>, path: &Path) {
+    let file = PlanFile::read(path).unwrap_or_else(|error| panic!("UNSTALE_REPLAY: {error}"));
+    if file.system.as_deref().is_some_and(|system| system != chain.subject.name()) {
+        return;
+    }
+    let path = path.display();
+    chain.admits(&file.plan).unwrap_or_else(|why| panic!("UNSTALE_REPLAY: {path}: {why}"));
+    let (mut rate, mut broken) = (Rate::default(), None);
+    for _ in 0..REPLAYS {
+        let run = replay(chain, &file, 1).run;
+        if let Verdict::Inconclusive(why) = &run.judgement.verdict {
+            panic!("{path} is inconclusive: {why}");
+        }
+        rate.count(run.violation().is_some());
+        broken = broken.or(run.violation().is_some().then_some(run));
+    }
+    if let Some(run) = broken
+        && let Some(violation) = run.violation()
+    {
+        let report = report(&file.plan, &run, violation);
+        panic!("{path} breaks {} in {rate} runs\n{report}", violation.invariant);
+    }
+    println!("{path} broke nothing in {REPLAYS} runs");
+}
+
+fn report(plan: &Plan, run: &Run, violation: &Violation) -> String {
+    Report { plan, history: &run.history, violation: Some(violation), width: 100, color: false }.to_string()
+}
+
+/// The command that runs a plan again; the thread of a test has its name.
+fn run_again(knobs: &str) -> String {
+    let thread = std::thread::current();
+    let test = thread.name().filter(|name| *name != "main").map_or_else(String::new, |name| format!(" {name}"));
+    format!("run it again: {knobs} cargo test{test}")
+}
+
+fn regressions(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return Vec::new();
     };

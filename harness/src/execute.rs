@@ -45,7 +45,7 @@ pub(crate) async fn execute(starter: Starter<Database>, plan: &Plan, limits: &Li
     let database = match Database::create(plan, recorder.clone()).await {
         Ok(database) => database,
         Err(error) => {
-            log.record(What::HarnessFault(error.to_string()));
+            log.record(What::HarnessFault(format!("cannot set up the plan's database: {error}")));
             return log.finish();
         }
     };

@@ -1,20 +1,24 @@
 //! Exploration: many plans, each distinct violation shrunk and reported once.
 //!
-//! Owns the workers, the list of findings, and the files of their plans. It goes on after a violation. A violating plan
-//! that contains a known minimal one counts for that finding, and a sample of such plans is shrunk as a check.
+//! Owns the workers, and when a violating plan is shrunk. It goes on after a violation. A violating plan that contains a known
+//! minimal one counts for that finding, and a sample of such plans is shrunk as a check. The list of findings is
+//! [`crate::explored`]'s, their files are [`crate::finding_file`]'s.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::chain::{Chain, Run, Subject};
 use crate::coverage::Coverage;
+pub use crate::explored::{Explored, Finding, Unsure};
+pub use crate::finding_file::write_atomically;
+use crate::finding_file::{FindingFile, Stage};
 use crate::generate::{Profile, generate, random_for};
 use crate::invariant::Invariant;
-use crate::plan::{Expectation, Plan, PlanFile};
-use crate::shrink::{Budget, Counterexample, Shrinking, embeds, fingerprint, shrink};
+use crate::plan::{Plan, PlanFile};
+use crate::shrink::{Budget, NotAgain, Shrinking, fingerprint, shrink};
+use crate::verdict::Verdict;
 use crate::worker::threads_given_up;
 
 /// What to explore, and how much.
@@ -36,7 +40,7 @@ pub struct Exploration {
     pub folder: Option<PathBuf>,
     /// The most plans that each shrinking may run.
     pub shrink_runs: u32,
-    /// The most time that each shrinking may take.
+    /// The most time that each shrinking may take; as much again is for measuring how often its minimal plan breaks.
     pub shrink_time: Duration,
     /// What ends it before its budgets are used up.
     pub stop_at: StopAt,
@@ -71,91 +75,6 @@ pub enum StopAt {
     Found(Invariant),
 }
 
-/// One distinct violation.
-#[derive(Clone, Debug)]
-pub struct Finding {
-    /// Its minimal plan, with everything that is known about it.
-    pub counterexample: Counterexample,
-    /// What makes it distinct.
-    pub fingerprint: String,
-    /// How many plans broke this way.
-    pub count: u64,
-    /// How many plans had been run when it was found.
-    pub after_plans: u64,
-    /// How long it took to find, shrinking not included.
-    pub after: Duration,
-    /// How long shrinking took.
-    pub shrinking: Duration,
-    /// Where its plan was written.
-    pub path: Option<PathBuf>,
-}
-
-/// A violating plan that did not break again: its first run is the only evidence.
-#[derive(Clone, Debug)]
-pub struct Unsure {
-    /// What broke.
-    pub invariant: Invariant,
-    /// The generated plan.
-    pub plan: Plan,
-    /// The run in which it broke.
-    pub run: Run,
-    /// The plan's file, or its text.
-    pub named: String,
-}
-
-impl fmt::Display for Unsure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.invariant, self.named)
-    }
-}
-
-/// The result of an exploration.
-#[derive(Clone, Debug, Default)]
-pub struct Explored {
-    /// The distinct violations, in the order in which their minimal plans were found. None contains another.
-    pub findings: Vec<Finding>,
-    /// Violating plans that did not break again when they were run once more.
-    pub unsure: Vec<Unsure>,
-    /// What was exercised.
-    pub coverage: Coverage,
-    /// How long it took.
-    pub took: Duration,
-    /// Whether it was stopped from outside.
-    pub interrupted: bool,
-    /// How many threads the system blocked for ever; they stay until the process ends.
-    pub threads_given_up: u64,
-    /// Files that could not be written, with the reason and the plan itself.
-    pub unwritten: Vec<String>,
-}
-
-impl Finding {
-    /// Whether a plan that breaks this shows nothing new: it contains the minimal one, or is of the same shape.
-    fn explains(&self, plan: &Plan, invariant: Invariant) -> bool {
-        self.counterexample.violation.invariant == invariant && embeds(&self.counterexample.plan, plan)
-    }
-}
-
-impl Explored {
-    /// Adds a finding, and removes those that it explains.
-    fn add(&mut self, mut finding: Finding) {
-        let all = std::mem::take(&mut self.findings);
-        let (explained, others): (Vec<_>, Vec<_>) = all
-            .into_iter()
-            .partition(|it| finding.explains(&it.counterexample.plan, it.counterexample.violation.invariant));
-        self.findings = others;
-        for it in explained {
-            finding.count += it.count;
-            finding.after_plans = finding.after_plans.min(it.after_plans);
-            finding.after = finding.after.min(it.after);
-            if let Some(path) = it.path.filter(|it| Some(it) != finding.path.as_ref()) {
-                // A file that cannot be removed stays: one plan too many does no harm.
-                let _ = std::fs::remove_file(path);
-            }
-        }
-        self.findings.push(finding);
-    }
-}
-
 /// How far an exploration has got.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
@@ -184,6 +103,7 @@ pub fn explore(
         given_up_before: threads_given_up(),
         next: AtomicU64::new(0),
         done: AtomicU64::new(0),
+        is_futile: AtomicBool::new(false),
         shrinking: Mutex::default(),
         found: Mutex::default(),
     };
@@ -209,6 +129,8 @@ struct Shared<'a> {
     given_up_before: u64,
     next: AtomicU64,
     done: AtomicU64,
+    /// Whether nothing can be said of the system, whatever is run.
+    is_futile: AtomicBool,
     shrinking: Mutex<Option<Shrinking>>,
     found: Mutex<Explored>,
 }
@@ -242,7 +164,8 @@ impl Shared<'_> {
                 self.found().findings.iter().any(|found| found.counterexample.violation.invariant == it)
             }
         };
-        wanted || self.is_cut_short() || self.started.elapsed() > self.exploration.time
+        let is_futile = self.is_futile.load(Ordering::Relaxed);
+        wanted || is_futile || self.is_cut_short() || self.started.elapsed() > self.exploration.time
     }
 
     /// Whether even a shrinking that is under way has to stop.
@@ -265,6 +188,11 @@ impl Shared<'_> {
             let plan = generate(&self.exploration.profile, capabilities, self.subject.extension(), &mut random);
             let run = chain.run_with(&plan, |judged| coverage.add(&plan, judged));
             let plans = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+            let is_inconclusive = matches!(run.judgement.verdict, Verdict::Inconclusive(_));
+            if is_inconclusive && self.subject.table_fault(&chain.limits).is_some() {
+                // It would be said of every plan.
+                self.is_futile.store(true, Ordering::Relaxed);
+            }
             if let Some(violation) = run.violation() {
                 let origin = format!("plan {number} of seed {}", self.exploration.seed);
                 self.violated(&chain, &plan, &run, violation.invariant, &origin, plans);
@@ -278,21 +206,27 @@ impl Shared<'_> {
         if self.is_known(plan, invariant) {
             return;
         }
-        let raw = self.write(plan, invariant, run.history.trace(), origin, "unshrunk");
+        let raw = self.write(&self.file(plan, invariant, run.history.trace(), origin, Stage::Unshrunk));
         let begun = Instant::now();
-        let is_over = || self.is_cut_short() || begun.elapsed() > self.exploration.shrink_time;
+        let takes = |times: u32| begun.elapsed() > self.exploration.shrink_time * times;
+        let is_over = || self.is_cut_short() || takes(1);
+        let is_stopped = || self.is_cut_short() || takes(2);
         let progress = |now| *self.shrinking() = Some(now);
-        let budget = Budget { runs: self.exploration.shrink_runs, is_over: &is_over, progress: &progress };
+        let runs = self.exploration.shrink_runs;
+        let budget = Budget { runs, is_over: &is_over, is_stopped: &is_stopped, progress: &progress };
         let shrunk = shrink(chain, plan, invariant, budget);
         *self.shrinking() = None;
-        let Some(counterexample) = shrunk else {
-            let named = match raw {
-                Some(Ok(path)) => path.display().to_string(),
-                Some(Err(unwritten)) => unwritten,
-                None => plan_text(plan),
-            };
-            self.found().unsure.push(Unsure { invariant, plan: plan.clone(), run: run.clone(), named });
-            return;
+        let counterexample = match shrunk {
+            Ok(counterexample) => counterexample,
+            Err(NotAgain { runs }) => {
+                let named = match raw {
+                    Some(Ok(path)) => path.display().to_string(),
+                    Some(Err(unwritten)) => unwritten,
+                    None => PlanFile::from(plan.clone()).to_string(),
+                };
+                self.found().unsure.push(Unsure { invariant, plan: plan.clone(), run: run.clone(), runs, named });
+                return;
+            }
         };
         let fingerprint = fingerprint(invariant, &counterexample.plan);
         let known = {
@@ -301,7 +235,8 @@ impl Shared<'_> {
             known.map(|it| it.count += 1).is_some()
         };
         let trace = counterexample.run.history.trace();
-        let minimal = if known { None } else { self.write(&counterexample.plan, invariant, trace, origin, "minimal") };
+        let file = self.file(&counterexample.plan, invariant, trace, origin, Stage::Minimal);
+        let minimal = if known { None } else { self.write(&file) };
         if let Some(Ok(raw)) = raw {
             // The minimal plan replaces this one; if the minimal plan cannot be written, this one is kept.
             if known || matches!(minimal, Some(Ok(_))) {
@@ -333,57 +268,20 @@ impl Shared<'_> {
         })
     }
 
-    /// Writes the plan if there is a folder for it; if that fails, the error holds the reason and the plan itself.
-    fn write(
+    /// The plan's file, to be written.
+    fn file(
         &self,
         plan: &Plan,
         invariant: Invariant,
         recorded: Vec<String>,
         origin: &str,
-        stage: &str,
-    ) -> Option<Result<PathBuf, String>> {
-        let folder = self.exploration.folder.as_ref()?;
-        let file = PlanFile {
-            plan: plan.clone(),
-            system: Some(self.subject.name().to_owned()),
-            expect: Some(Expectation::Violation(invariant)),
-            origin: Some(format!("{origin}, {stage}, unstale {}", env!("CARGO_PKG_VERSION"))),
-            recorded,
-        };
-        let name = match stage {
-            "minimal" => format!("{}-{invariant}-{:08x}.toml", self.subject.name(), short_hash(invariant, plan)),
-            // By its origin, so that running the same seed again takes its place, or takes it away.
-            _ => format!("{}-{invariant}-unshrunk-{:08x}.toml", self.subject.name(), fingerprint_hash(origin)),
-        };
-        let written = write_atomically(folder, &name, &file.to_string());
-        Some(written.map_err(|error| format!("{}: {error}; the plan was:\n{file}", folder.join(&name).display())))
+        stage: Stage,
+    ) -> FindingFile {
+        FindingFile::of(self.subject.name(), plan, invariant, recorded, origin, stage)
     }
-}
 
-fn plan_text(plan: &Plan) -> String {
-    PlanFile::from(plan.clone()).to_string()
-}
-
-fn short_hash(invariant: Invariant, plan: &Plan) -> u32 {
-    fingerprint_hash(&fingerprint(invariant, plan))
-}
-
-/// FNV-1a: a name that stays the same from build to build.
-fn fingerprint_hash(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
-}
-
-/// Writes a file whole or not at all.
-///
-/// # Errors
-/// The folder cannot be made or written, or the disk is full.
-pub fn write_atomically(folder: &Path, name: &str, text: &str) -> std::io::Result<PathBuf> {
-    use std::io::Write;
-    std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    let path = folder.join(name);
-    file.persist(&path).map_err(|it| it.error)?;
-    Ok(path)
+    /// Writes the plan if there is a folder for it; if that fails, the error holds the reason and the plan itself.
+    fn write(&self, file: &FindingFile) -> Option<Result<PathBuf, String>> {
+        Some(file.write(self.exploration.folder.as_ref()?))
+    }
 }

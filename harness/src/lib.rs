@@ -22,10 +22,12 @@ pub mod database;
 pub mod erased;
 mod execute;
 pub mod explore;
+mod explored;
 #[doc(hidden)]
 pub mod extension;
 #[cfg(feature = "sqlite")]
 mod fault_switch;
+mod finding_file;
 pub mod generate;
 mod heartbeat;
 pub mod history;
@@ -54,6 +56,7 @@ pub mod stage;
 mod stillness;
 #[doc(hidden)]
 pub mod system;
+mod table_check;
 #[doc(hidden)]
 pub mod verdict;
 #[doc(hidden)]

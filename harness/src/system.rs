@@ -26,7 +26,8 @@ pub trait System: Sized + 'static {
         None
     }
 
-    /// Starts on a fresh database that has the table `kv (k integer primary key, v integer not null)`.
+    /// Starts on a fresh database that has the table `kv` with the columns `k` (its primary key) and `v`, both of integers of 8 bytes
+    /// (`integer` in SQLite, `bigint` in PostgreSQL). A system that puts another table or a view in its place keeps these columns.
     ///
     /// # Errors
     /// An error here makes the plan `Inconclusive`: nothing was tried.

@@ -106,7 +106,7 @@ pub async fn get<'c, DB: Dialect>(
     key: Key,
 ) -> Result<Option<Value>, sqlx::Error> {
     let row = DB::query(DB::WORDS.get, &[i64::from(key.0)]).fetch_optional(connection).await?;
-    Ok(row.map(|it| DB::pair(&it).1))
+    Ok(row.map(|it| DB::pair(&it)).transpose()?.map(|it| it.1))
 }
 
 async fn insert<'c, DB: Dialect>(
@@ -135,7 +135,7 @@ async fn delete<'c, DB: Dialect>(connection: impl Executor<'c, Database = DB>, k
 
 async fn scan<'c, DB: Dialect>(connection: impl Executor<'c, Database = DB>) -> Result<Vec<(Key, Value)>, sqlx::Error> {
     let rows = connection.fetch_all(ALL_ROWS).await?;
-    Ok(rows.iter().map(DB::pair).collect())
+    rows.iter().map(DB::pair).collect()
 }
 
 async fn stream<'c, DB: Dialect>(
@@ -146,7 +146,7 @@ async fn stream<'c, DB: Dialect>(
     let mut rows = Vec::new();
     while rows.len() < usize::from(limit) {
         match stream.try_next().await? {
-            Some(it) => rows.push(DB::pair(&it)),
+            Some(it) => rows.push(DB::pair(&it)?),
             None => break,
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use unstale_harness::coverage::Requirement;
 use unstale_harness::plan;
 
 use crate::{status, systems};
@@ -77,6 +78,11 @@ pub struct Explore {
     /// A TOML file with a `[profile]` from which plans are drawn.
     #[arg(long, value_name = "FILE")]
     pub profile: Option<PathBuf>,
+    /// End with status 3 unless this was reached, as `evaluated.no-stale-use=100` or `landed.cancel=50`; may be given several
+    /// times. Counters are plans, commands, evaluated.INVARIANT, capability.NAME, command.KIND, sometimes.SITUATION and
+    /// landed.DISTURBANCE; a wrong name lists those that there are. Without `--system` it holds for each of the two.
+    #[arg(long, value_name = "NAME=N")]
+    pub require: Vec<Requirement>,
     /// Stop at the first finding.
     #[arg(long)]
     pub first: bool,

@@ -6,14 +6,15 @@
 use std::time::Duration;
 
 use unstale_harness::chain::Subject;
-use unstale_harness::explore::{Exploration, Explored, Finding, Progress, StopAt, explore as run};
+use unstale_harness::coverage::Requirement;
+use unstale_harness::explore::{Exploration, Explored, Progress, StopAt, explore as run};
 use unstale_harness::generate::{Order, Profile};
 use unstale_wire::fleet::{is_given, use_given};
 
 use crate::args::{Backend, Explore};
 use crate::console::{Console, say};
 use crate::error::CommandError;
-use crate::explored::{Json, print};
+use crate::explored::{Json, Outcome, print, sections};
 use crate::files::{self, ReportFile};
 use crate::progress::ProgressLine;
 use crate::status::Status;
@@ -39,45 +40,55 @@ pub(crate) fn explore(options: &Explore, console: &Console) -> Result<Status, Co
         systems::start_server_of(*subject)?;
     }
     let exploration = exploration(options, profile, subjects.len());
-    let mut all: Vec<(&dyn Subject, Explored, Status)> = Vec::new();
+    let mut all: Vec<Ended> = Vec::new();
     for subject in subjects {
         if !options.json {
             say!(console, "exploring {} on {}, seed {}", subject.name(), subject.backend(), options.seed);
         }
         let explored = with_progress(subject, &exploration, console, options.json);
-        let status = status(subject, &explored);
+        let ended = Ended::of(subject, explored, &options.require);
         if !options.json {
-            print(subject, &explored, status, console);
+            print(&ended.outcome(), console);
         }
-        let interrupted = explored.interrupted;
-        all.push((subject, explored, status));
+        let interrupted = ended.explored.interrupted;
+        all.push(ended);
         if interrupted {
             break;
         }
     }
     if options.json {
-        let values: Vec<_> =
-            all.iter().map(|(subject, explored, status)| Json::of(*subject, explored, *status)).collect();
+        let values: Vec<_> = all.iter().map(|ended| Json::of(&ended.outcome())).collect();
         match (&options.system, &values[..]) {
             (Some(_), [one]) => console.json(one),
             _ => console.json(&values),
         }
     }
-    let names: Vec<_> = all.iter().map(|(subject, ..)| subject.name()).collect();
+    let names: Vec<_> = all.iter().map(|ended| ended.subject.name()).collect();
     report.write(console, &format!("unstale explore {}", names.join(", ")), || {
-        all.iter().flat_map(|(subject, explored, _)| sections(*subject, explored)).collect()
+        all.iter().flat_map(|ended| sections(&ended.outcome())).collect()
     });
-    Ok(Status::worst(all.iter().map(|(.., status)| *status)))
+    Ok(Status::worst(all.iter().map(|ended| ended.status)))
 }
 
-/// The parts of a report: each finding, and what was covered.
-fn sections(subject: &dyn Subject, explored: &Explored) -> Vec<(String, String)> {
-    let section = |finding: &Finding| {
-        let found = &finding.counterexample;
-        (finding.fingerprint.clone(), text::plain_report(&found.plan, &found.run.history, Some(&found.violation)))
-    };
-    let coverage = (format!("coverage of {}", subject.name()), text::coverage(&explored.coverage, subject.backend()));
-    explored.findings.iter().map(section).chain([coverage]).collect()
+/// An exploration that has ended.
+struct Ended {
+    subject: &'static dyn Subject,
+    explored: Explored,
+    status: Status,
+    unmet: Vec<String>,
+}
+
+impl Ended {
+    fn of(subject: &'static dyn Subject, explored: Explored, required: &[Requirement]) -> Self {
+        let unmet: Vec<_> = required.iter().filter_map(|it| it.check(&explored.coverage).err()).collect();
+        let status = status(subject, &explored, &unmet);
+        Self { subject, explored, status, unmet }
+    }
+
+    fn outcome(&self) -> Outcome<'_> {
+        let Self { subject, explored, status, unmet } = self;
+        Outcome { subject: *subject, explored, status: *status, unmet }
+    }
 }
 
 fn exploration(options: &Explore, mut profile: Profile, systems: usize) -> Exploration {
@@ -124,7 +135,7 @@ fn with_progress(subject: &dyn Subject, exploration: &Exploration, console: &Con
     })
 }
 
-fn status(subject: &dyn Subject, explored: &Explored) -> Status {
+fn status(subject: &dyn Subject, explored: &Explored, unmet: &[String]) -> Status {
     let gaps = explored.coverage.gaps(subject.capabilities());
     if !explored.findings.is_empty() {
         Status::Violation
@@ -132,7 +143,7 @@ fn status(subject: &dyn Subject, explored: &Explored) -> Status {
         Status::Inconclusive
     } else if explored.interrupted {
         Status::Interrupted
-    } else if !gaps.is_empty() || explored.coverage.inconclusive > 0 {
+    } else if !gaps.is_empty() || !unmet.is_empty() || explored.coverage.inconclusive > 0 {
         Status::Inconclusive
     } else {
         Status::Pass

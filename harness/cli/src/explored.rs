@@ -2,41 +2,34 @@
 //!
 //! Owns the wording and the fields. The verdict is given.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use unstale_harness::chain::Subject;
-use unstale_harness::explore::{Explored, Finding, THREADS_GIVEN_UP_MAX};
+use unstale_harness::explore::{Explored, Finding, THREADS_GIVEN_UP_MAX, Unsure};
 
 use crate::console::{Console, say};
 use crate::status::Status;
-use crate::text;
+use crate::{coverage, text};
+
+/// The end of an exploration: its verdict, and what it rests on.
+pub(crate) struct Outcome<'a> {
+    pub(crate) subject: &'a dyn Subject,
+    pub(crate) explored: &'a Explored,
+    pub(crate) status: Status,
+    /// A line for each requirement that was not reached.
+    pub(crate) unmet: &'a [String],
+}
 
 /// Prints every finding, the coverage and the verdict.
-pub(crate) fn print(subject: &dyn Subject, explored: &Explored, status: Status, console: &Console) {
+pub(crate) fn print(outcome: &Outcome<'_>, console: &Console) {
+    let Outcome { subject, explored, .. } = outcome;
     for (at, finding) in explored.findings.iter().enumerate() {
         let found = &finding.counterexample;
         say!(console, "\n── {} of {}: {} ──", at + 1, explored.findings.len(), finding.fingerprint);
         console.text(text::report(&found.plan, &found.run.history, Some(&found.violation)));
-        let (hits, runs) = found.reproduced;
-        say!(
-            console,
-            "found after {} plans and {:.1} s, in {} plans; {} commands, shrunk with {} runs in {:.1} s{}; replays {hits} of {runs}",
-            finding.after_plans,
-            finding.after.as_secs_f64(),
-            finding.count,
-            found.plan.commands(),
-            found.certificate.runs,
-            finding.shrinking.as_secs_f64(),
-            text::out_of_budget(&found.certificate),
-        );
-        console.text(text::indented(&found.certificate));
-        if let Some(path) = &finding.path {
-            say!(console, "reproduce: unstale replay {}", path.display());
-        }
+        console.text(about(finding));
     }
     for unsure in &explored.unsure {
-        say!(console, "\nbroke once and not again: {unsure}");
+        say!(console, "\n{unsure}");
         console.text(text::report(&unsure.plan, &unsure.run.history, unsure.run.violation()));
     }
     for unwritten in &explored.unwritten {
@@ -45,32 +38,84 @@ pub(crate) fn print(subject: &dyn Subject, explored: &Explored, status: Status, 
     if explored.threads_given_up > 0 {
         say!(console, "\n{}", text::given_up(explored.threads_given_up));
     }
-    say!(console, "\n{}", text::coverage(&explored.coverage, subject.backend()));
-    let coverage = &explored.coverage;
-    let seconds = explored.took.as_secs_f64();
-    say!(console, "{} plans, {} commands in {seconds:.1} s{}", coverage.plans, coverage.commands, stopped(explored));
-    match status {
-        Status::Pass => say!(console, "pass: no invariant broke"),
-        Status::Violation => say!(console, "violation: {} distinct", explored.findings.len()),
-        Status::Interrupted => say!(console, "interrupted: no invariant broke until then"),
-        Status::Inconclusive => {
-            say!(console, "inconclusive:");
-            for gap in coverage.gaps(subject.capabilities()) {
-                say!(console, "  {gap}");
-            }
-            for unsure in &explored.unsure {
-                say!(console, "  broke once and not again: {unsure}");
-            }
-            if let Some(why) = &coverage.first_inconclusive {
-                say!(console, "  {} plans were inconclusive, the first: {why}", coverage.inconclusive);
-            }
-        }
-    }
+    say!(console, "\n{}", coverage::text(&explored.coverage, *subject));
+    console.text(verdict(outcome));
     if let Some(path) = explored.findings.iter().find_map(|finding| finding.path.as_ref()) {
         say!(console, "unstale replay {}", path.display());
     } else if !explored.unwritten.is_empty() {
         say!(console, "save a plan from above as plan.toml, and: unstale replay plan.toml");
     }
+}
+
+/// The parts of a report: the verdict, each finding with its plan, what broke once, and what was covered.
+pub(crate) fn sections(outcome: &Outcome<'_>) -> Vec<(String, String)> {
+    let Outcome { subject, explored, .. } = outcome;
+    let name = subject.name();
+    let finding = |finding: &Finding| {
+        let found = &finding.counterexample;
+        let picture = text::plain_report(&found.plan, &found.run.history, Some(&found.violation));
+        let replay = match &finding.path {
+            Some(_) => String::new(),
+            None => format!("reproduce: save the plan as plan.toml, and: unstale replay plan.toml --system {name}\n"),
+        };
+        let plan = text::plan_of(&found.plan, name);
+        (finding.fingerprint.clone(), format!("{picture}\n{}{replay}\n{plan}", about(finding)))
+    };
+    let unsure = |unsure: &Unsure| {
+        let picture = text::plain_report(&unsure.plan, &unsure.run.history, unsure.run.violation());
+        let title = format!("broke {} once and not again in {} runs", unsure.invariant, unsure.runs);
+        (title, format!("{picture}\n{}", text::plan_of(&unsure.plan, name)))
+    };
+    let first = (format!("verdict on {name}"), verdict(outcome));
+    let last = (format!("coverage of {name}"), coverage::text(&explored.coverage, *subject));
+    let all = [first].into_iter().chain(explored.findings.iter().map(finding));
+    all.chain(explored.unsure.iter().map(unsure)).chain([last]).collect()
+}
+
+/// What is known of a finding beside its picture: how it was found and shrunk, and how to run it again.
+fn about(finding: &Finding) -> String {
+    let found = &finding.counterexample;
+    let mut about = format!(
+        "found after {} plans and {:.1} s, in {} plans; {} commands, shrunk with {} runs in {:.1} s{}; {}\n",
+        finding.after_plans,
+        finding.after.as_secs_f64(),
+        finding.count,
+        found.plan.commands(),
+        found.certificate.runs,
+        finding.shrinking.as_secs_f64(),
+        text::out_of_budget(&found.certificate),
+        found.rates(),
+    );
+    about += &text::indented(&found.certificate);
+    if let Some(path) = &finding.path {
+        about += &format!("reproduce: unstale replay {}\n", path.display());
+    }
+    about
+}
+
+/// How much was run, and what it comes to.
+fn verdict(outcome: &Outcome<'_>) -> String {
+    let Outcome { subject, explored, status, unmet } = outcome;
+    let coverage = &explored.coverage;
+    let seconds = explored.took.as_secs_f64();
+    let stopped = stopped(explored);
+    let ran = format!("{} plans, {} commands in {seconds:.1} s{stopped}\n", coverage.plans, coverage.commands);
+    let came_to = match status {
+        Status::Pass => "pass: no invariant broke\n".to_owned(),
+        Status::Violation => format!("violation: {} distinct\n", explored.findings.len()),
+        Status::Interrupted => "interrupted: no invariant broke until then\n".to_owned(),
+        Status::Inconclusive => {
+            let gaps = coverage.gaps(subject.capabilities());
+            let unsure = explored.unsure.iter().map(ToString::to_string);
+            let inconclusive = coverage.first_inconclusive.iter().map(|why| match coverage.inconclusive {
+                1 => format!("a plan was inconclusive: {why}"),
+                count => format!("{count} plans were inconclusive, the first: {why}"),
+            });
+            let all = gaps.into_iter().chain(unmet.iter().cloned()).chain(unsure).chain(inconclusive);
+            all.fold("inconclusive:\n".to_owned(), |text, why| format!("{text}  {why}\n"))
+        }
+    };
+    ran + &came_to
 }
 
 fn stopped(explored: &Explored) -> &'static str {
@@ -88,16 +133,24 @@ fn stopped(explored: &Explored) -> &'static str {
 pub(crate) struct Json {
     verdict: Status,
     interrupted: bool,
-    plans: u64,
-    commands: u64,
     seconds: f64,
     violations: Vec<JsonViolation>,
-    unsure: Vec<String>,
+    unsure: Vec<JsonUnsure>,
     unwritten: Vec<String>,
     threads_given_up: u64,
     gaps: Vec<String>,
-    sometimes: BTreeMap<&'static str, u64>,
-    fault_phase: BTreeMap<String, BTreeMap<&'static str, u64>>,
+    unmet: Vec<String>,
+    #[serde(flatten)]
+    coverage: coverage::Json,
+}
+
+#[derive(Serialize)]
+struct JsonUnsure {
+    invariant: String,
+    /// How often it was run again, and did not break.
+    runs: u32,
+    /// The file of its plan, or the plan itself.
+    plan: String,
 }
 
 #[derive(Serialize)]
@@ -110,30 +163,39 @@ struct JsonViolation {
     after_plans: u64,
     after_seconds: f64,
     shrink_seconds: f64,
+    shrink_runs: u32,
+    /// Whether shrinking came to its end.
+    complete: bool,
+    /// How often the minimal plan broke, of how many runs that decided nothing.
     reproduced: (u32, u32),
+    /// How often the drawn plan broke.
+    given: (u32, u32),
+    certificate: Vec<String>,
 }
 
 impl Json {
     /// The value of this exploration, whose verdict is given.
-    pub(crate) fn of(subject: &dyn Subject, explored: &Explored, verdict: Status) -> Self {
-        let mut fault_phase: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
-        for ((row, column), count) in &explored.coverage.landed {
-            fault_phase.entry(row.clone()).or_default().insert(*column, *count);
-        }
+    pub(crate) fn of(outcome: &Outcome<'_>) -> Self {
+        let Outcome { subject, explored, status, unmet } = outcome;
         Self {
-            verdict,
+            verdict: *status,
             interrupted: explored.interrupted,
-            plans: explored.coverage.plans,
-            commands: explored.coverage.commands,
             seconds: explored.took.as_secs_f64(),
             violations: explored.findings.iter().map(JsonViolation::of).collect(),
-            unsure: explored.unsure.iter().map(ToString::to_string).collect(),
+            unsure: explored.unsure.iter().map(JsonUnsure::of).collect(),
             unwritten: explored.unwritten.clone(),
             threads_given_up: explored.threads_given_up,
             gaps: explored.coverage.gaps(subject.capabilities()),
-            sometimes: explored.coverage.sometimes().collect(),
-            fault_phase,
+            unmet: unmet.to_vec(),
+            coverage: coverage::Json::of(&explored.coverage, *subject),
         }
+    }
+}
+
+impl JsonUnsure {
+    fn of(unsure: &Unsure) -> Self {
+        let Unsure { invariant, runs, named, .. } = unsure;
+        Self { invariant: invariant.to_string(), runs: *runs, plan: named.clone() }
     }
 }
 
@@ -149,7 +211,11 @@ impl JsonViolation {
             after_plans: finding.after_plans,
             after_seconds: finding.after.as_secs_f64(),
             shrink_seconds: finding.shrinking.as_secs_f64(),
-            reproduced: found.reproduced,
+            shrink_runs: found.certificate.runs,
+            complete: found.certificate.complete,
+            reproduced: (found.reproduced.hits, found.reproduced.runs),
+            given: (found.given.hits, found.given.runs),
+            certificate: found.certificate.to_string().lines().map(str::to_owned).collect(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `status`, `error` | how a run ends, and the exit statuses |
 //! | `interrupt` | Ctrl-C |
-//! | `console`, `progress`, `text` | the output, and the handling of failed output |
+//! | `console`, `progress`, `text`, `coverage` | the output, and the handling of failed output |
 //! | `files` | input and output files, and what is refused before a run |
 //! | `systems`, `pinned`, `args` | systems by name, the plan of a file, and the command line |
 //! | `exhibits` | which broken systems can run here, and the search in one |
@@ -19,6 +19,7 @@
 pub mod args;
 mod compare;
 mod console;
+mod coverage;
 mod error;
 mod exhibits;
 mod explore;

@@ -1,12 +1,12 @@
 //! `shrink`: the plan of a file, as small as possible.
 
 use std::cell::Cell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use unstale_harness::oracle::Verdict;
 use unstale_harness::plan::{Expectation, PlanFile};
-use unstale_harness::shrink::{Budget, Counterexample, Shrinking, shrink as search};
+use unstale_harness::shrink::{Budget, Counterexample, NotAgain, Shrinking, shrink as search};
 
 use crate::args::Shrink;
 use crate::console::{Console, say};
@@ -16,6 +16,9 @@ use crate::progress::ProgressLine;
 use crate::status::Status;
 use crate::{interrupt, pinned, systems, text};
 
+/// How long the measurement at the end may go on after the time for shrinking is over.
+const MEASURING_MAX: Duration = Duration::from_secs(30);
+
 #[derive(Serialize)]
 struct Json {
     verdict: String,
@@ -24,6 +27,8 @@ struct Json {
     runs: Option<u32>,
     complete: Option<bool>,
     reproduced: Option<(u32, u32)>,
+    /// How often the plan of the file broke.
+    given: Option<(u32, u32)>,
     certificate: Vec<String>,
     plan: Option<String>,
     /// The plan itself, if it could not be written, with the reason.
@@ -49,23 +54,28 @@ pub(crate) fn shrink(options: &Shrink, console: &Console) -> Result<Status, Comm
     };
     let begun = Instant::now();
     let is_over = || begun.elapsed() > options.time || interrupt::is_requested();
+    let is_stopped = || begun.elapsed() > options.time + MEASURING_MAX || interrupt::is_requested();
     let line = ProgressLine::begin(console, options.json);
     let smallest = Cell::new(usize::MAX);
     let progress = |now: Shrinking| {
         let text = text::shrinking(now);
         if now.commands < smallest.replace(now.commands) { line.tell_news(&text) } else { line.tell(&text) }
     };
-    let budget = Budget { runs: u32::MAX, is_over: &is_over, progress: &progress };
+    let budget = Budget { runs: u32::MAX, is_over: &is_over, is_stopped: &is_stopped, progress: &progress };
     let found = search(&chain, &file.plan, violation.invariant, budget);
     drop(line);
-    let Some(found) = found else {
-        let (status, why) = if interrupt::is_requested() {
-            (Status::Interrupted, format!("interrupted before {} broke again", violation.invariant))
-        } else {
-            (Status::Inconclusive, format!("inconclusive: {} broke once and not again", violation.invariant))
-        };
-        nothing(options, &file, &why, console);
-        return Ok(status);
+    let found = match found {
+        Ok(found) => found,
+        Err(NotAgain { runs }) => {
+            let invariant = violation.invariant;
+            let (status, why) = if interrupt::is_requested() {
+                (Status::Interrupted, format!("interrupted before {invariant} broke again"))
+            } else {
+                (Status::Inconclusive, format!("inconclusive: {invariant} broke once and not again in {runs} runs"))
+            };
+            nothing(options, &file, &why, console);
+            return Ok(status);
+        }
     };
     let smaller = PlanFile {
         plan: found.plan.clone(),
@@ -91,14 +101,14 @@ pub(crate) fn shrink(options: &Shrink, console: &Console) -> Result<Status, Comm
 
 fn print(file: &PlanFile, found: &Counterexample, written: Result<String, String>, console: &Console) {
     console.text(text::report(&found.plan, &found.run.history, Some(&found.violation)));
-    let (hits, runs) = found.reproduced;
     say!(
         console,
-        "{} → {} commands with {} runs{}; replays {hits} of {runs}",
+        "{} → {} commands with {} runs{}; {}",
         file.plan.commands(),
         found.plan.commands(),
         found.certificate.runs,
         text::out_of_budget(&found.certificate),
+        found.rates(),
     );
     console.text(text::indented(&found.certificate));
     match written {
@@ -118,7 +128,8 @@ fn json(file: &PlanFile, found: &Counterexample, written: Result<String, String>
         commands: Some(found.plan.commands()),
         runs: Some(found.certificate.runs),
         complete: Some(found.certificate.complete),
-        reproduced: Some(found.reproduced),
+        reproduced: Some((found.reproduced.hits, found.reproduced.runs)),
+        given: Some((found.given.hits, found.given.runs)),
         certificate: found.certificate.to_string().lines().map(str::to_owned).collect(),
         plan,
         unwritten,
@@ -137,6 +148,7 @@ fn nothing(options: &Shrink, file: &PlanFile, verdict: &str, console: &Console) 
         runs: None,
         complete: None,
         reproduced: None,
+        given: None,
         certificate: Vec::new(),
         plan: None,
         unwritten: None,

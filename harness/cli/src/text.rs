@@ -1,22 +1,17 @@
-//! The texts that several verbs print: reports, coverage, shrinking.
+//! The texts that several verbs print: reports, shrinking.
 //!
 //! Owns the width and the colors of reports. It prints nothing itself.
 
-use std::fmt::Write as _;
 use std::io::IsTerminal;
 
-use unstale_harness::coverage::{Coverage, OPERATIONS, disturbances};
 use unstale_harness::history::History;
 use unstale_harness::oracle::Violation;
-use unstale_harness::plan::{Backend, Plan};
+use unstale_harness::plan::{Plan, PlanFile};
 use unstale_harness::report::Report;
 use unstale_harness::shrink::{Certificate, Shrinking};
 
 /// The width of a report in a file.
 const WIDTH: usize = 120;
-
-/// No column of counts is narrower.
-const CELL_MIN: usize = 6;
 
 /// No report is wider, whatever `COLUMNS` says.
 const WIDTH_MAX: usize = 1000;
@@ -56,41 +51,7 @@ pub(crate) fn given_up(threads: u64) -> String {
     format!("{threads} thread{plural} blocked by the system {verb} given up, and will stay until this process ends")
 }
 
-/// The coverage table.
-pub(crate) fn coverage(coverage: &Coverage, backend: Backend) -> String {
-    let mut text = String::new();
-    let mut line = |words: std::fmt::Arguments<'_>| {
-        text.write_fmt(words).expect("writing to a string cannot fail");
-        text.push('\n');
-    };
-    line(format_args!("evaluated (times)"));
-    for (invariant, count) in &coverage.evaluated {
-        line(format_args!("  {invariant:<24} {count:>10}"));
-    }
-    line(format_args!("sometimes (plans)"));
-    let longest = coverage.sometimes().map(|(situation, _)| situation.len()).max().unwrap_or(0);
-    for (situation, count) in coverage.sometimes() {
-        let never = if count == 0 { "  never met" } else { "" };
-        line(format_args!("  {situation:<longest$} {count:>8}{never}"));
-    }
-    // Each column is as wide as its head, so that the table fits more terminals.
-    let cell = |head: &str, text: String| format!("  {text:>width$}", width = head.len().max(CELL_MIN));
-    let heads: String = OPERATIONS.iter().map(|head| cell(head, (*head).to_owned())).collect();
-    line(format_args!("landed {:<18}{heads}", ""));
-    let mut nowhere = Vec::new();
-    for row in disturbances(backend) {
-        if coverage.landed.keys().all(|(landed, _)| *landed != row) {
-            nowhere.push(row);
-            continue;
-        }
-        let cells = OPERATIONS.iter().map(|head| match coverage.landed.get(&(row.clone(), *head)) {
-            None | Some(0) => cell(head, "·".to_owned()),
-            Some(count) => cell(head, count.to_string()),
-        });
-        line(format_args!("  {row:<23}{}", cells.collect::<String>()));
-    }
-    if !nowhere.is_empty() {
-        line(format_args!("landed nowhere: {}", nowhere.join(", ")));
-    }
-    text
+/// A plan as it stands in a file, for a system.
+pub(crate) fn plan_of(plan: &Plan, system: &str) -> String {
+    PlanFile { system: Some(system.to_owned()), ..PlanFile::from(plan.clone()) }.to_string()
 }

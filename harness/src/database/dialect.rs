@@ -28,7 +28,10 @@ pub trait Dialect: Database<Arguments: IntoArguments<Self>> {
     fn rows_affected(done: &Self::QueryResult) -> u64;
 
     /// A row of the workload's table.
-    fn pair(row: &Self::Row) -> (Key, Value);
+    ///
+    /// # Errors
+    /// The table is the system's own, and a column is of another type.
+    fn pair(row: &Self::Row) -> Result<(Key, Value), sqlx::Error>;
 
     /// The answer to [`Words::inspect`].
     fn leftovers(row: &Self::Row) -> Leftovers;
@@ -89,8 +92,8 @@ impl Dialect for Sqlite {
         done.rows_affected()
     }
 
-    fn pair(row: &SqliteRow) -> (Key, Value) {
-        pair(row.get(0), row.get(1))
+    fn pair(row: &SqliteRow) -> Result<(Key, Value), sqlx::Error> {
+        Ok(pair(row.try_get(0)?, row.try_get(1)?))
     }
 
     fn leftovers(row: &SqliteRow) -> Leftovers {
@@ -131,8 +134,8 @@ impl Dialect for Postgres {
         done.rows_affected()
     }
 
-    fn pair(row: &PgRow) -> (Key, Value) {
-        pair(row.get(0), row.get(1))
+    fn pair(row: &PgRow) -> Result<(Key, Value), sqlx::Error> {
+        Ok(pair(row.try_get(0)?, row.try_get(1)?))
     }
 
     fn leftovers(row: &PgRow) -> Leftovers {

@@ -11,9 +11,9 @@ use crate::local::Local;
 use crate::plan::{ActorId, Fault, Key, Value};
 use crate::port::Wire;
 
-/// A failure of the harness itself; this is never the system's fault.
+/// A failure of the harness's own access to the plan's database; this is never the system's fault.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot set up the plan's database: {0}")]
+#[error("{0}")]
 pub struct SetupError(String);
 
 impl SetupError {

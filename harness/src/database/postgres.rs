@@ -97,7 +97,7 @@ impl Place for Postgres {
         Box::pin(async {
             let mut own = self.own().await.map_err(SetupError::of)?;
             let rows = own.fetch_all(ALL_ROWS).await.map_err(SetupError::of)?;
-            Ok(rows.iter().map(<sqlx::Postgres as Dialect>::pair).collect())
+            rows.iter().map(<sqlx::Postgres as Dialect>::pair).collect::<Result<_, _>>().map_err(SetupError::of)
         })
     }
 

@@ -149,7 +149,7 @@ impl Place for Sqlite {
         Box::pin(async {
             let mut own = self.own.lock().await;
             let rows = own.fetch_all(ALL_ROWS).await.map_err(SetupError::of)?;
-            Ok(rows.iter().map(<sqlx::Sqlite as Dialect>::pair).collect())
+            rows.iter().map(<sqlx::Sqlite as Dialect>::pair).collect::<Result<_, _>>().map_err(SetupError::of)
         })
     }
 

@@ -1,11 +1,14 @@
 //! The kinds of commands: what swarm switches on and off, how often each is drawn, and what a system needs for it.
 
+use std::fmt;
+
 use serde::Deserialize;
 
 use crate::capability::Capability;
+use crate::plan::{BeginMode, Command, Conflict, Residue};
 
 /// A kind of command: what swarm switches on and off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "each kind is the command of its name")]
 pub enum Kind {
@@ -131,6 +134,56 @@ pub(super) fn needed_for(kind: Kind) -> Option<Capability> {
 }
 
 impl Kind {
+    /// Every kind.
+    pub fn all() -> impl Iterator<Item = Self> {
+        WEIGHTS.into_iter().map(|(kind, ..)| kind)
+    }
+
+    /// The kind of a command that runs inside so many transactions: a begin inside one is a kind of its own.
+    pub fn of(command: &Command, depth: u32) -> Self {
+        match command {
+            Command::Open => Self::Open,
+            Command::Close => Self::Close,
+            Command::Begin(_) if depth > 0 => Self::Nest,
+            Command::Begin(BeginMode::Plain) => Self::Begin,
+            Command::Begin(_) => Self::BeginExplicit,
+            Command::Commit => Self::Commit,
+            Command::Rollback => Self::Rollback,
+            Command::Drop => Self::Drop,
+            Command::Put(..) => Self::Put,
+            Command::Insert(_, _, Conflict::Abort) => Self::Insert,
+            Command::Insert(..) => Self::ConflictClause,
+            Command::Get(_) => Self::Get,
+            Command::Delete(_) => Self::Delete,
+            Command::Scan => Self::Scan,
+            Command::Stream(_) => Self::Stream,
+            Command::Fail => Self::Fail,
+            Command::Slow => Self::Slow,
+            Command::Raw(Residue::Transaction) => Self::RawBegin,
+            Command::Raw(Residue::Setting) => Self::RawSetting,
+            Command::Raw(Residue::TempTable) => Self::RawTempTable,
+            Command::Raw(Residue::Lock) => Self::RawLock,
+            Command::Inspect => Self::Inspect,
+            Command::Retain => Self::Retain,
+            Command::Stale(_) => Self::Stale,
+            Command::ClosePool => Self::ClosePool,
+            Command::Resolve(_) => Self::Resolve,
+            Command::Override(_) => Self::Override,
+            Command::Restore => Self::Restore,
+            Command::Invalidate(_) => Self::Invalidate,
+            Command::WarmUp => Self::WarmUp,
+            Command::Fork => Self::Fork,
+            Command::Replace => Self::Replace,
+            Command::Crash => Self::Crash,
+            Command::Extra(_) => Self::Extra,
+        }
+    }
+
+    /// What a system must be able to do for commands of this kind.
+    pub fn needed(self) -> Option<Capability> {
+        needed_for(self)
+    }
+
     /// Whether it may apply to an actor without a session.
     pub(super) fn outside(self) -> bool {
         self.in_registry() || matches!(self, Self::Open | Self::ClosePool | Self::Stale | Self::Crash | Self::Extra)
@@ -150,5 +203,33 @@ impl Kind {
     /// Whether it is a registry's business alone.
     fn in_registry(self) -> bool {
         matches!(self, Self::Resolve | Self::Override | Self::Restore | Self::Invalidate | Self::WarmUp | Self::Fork)
+    }
+}
+
+/// As in a profile.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        for letter in format!("{self:?}").chars() {
+            if letter.is_ascii_uppercase() && !text.is_empty() {
+                text.push('-');
+            }
+            text.push(letter.to_ascii_lowercase());
+        }
+        f.pad(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kind_prints_as_it_is_read() {
+        for kind in Kind::all() {
+            let text = format!("kind = \"{kind}\"");
+            let read: std::collections::BTreeMap<String, Kind> = toml::from_str(&text).expect("it is a kind");
+            assert_eq!(read["kind"], kind);
+        }
     }
 }

@@ -53,6 +53,8 @@ pub struct Write {
 pub struct Dead {
     /// Which command wrote it.
     pub by: By,
+    /// Which row.
+    pub key: Key,
     /// Its value.
     pub value: Value,
     /// The event that says that it is undone: from here on nobody may see it.

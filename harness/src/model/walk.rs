@@ -370,7 +370,7 @@ fn own(frames: &[Frame], key: Key) -> Option<Option<Value>> {
 }
 
 fn dead(write: &Pending, end: usize, assumed: bool) -> Option<Dead> {
-    Some(Dead { by: write.by, value: write.value?, end, assumed })
+    Some(Dead { by: write.by, key: write.key, value: write.value?, end, assumed })
 }
 
 fn last_per_key(writes: &[Pending]) -> Vec<Pending> {

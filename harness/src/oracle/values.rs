@@ -10,7 +10,8 @@ use std::fmt::Display;
 
 use super::checked::Checked;
 use super::seen::Wrong;
-use super::view::View;
+use super::view::{View, is_done};
+use crate::model::Dead;
 use crate::plan::{Command, Key};
 use crate::verdict::Invariant;
 
@@ -41,7 +42,8 @@ pub fn committed_durable(view: &View<'_>) -> Checked {
 
 /// What was reported as rolled back, or as failed, is not there, nor what nobody has reported.
 pub fn rolled_back_invisible(view: &View<'_>) -> Checked {
-    let mut checked = Checked { evaluated: count(view.claims.dead.len()), ..Checked::default() };
+    let could_show = view.claims.dead.iter().filter(|dead| was_there(view, dead) && is_looked_at(view, dead));
+    let mut checked = Checked { evaluated: count(could_show.count()), ..Checked::default() };
     for (read, wrong) in &view.seen.reads {
         if let Wrong::Risen(dead) = wrong
             && wrong.is_definite()
@@ -77,6 +79,21 @@ fn committed_by_nobody(view: &View<'_>, checked: &mut Checked) {
             checked.found(view, Invariant::RolledBackInvisible, end, expected, observed);
         }
     }
+}
+
+/// Whether an undone write was ever in the database, as far as is known: a write that was refused leaves nothing that could
+/// be seen.
+fn was_there(view: &View<'_>, dead: &Dead) -> bool {
+    let wrote = || view.evidence(dead.by).is_some_and(|evidence| !evidence.wrote.is_empty());
+    view.facts.spans.get(dead.by).is_some_and(is_done) || wrote()
+}
+
+/// Whether its row was read after it was undone, or at the end unless a later write hides it there.
+fn is_looked_at(view: &View<'_>, dead: &Dead) -> bool {
+    let claims = &view.claims;
+    let is_hidden = || claims.committed.iter().any(|write| write.key == dead.key && write.from > dead.end);
+    claims.reads.iter().any(|read| read.key == dead.key && read.at > dead.end)
+        || view.facts.final_state.is_some() && !is_hidden()
 }
 
 /// A transaction of unknown outcome is applied whole or not at all: in this branch it is taken as one of the two, and

@@ -17,8 +17,12 @@ const COLUMN_MIN: usize = 34;
 const COMMAND_MAX: usize = 28;
 const EVIDENCE_MAX: usize = 28;
 const ANSWERS_MAX: usize = 60;
-/// Less room than this is not enough for an answer of its own.
-const ANSWERS_MIN: usize = 22;
+/// More room than this is kept for no answer at the cost of what is before it; a note takes up the rest.
+const ANSWER_MAX: usize = 30;
+/// The room for the number of a note, of two digits.
+const NOTE: usize = 5;
+/// Less room than this is not enough for commands and evidence before a column of answers.
+const BEFORE_ANSWERS_MIN: usize = 16;
 /// Where the text of the conclusion begins.
 const CONCLUSION: usize = 14;
 
@@ -41,6 +45,8 @@ pub(super) struct Column {
     pub(super) command: usize,
     pub(super) evidence: usize,
     pub(super) answers: usize,
+    /// The longest first answer without its message.
+    pub(super) answer: usize,
     pub(super) edge: usize,
 }
 
@@ -53,6 +59,8 @@ impl Column {
             column.command = column.command.max(row.command.len().min(COMMAND_MAX));
             column.evidence = column.evidence.max(row.evidence().map_or(0, |it| it.len()).min(EVIDENCE_MAX));
             column.answers = column.answers.max(answers.min(ANSWERS_MAX));
+            let first = row.answers.first().map_or(0, |it| it.len().min(length(&it.head) + NOTE));
+            column.answer = column.answer.max(first.min(ANSWER_MAX));
         }
         column
     }
@@ -67,17 +75,17 @@ impl Column {
         self.start + self.label + GAP
     }
 
-    /// Where the evidence begins and where the answers do, if there is room for columns of their own.
+    /// Where the evidence begins and where the answers do, if there is room for columns of their own. Long commands and
+    /// evidence do not push the answers out of theirs: what does not fit before it is followed by a line of its own.
     pub(super) fn stops(&self) -> (Option<usize>, Option<usize>) {
         let evidence = self.command_at() + self.command + GAP;
-        let answers = if self.evidence == 0 { evidence } else { evidence + self.evidence + GAP };
-        if answers + self.answers.min(ANSWERS_MIN) <= self.edge {
-            (Some(evidence), Some(answers))
-        } else if evidence + ANSWERS_MIN <= self.edge {
-            (Some(evidence), None)
-        } else {
-            (None, None)
+        let behind = if self.evidence == 0 { evidence } else { evidence + self.evidence + GAP };
+        let answers = behind.min(self.edge.saturating_sub(self.answer));
+        if answers < self.command_at() + BEFORE_ANSWERS_MIN {
+            return (None, None);
         }
+        let evidence = evidence.min(answers.saturating_sub(self.evidence + GAP)).max(self.command_at());
+        (Some(evidence), Some(answers))
     }
 }
 
@@ -124,7 +132,7 @@ impl<'a> Page<'a> {
         let mut flow = Flow {
             rest: self.lanes(row, place, if row.flies.1 { '│' } else { ' ' }),
             line: self.lanes(row, place, row.lane()),
-            hang: answers_at.or(evidence_at).unwrap_or(command_at + GAP),
+            hang: answers_at.unwrap_or(command_at + GAP),
             edge: place.edge,
             lines: Vec::new(),
             notes: &mut self.notes,
@@ -134,10 +142,11 @@ impl<'a> Page<'a> {
         if let Some(evidence) = row.evidence() {
             flow.put(evidence_at.unwrap_or(0), GAP, &evidence);
         }
-        let (mut at, mut gap) = (answers_at.or(evidence_at).unwrap_or(0), GAP);
-        for word in row.answers.iter().chain(&row.later()) {
-            flow.put(at, gap, word);
-            (at, gap) = (0, 1);
+        for (nth, word) in row.answers.iter().chain(&row.later()).enumerate() {
+            match answers_at {
+                Some(at) if nth == 0 => flow.put_in_column(at, word),
+                _ => flow.put(0, if nth == 0 { GAP } else { 1 }, word),
+            }
         }
         let mut lines = flow.end();
         if row.marked {

@@ -249,16 +249,18 @@ impl<'a> Story<'a> {
             let heading = Word::new(Style::Bold, "after the plan");
             self.rows.push(Row { apart: true, ..Row::across(heading, marked) });
         }
-        let mut groups: Vec<(Vec<String>, Vec<String>)> = Vec::new();
+        let mut groups: Vec<(String, Vec<String>)> = Vec::new();
         for actor in &self.quiet {
             let verbs: Vec<_> = self.spans.iter().filter(|it| it.0.actor == *actor).map(|it| verb(it.1.step)).collect();
-            match groups.iter_mut().find(|it| it.0 == verbs) {
+            let came_to = if is_skipped(self.report, *actor) { "skipped" } else { "done" };
+            let text = format!("{}: all {came_to}", verbs.join(", "));
+            match groups.iter_mut().find(|it| it.0 == text) {
                 Some((_, actors)) => actors.push(actor.to_string()),
-                None => groups.push((verbs, vec![actor.to_string()])),
+                None => groups.push((text, vec![actor.to_string()])),
             }
         }
-        for (verbs, actors) in groups {
-            let text = format!("{}  {}: all done", actors.join(", "), verbs.join(", "));
+        for (text, actors) in groups {
+            let text = format!("{}  {text}", actors.join(", "));
             self.rows.push(Row::across(Word::new(Style::Plain, text), false));
         }
     }
@@ -276,9 +278,10 @@ pub(super) fn verb(step: &Step) -> String {
 pub(super) fn quiet(report: &Report<'_>) -> BTreeSet<ActorId> {
     let events = || report.history.events.iter().filter_map(|it| Some((it.by?.actor, &it.what)));
     let loud: BTreeSet<_> = events()
-        .filter(|(_, what)| match what {
+        .filter(|(actor, what)| match what {
             What::Returned(Outcome::Done(Reply::Residue(seen))) => *seen != Leftovers::default(),
             What::Returned(Outcome::Done(_)) | What::Invoked(_) | What::Ended | What::Built { .. } => false,
+            What::Skipped => !is_skipped(report, *actor),
             what => action(what).is_none(),
         })
         .map(|it| it.0)
@@ -286,6 +289,12 @@ pub(super) fn quiet(report: &Report<'_>) -> BTreeSet<ActorId> {
         .collect();
     let observers = events().map(|it| it.0).filter(|it| report.history.is_observer(*it));
     observers.filter(|it| !loud.contains(it)).collect()
+}
+
+/// Whether the system did nothing for any command of this observer, as one does without the core workload.
+fn is_skipped(report: &Report<'_>, observer: ActorId) -> bool {
+    let mut own = report.history.events.iter().filter(|event| event.by.is_some_and(|by| by.actor == observer));
+    own.all(|event| matches!(event.what, What::Invoked(_) | What::Skipped | What::Ended))
 }
 
 pub(super) fn answer(what: &What) -> Option<Word> {

@@ -44,6 +44,14 @@ impl Flow<'_> {
         self.line.push_at(at, word.style, &text);
     }
 
+    /// Puts the word at this place, on a further line if something stands there already.
+    pub(super) fn put_in_column(&mut self, at: usize, word: &Word) {
+        if self.line.has_text && self.line.width + GAP > at {
+            self.lines.push(std::mem::replace(&mut self.line, self.rest.clone()));
+        }
+        self.put(at, GAP, word);
+    }
+
     pub(super) fn fitting(&mut self, word: &Word, room: usize) -> Option<String> {
         if word.len() <= room {
             return Some(word.whole());

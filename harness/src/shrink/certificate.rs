@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::rate::Rate;
 use crate::invariant::Invariant;
 use crate::model::Inadmissible;
 use crate::plan::{ActorId, Plan};
@@ -40,8 +41,8 @@ pub enum Attempt {
     Passes,
     /// This broke.
     Breaks(Invariant),
-    /// The same broke, and the next time it did not.
-    Unsure,
+    /// The same broke, but not as often as it must.
+    Rarer(Rate),
     /// Inconclusive: the run proves nothing.
     Inconclusive,
     /// The budget was spent before, or there were too many.
@@ -68,7 +69,7 @@ impl Attempt {
             Self::Inadmissible(_) => "makes no sense".into(),
             Self::Passes => "breaks nothing".into(),
             Self::Breaks(invariant) => format!("breaks {invariant} instead"),
-            Self::Unsure => "breaks the same, but not every time".into(),
+            Self::Rarer(_) => "breaks the same, but more rarely".into(),
             Self::Inconclusive => "inconclusive".into(),
             Self::NotTried => "not tried".into(),
         }
@@ -79,25 +80,29 @@ impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inadmissible(it) => write!(f, "makes no sense: `{}`: {}", it.text, it.why),
+            Self::Rarer(rate) => write!(f, "breaks the same, but only in {rate} runs"),
             it => f.write_str(&it.class()),
         }
     }
 }
 
-/// One line for each single removal, and one for each pair or, if they are many, for each class of result.
+/// One line for each single removal that was tried, and one for each pair or, if they are many, for each class of result.
+/// Those that were not tried are counted, so that the table is never longer than the picture of the plan.
 impl fmt::Display for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.singles.is_empty() {
             return writeln!(f, "there is nothing to leave out");
         }
         let name = |it: &Removal| it.gone.join(" and ");
-        let listed = self.pairs.iter().filter(|_| self.pairs.len() <= LISTED_MAX);
-        let rows: Vec<_> = self.singles.iter().chain(listed).map(|it| (name(it), &it.came_to)).collect();
+        let are_listed = self.pairs.len() <= LISTED_MAX;
+        let listed = self.pairs.iter().filter(|_| are_listed);
+        let tried = self.singles.iter().chain(listed).filter(|it| it.came_to != Attempt::NotTried);
+        let rows: Vec<_> = tried.map(|it| (name(it), &it.came_to)).collect();
         let width = rows.iter().map(|it| it.0.chars().count()).max().unwrap_or(0);
         for (gone, came_to) in rows {
             writeln!(f, "without {gone:<width$}  {came_to}")?;
         }
-        if self.pairs.len() > LISTED_MAX {
+        if !are_listed {
             let mut classes: BTreeMap<String, usize> = BTreeMap::new();
             for pair in &self.pairs {
                 *classes.entry(pair.came_to.class()).or_default() += 1;
@@ -107,6 +112,12 @@ impl fmt::Display for Certificate {
             let classes: Vec<_> = classes.into_iter().map(|(class, count)| format!("{count} × {class}")).collect();
             writeln!(f, "without two of them, {} pairs: {}", self.pairs.len(), classes.join(", "))?;
         }
-        Ok(())
+        let untried = |all: &[Removal]| all.iter().filter(|it| it.came_to == Attempt::NotTried).count();
+        match (untried(&self.singles), if are_listed { untried(&self.pairs) } else { 0 }) {
+            (0, 0) => Ok(()),
+            (singles, 0) => writeln!(f, "not tried: {singles} without one of them"),
+            (0, pairs) => writeln!(f, "not tried: {pairs} without two of them"),
+            (singles, pairs) => writeln!(f, "not tried: {singles} without one of them, {pairs} without two"),
+        }
     }
 }

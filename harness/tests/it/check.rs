@@ -1,13 +1,15 @@
 //! `check!`: what fails, what is kept, and its environment knobs.
 
 use std::panic::catch_unwind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use unstale_harness::check::check;
 use unstale_harness::database::Database;
 use unstale_harness::generate::Profile;
 use unstale_harness::history::Failure;
+use unstale_harness::plan;
 use unstale_harness::system::{Capabilities, Port, System};
 
 /// Claims whatever it is asked for, and does nothing.
@@ -65,6 +67,115 @@ fn failing_plan_is_kept_and_run_first_the_next_time() {
     assert!(first.contains("kept as "), "{first}");
     let second = said::<Liar>(root.path());
     assert!(second.starts_with("a regression breaks again: "), "{second}");
+}
+
+fn kept<S: System>(root: &Path) -> Vec<PathBuf> {
+    let folder = root.join("scenarios").join("regressions").join(S::NAME);
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).expect("it is there").map(|it| it.expect("a file").path()).collect();
+    files.sort();
+    files
+}
+
+/// Panics at two commands, and skips all others.
+struct Clumsy;
+
+impl System for Clumsy {
+    const NAME: &'static str = "clumsy";
+
+    fn capabilities() -> Capabilities {
+        Capabilities::NONE
+    }
+
+    async fn start(_: &Database) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    async fn actor(&self, mut port: Port) {
+        while let Some(command) = port.next().await {
+            assert!(!matches!(command, plan::Command::Scan | plan::Command::Slow), "it cannot do that");
+        }
+    }
+
+    async fn stop(&self) {}
+}
+
+#[test]
+fn each_finding_is_shown_and_kept_in_a_file_of_its_own() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let text = said::<Clumsy>(root.path());
+    assert_eq!(text.matches(" breaks no-panic\n").count(), 2, "{text}");
+    let files = kept::<Clumsy>(root.path());
+    assert_eq!(files.len(), 2, "{files:?}");
+    for file in &files {
+        let file = file.display();
+        assert!(
+            text.contains(&format!("kept as {file}\nrun it again: UNSTALE_REPLAY={file} cargo test check::each_")),
+            "{text}"
+        );
+    }
+    let again = said::<Clumsy>(root.path());
+    assert_eq!(again.matches("a regression breaks again: ").count(), 2, "{again}");
+    assert!(!again.contains("plan "), "both are known: {again}");
+}
+
+/// Panics once in its life.
+struct Nervous;
+
+static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
+
+impl System for Nervous {
+    const NAME: &'static str = "nervous";
+
+    fn capabilities() -> Capabilities {
+        Capabilities::NONE
+    }
+
+    async fn start(_: &Database) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    async fn actor(&self, mut port: Port) {
+        while port.next().await.is_some() {
+            assert!(HAS_PANICKED.swap(true, Ordering::Relaxed), "only this time");
+        }
+    }
+
+    async fn stop(&self) {}
+}
+
+#[test]
+fn what_broke_once_and_not_again_is_called_that_and_fails() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let text = said::<Nervous>(root.path());
+    assert!(
+        text.contains("breaks no-panic once and not again in 40 runs: the run below is the only evidence\n"),
+        "{text}"
+    );
+    assert!(text.contains("\nrun it again: UNSTALE_REPLAY="), "{text}");
+    assert!(text.contains("\ndraw it again: UNSTALE_SEED=0 UNSTALE_PLANS="), "{text}");
+    assert_eq!(kept::<Nervous>(root.path()).len(), 1);
+}
+
+#[test]
+fn kept_plan_is_run_alone() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    said::<Liar>(root.path());
+    let file = kept::<Liar>(root.path())[0].display().to_string();
+    let text = with_knob("UNSTALE_REPLAY", &file);
+    assert!(text.contains(&format!("{file} breaks ")) && text.contains(" in 10 of 10 runs\n"), "{text}");
+    let of_another = kept_for_another_system(root.path(), &file);
+    let text = with_knob("UNSTALE_REPLAY", &of_another);
+    assert!(!text.contains(" breaks "), "the plan is not of this system: {text}");
+    let text = with_knob("UNSTALE_REPLAY", "/nowhere.toml");
+    assert!(text.contains("UNSTALE_REPLAY: /nowhere.toml: cannot read the plan: "), "{text}");
+}
+
+fn kept_for_another_system(root: &Path, file: &str) -> String {
+    let text = std::fs::read_to_string(file).expect("it was kept");
+    let other = root.join("other.toml");
+    std::fs::write(&other, text.replace("system = \"liar\"", "system = \"other\"")).expect("the folder can be written");
+    other.display().to_string()
 }
 
 #[test]

@@ -210,6 +210,21 @@ fn hung_observer_is_told_in_full() {
 }
 
 #[test]
+fn observers_of_a_system_without_the_core_workload_share_a_line() {
+    let mut tale = Tale::of(1, &[&["extra total"]]);
+    tale.run("a1", &[], Outcome::Done(Reply::Extra("200".into())));
+    tale.add_for_nobody(What::PlanOver);
+    tale.observers = vec![actor(&["open", "inspect"]), actor(&["open", "inspect"])];
+    for name in ["b1", "b2", "c1", "c2"] {
+        tale.invoke(name);
+        tale.add(name, What::Skipped);
+    }
+    tale.end(&[]);
+    let text = tale.told(None, 100);
+    assert!(text.contains("\n  after the plan\n  b, c  open, inspect: all skipped\n"), "{text}");
+}
+
+#[test]
 fn unbreakable_message_is_broken_in_its_note() {
     let mut tale =
         Tale::of(1, &[&["open with locked", "put k1 7 with interrupt cancel@sent", "extra visit all", "scan"]]);
@@ -249,6 +264,28 @@ fn many_actors_use_overlapping_columns() {
         );
     }
     insta::assert_snapshot!(tale.told(None, 80));
+}
+
+#[test]
+fn answers_keep_their_column_behind_long_commands_and_evidence() {
+    let steps = ["open", "put k1 7", "insert k1 8 or rollback with refuse-commit cancel@before-reply", "close"];
+    let mut tale = Tale::of(2, &[&steps, &["open", "put k2 9"]]);
+    let long = [What::Served(C1), What::Wrote(C1), What::Committed(C1), What::Disconnected(C1), What::Connected(C2)];
+    tale.run("a1", &[What::Connected(C1)], done());
+    tale.run("a2", &[&long[..], &[What::RolledBack(C2)]].concat(), Outcome::Done(Reply::Changed(true)));
+    tale.run("b1", &[What::Connected(C2)], done());
+    tale.run("a3", &[What::Served(C2), What::RolledBack(C2)], Outcome::Cancelled(Phase::BeforeReply));
+    tale.run("b2", &long, failed(FailureClass::Busy, LOCKED));
+    tale.run("a4", &[], done());
+    for width in [100, 120, 160, 200] {
+        let text = tale.told(None, width);
+        let arrows = |line: &str| line.chars().enumerate().filter(|it| it.1 == '→').map(|it| it.0).collect::<Vec<_>>();
+        let mut columns: Vec<usize> = text.lines().flat_map(arrows).collect();
+        assert_eq!(columns.len(), 6, "{text}");
+        columns.sort_unstable();
+        columns.dedup();
+        assert_eq!(columns.len(), 2, "one for each actor\n{text}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The command as its users meet it: the built binary, what it prints and how it ends.
 
 mod command;
+mod coverage;
 #[cfg(unix)]
 mod interrupts;
 mod listing;

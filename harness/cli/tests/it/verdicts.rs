@@ -141,3 +141,30 @@ fn command_alone_says_what_runs_and_where_help_is() {
     child.kill().expect("it runs");
     child.wait().expect("it ends");
 }
+
+#[test]
+fn report_has_the_verdict_the_plan_the_command_that_replays_it_and_the_coverage() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (out, report) = (folder.path().join("out"), folder.path().join("report.html"));
+    let (out, path) = (out.display().to_string(), report.display().to_string());
+    let explore = ["explore", "--system", "zoo-residue-sim", "--plans", "60", "--jobs", "1"];
+    let output = unstale(&[&explore[..], &["--out", &out, "--report", &path]].concat());
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    let page = fs::read_to_string(&report).expect("it is written");
+    for part in [
+        "<h2>verdict on zoo-residue-sim</h2>",
+        "60 plans, ",
+        "violation: ",
+        "found after ",
+        "replays 10 of 10",
+        "without a 1: open",
+        &format!("reproduce: unstale replay {out}/"),
+        "version = 1\nsystem = &quot;zoo-residue-sim&quot;",
+        "[actors]\na = [",
+        "<h2>coverage of zoo-residue-sim</h2>",
+        "evaluated (times)",
+        "landed of drawn",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+}

@@ -8,7 +8,7 @@ use unstale_harness::database::Database;
 use unstale_harness::history::{Failure, History, Outcome, Reply, What};
 use unstale_harness::oracle::{Invariant, Violation};
 use unstale_harness::plan::{Command, Plan, PlanFile};
-use unstale_harness::shrink::{Attempt, Budget, Certificate, Counterexample, Removal, shrink};
+use unstale_harness::shrink::{Attempt, Budget, Certificate, Counterexample, Rate, Removal, shrink};
 use unstale_harness::system::{Capabilities, Capability, Extension, Judged, Port, System};
 use unstale_lab::zoo::EXHIBITS;
 
@@ -21,7 +21,7 @@ fn exhibit(name: &str) -> &'static dyn Subject {
 }
 
 fn shrunk(subject: &dyn Subject, text: &str, invariant: Invariant) -> Counterexample {
-    let budget = Budget { runs: 3000, is_over: &|| false, progress: &|_| {} };
+    let budget = Budget { runs: 3000, is_over: &|| false, is_stopped: &|| false, progress: &|_| {} };
     shrink(&Chain::new(subject), &plan(text), invariant, budget).expect("the plan breaks the invariant")
 }
 
@@ -79,7 +79,7 @@ fn noise_of_three_actors_goes() {
     let found = shrunk(exhibit("zoo-lying-commit"), text, Invariant::CommittedDurable);
     assert_eq!(commands(&found), ["open; begin; put k1 1; commit"]);
     assert_eq!(found.plan.connections, 1);
-    assert_eq!(found.reproduced, (10, 10));
+    assert_eq!(found.reproduced, Rate { hits: 10, runs: 10 });
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn every_removal_stands_in_the_certificate_with_what_it_came_to() {
     let certificate = &found.certificate;
     assert!(certificate.complete);
     assert_eq!((certificate.singles.len(), certificate.pairs.len()), (4, 6));
-    let untried = |it: &&Removal| matches!(it.came_to, Attempt::NotTried | Attempt::Unsure);
+    let untried = |it: &&Removal| matches!(it.came_to, Attempt::NotTried | Attempt::Rarer(_));
     assert_eq!(certificate.singles.iter().chain(&certificate.pairs).find(untried), None);
     assert_eq!(certificate.singles[1].gone, ["a 2: begin"]);
     assert!(matches!(certificate.singles[1].came_to, Attempt::Inadmissible(_)), "{:?}", certificate.singles[1]);
@@ -124,13 +124,27 @@ without two of them, 12 pairs: 11 × breaks nothing, 1 × not tried
 }
 
 #[test]
+fn certificate_counts_what_was_not_tried_in_one_line() {
+    let removal = |gone: &str, came_to| Removal { gone: vec![gone.to_owned()], came_to };
+    let untried = |count: usize| vec![removal("a 1: open", Attempt::NotTried); count];
+    let singles = [vec![removal("a 2: get k1", Attempt::Rarer(Rate { hits: 2, runs: 30 }))], untried(16)].concat();
+    let spent = Certificate { singles, pairs: untried(9), runs: 3, complete: false };
+    let expected = "\
+without a 2: get k1  breaks the same, but only in 2 of 30 runs
+not tried: 16 without one of them, 9 without two
+";
+    assert_eq!(spent.to_string(), expected);
+}
+
+#[test]
 fn spent_budget_keeps_what_was_reached_and_says_so() {
     let text = r#"
         [actors]
         a = ["open", "begin", "get k1", "get k2", "put k1 1", "commit"]"#;
     let runs = Cell::new(0);
     let progress = |now: unstale_harness::shrink::Shrinking| runs.set(now.runs);
-    let budget = Budget { runs: 6, is_over: &|| runs.get() >= 6, progress: &progress };
+    let is_stopped = || runs.get() >= 8;
+    let budget = Budget { runs: 6, is_over: &|| runs.get() >= 6, is_stopped: &is_stopped, progress: &progress };
     let found = shrink(&Chain::new(exhibit("zoo-lying-commit")), &plan(text), Invariant::CommittedDurable, budget)
         .expect("it breaks");
     assert!(!found.certificate.complete);

@@ -4,6 +4,7 @@ mod faults;
 mod ours;
 mod plans;
 mod storm;
+mod tables;
 mod zoo;
 
 use std::process::ExitCode;
@@ -12,6 +13,8 @@ use unstale_wire::trials;
 
 fn main() -> ExitCode {
     trials::run(
-        [faults::trials(), ours::trials(), plans::trials(), storm::trials(), zoo::trials()].into_iter().flatten(),
+        [faults::trials(), ours::trials(), plans::trials(), storm::trials(), tables::trials(), zoo::trials()]
+            .into_iter()
+            .flatten(),
     )
 }

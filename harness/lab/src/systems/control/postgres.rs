@@ -94,7 +94,8 @@ impl Connection for PostgresConnection {
         if let (Command::Get(key), Some(Flaw::PreparesOnce)) = (command, self.flaw) {
             let sql = sqlx::AssertSqlSafe(format!("execute get_kv({})", key.0));
             let row = self.connection.fetch_optional(sql).await?;
-            return Ok(Reply::Value(row.map(|row| sqlx::Postgres::pair(&row).1)));
+            let pair = row.map(|row| sqlx::Postgres::pair(&row)).transpose()?;
+            return Ok(Reply::Value(pair.map(|pair| pair.1)));
         }
         Ok(answer(&mut self.connection, command).await?)
     }
