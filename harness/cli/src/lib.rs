@@ -6,7 +6,7 @@
 //! | `interrupt` | Ctrl-C |
 //! | `console`, `progress`, `text`, `coverage` | the output, and the handling of failed output |
 //! | `files` | input and output files, and what is refused before a run |
-//! | `systems`, `pinned`, `args` | systems by name, the plan of a file, and the command line |
+//! | `systems`, `pinned`, `args`, `values` | systems by name, the plan of a file, and the command line |
 //! | `exhibits` | which broken systems can run here, and the search in one |
 //! | `figures` | what many searches in one system come to |
 //! | `explore` (and `explored`), `replay`, `scenarios`, `shrink`, `zoo`, `nightly`, `compare`, `storm`, `list` | the verbs |
@@ -38,6 +38,7 @@ mod status;
 mod storm;
 mod systems;
 mod text;
+mod values;
 mod zoo;
 
 use std::process::ExitCode;

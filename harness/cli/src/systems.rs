@@ -11,7 +11,7 @@ use unstale_lab::storm::history::History;
 use unstale_lab::storm::system::StormSystem;
 use unstale_lab::storm::systems::{Library, SqlxPool as StressedPool};
 use unstale_lab::storm::{self, StormError};
-use unstale_lab::systems::control::{PostgresControl, SqliteControl};
+use unstale_lab::systems::control::{PostgresControl, SqliteControl, WithRequest};
 use unstale_lab::systems::sqlx_pool::{SqlxPgPool, SqlxPgPoolTrusting, SqlxPool};
 use unstale_lab::systems::unstale::{Unstale, UnstalePg};
 use unstale_lab::zoo;
@@ -42,11 +42,12 @@ pub(crate) fn all() -> Vec<Known> {
     static SQLX_POOL_TRUSTING_PG: Of<SqlxPgPoolTrusting> = Of::new();
     static CONTROL: Of<SqliteControl> = Of::new();
     static CONTROL_PG: Of<PostgresControl> = Of::new();
+    static CONTROL_REQUEST_PG: Of<PostgresControl<WithRequest>> = Of::new();
     static UNSTALE: Of<Unstale> = Of::new();
     static UNSTALE_PG: Of<UnstalePg> = Of::new();
     static UNSTALE_SIM: SimulatedSystem<sim::system::Unstale> = SimulatedSystem::new();
     static CONTROL_SIM: SimulatedSystem<sim::control::SimControl> = SimulatedSystem::new();
-    let systems: [(&'static dyn Subject, &'static str); 9] = [
+    let systems: [(&'static dyn Subject, &'static str); 10] = [
         (&UNSTALE, "the library `unstale` over SQLite"),
         (&UNSTALE_PG, "the library `unstale` over PostgreSQL"),
         (&UNSTALE_SIM, "the library `unstale` over the simulated database, in virtual time"),
@@ -55,6 +56,7 @@ pub(crate) fn all() -> Vec<Known> {
         (&SQLX_POOL_TRUSTING_PG, "the same without `test_before_acquire`"),
         (&CONTROL, "the control on SQLite, correct and as small as possible; it must raise no alarm"),
         (&CONTROL_PG, "the control on PostgreSQL; it must raise no alarm"),
+        (&CONTROL_REQUEST_PG, "the same with a request of its own, which adds to a number; it must raise no alarm"),
         (&CONTROL_SIM, "the control over the simulated database; it must raise no alarm"),
     ];
     let systems = systems.into_iter().map(|(subject, about)| Known { subject, about, is_exhibit: false });

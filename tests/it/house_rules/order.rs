@@ -199,7 +199,7 @@ pub(super) const CRATES: [Layers; 5] = [
         folder: "harness/cli/src/",
         order: &[
             "status",
-            "error interrupt",
+            "error interrupt values",
             // What is printed, read and written, and what is known by name.
             "console systems",
             "progress text files coverage",

@@ -10,8 +10,7 @@ use unstale_harness::explore::{Exploration, StopAt, explore};
 use unstale_harness::history::What;
 use unstale_harness::oracle::Invariant;
 use unstale_harness::plan::{Backend, Key, PlanFile};
-use unstale_harness::system::Extension;
-use unstale_lab::systems::control::{PostgresControl, Spec, Tally};
+use unstale_lab::systems::control::{PostgresControl, WithRequest};
 use unstale_lab::zoo::{OURS, Reach};
 use unstale_wire::trial;
 use unstale_wire::trials::Trial;
@@ -26,17 +25,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial!(request_with_a_lock_raises_no_alarm),
         trial!(those_within_reach_are_found),
     ]
-}
-
-/// The control with the request, which takes the lock.
-struct WithRequest;
-
-impl Spec for WithRequest {
-    const NAME: Option<&'static str> = Some("control-request-pg");
-
-    fn extension() -> Option<&'static dyn Extension> {
-        Some(&Tally)
-    }
 }
 
 static CONTROL: Of<PostgresControl<WithRequest>> = Of::new();

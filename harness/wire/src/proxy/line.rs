@@ -25,8 +25,8 @@ use crate::fault::{Moment, NetworkFault};
 /// The longest that the bytes of a connection wait for what the harness does to the server meanwhile.
 const CALL_MAX: Duration = Duration::from_secs(30);
 
-/// The longest that the server may take to end sessions that idle for a millisecond.
-const TIME_OUT_MAX: Duration = Duration::from_secs(1);
+/// The longest that the server may take to end sessions that idle for a millisecond, on a machine that is busy.
+const TIME_OUT_MAX: Duration = Duration::from_secs(10);
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

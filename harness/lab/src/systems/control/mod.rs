@@ -45,4 +45,4 @@ pub use flaw::{Flaw, Sound, Spec};
 pub use postgres::{Postgres, PostgresConnection};
 pub use sqlite::Sqlite;
 pub use system::{Control, PostgresControl, SqliteControl};
-pub use tally::Tally;
+pub use tally::{Tally, WithRequest};

@@ -66,7 +66,9 @@ impl<S: Source, V: Spec> Control<S, V> {
 
     /// What it can do.
     pub(crate) fn able() -> Capabilities {
-        let all = || V::extension().map_or(S::capabilities(), |_| S::capabilities().with(Capability::Extension));
+        // What raw SQL begins, the commit of a request would end.
+        let with_extension = || S::capabilities().without(Capability::RawSql).with(Capability::Extension);
+        let all = || if V::extension().is_some() { with_extension() } else { S::capabilities() };
         V::capabilities().unwrap_or_else(all)
     }
 }

@@ -4,9 +4,9 @@
 //! more, write it, commit. The actor calls it. With [`Flaw::LosesUpdates`] the number is read without its lock, which at READ
 //! COMMITTED loses what another request adds meanwhile. It runs where statements are given as text.
 
-use super::Flaw;
 use super::connection::{Connection, Source};
 use super::lease::Lease;
+use super::{Flaw, Spec};
 use unstale_harness::history::{By, Failure, History, Outcome, Reply, What};
 use unstale_harness::oracle::{Invariant, Violation};
 use unstale_harness::plan::{ActorId, BeginMode, Command};
@@ -94,6 +94,17 @@ impl Extension for Tally {
             }
         }
         judged
+    }
+}
+
+/// The control on PostgreSQL with the request, which takes the lock: nothing is wrong.
+pub struct WithRequest;
+
+impl Spec for WithRequest {
+    const NAME: Option<&'static str> = Some("control-request-pg");
+
+    fn extension() -> Option<&'static dyn Extension> {
+        Some(&Tally)
     }
 }
 
