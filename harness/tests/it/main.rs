@@ -3,6 +3,8 @@
 mod blindness;
 mod blocked_thread;
 mod check;
+mod evidence;
+mod innocence;
 mod own_system;
 mod plan;
 mod report;
