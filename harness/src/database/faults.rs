@@ -118,7 +118,8 @@ impl Injector {
         }
         let Injected { landed, undo } = inject(&self.target, fault, pids);
         self.undo.lock().unwrap_or_else(PoisonError::into_inner).extend(undo);
-        if landed {
+        // A statement that was to be cancelled may have ended before: the observer sees whether it was refused.
+        if landed && fault != ServerFault::CancelQuery {
             self.observer.landed_now();
         }
     }

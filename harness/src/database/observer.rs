@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::heartbeat::Heartbeat;
 use crate::history::{By, ConnectionId, Log, What};
-use crate::plan::{ActorId, Fault};
+use crate::plan::{ActorId, Fault, ServerFault};
 use crate::port::Wire;
 use unstale_wire::monitor::Watcher;
 use unstale_wire::proxy::{Landed, Seen, Side, Watch};
@@ -60,13 +60,18 @@ struct Connection {
     stopped: bool,
     /// Whether the transaction that is open changed a row.
     wrote: bool,
+    /// A rollback was done of which it is not known whether it ended the transaction or went back to a savepoint, with what
+    /// `wrote` was before: both have the same tag.
+    rolling_back: Option<bool>,
 }
 
 /// How a request that changed rows, or ended a transaction, came out.
 enum Tag {
     Changed,
+    Begin,
     Commit,
     Rollback,
+    Release,
     Other,
 }
 
@@ -182,11 +187,12 @@ impl Watch for Observer {
                 stopped: false,
                 begun: None,
                 wrote: false,
+                rolling_back: None,
             };
             state.connections.insert(connection, fresh);
             return;
         }
-        let State { connections, wires, .. } = &mut *state;
+        let State { connections, wires, armed, .. } = &mut *state;
         let Some(known) = connections.get_mut(&connection) else { return };
         match what {
             // Drivers prepare a new statement in a request of its own, by which nothing is done.
@@ -201,7 +207,15 @@ impl Watch for Observer {
                 }
             }
             // query_canceled.
-            Seen::Refused { code: "57014", .. } => known.stopped = true,
+            Seen::Refused { code: "57014", .. } => {
+                known.stopped = true;
+                // That the server was told to cancel a statement proves nothing: it may have ended before.
+                if let Some((Some(by), fault @ Fault::Server(ServerFault::CancelQuery, _))) = *armed
+                    && known.by == Some(by)
+                {
+                    self.log.record_once(by, What::FaultLanded(fault));
+                }
+            }
             Seen::Completed { tag } => known.completed(tag, &self.log),
             // The work is over, and a driver that goes on without the end of the reply leaves nothing to wait for.
             Seen::Refused { .. } => known.asked &= known.by.is_some_and(|it| self.log.outcome_of(it).is_some()),
@@ -245,16 +259,31 @@ impl Connection {
                 say(What::Committed(self.id));
                 self.wrote = false;
             }
-            Tag::Rollback => {
-                say(What::RolledBack(self.id));
-                self.wrote = false;
-            }
+            Tag::Rollback => self.rolling_back = Some(std::mem::take(&mut self.wrote)),
+            // A savepoint is released in the message that goes back to it, and a transaction begins in the one that ends another.
+            Tag::Release => self.went_back_to_savepoint(),
+            Tag::Begin => self.rolled_back(log),
             Tag::Commit | Tag::Other => {}
+        }
+    }
+
+    fn went_back_to_savepoint(&mut self) {
+        self.wrote |= self.rolling_back.take().unwrap_or_default();
+    }
+
+    fn rolled_back(&mut self, log: &Log) {
+        if self.rolling_back.take().is_some() {
+            log.record_as(self.by, What::RolledBack(self.id));
         }
     }
 
     fn ready(&mut self, status: u8, log: &Log) {
         let in_transaction = status != b'I';
+        if in_transaction {
+            self.went_back_to_savepoint();
+        } else {
+            self.rolled_back(log);
+        }
         if !in_transaction && self.wrote {
             // Outside a transaction the end of the request is the commit.
             log.record_as(self.by, What::Committed(self.id));
@@ -274,9 +303,10 @@ fn kind(tag: &str) -> Tag {
     let mut words = tag.split(' ');
     match words.next() {
         Some("INSERT" | "UPDATE" | "DELETE" | "MERGE") if words.next_back().is_some_and(|it| it != "0") => Tag::Changed,
+        Some("BEGIN") => Tag::Begin,
         Some("COMMIT") => Tag::Commit,
-        // The end of a savepoint is not the end of a transaction.
         Some("ROLLBACK") => Tag::Rollback,
+        Some("RELEASE") => Tag::Release,
         _ => Tag::Other,
     }
 }

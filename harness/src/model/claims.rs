@@ -21,6 +21,8 @@ pub struct Claims {
     pub sessions: Vec<Session>,
     /// The outermost transactions, in the order in which they ended.
     pub transactions: Vec<Transaction>,
+    /// The events at which a session ended, or was told to, with a transaction open.
+    pub left_open: Vec<usize>,
     /// The times in which an outermost transaction was to have the database's write lock.
     pub locks: Vec<Lock>,
     /// Single statements that changed something outside a transaction, as the system has it.
@@ -122,8 +124,8 @@ pub struct Transaction {
 pub enum Ending {
     /// It was answered that it is committed.
     Committed,
-    /// It was answered that it is rolled back, in a session in which nothing had failed: otherwise the connection may be
-    /// given up, and the transaction ends with that.
+    /// It was answered that it is rolled back, where no fault was injected before, in a session in which nothing had failed:
+    /// otherwise the connection may be given up, and the transaction ends with that.
     RolledBack,
     /// Nothing.
     Untold,

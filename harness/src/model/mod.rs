@@ -14,6 +14,7 @@
 
 mod admissible;
 mod claims;
+mod frame;
 mod meaning;
 mod observers;
 mod operation;

@@ -2,12 +2,11 @@
 //!
 //! Owns what each reply means for where its actor is. Evidence from below is not looked at.
 
-use std::collections::BTreeMap;
-
-use super::claims::{Claims, Dead, Ending, Lock, Read, Session, Statement, Target, Transaction, Write};
+use super::claims::{Claims, Ending, Lock, Read, Session, Statement, Target, Transaction, Write};
+use super::frame::{Frame, Pending, all_keys, dead, last_per_key, own, seen_from};
 use super::meaning::{effect_of, ends_session, opens_session, touched};
 use crate::history::{By, ByCommand, History, Outcome, Reply, Span, What};
-use crate::plan::{ActorId, BeginMode, Command, IsolationModel, Key, Phase, Residue, StaleUse, Value};
+use crate::plan::{ActorId, BeginMode, Command, Key, Phase, Residue, StaleUse, Value};
 
 impl Claims {
     /// Draws up the claims from the history and its commands; bit *n* of `assignment` says whether the *n*-th unknown outcome
@@ -19,7 +18,7 @@ impl Claims {
         keys.sort_unstable();
         keys.dedup();
         let (claims, actors) = (Self::default(), Vec::with_capacity(ACTORS_USUAL));
-        let mut walk = Walk { history, assignment, settled, keys, claims, actors, bits: 0 };
+        let mut walk = Walk { history, assignment, settled, keys, claims, actors, faulted: false, bits: 0 };
         for (at, event) in history.events.iter().enumerate() {
             let Some(by) = event.by else { continue };
             match &event.what {
@@ -27,8 +26,10 @@ impl Claims {
                     if walk.place(by.actor).frames.iter().any(|it| !it.raw) {
                         walk.claims.in_transaction.push(by);
                     }
+                    walk.faulted |= step.fault.is_some();
                     if ends_session(&step.command) {
                         walk.end_session(by.actor, at);
+                        walk.leave(by.actor, at);
                     }
                     if walk.may_end_outermost(by.actor, &step.command) {
                         walk.release(by.actor, at);
@@ -71,6 +72,8 @@ struct Walk<'a> {
     claims: Claims,
     /// By the actor's number.
     actors: Vec<Place>,
+    /// There has been a fault.
+    faulted: bool,
     bits: u32,
 }
 
@@ -86,24 +89,6 @@ struct Place {
     lock: Option<usize>,
     /// The actor has ended.
     gone: bool,
-}
-
-/// A transaction or savepoint that is open.
-struct Frame {
-    begun: usize,
-    /// Begun by raw SQL: the system knows nothing of it, and only the end of the session ends it.
-    raw: bool,
-    /// A raw transaction in which something failed, or in which the system began its own: the database may have ended it, and
-    /// nobody was told.
-    uncertain: bool,
-    writes: Vec<Pending>,
-}
-
-#[derive(Clone, Copy)]
-struct Pending {
-    by: By,
-    key: Key,
-    value: Option<Value>,
 }
 
 impl Walk<'_> {
@@ -162,7 +147,8 @@ impl Walk<'_> {
             Command::Commit => self.commit(by.actor, span.invoked, at, done, unknown),
             Command::Rollback | Command::Drop => {
                 if let Some(frame) = self.pop(by.actor) {
-                    let told = done && span.step.command == Command::Rollback && !self.place(by.actor).troubled;
+                    let is_quiet = !self.faulted && !self.place(by.actor).troubled;
+                    let told = done && is_quiet && span.step.command == Command::Rollback;
                     let ending = if told { Ending::RolledBack } else { Ending::Untold };
                     self.bury(by.actor, frame, at, false, ending);
                 }
@@ -259,6 +245,7 @@ impl Walk<'_> {
     fn gone(&mut self, actor: ActorId, at: usize) {
         self.end_session(actor, at);
         self.release(actor, at);
+        self.leave(actor, at);
         self.drop_frames(actor, at);
         self.place(actor).gone = true;
     }
@@ -276,6 +263,13 @@ impl Walk<'_> {
         // goes with that.
         if self.place(by.actor).frames.last().is_none_or(|frame| frame.uncertain) {
             self.limbo(&[Pending { by, key, value }], span.invoked);
+        }
+    }
+
+    /// The session ends, perhaps with a transaction open.
+    fn leave(&mut self, actor: ActorId, at: usize) {
+        if !self.place(actor).frames.is_empty() {
+            self.claims.left_open.push(at);
         }
     }
 
@@ -350,47 +344,4 @@ impl Walk<'_> {
         let Some(from) = seen_from(self.history.isolation, frames, invoked) else { return };
         self.claims.targets.push(Target { by, key, own: own(frames, key), from, at });
     }
-}
-
-/// The first event whose state a command that was invoked here may see; none if its transaction may be over.
-fn seen_from(isolation: IsolationModel, frames: &[Frame], invoked: usize) -> Option<usize> {
-    if frames.iter().any(|it| it.uncertain) {
-        None
-    } else if isolation.is_read_committed() {
-        Some(invoked)
-    } else {
-        Some(frames.first().map_or(invoked, |it| it.begun))
-    }
-}
-
-/// What these transactions have written to the row last.
-fn own(frames: &[Frame], key: Key) -> Option<Option<Value>> {
-    let writes = frames.iter().rev().flat_map(|it| it.writes.iter().rev());
-    writes.clone().find(|it| it.key == key).map(|it| it.value)
-}
-
-fn dead(write: &Pending, end: usize, assumed: bool) -> Option<Dead> {
-    Some(Dead { by: write.by, key: write.key, value: write.value?, end, assumed })
-}
-
-fn last_per_key(writes: &[Pending]) -> Vec<Pending> {
-    let mut last: BTreeMap<Key, Pending> = BTreeMap::new();
-    for write in writes {
-        last.insert(write.key, *write);
-    }
-    last.into_values().collect()
-}
-
-/// The rows, and for every other key up to the last one its absence.
-fn all_keys(keys: &[Key], rows: &[(Key, Value)], last: Option<Key>) -> Vec<(Key, Option<Value>)> {
-    let known = keys.iter().filter(|it| last.is_none_or(|last| **it <= last));
-    let mut seen = Vec::with_capacity(keys.len() + rows.len());
-    seen.extend(known.map(|key| (*key, None)));
-    for (key, value) in rows {
-        match seen.binary_search_by_key(key, |it| it.0) {
-            Ok(at) => seen[at].1 = Some(*value),
-            Err(at) => seen.insert(at, (*key, Some(*value))),
-        }
-    }
-    seen
 }

@@ -10,7 +10,7 @@ use super::checked::Checked;
 use super::view::{View, is_done};
 use crate::history::{By, FailureClass, Outcome, Span, What};
 use crate::model::opens_session;
-use crate::plan::Command;
+use crate::plan::{Command, Fault};
 use crate::verdict::Invariant;
 
 /// A handle whose session has ended is never served.
@@ -102,6 +102,7 @@ pub fn recovers(view: &View<'_>) -> Checked {
         let is_leak = |class| class == FailureClass::Exhausted && span.step.command == Command::Open;
         if let Some(Outcome::Failed(failure)) = span.outcome
             && !is_leak(failure.class)
+            && !(failure.class.is_unknown() && is_cut_after_plan(view, span))
             && !(yields(failure.class) && is_overlapped(view, by, span))
         {
             let at = span.returned.unwrap_or(span.invoked);
@@ -111,6 +112,16 @@ pub fn recovers(view: &View<'_>) -> Checked {
         }
     }
     checked
+}
+
+/// Whether a connection was cut after the plan, and before this command ended, where the plan had a fault that cuts
+/// connections: a server that was killed may notice that late, and the fault is not over then.
+fn is_cut_after_plan(view: &View<'_>, span: &Span<'_>) -> bool {
+    let cuts = |it: &Span<'_>| it.step.fault.is_some_and(Fault::costs_connection);
+    let until = span.returned.unwrap_or(span.invoked);
+    let before = view.facts.history.events.iter().take(until).rev();
+    let mut after_plan = before.take_while(|it| it.what != What::PlanOver);
+    view.facts.spans.values().any(cuts) && after_plan.any(|it| matches!(it.what, What::Lost(_)))
 }
 
 /// Whether an error of this class means a conflict with another command.

@@ -119,17 +119,22 @@ fn is_expected(view: &View<'_>, scene: &Scene<'_>, by: By, command: &Command, fa
         Command::Open | Command::Replace => {
             failure.class == FailureClass::Exhausted && scene.others_have_sessions(by.actor)
         }
-        Command::Insert(_, _, Conflict::Abort | Conflict::Rollback) => {
-            failure.class == FailureClass::Mistake && (scene.is_crowded(by.actor) || may_be_there(view, by))
+        Command::Insert(_, _, conflict @ (Conflict::Abort | Conflict::Rollback)) => {
+            // `or rollback` ends the transaction, and a system may say that instead.
+            let is_lost = *conflict == Conflict::Rollback && failure.class == FailureClass::NoTransaction;
+            let is_refused = failure.class == FailureClass::Mistake || is_lost;
+            is_refused && (scene.is_crowded(by.actor) || may_be_there(view, by))
         }
+        // There is nothing to end where the begin has failed.
+        Command::Commit | Command::Rollback | Command::Drop => scene.position(by.actor).depth == 0,
         // What has to be locked when it begins cannot begin inside another transaction, which has begun already.
         Command::Begin(BeginMode::Immediate | BeginMode::Exclusive) => {
             scene.position(by.actor).depth > 0 || view.facts.history.fixture
         }
-        // What it leaves on the connection would stay on the test's.
-        Command::Raw(_) => view.facts.history.fixture,
-        // It has to fail then.
-        Command::Stale(_) => scene.position(by.actor).outlived,
+        // A system may refuse what would stay on a connection that it cannot replace: a test's, or the only one.
+        Command::Raw(_) => failure.class == FailureClass::Mistake,
+        // A handle that has ended has to be refused, and so has one that was never given out.
+        Command::Stale(_) => scene.position(by.actor).outlived || !scene.position(by.actor).retained,
         _ => false,
     }
 }

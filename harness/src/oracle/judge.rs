@@ -76,6 +76,9 @@ impl Oracle {
             let view = later.as_ref().unwrap_or(first);
             unknowns = unknowns.max(view.claims.unknowns);
             if unknowns > UNKNOWNS_MAX {
+                if let Some(certain) = self.certain_violation(view) {
+                    return self.judgement(Verdict::Violation(certain), &counts);
+                }
                 let why = format!("{unknowns} unknown outcomes: more than {UNKNOWNS_MAX} are not followed");
                 return self.judgement(Verdict::Inconclusive(why), &counts);
             }
@@ -98,6 +101,12 @@ impl Oracle {
         let counted = self.invariants.iter().zip(counts);
         let evaluated = counted.filter_map(|(invariant, count)| Some((*invariant, (*count)?))).collect();
         Judgement { verdict, evaluated }
+    }
+
+    /// A violation that rests on no outcome.
+    fn certain_violation(&self, view: &View<'_>) -> Option<Violation> {
+        let certain = [Invariant::NoPanic, Invariant::NoHang].into_iter().filter(|it| self.invariants.contains(it));
+        certain.flat_map(|it| check_of(it)(view).violations).min_by_key(Violation::precedence)
     }
 
     /// Checks one branch; each count is the most that any branch gave to check.

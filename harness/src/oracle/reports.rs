@@ -6,7 +6,7 @@
 
 use super::checked::Checked;
 use super::view::{View, is_done};
-use crate::history::{By, Outcome, Report, Span, What};
+use crate::history::{By, FailureClass, Outcome, Report, Span, What};
 use crate::model::opens_session;
 use crate::plan::{Command, IsolationModel};
 use crate::verdict::Invariant;
@@ -92,7 +92,12 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
     let observers =
         view.facts.spans.iter().filter(|(by, it)| is_observer(*by) && opens_session(&it.step.command)).count();
     let mut connected = 0;
+    let mut left_open = view.claims.left_open.iter().peekable();
     for (at, event) in view.facts.history.events.iter().enumerate() {
+        // A connection whose transaction has to be rolled back by somebody else need not be lent again.
+        while left_open.next_if(|left| **left <= at).is_some() {
+            allowed += 1;
+        }
         match &event.what {
             What::Connected(_) => {
                 connected += 1;
@@ -102,10 +107,12 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
                     checked.found(view, Invariant::ReconnectsBounded, at, expected, format!("{connected} were"));
                 }
             }
-            What::Invoked(step) if gives_reason(&step.command) || step.cancel.is_some() || step.fault.is_some() => {
-                allowed += 1 + to_tell;
+            What::Invoked(step) if gives_reason(&step.command) || step.fault.is_some() => allowed += 1 + to_tell,
+            What::Returned(Outcome::Cancelled(_)) => allowed += 1 + to_tell,
+            What::Returned(Outcome::Failed(failure)) if failure.class != FailureClass::Mistake => {
+                allowed += 1 + to_tell
             }
-            What::Returned(Outcome::Failed(_) | Outcome::Cancelled(_)) | What::Blocked | What::Lost(_) => allowed += 1,
+            What::Blocked | What::Lost(_) => allowed += 1,
             // Unused reasons give no credit for later: each newcomer needs one connection at most, and one more
             // suffices to stop everything that is left on the server.
             What::PlanOver => allowed = allowed.min(connected + observers + to_tell),
@@ -117,16 +124,7 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
 
 /// After these the control does not lend the connection again.
 fn gives_reason(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::Raw(_)
-            | Command::Stream(_)
-            | Command::Begin(_)
-            | Command::Drop
-            | Command::Slow
-            | Command::Extra(_)
-            | Command::ClosePool
-    )
+    matches!(command, Command::Raw(_) | Command::Stream(_) | Command::Drop | Command::Extra(_) | Command::ClosePool)
 }
 
 /// Returns the most sessions that were live, or being opened, at once; each may need a connection of its own from its

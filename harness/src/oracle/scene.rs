@@ -41,7 +41,7 @@ pub(super) struct Position {
     running: bool,
     /// That command has a fault.
     faulted: bool,
-    /// A fault of anybody was under way beside it.
+    /// A fault of anybody was under way beside it, or a connection was cut.
     disturbed: bool,
     /// Somebody was in its way: a command of another actor, or what that one has open.
     crowded: bool,
@@ -130,6 +130,7 @@ impl<'a> Scene<'a> {
         self.hurt = true;
         for position in &mut self.actors {
             position.proved = false;
+            position.disturbed |= position.running;
         }
     }
 
@@ -149,14 +150,12 @@ impl<'a> Scene<'a> {
 
     /// The command has ended.
     pub(super) fn returned(&mut self, actor: ActorId, command: &Command, outcome: &Outcome) {
-        let is_fault_running = self.actors.iter().enumerate().any(|(at, it)| at != actor.index() && it.faulted);
         let mine = &mut self.actors[actor.index()];
-        let was_faulted = mine.faulted;
         (mine.running, mine.faulted) = (false, false);
         match outcome {
             Outcome::Done(_) => {
                 mine.done(command);
-                mine.proved |= reaches_database(command) && !was_faulted && !is_fault_running;
+                mine.proved |= reaches_database(command) && !mine.disturbed;
             }
             Outcome::Failed(failure) => {
                 mine.failed(command, failure.class);

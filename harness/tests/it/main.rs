@@ -3,7 +3,9 @@
 mod blindness;
 mod blocked_thread;
 mod check;
+mod evidence;
 mod generate;
+mod innocence;
 mod own_system;
 mod own_tables;
 mod plan;

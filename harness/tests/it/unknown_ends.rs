@@ -107,12 +107,42 @@ fn observers_look_in_full_unless_the_pool_may_have_been_closed() {
     };
     let cancelled = |phase| Outcome::Cancelled(phase);
     assert_eq!(count(&|_| {}), 3);
-    assert_eq!(count(&|s| drop(s.command(0, "close-pool", &[], cancelled(Phase::BeforeSend)))), 3);
-    assert_eq!(count(&|s| drop(s.invoke(0, "close-pool").push(0, What::Skipped))), 3);
-    assert_eq!(count(&|s| drop(s.done(0, "close-pool", &[]))), 1);
-    assert_eq!(count(&|s| drop(s.command(0, "close-pool", &[], cancelled(Phase::Sent)))), 1);
-    assert_eq!(count(&|s| drop(s.failed(0, "close-pool", FailureClass::Dead))), 1);
-    assert_eq!(count(&|s| drop(s.invoke(0, "close-pool").push(0, What::Panicked("a panic".into())))), 1);
+    assert_eq!(
+        count(&|s| {
+            s.command(0, "close-pool", &[], cancelled(Phase::BeforeSend));
+        }),
+        3
+    );
+    assert_eq!(
+        count(&|s| {
+            s.invoke(0, "close-pool").push(0, What::Skipped);
+        }),
+        3
+    );
+    assert_eq!(
+        count(&|s| {
+            s.done(0, "close-pool", &[]);
+        }),
+        1
+    );
+    assert_eq!(
+        count(&|s| {
+            s.command(0, "close-pool", &[], cancelled(Phase::Sent));
+        }),
+        1
+    );
+    assert_eq!(
+        count(&|s| {
+            s.failed(0, "close-pool", FailureClass::Dead);
+        }),
+        1
+    );
+    assert_eq!(
+        count(&|s| {
+            s.invoke(0, "close-pool").push(0, What::Panicked("a panic".into()));
+        }),
+        1
+    );
 }
 
 #[test]

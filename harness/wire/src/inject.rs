@@ -34,7 +34,8 @@ const LOOK: Duration = Duration::from_millis(2);
 #[derive(Debug, Default)]
 #[must_use = "what a fault left behind has to be healed"]
 pub struct Injected {
-    /// Whether it took effect, as the fault's row says what proves that.
+    /// Whether it took effect, as the fault's row says what proves that. Of [`ServerFault::CancelQuery`] it says only that the
+    /// server has told the backend: what proves that it hit, the refusal of the statement, is seen by its client.
     pub landed: bool,
     /// What it left behind.
     pub undo: Undo,

@@ -80,7 +80,7 @@ fault_table! {
             word: "cancel-query",
             moments: &[Moment::Sent],
             costs_connection: false,
-            proof: "the server has told the backend",
+            proof: "the backend has refused its statement",
             ..ROW
         },
         /// The backend is stopped (SIGSTOP), and goes on when the command is over: its connection is open and silent.
