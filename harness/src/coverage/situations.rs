@@ -54,7 +54,8 @@ fn in_order(history: &History, met: &mut Vec<&'static str>) {
         match (&event.what, event.by) {
             (What::Blocked, _) => met.push("a command waited for another actor"),
             (What::Served(connection), Some(by)) => {
-                if users.insert(*connection, by.actor).is_some_and(|it| it != by.actor) {
+                let before = users.insert(*connection, by.actor);
+                if before.is_some_and(|it| it != by.actor) {
                     met.push("connection served two sessions in turn");
                 }
             }
