@@ -44,7 +44,7 @@ use crate::verdict::{Verdict, Violation};
 /// | --- | --- | --- | --- |
 /// | `UNSTALE_PLANS` | how many plans each `check!` runs | from 1 | 256 |
 /// | `UNSTALE_SEED` | the seed of all plans | from 0 | 0 |
-/// | `UNSTALE_REPLAY` | the one plan that is run, ten times, by each `check!` of the system that it names | a plan file | plans are drawn |
+/// | `UNSTALE_REPLAY` | the one plan that is run, ten times and until it breaks, by each `check!` of the system that it names | a plan file | plans are drawn |
 /// | `UNSTALE_REQUIRE` | what must be available, or tests that need it fail | `postgres` | they are ignored |
 /// | `UNSTALE_PG_BIN` | where PostgreSQL's `initdb` is | a folder | `PATH` and the usual places are searched |
 ///
@@ -113,8 +113,8 @@ const SHRINKING_MAX: Duration = Duration::from_secs(20);
 /// How long a measurement may take beyond that.
 const MEASURING_MAX: Duration = Duration::from_secs(10);
 
-/// How often the plan of `UNSTALE_REPLAY` is run.
-const REPLAYS: u32 = 10;
+/// How often the plan of `UNSTALE_REPLAY` is run at least, and at most if it does not break.
+const REPLAYS: (u32, u32) = (10, 200);
 
 /// What one `check!` has to say.
 struct Failures {
@@ -212,7 +212,7 @@ fn replay_alone(chain: &Chain<'_>, path: &Path) {
     let path = path.display();
     chain.admits(&file.plan).unwrap_or_else(|why| panic!("UNSTALE_REPLAY: {path}: {why}"));
     let (mut rate, mut broken) = (Rate::default(), None);
-    for _ in 0..REPLAYS {
+    while rate.runs < REPLAYS.0 || rate.hits == 0 && rate.runs < REPLAYS.1 {
         let run = replay(chain, &file, 1).run;
         if let Verdict::Inconclusive(why) = &run.judgement.verdict {
             panic!("{path} is inconclusive: {why}");
@@ -226,7 +226,7 @@ fn replay_alone(chain: &Chain<'_>, path: &Path) {
         let report = report(&file.plan, &run, violation);
         panic!("{path} breaks {} in {rate} runs\n{report}", violation.invariant);
     }
-    println!("{path} broke nothing in {REPLAYS} runs");
+    println!("{path} broke nothing in {} runs", rate.runs);
 }
 
 fn report(plan: &Plan, run: &Run, violation: &Violation) -> String {

@@ -219,12 +219,8 @@ impl Shared<'_> {
         let counterexample = match shrunk {
             Ok(counterexample) => counterexample,
             Err(NotAgain { runs }) => {
-                let named = match raw {
-                    Some(Ok(path)) => path.display().to_string(),
-                    Some(Err(unwritten)) => unwritten,
-                    None => PlanFile::from(plan.clone()).to_string(),
-                };
-                self.found().unsure.push(Unsure { invariant, plan: plan.clone(), run: run.clone(), runs, named });
+                let kept = raw.unwrap_or_else(|| Err(PlanFile::from(plan.clone()).to_string()));
+                self.found().unsure.push(Unsure { invariant, plan: plan.clone(), run: run.clone(), runs, kept });
                 return;
             }
         };

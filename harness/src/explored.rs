@@ -44,13 +44,17 @@ pub struct Unsure {
     /// How often it was run again.
     pub runs: u32,
     /// The plan's file, or its text.
-    pub named: String,
+    pub kept: Result<PathBuf, String>,
 }
 
 impl fmt::Display for Unsure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { invariant, runs, named, .. } = self;
-        write!(f, "broke {invariant} once and not again in {runs} runs: {named}")
+        let Self { invariant, runs, kept, .. } = self;
+        write!(f, "broke {invariant} once and not again in {runs} runs: ")?;
+        match kept {
+            Ok(path) => write!(f, "{}", path.display()),
+            Err(text) => f.write_str(text),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Owns the distinction of the two and the replay of a pinned plan. A pinned plan whose cancels and faults did not land
 //! proves nothing, and is inconclusive.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -80,13 +81,13 @@ impl Scenario {
 /// The replay of a pinned plan.
 #[derive(Clone, Debug)]
 pub struct Replay {
-    /// The last run.
+    /// The run that is reported: one that broke something, if any did.
     pub run: Run,
-    /// How many runs agreed with the verdict of the last one, and of how many.
+    /// How many runs agreed with its verdict, and of how many.
     pub agreed: (u32, u32),
-    /// The first step that differs from the recorded one.
+    /// The first step of it that differs from the recorded one.
     pub divergence: Option<String>,
-    /// Cancels and faults that did not land in the last run.
+    /// Cancels and faults that did not land in it.
     pub not_landed: Vec<String>,
 }
 
@@ -111,18 +112,59 @@ impl Replay {
 
 /// Runs a pinned plan so many times, at least once.
 pub fn replay(chain: &Chain<'_>, file: &PlanFile, times: u32) -> Replay {
-    let mut run = run_until_landed(chain, file);
-    let mut same = vec![kind(&run.judgement.verdict)];
-    for _ in 1..times.max(1) {
-        run = run_until_landed(chain, file);
-        same.push(kind(&run.judgement.verdict));
+    let mut replays = Replays::begin(chain, file);
+    while replays.runs < times {
+        replays.run_again();
     }
-    let last = kind(&run.judgement.verdict);
-    let agreed = same.iter().filter(|it| **it == last).count();
-    let agreed = (u32::try_from(agreed).unwrap_or(u32::MAX), times.max(1));
-    let divergence = diverges(&file.recorded, &run.history.trace());
-    let not_landed = not_landed(&file.plan, &run.history);
-    Replay { run, agreed, divergence, not_landed }
+    replays.end()
+}
+
+/// A pinned plan that is run again and again.
+pub struct Replays<'a> {
+    chain: &'a Chain<'a>,
+    file: &'a PlanFile,
+    /// The run that is reported: the first that broke something, or else the first inconclusive one, or else any.
+    told: Run,
+    /// How many runs came to each kind of verdict.
+    came_to: BTreeMap<String, u32>,
+    /// How many runs there were.
+    pub runs: u32,
+}
+
+impl<'a> Replays<'a> {
+    /// Runs it for the first time.
+    pub fn begin(chain: &'a Chain<'a>, file: &'a PlanFile) -> Self {
+        let told = run_until_landed(chain, file);
+        let came_to = BTreeMap::from([(kind(&told.judgement.verdict), 1)]);
+        Self { chain, file, told, came_to, runs: 1 }
+    }
+
+    /// Runs it once more.
+    pub fn run_again(&mut self) {
+        let run = run_until_landed(self.chain, self.file);
+        *self.came_to.entry(kind(&run.judgement.verdict)).or_default() += 1;
+        self.runs += 1;
+        if weight(&run.judgement.verdict) > weight(&self.told.judgement.verdict) {
+            self.told = run;
+        }
+    }
+
+    /// What the runs come to. A plan that broke once has broken, however often it did not.
+    pub fn end(self) -> Replay {
+        let Self { file, told, came_to, runs, .. } = self;
+        let agreed = (came_to.get(&kind(&told.judgement.verdict)).copied().unwrap_or(0), runs);
+        let divergence = diverges(&file.recorded, &told.history.trace());
+        let not_landed = not_landed(&file.plan, &told.history);
+        Replay { run: told, agreed, divergence, not_landed }
+    }
+}
+
+fn weight(verdict: &Verdict) -> u8 {
+    match verdict {
+        Verdict::Pass => 0,
+        Verdict::Inconclusive(_) => 1,
+        Verdict::Violation(_) => 2,
+    }
 }
 
 /// How often a plan is run before a cancel that never landed counts as unable to land.

@@ -2,9 +2,12 @@
 //!
 //! Owns the wording and the fields. The verdict is given.
 
+use std::path::Path;
+
 use serde::Serialize;
 use unstale_harness::chain::Subject;
 use unstale_harness::explore::{Explored, Finding, THREADS_GIVEN_UP_MAX, Unsure};
+use unstale_harness::shrink::Rate;
 
 use crate::console::{Console, say};
 use crate::status::Status;
@@ -40,8 +43,14 @@ pub(crate) fn print(outcome: &Outcome<'_>, console: &Console) {
     }
     say!(console, "\n{}", coverage::text(&explored.coverage, *subject));
     console.text(verdict(outcome));
-    if let Some(path) = explored.findings.iter().find_map(|finding| finding.path.as_ref()) {
-        say!(console, "unstale replay {}", path.display());
+    let written = |finding: &Finding| Some(replay(finding.path.as_ref()?, finding.counterexample.reproduced));
+    let unsure = |unsure: &Unsure| {
+        let Unsure { runs, kept, .. } = unsure;
+        Some(replay(kept.as_ref().ok()?, Rate { hits: 0, runs: *runs }))
+    };
+    let commands = explored.findings.iter().filter_map(written).chain(explored.unsure.iter().filter_map(unsure));
+    if let Some(command) = commands.into_iter().next() {
+        say!(console, "{command}");
     } else if !explored.unwritten.is_empty() {
         say!(console, "save a plan from above as plan.toml, and: unstale replay plan.toml");
     }
@@ -72,6 +81,12 @@ pub(crate) fn sections(outcome: &Outcome<'_>) -> Vec<(String, String)> {
     all.chain(explored.unsure.iter().map(unsure)).chain([last]).collect()
 }
 
+/// The command that runs a plan again, often enough to see it break.
+fn replay(path: &Path, rate: Rate) -> String {
+    let times = if rate.is_steady() { String::new() } else { format!(" --times {}", rate.runs_to_see_it()) };
+    format!("unstale replay {}{times}", path.display())
+}
+
 /// What is known of a finding beside its picture: how it was found and shrunk, and how to run it again.
 fn about(finding: &Finding) -> String {
     let found = &finding.counterexample;
@@ -88,7 +103,7 @@ fn about(finding: &Finding) -> String {
     );
     about += &text::indented(&found.certificate);
     if let Some(path) = &finding.path {
-        about += &format!("reproduce: unstale replay {}\n", path.display());
+        about += &format!("reproduce: {}\n", replay(path, found.reproduced));
     }
     about
 }
@@ -194,8 +209,9 @@ impl Json {
 
 impl JsonUnsure {
     fn of(unsure: &Unsure) -> Self {
-        let Unsure { invariant, runs, named, .. } = unsure;
-        Self { invariant: invariant.to_string(), runs: *runs, plan: named.clone() }
+        let Unsure { invariant, runs, kept, .. } = unsure;
+        let plan = kept.as_ref().map_or_else(Clone::clone, |path| path.display().to_string());
+        Self { invariant: invariant.to_string(), runs: *runs, plan }
     }
 }
 

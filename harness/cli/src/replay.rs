@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 use unstale_harness::chain::Chain;
-use unstale_harness::oracle::{Invariant, Verdict};
+use unstale_harness::oracle::Verdict;
 use unstale_harness::plan::PlanFile;
-use unstale_harness::scenario::{self, Replay};
+use unstale_harness::scenario::{Replay, Replays};
 use unstale_harness::worker::threads_given_up;
 
 use crate::args::Replay as Options;
@@ -48,32 +48,23 @@ pub(crate) fn replay(options: &Options, console: &Console) -> Result<Status, Com
         }
     }
     report.write(console, "unstale replay", || {
-        let text = text::plain_report(&file.plan, &replayed.run.history, violation);
+        let picture = text::plain_report(&file.plan, &replayed.run.history, violation);
+        let (agreed, times) = replayed.agreed;
+        let verdict = pinned::verdict(&replayed.run.judgement.verdict);
+        let again = format!("unstale replay {} --system {}", options.file.display(), subject.name());
+        let text = format!("{picture}\n{verdict}: {agreed} of {times} runs\n{again}\n\n{file}");
         vec![(options.file.display().to_string(), text)]
     });
     Ok(status)
 }
 
-/// Runs the plan so many times, or fewer if that is interrupted, but at least once. The last run is reported.
+/// Runs the plan so many times, or fewer if that is interrupted, but at least once.
 fn run_until_interrupted(chain: &Chain<'_>, file: &PlanFile, times: u32) -> Replay {
-    let mut last = scenario::replay(chain, file, 1);
-    let mut broken = vec![broken_by(&last)];
-    while u32::try_from(broken.len()).unwrap_or(u32::MAX) < times && !interrupt::is_requested() {
-        last = scenario::replay(chain, file, 1);
-        broken.push(broken_by(&last));
+    let mut replays = Replays::begin(chain, file);
+    while replays.runs < times && !interrupt::is_requested() {
+        replays.run_again();
     }
-    let count = |agreed: usize| u32::try_from(agreed).unwrap_or(u32::MAX);
-    let agreed = broken.iter().filter(|other| **other == broken_by(&last)).count();
-    Replay { agreed: (count(agreed), count(broken.len())), ..last }
-}
-
-/// Returns what two agreeing runs share: the invariant that broke, if one did; none if the run is inconclusive.
-fn broken_by(replay: &Replay) -> Option<Option<Invariant>> {
-    match &replay.run.judgement.verdict {
-        Verdict::Pass => Some(None),
-        Verdict::Violation(violation) => Some(Some(violation.invariant)),
-        Verdict::Inconclusive(_) => None,
-    }
+    replays.end()
 }
 
 fn print(options: &Options, file: &PlanFile, replayed: &Replay, interrupted: bool, console: &Console) {

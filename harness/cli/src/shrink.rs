@@ -93,7 +93,8 @@ pub(crate) fn shrink(options: &Shrink, console: &Console) -> Result<Status, Comm
         print(&file, &found, written, console);
     }
     report.write(console, "unstale shrink", || {
-        let text = text::plain_report(&found.plan, &found.run.history, Some(&found.violation));
+        let picture = text::plain_report(&found.plan, &found.run.history, Some(&found.violation));
+        let text = format!("{picture}\n{}\n\n{smaller}", found.rates());
         vec![(name, text), ("certificate".into(), found.certificate.to_string())]
     });
     Ok(Status::Violation)

@@ -45,6 +45,9 @@ const STEADY_REPLAYS: u32 = 10;
 /// which it is not decided by then usually would have to go on for as long again.
 const HITS_MAX: f64 = 100.0;
 
+/// Nobody is told to run a plan more often than this to see it break.
+const RUNS_TO_SEE_MAX: u32 = 1000;
+
 /// How often a plan broke, of how many runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rate {
@@ -89,6 +92,12 @@ impl Rate {
     /// The probability that is most likely, drawn a little towards one half, so that it is never 0 or 1.
     pub fn estimate(self) -> f64 {
         (f64::from(self.hits) + 0.5) / (f64::from(self.runs) + 1.0)
+    }
+
+    /// How many runs show a break with a probability of 99 of 100.
+    pub fn runs_to_see_it(self) -> u32 {
+        let misses = 1.0 - self.estimate();
+        (1..RUNS_TO_SEE_MAX).find(|runs| misses.powf(f64::from(*runs)) <= 0.01).unwrap_or(RUNS_TO_SEE_MAX)
     }
 
     /// The interval that covers the probability in 95 of 100 cases (Wilson, "Probable Inference, the Law of Succession, and
@@ -242,6 +251,13 @@ mod tests {
         assert!(Standard::Always.is_measured_by(Rate { hits: 10, runs: 10 }));
         assert!(Standard::Always.is_measured_by(Rate { hits: 2, runs: 3 }), "it is not steady");
         assert!(!Standard::Always.is_measured_by(Rate { hits: 9, runs: 9 }));
+    }
+
+    #[test]
+    fn rarer_break_takes_more_runs_to_be_seen() {
+        assert_eq!(Rate { hits: 20, runs: 40 }.runs_to_see_it(), 7);
+        assert!((40..60).contains(&Rate { hits: 9, runs: 100 }.runs_to_see_it()));
+        assert_eq!(Rate { hits: 0, runs: 100_000 }.runs_to_see_it(), RUNS_TO_SEE_MAX);
     }
 
     #[test]

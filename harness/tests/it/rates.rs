@@ -10,7 +10,8 @@ use unstale_harness::extension::Extension;
 use unstale_harness::history::{Event, History, What};
 use unstale_harness::limits::Limits;
 use unstale_harness::oracle::Invariant;
-use unstale_harness::plan::{Actor, Command, Plan, PlanFile};
+use unstale_harness::plan::{Actor, Command, Expectation, Plan, PlanFile};
+use unstale_harness::scenario::replay;
 use unstale_harness::shrink::{Budget, Counterexample, NotAgain, TOLERATED, shrink};
 use unstale_harness::system::{Capabilities, Capability};
 
@@ -142,6 +143,19 @@ fn plan_that_breaks_every_time_is_not_shrunk_to_one_that_does_not() {
         assert!(found.plan.commands() <= SMALLEST, "{} commands", found.plan.commands());
     }
     assert!(steady >= 19, "{steady} of 20 break every time");
+}
+
+#[test]
+fn replay_of_what_breaks_now_and_then_reports_a_run_that_broke() {
+    let file = PlanFile { expect: Some(Expectation::Violation(Invariant::NoPanic)), ..PlanFile::from(given()) };
+    for seed in 0..20 {
+        let coin = Coin::new(0.2, 0.2, seed);
+        let replayed = replay(&Chain::new(&coin), &file, 60);
+        assert!(replayed.run.violation().is_some(), "it broke in some of 60 runs");
+        assert!((1..60).contains(&replayed.agreed.0) && replayed.agreed.1 == 60, "{:?}", replayed.agreed);
+        assert_eq!(replayed.meets(file.expect), Ok(()));
+        assert!(replayed.meets(Some(Expectation::Pass)).is_err());
+    }
 }
 
 #[test]
