@@ -41,6 +41,8 @@ pub struct Profile {
     pub strategy: Order,
     /// The deepest gate within a command at which an actor may be stopped, from 1.
     pub gates: u8,
+    /// Whether an actor is stopped more often where another one is about to do the same, which then goes on.
+    pub rivals: bool,
     /// Whether in some plans the system's own tasks run late: only while an actor waits.
     pub late_tasks: bool,
     /// Whether some plans know only a few of the system's capabilities, so that these meet each other.
@@ -73,6 +75,7 @@ impl Default for Profile {
             storage: vec![StorageName::Wal, StorageName::Journal, StorageName::Wal, StorageName::Memory],
             strategy: Order::Mixed,
             gates: 8,
+            rivals: true,
             late_tasks: true,
             focus: true,
             units: true,

@@ -1,16 +1,21 @@
 //! Schedules: in which order the actors of a drawn plan pass their gates, and when the tasks beside them run.
 //!
-//! It looks at how many commands each actor has, never at what they are.
+//! It looks at how many commands each actor has, and at their kinds only to see who is about to do the same.
 //!
 //! A race at the *n*-th gate of a command needs an actor that stops there, and another one that goes on meanwhile. Where
 //! every gate is a new draw, that is reached with the *n*-th power of the chance to stop; so where an actor stops, it is
 //! drawn first *how deep* in its command. On a database whose commands have one gate, that is no gain, so orders are mixed.
+//!
+//! What races for something shared mostly does the same: two opens for the idle connection, two writes for the row. So an
+//! actor is stopped more often where a rival is about to do the same. Then that rival goes on, or both go on side by side, gate
+//! by gate.
 
 use rand::Rng;
 
 use super::draw::Draw;
 use super::order::Order;
 use super::profile::Profile;
+use crate::model::Operation;
 use crate::plan::{Actor, ActorId, Gate, Schedule, Tasks, Turn};
 
 /// Draws whether tasks run on between two turns.
@@ -48,21 +53,52 @@ pub(super) fn schedule(actors: &[Actor], profile: &Profile, draw: &mut Draw<'_, 
             able().nth(draw.below_len(able().count()))
         }
     };
-    for at in 0..total {
+    let turn = |actor: usize, until: Gate| Turn { actor: ActorId::new(actor), until };
+    while let at = total - left.iter().sum::<usize>()
+        && at < total
+    {
         let mut actor = pick(&left, draw, &priorities, None).unwrap_or(0);
         let change = changes.iter().position(|it| *it == at);
         if let Some(change) = change {
             priorities[actor] = u32::try_from(change).unwrap_or(0);
         }
-        let stops = if order == Order::Pct { change.is_some() } else { draw.chance(gates) };
+        let rivals = || (0..actors.len()).filter(|it| profile.rivals && are_rivals(actors, &left, actor, *it));
+        let rival = rivals().nth(draw.below_len(rivals().count()));
+        let stops = match order {
+            Order::Pct => change.is_some(),
+            _ if rival.is_some() && gates > 0 => draw.chance(gates.max(GATES_OF_RIVALS)),
+            _ => draw.chance(gates),
+        };
         if stops {
+            if let Some(rival) = rival.filter(|_| draw.chance(8)) {
+                // Side by side, one gate each: whatever both look at before either acts on it, at whatever gate.
+                let both = [turn(actor, Gate::Reply), turn(rival, Gate::Reply)];
+                turns.extend(std::iter::repeat_n(both, deepest as usize).flatten());
+                turns.extend([turn(actor, Gate::Boundary), turn(rival, Gate::Boundary)]);
+                left[actor] -= 1;
+                left[rival] -= 1;
+                continue;
+            }
             let depth = 1 + draw.below(deepest) as usize;
-            turns.extend(std::iter::repeat_n(Turn { actor: ActorId::new(actor), until: Gate::Reply }, depth));
+            turns.extend(std::iter::repeat_n(turn(actor, Gate::Reply), depth));
             // Another actor, if there is one: to stop an actor and resume the same one would be no switch.
-            actor = pick(&left, draw, &priorities, Some(actor)).unwrap_or(actor);
+            let other = rival.filter(|_| draw.chance(12));
+            actor = other.or_else(|| pick(&left, draw, &priorities, Some(actor))).unwrap_or(actor);
         }
         left[actor] -= 1;
-        turns.push(Turn { actor: ActorId::new(actor), until: Gate::Boundary });
+        turns.push(turn(actor, Gate::Boundary));
     }
     Schedule(turns)
+}
+
+/// How often an actor is stopped where a rival is about to do the same, in sixteenths.
+const GATES_OF_RIVALS: u32 = 8;
+
+/// Whether both have a command left, and of the same kind.
+fn are_rivals(actors: &[Actor], left: &[usize], one: usize, other: usize) -> bool {
+    let next = |actor: usize| {
+        let steps = &actors[actor].steps;
+        steps.get(steps.len() - left[actor]).map(|step| Operation::of(&step.command, 0))
+    };
+    one != other && next(one).is_some() && next(one) == next(other)
 }

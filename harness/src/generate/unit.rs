@@ -16,7 +16,7 @@ use crate::plan::{Actor, Command, Key, Step};
 /// How an actor's units are made.
 #[derive(Clone, Copy)]
 pub(super) struct Unit {
-    /// How many transactions are begun inside one another.
+    /// How many transactions are begun inside one another; none in a session of single statements, which is soon over.
     nesting: u8,
     /// Whether rows are written from the last to the first.
     descending: bool,
@@ -33,7 +33,7 @@ impl Unit {
         draw: &mut Draw<'_, impl Rng>,
     ) -> Self {
         let nests = capabilities.has(Capability::Nesting);
-        let nesting = if nests { 1 + u8::try_from(draw.below(3)).unwrap_or(0) } else { 1 };
+        let nesting = u8::try_from(draw.below(if nests { 4 } else { 2 })).unwrap_or(0);
         Self { nesting, descending: number % 2 == 1, crossed: if crosswise { 2 } else { 0 } }
     }
 }
@@ -59,7 +59,7 @@ impl Drawing<'_> {
             if draw.chance(8) {
                 self.statement(&mut made, draw);
             }
-            if draw.chance(10) {
+            if draw.chance(if unit.nesting == 0 { 14 } else { 10 }) {
                 made.push(self, Command::Close);
             }
         }
