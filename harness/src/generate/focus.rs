@@ -8,23 +8,24 @@ use rand::Rng;
 use super::draw::Draw;
 use crate::capability::{Capabilities, Capability};
 
-/// What a plan may be focused on, each with what it is nothing without.
-const SUBJECTS: [(Capability, &[Capability]); 15] = [
-    (Capability::Nesting, &[Capability::Transactions]),
-    (Capability::ExplicitBegin, &[Capability::Transactions]),
-    (Capability::Cancellation, &[Capability::Transactions]),
-    (Capability::Polls, &[Capability::Cancellation, Capability::Transactions]),
-    (Capability::Faults, &[Capability::Transactions]),
-    (Capability::ConnectionLoss, &[Capability::Faults]),
-    (Capability::Retention, &[]),
-    (Capability::ClosePool, &[]),
-    (Capability::ConflictClauses, &[Capability::Transactions]),
-    (Capability::RawSql, &[]),
-    (Capability::ConnectionLocks, &[Capability::RawSql]),
-    (Capability::Streams, &[]),
-    (Capability::Registry, &[]),
-    (Capability::Fixture, &[Capability::Transactions]),
-    (Capability::Extension, &[]),
+/// What a plan may be focused on, how often, and what each is nothing without. What has many commands of its own is drawn
+/// more often.
+const SUBJECTS: [(Capability, u32, &[Capability]); 15] = [
+    (Capability::Nesting, 2, &[Capability::Transactions]),
+    (Capability::ExplicitBegin, 1, &[Capability::Transactions]),
+    (Capability::Cancellation, 2, &[Capability::Transactions]),
+    (Capability::Polls, 1, &[Capability::Cancellation, Capability::Transactions]),
+    (Capability::Faults, 2, &[Capability::Transactions]),
+    (Capability::ConnectionLoss, 2, &[Capability::Faults]),
+    (Capability::Retention, 2, &[]),
+    (Capability::ClosePool, 1, &[]),
+    (Capability::ConflictClauses, 1, &[Capability::Transactions]),
+    (Capability::RawSql, 2, &[]),
+    (Capability::ConnectionLocks, 1, &[Capability::RawSql]),
+    (Capability::Streams, 1, &[]),
+    (Capability::Registry, 4, &[]),
+    (Capability::Fixture, 2, &[Capability::Transactions]),
+    (Capability::Extension, 4, &[]),
 ];
 
 /// What stays: it says where a system runs and what is known of it, not what is asked of it.
@@ -37,10 +38,16 @@ pub(super) fn focused(capabilities: Capabilities, draw: &mut Draw<'_, impl Rng>)
     if draw.chance(8) {
         kept = kept.with(Capability::Transactions);
     }
-    let able = || SUBJECTS.iter().filter(|(subject, _)| capabilities.has(*subject));
-    let count = able().count();
+    let able = || SUBJECTS.iter().filter(|(subject, ..)| capabilities.has(*subject));
+    let weights = able().map(|(_, weight, _)| weight).sum();
     for _ in 0..draw.below(3) {
-        if let Some((subject, needed)) = able().nth(draw.below_len(count)) {
+        let mut place = draw.below(weights);
+        let chosen = able().find(|(_, weight, _)| {
+            let is_here = place < *weight;
+            place = place.saturating_sub(*weight);
+            is_here
+        });
+        if let Some((subject, _, needed)) = chosen {
             kept = needed.iter().fold(kept.with(*subject), |kept, it| kept.with(*it));
         }
     }

@@ -47,7 +47,8 @@ pub fn generate(
     };
     let table = Table::draw(profile, capabilities, knowledge, &mut draw);
     let rate = |on: bool, draw: &mut Draw<'_, _>| if on { *draw.one(&RATES) } else { 0 };
-    let fixture = profile.fixtures && capabilities.has(Capability::Fixture) && draw.chance(4) && storage.is_ordered();
+    let fixture = profile.fixtures && capabilities.has(Capability::Fixture) && storage.is_ordered();
+    let fixture = fixture && draw.chance(if is_focused { 12 } else { 4 });
     let mut wanted = [Wanted::One(Service::Report); 2];
     if capabilities.has(Capability::Registry) {
         wanted.fill_with(|| *draw.one(&Wanted::ALL));
