@@ -22,7 +22,9 @@ impl System for Warehouse {
         database
             .prepare(&[SCHEMA, "drop table kv", "create view kv (k, v) as select article, count from stock"])
             .await?;
-        let sessions = database.sqlite_options().open(Policy::default()).await?;
+        let mut policy = Policy::default();
+        policy.sessions_max = database.connections().into();
+        let sessions = database.sqlite_options().open(policy).await?;
         Ok(Self(sessions.clone(), services(sessions, Limits { most: 100 })?))
     }
 

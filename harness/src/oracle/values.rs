@@ -11,6 +11,7 @@ use std::fmt::Display;
 use super::checked::Checked;
 use super::seen::Wrong;
 use super::view::{View, is_done};
+use crate::history::Span;
 use crate::model::Dead;
 use crate::plan::{Command, Key};
 use crate::verdict::Invariant;
@@ -68,12 +69,12 @@ pub fn rolled_back_invisible(view: &View<'_>) -> Checked {
 
 /// No row is there at the end that no command claims to have committed. An extension's commands write what they like.
 fn committed_by_nobody(view: &View<'_>, checked: &mut Checked) {
-    if view.facts.spans.values().any(|span| matches!(span.step.command, Command::Extra(_))) {
-        return;
-    }
+    let is_extra = |span: &Span<'_>| matches!(span.step.command, Command::Extra(_));
     let end = view.facts.history.events.len().saturating_sub(1);
     for (key, seen, wrong) in &view.seen.rows {
-        if let Wrong::Foreign(_) = wrong {
+        if let Wrong::Foreign(_) = wrong
+            && !view.facts.spans.values().any(is_extra)
+        {
             let expected = format!("not {key} = {}, which no command has committed, at the end", value(*seen));
             let observed = format!("{key} = {}", value(*seen));
             checked.found(view, Invariant::RolledBackInvisible, end, expected, observed);

@@ -66,9 +66,14 @@ impl<'a> Facts<'a> {
         });
         let wiring = Wiring::of(history, &spans);
         collect(history, &mut evidence);
-        let closes = || spans.values().filter(|it| may_close_pool(it));
-        let pool_closed = closes().filter(|it| is_done(it)).filter_map(|it| it.returned).min();
-        let pool_may_close = closes().map(|it| it.invoked).min();
+        let (mut pool_closed, mut pool_may_close) = (None, None);
+        for span in spans.values().filter(|it| may_close_pool(it)) {
+            let earliest = |so_far: Option<usize>, at| Some(so_far.map_or(at, |it| it.min(at)));
+            pool_may_close = earliest(pool_may_close, span.invoked);
+            if let Some(at) = span.returned.filter(|_| is_done(span)) {
+                pool_closed = earliest(pool_closed, at);
+            }
+        }
         let stray = match history.isolation {
             IsolationModel::Sqlite => first_stray(history, &spans, &evidence),
             IsolationModel::Simulation | IsolationModel::Postgres => None,

@@ -3,7 +3,7 @@
 
 use unstale_harness::history::{ConnectionId, FailureClass, History, Outcome, Reply, Report, What};
 use unstale_harness::oracle::Invariant;
-use unstale_harness::plan::{IsolationModel, Phase, Service};
+use unstale_harness::plan::{Build, IsolationModel, Key, Phase, Service};
 
 use crate::script::{C1, Script, autocommit, condemned, only_broken};
 
@@ -22,7 +22,7 @@ fn end_of_a_transaction_is_answered_before_it_is_there() {
                 if broken {
                     script.done(0, end, &[]).note(evidence.clone());
                 } else {
-                    script.done(0, end, &[evidence.clone()]);
+                    script.done(0, end, std::slice::from_ref(&evidence));
                 }
                 script.done(0, "close", &[]);
                 // Inside a fixture the test's own transaction goes on.
@@ -221,13 +221,8 @@ fn newest_override_wins() {
     // Of two that begin at the same time either may be the newer one.
     for had in [1, 2] {
         let mut script = Script::default();
-        let built = |build| What::Built {
-            build: unstale_harness::plan::Build(build),
-            service: Service::Settings,
-            parts: vec![],
-        };
-        let services =
-            |build| What::Returned(Outcome::Done(Reply::Services(vec![unstale_harness::plan::Build(build)])));
+        let built = |build| What::Built { build: Build(build), service: Service::Settings, parts: vec![] };
+        let services = |build| What::Returned(Outcome::Done(Reply::Services(vec![Build(build)])));
         script.invoke(0, "override settings").push(0, built(1)).invoke(1, "override settings").push(1, built(2));
         script.push(0, services(1)).push(1, services(2)).resolve(0, "resolve settings", None, had);
         assert_eq!(condemned(&script.finish(&[])), None, "{had}");
@@ -249,7 +244,7 @@ fn stream_that_ends_early_is_all_there_is() {
     for (rows, expected) in [(&[][..], Some(Invariant::CommittedDurable)), (&[(1, 1)], None)] {
         let mut script = Script::default();
         script.done(0, "open", &[]).done(0, "put k1 1", &autocommit());
-        let rows = rows.iter().map(|(key, value)| (unstale_harness::plan::Key(*key), *value)).collect();
+        let rows = rows.iter().map(|(key, value)| (Key(*key), *value)).collect();
         script.command(0, "stream 2", &[], Outcome::Done(Reply::FirstRows(rows)));
         assert_eq!(condemned(&script.finish(&[(1, 1)])), expected);
     }

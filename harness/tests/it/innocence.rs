@@ -123,13 +123,13 @@ fn what_has_a_fault_may_fail() {
     // Beside it, too: it hits whatever runs then.
     breaks(false, |s| {
         s.done(0, "open", &[]).done(1, "open", &[]).invoke(0, "get k1");
-        s.command(1, "get k2 with interrupt", &[interrupt.clone()], Outcome::Done(Reply::Value(None)));
+        s.command(1, "get k2 with interrupt", std::slice::from_ref(&interrupt), Outcome::Done(Reply::Value(None)));
         s.push(0, What::Returned(failed(FailureClass::Interrupted)));
     });
     // It is over with its command.
     breaks(true, |s| {
         s.done(0, "open", &[]).done(1, "open", &[]);
-        s.command(1, "get k2 with interrupt", &[interrupt.clone()], failed(FailureClass::Interrupted));
+        s.command(1, "get k2 with interrupt", std::slice::from_ref(&interrupt), failed(FailureClass::Interrupted));
         s.failed(0, "get k1", FailureClass::Interrupted);
     });
 }

@@ -53,10 +53,10 @@ exhibits! {
     "zoo-always-sick" Sqlite AlwaysSick [Transactions] breaks ReconnectsBounded in 1:
         "the health check always says no, so every session reconnects",
         "validation queries that fail for another reason, a missing table or a right, and empty the pool";
-    "zoo-recovers-inside" Sqlite RecoversInside [Transactions, Cancellation] breaks RolledBackInvisible in 5:
+    "zoo-recovers-inside" Sqlite RecoversInside [Transactions, Cancellation] breaks RolledBackInvisible in 4:
         "a connection lost inside a transaction is replaced, and the transaction goes on in autocommit",
         "drivers and proxies with automatic reconnect, such as MySQL's old `autoReconnect`";
-    "zoo-depth-off-by-one" Sqlite DepthOffByOne [Transactions, Nesting] breaks RolledBackInvisible in 6:
+    "zoo-depth-off-by-one" Sqlite DepthOffByOne [Transactions, Nesting] breaks RolledBackInvisible in 5:
         "the rollback of the first savepoint rolls the whole transaction back",
         "nested transactions that count depth from 0 in one place and from 1 in another";
     "zoo-leak-on-cancel" Sqlite LeaksOnCancel [Transactions, Cancellation] breaks NoLeak in 1:

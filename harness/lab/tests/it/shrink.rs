@@ -96,7 +96,8 @@ fn every_removal_stands_in_the_certificate_with_what_it_came_to() {
     assert_eq!(certificate.singles.iter().chain(&certificate.pairs).find(untried), None);
     assert_eq!(certificate.singles[1].gone, ["a 2: begin"]);
     assert!(matches!(certificate.singles[1].came_to, Attempt::Inadmissible(_)), "{:?}", certificate.singles[1]);
-    assert_eq!(certificate.singles[2].came_to, Attempt::Passes);
+    assert_eq!(certificate.singles[2].came_to, Attempt::Breaks(Invariant::ReconnectsBounded));
+    assert_eq!(certificate.singles[3].came_to, Attempt::Passes);
 }
 
 #[test]

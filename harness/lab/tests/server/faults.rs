@@ -11,6 +11,7 @@ use unstale_harness::history::{Failure, FailureClass, Outcome, Reply, What};
 use unstale_harness::oracle::Verdict;
 use unstale_harness::plan::{Command, Fault, PlanFile};
 use unstale_harness::system::{Capabilities, Port, System};
+use unstale_lab::systems::sqlx_pool::SqlxPgPool;
 use unstale_lab::systems::unstale::UnstalePg;
 use unstale_wire::server::Server;
 use unstale_wire::trial;
@@ -24,6 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial!(session_that_idles_is_ended_by_the_server),
         trial!(failed_transaction_is_not_ended),
         trial!(full_server_has_no_place_until_it_is_healed),
+        trial!(cancelled_query_has_landed_if_it_was_refused),
         trial!(library_comes_through),
     ]
 }
@@ -158,6 +160,30 @@ async fn full_server_has_no_place_until_it_is_healed() {
     let (outcomes, landed) = outcomes(&["open", &format!("get k1 with {full}"), "close", &opened, "open", "get k1"]);
     assert_eq!(outcomes, ["done", "done", "done", "53300", "done", "done"], "who has a place keeps it");
     assert_eq!(landed, [fault(full); 2]);
+}
+
+async fn cancelled_query_has_landed_if_it_was_refused() {
+    let cancel = "cancel-query@sent";
+    let (mut hit, mut missed) = (0, 0);
+    // Now and then a short statement has ended before the server tells it.
+    for _ in 0..10 {
+        let steps =
+            ["open", &format!("slow with {cancel}"), &format!("get k1 with {cancel}"), &format!("scan with {cancel}")];
+        let run = Chain::new(&Of::<SqlxPgPool>::new()).run(&plan(&steps).plan);
+        for (by, span) in run.history.commands().iter().filter(|(_, span)| span.step.fault.is_some()) {
+            let landed = What::FaultLanded(fault(cancel));
+            let landed = run.history.events.iter().any(|event| event.by == Some(by) && event.what == landed);
+            let refused =
+                matches!(span.outcome, Some(Outcome::Failed(failure)) if failure.class == FailureClass::Interrupted);
+            assert_eq!(landed, refused, "{}: {:?}", span.step, span.outcome);
+            if landed {
+                hit += 1
+            } else {
+                missed += 1
+            };
+        }
+    }
+    assert!(hit >= 10, "{hit} statements were refused, and {missed} were not");
 }
 
 async fn library_comes_through() {

@@ -24,6 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial!(cancelled_begin_is_found_without_being_told),
         trial!(plan_runs_the_same_way_again),
         trial!(fault_says_whether_it_landed),
+        trial!(going_back_to_a_savepoint_is_no_rollback),
         trial!(server_wide_fault_strikes_a_server_of_its_own),
     ]
 }
@@ -72,6 +73,21 @@ async fn plan_runs_the_same_way_again() {
     for _ in 0..5 {
         assert_eq!(Chain::new(POOL).run(&plan).history.trace(), first);
     }
+}
+
+async fn going_back_to_a_savepoint_is_no_rollback() {
+    let steps = ["open", "begin", "put k1 1", "begin", "put k2 2", "rollback", "commit"];
+    let run = Chain::new(UNSTALE).run(&plan(1, "", &[("a", &steps)]));
+    let ends = run.history.events.iter().filter(|event| event.by.is_some_and(|by| by.actor.index() == 0));
+    let ends: Vec<_> = ends.map(|event| &event.what).filter(|what| is_end(what)).collect();
+    assert!(matches!(ends[..], [What::Committed(_)]), "{ends:?}");
+    let run = Chain::new(UNSTALE).run(&plan(1, "", &[("a", &["open", "begin", "put k1 1", "rollback"])]));
+    let ends: Vec<_> = run.history.events.iter().map(|event| &event.what).filter(|what| is_end(what)).collect();
+    assert!(matches!(ends[..], [What::RolledBack(_), ..]), "{ends:?}");
+}
+
+fn is_end(what: &What) -> bool {
+    matches!(what, What::Committed(_) | What::RolledBack(_))
 }
 
 async fn fault_says_whether_it_landed() {
