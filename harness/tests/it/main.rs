@@ -3,6 +3,7 @@
 mod blindness;
 mod blocked_thread;
 mod check;
+mod done;
 mod own_system;
 mod own_tables;
 mod plan;
