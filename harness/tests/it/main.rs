@@ -3,6 +3,7 @@
 mod blindness;
 mod blocked_thread;
 mod check;
+mod done;
 mod evidence;
 mod generate;
 mod innocence;
