@@ -102,6 +102,9 @@ fn about(finding: &Finding) -> String {
         found.rates(),
     );
     about += &text::indented(&found.certificate);
+    if let Some(path) = finding.path.as_ref().filter(|_| !found.certificate.complete) {
+        about += &format!("shrink it further: unstale shrink {} --for 5m\n", path.display());
+    }
     if let Some(path) = &finding.path {
         about += &format!("reproduce: {}\n", replay(path, found.reproduced));
     }

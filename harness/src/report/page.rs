@@ -47,6 +47,8 @@ pub(super) struct Column {
     pub(super) answers: usize,
     /// The longest first answer without its message.
     pub(super) answer: usize,
+    /// The longest of all.
+    pub(super) further: usize,
     pub(super) edge: usize,
 }
 
@@ -59,8 +61,11 @@ impl Column {
             column.command = column.command.max(row.command.len().min(COMMAND_MAX));
             column.evidence = column.evidence.max(row.evidence().map_or(0, |it| it.len()).min(EVIDENCE_MAX));
             column.answers = column.answers.max(answers.min(ANSWERS_MAX));
-            let first = row.answers.first().map_or(0, |it| it.len().min(length(&it.head) + NOTE));
-            column.answer = column.answer.max(first.min(ANSWER_MAX));
+            let least = |word: &Word| word.len().min(length(&word.head) + NOTE).min(ANSWER_MAX);
+            let later = row.later();
+            let mut words = row.answers.iter().chain(&later).map(least);
+            column.answer = column.answer.max(words.next().unwrap_or(0));
+            column.further = column.further.max(words.max().unwrap_or(0)).max(column.answer);
         }
         column
     }
@@ -80,10 +85,11 @@ impl Column {
     pub(super) fn stops(&self) -> (Option<usize>, Option<usize>) {
         let evidence = self.command_at() + self.command + GAP;
         let behind = if self.evidence == 0 { evidence } else { evidence + self.evidence + GAP };
-        let answers = behind.min(self.edge.saturating_sub(self.answer));
-        if answers < self.command_at() + BEFORE_ANSWERS_MIN {
+        let earliest = self.command_at() + BEFORE_ANSWERS_MIN;
+        if earliest + self.answer > self.edge {
             return (None, None);
         }
+        let answers = behind.min(self.edge.saturating_sub(self.further).max(earliest));
         let evidence = evidence.min(answers.saturating_sub(self.evidence + GAP)).max(self.command_at());
         (Some(evidence), Some(answers))
     }

@@ -172,6 +172,8 @@ impl<'a> Story<'a> {
         match action(what) {
             Some(action) if late => row.later.push(action),
             Some(action) => row.evidence.push(action),
+            // A command may have to wait several times in a row.
+            None if *what == What::Blocked && row.answers.last().is_some_and(|it| it.head == BLOCKED) => {}
             None => row.answers.extend(answer(what)),
         }
         match what {
@@ -266,6 +268,8 @@ impl<'a> Story<'a> {
     }
 }
 
+const BLOCKED: &str = "blocked";
+
 /// `a 5`; with the space, since `c5` would be a connection.
 pub(super) fn name(by: By) -> String {
     format!("{} {}", by.actor, by.step + 1)
@@ -306,7 +310,7 @@ pub(super) fn answer(what: &What) -> Option<Word> {
         What::Returned(Outcome::Done(Reply::Changed(true))) => Word::new(Style::Plain, "→ done"),
         What::Returned(outcome) => Word::new(Style::Plain, format!("→ {outcome}")),
         What::Skipped => Word::new(Style::Dim, "→ skipped"),
-        What::Blocked => Word::new(Style::Plain, "blocked"),
+        What::Blocked => Word::new(Style::Plain, BLOCKED),
         What::Panicked(text) => Word::with_tail(Style::Red, "→ panicked", text),
         What::Hung => Word::new(Style::Red, "→ hung"),
         What::Built { build, service, parts } if parts.is_empty() => {

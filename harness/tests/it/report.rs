@@ -289,6 +289,30 @@ fn answers_keep_their_column_behind_long_commands_and_evidence() {
 }
 
 #[test]
+fn what_the_database_did_later_is_not_cut_where_answers_are_short() {
+    let mut tale = Tale::of(2, &[&["open", "begin immediate"], &["open", "raw temp-table"]]);
+    tale.run("a1", &[What::Connected(C1)], done());
+    tale.run("a2", &[What::Served(C1)], done());
+    tale.run("b1", &[What::Connected(C2)], done());
+    tale.run("b2", &[What::Served(C2), What::Committed(C2)], done());
+    tale.add("a2", What::Ended);
+    tale.add("a2", What::Disconnected(C1));
+    let text = tale.told(None, 100);
+    assert!(text.contains("then c1 closed") && !text.contains("…"), "{text}");
+}
+
+#[test]
+fn waiting_several_times_in_a_row_is_told_once() {
+    let mut tale = Tale::of(1, &[&["open"]]);
+    tale.invoke("a1");
+    tale.add("a1", What::Blocked);
+    tale.add("a1", What::Blocked);
+    tale.add("a1", What::Returned(done()));
+    let text = tale.told(None, 100);
+    assert!(text.contains("blocked → done"), "{text}");
+}
+
+#[test]
 fn no_line_is_wider_than_the_page() {
     for width in [0, 40, 47, 60, 80, 100, 200] {
         let (nested, violation) = nested_begin();
