@@ -240,7 +240,8 @@ impl Position {
             command if is_of_registry(command) => {}
             command => {
                 // Also if it had not begun: a caller that gives up a call may give up its session with it.
-                (self.troubled, self.lingering) = (true, true);
+                self.troubled = true;
+                self.lingering |= self.depth > 0;
                 match command {
                     Command::Close | Command::Replace | Command::Crash => {
                         self.end_session();

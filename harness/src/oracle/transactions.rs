@@ -107,7 +107,8 @@ fn locks_nothing(view: &View<'_>, checked: &mut Checked) {
         let meanwhile = view.facts.history.events.iter().enumerate().take(until).skip(from);
         let mut meanwhile = meanwhile.take_while(|(_, it)| !ends_transaction(&it.what, mine));
         let other = meanwhile.find_map(|(at, it)| match it.what {
-            What::Committed(other) => Some((at, other)),
+            // What it commits may be in its own temporary database.
+            What::Committed(other) if has_written(view, at, other) => Some((at, other)),
             _ => None,
         });
         if let Some((at, other)) = other {
@@ -117,6 +118,13 @@ fn locks_nothing(view: &View<'_>, checked: &mut Checked) {
             checked.found(view, Invariant::TransactionAgreement, at, expected, observed);
         }
     }
+}
+
+/// Whether this connection had changed a row in the transaction that ends at this event.
+fn has_written(view: &View<'_>, at: usize, connection: ConnectionId) -> bool {
+    let mut inside = view.facts.history.events[..at].iter().rev().map(|it| &it.what);
+    inside.find(|it| ends_transaction(it, connection) || **it == What::Wrote(connection))
+        == Some(&What::Wrote(connection))
 }
 
 /// The connection that a lock is held on.

@@ -85,6 +85,11 @@ fn lock_lasts_from_its_answer_to_the_end_that_is_asked_for() {
     script.done(0, "open", &[]).done(1, "open", &[]).done(0, "begin immediate", &begin).done(1, "put k2 2", &other);
     let history = History { isolation: IsolationModel::Postgres, ..script.finish(&[(2, 2)]) };
     assert_eq!(condemned(&history), None);
+    // A temporary table of somebody else is in a database of its own.
+    let mut script = Script::default();
+    script.done(0, "open", &[]).done(1, "open", &[]).done(0, "begin immediate", &begin);
+    script.done(1, "raw temp-table", &[What::Served(C2), What::Committed(C2)]);
+    assert_eq!(condemned(&script.finish(&[])), None);
     // A connection does not exclude itself.
     let mut script = Script::default();
     script.done(0, "open", &[]).done(1, "open", &[]).done(0, "begin immediate", &begin);

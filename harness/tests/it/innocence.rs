@@ -178,6 +178,19 @@ fn session_in_doubt_may_refuse_what_follows() {
 }
 
 #[test]
+fn retained_handle_serves_as_long_as_its_session() {
+    for (between, is_condemned) in [(&[][..], true), (&["close"][..], false), (&["replace"][..], false)] {
+        breaks(is_condemned, |s| {
+            s.done(0, "open", &[]).done(0, "retain", &[]);
+            for text in between {
+                s.done(0, text, &[]);
+            }
+            s.failed(0, "stale get k1", FailureClass::Stale);
+        });
+    }
+}
+
+#[test]
 fn failure_spoils_its_transaction_and_nothing_else() {
     for (between, is_condemned) in [(&[][..], false), (&["rollback"][..], true)] {
         breaks(is_condemned, |s| {

@@ -191,3 +191,13 @@ fn evidence_from_before_a_straying_command_counts() {
         breaks(expected.then_some(Invariant::NoDuplicateEffect), write);
     }
 }
+
+#[test]
+fn evidence_beside_a_command_that_came_to_no_end_may_be_its_own() {
+    let twice = [What::Served(C1), What::Wrote(C1), What::Committed(C1), What::Wrote(C1), What::Committed(C1)];
+    breaks(None, |s| {
+        s.done(0, "open", &[]).done(1, "open", &[]).invoke(1, "put k2 2").done(0, "put k1 1", &twice);
+        s.push(1, What::Ended);
+        s.finish(&[(1, 1), (2, 2)])
+    });
+}
