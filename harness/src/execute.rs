@@ -29,6 +29,9 @@ use crate::stillness::{LOOK, Stillness, tasks_alive, unless_endless, unless_stil
 /// the processor from that thread.
 const NAP: Duration = Duration::from_micros(20);
 
+/// How many times [`Limits::hang`] the rows may take to be read at the end.
+const PATIENCE: u32 = 20;
+
 /// How many times [`Limits::quiet`] the database must be silent after something was dropped; after a command was
 /// cancelled; and before the observers run.
 const SILENCE: u32 = 1;
@@ -114,24 +117,28 @@ impl<'a> RealTime<'a> {
     /// Waits until the system's own tasks have ended, if they are prompt, and, after something was dropped, until nothing
     /// moves in the database.
     async fn settle(&mut self, silence: u32) {
-        let until = Instant::now() + self.limits.settle;
         let mut stillness = Stillness::new(self.recorder, self.limits);
         // A task that nothing waited for may have ended by itself since.
         self.tasks = self.tasks.min(tasks_alive());
         while self.mode == Tasks::Prompt && tasks_alive() > self.tasks {
-            if stillness.is_still(self.limits.still) || Instant::now() > until {
+            if stillness.is_still(self.limits.still) || stillness.has_lasted(self.limits.settle) {
                 // A task that stays is the system's own, so the next wait ignores it.
                 self.tasks = tasks_alive();
                 break;
             }
             nap().await;
         }
-        let mut silent = 0;
-        while silent < silence && Instant::now() < until {
+        let (mut silent, mut looks) = (0, 0);
+        while silent < silence && self.limits.quiet * looks < self.limits.settle {
             let before = self.recorder.signs();
             std::thread::sleep(self.limits.quiet);
             tokio::task::yield_now().await;
             silent = if self.recorder.signs() == before { silent + 1 } else { 0 };
+            // A thread that has work may not have been let run.
+            if silent == silence && !self.recorder.heartbeat.are_drivers_asleep() {
+                silent = 0;
+            }
+            looks += 1;
         }
     }
 
@@ -193,10 +200,9 @@ impl Environment for RealTime<'_> {
 
     /// Returns false if nothing moves that could wake it.
     async fn is_woken(&mut self, alarm: &Alarm) -> bool {
-        let until = Instant::now() + self.limits.settle;
         let mut stillness = Stillness::new(self.recorder, self.limits);
         let mut woken = false;
-        while !woken && Instant::now() < until && !stillness.is_still(self.limits.grace) {
+        while !woken && !stillness.has_lasted(self.limits.settle) && !stillness.is_still(self.limits.grace) {
             woken = timeout(LOOK, alarm.wait()).await.is_ok();
         }
         let woken = woken || timeout(Duration::ZERO, alarm.wait()).await.is_ok();
@@ -239,7 +245,8 @@ impl Environment for RealTime<'_> {
     async fn await_any(&mut self, is_any_woken: &dyn Fn() -> bool) -> bool {
         while !is_any_woken() {
             if self.patience.is_endless().await {
-                return false;
+                // Its end may have come with the last look.
+                return is_any_woken();
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -283,7 +290,8 @@ impl Environment for RealTime<'_> {
         // After a hang the rows are likely to stay locked, and the verdict does not need them.
         let rows = match hung {
             true => unless_still(rows, self.recorder, self.limits).await,
-            false => timeout(self.limits.hang, rows).await.ok(),
+            // A busy machine may take its time over it.
+            false => timeout(self.limits.hang * PATIENCE, rows).await.ok(),
         };
         let rows = rows.ok_or("the rows stay locked after the system has stopped")?;
         rows.map_err(|error| error.to_string())

@@ -6,7 +6,9 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::plan_threads::{AtWork, PlanThreads};
 
 /// Counts signs of life of one plan. Cheap to clone.
 #[derive(Clone, Default)]
@@ -22,6 +24,7 @@ struct Shared {
     /// Turns of the proxy and the server, where the database is another process; 0 elsewhere.
     proxy_turns: AtomicU64,
     server_turns: AtomicU64,
+    threads: OnceLock<PlanThreads>,
     on_stage: AtomicBool,
     folder: Mutex<Option<PathBuf>>,
 }
@@ -73,6 +76,34 @@ impl Heartbeat {
     /// How often the proxy and the server had their turns; 0 where there is none.
     pub(crate) fn turns_between(&self) -> [u64; 2] {
         [&self.shared.proxy_turns, &self.shared.server_turns].map(|turns| turns.load(Ordering::Acquire))
+    }
+
+    /// Records that the plan runs on this thread.
+    pub(crate) fn set_thread(&self) {
+        self.shared.threads.get_or_init(PlanThreads::here);
+    }
+
+    /// Records that the driver is about to start a thread of this name.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn announce_driver(&self, name: &str) {
+        if let Some(threads) = self.shared.threads.get() {
+            threads.announce_driver(name);
+        }
+    }
+
+    /// Whether every thread of the driver waits for work; true where there are none.
+    pub(crate) fn are_drivers_asleep(&self) -> bool {
+        self.shared.threads.get().is_none_or(PlanThreads::are_drivers_asleep)
+    }
+
+    /// Whether the plan's own thread has been let run since, if it has work; `before` is what it had run by then.
+    pub(crate) fn has_thread_had_a_turn(&self, before: &mut Option<String>) -> bool {
+        self.shared.threads.get().is_none_or(|threads| threads.has_own_had_a_turn(before))
+    }
+
+    /// The threads of this process that have work, but the plan's own.
+    pub(crate) fn at_work(&self) -> AtWork {
+        self.shared.threads.get().map(PlanThreads::at_work).unwrap_or_default()
     }
 
     /// Records whether the system is running; before its start and after its stop the time is the harness's own.

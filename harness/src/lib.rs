@@ -45,6 +45,7 @@ pub mod model;
 #[doc(hidden)]
 pub mod oracle;
 pub mod plan;
+mod plan_threads;
 #[doc(hidden)]
 pub mod port;
 mod recorder;

@@ -6,17 +6,19 @@
 //! [`Limits::hang`]: every timer of the system that would have fired by then has fired, the shorter of two before the
 //! longer. If nothing moves after that either, the wait counts as endless.
 //!
-//! Looks are counted and not milliseconds: on a machine that is too busy to run the driver's threads, the looking
-//! thread does not run either. Between us and a server there are the proxy's thread and the server's processes, which
-//! run or wait on their own: there a look counts only if both have had a turn since the last one, so that a busy
-//! machine slows the look down too. It does not see threads of a system that neither touch the database nor wake an
-//! actor.
+//! Looks are counted and not milliseconds, the bounds of waits included: on a machine that is too busy to run a plan, its
+//! looks are late as well. Whoever works for the database must have had a turn. The threads of a driver in this process must be
+//! asleep, since one that has work may not have been let run. Between us and a server there are the proxy's thread and the
+//! server's processes: there a look counts only if both have had a turn since the last one. It does not see threads of
+//! a system that neither touch the database nor wake an actor.
 
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::limits::Limits;
+use crate::plan_threads::AtWork;
 use crate::recorder::Recorder;
 
 /// The least time between two looks.
@@ -26,6 +28,9 @@ pub(crate) const LOOK: Duration = Duration::from_millis(1);
 /// other.
 const STRIDE: Duration = Duration::from_secs(1);
 
+/// However busy the machine is, a wait whose bound is counted in looks ends after so many times that bound.
+const SLOWED_MAX: u32 = 20;
+
 /// Watches a wait.
 pub(crate) struct Stillness<'a> {
     recorder: &'a Recorder,
@@ -33,9 +38,14 @@ pub(crate) struct Stillness<'a> {
     seen: (u64, usize),
     turns: [u64; 2],
     looked: Instant,
+    /// Looks in a row that found nothing.
     looks: u32,
+    /// The threads that had work when nothing had moved for long enough: each must have had a turn since.
+    at_work: Option<AtWork>,
+    /// All looks since the wait began.
+    all_looks: u32,
     brought_forward: Duration,
-    until: Instant,
+    begun: Instant,
 }
 
 impl<'a> Stillness<'a> {
@@ -49,9 +59,18 @@ impl<'a> Stillness<'a> {
             turns,
             looked: now,
             looks: 0,
+            at_work: None,
+            all_looks: 0,
             brought_forward: Duration::ZERO,
-            until: now + limits.hang,
+            begun: now,
         }
+    }
+
+    /// Whether the wait has lasted for so long, by its looks, with nobody on the way who has not had a turn.
+    pub(crate) fn has_lasted(&self, bound: Duration) -> bool {
+        let elapsed = self.begun.elapsed();
+        elapsed > bound && LOOK * self.all_looks >= bound && self.recorder.heartbeat.are_drivers_asleep()
+            || elapsed > bound * SLOWED_MAX
     }
 
     /// Looks, if it is time to; returns whether to give up the wait.
@@ -59,13 +78,13 @@ impl<'a> Stillness<'a> {
     /// # Cancel safety
     /// Not cancel safe: the runtime's clock could be left standing.
     pub(crate) async fn is_endless(&mut self) -> bool {
-        if Instant::now() > self.until {
+        if self.has_lasted(self.limits.hang) {
             return true;
         }
         // The last look decides, and takes twice as long.
         let is_over = self.brought_forward >= self.limits.hang;
         let looks = self.limits.still * if is_over { 2 } else { 1 };
-        if !self.is_still(looks) {
+        if !self.is_still(looks) || !self.had_everybody_a_turn() {
             return false;
         }
         if is_over {
@@ -77,7 +96,7 @@ impl<'a> Stillness<'a> {
         }
         let stride = STRIDE.min(self.limits.hang);
         self.brought_forward += stride;
-        self.looks = 0;
+        (self.looks, self.at_work) = (0, None);
         tokio::time::pause();
         tokio::time::advance(stride).await;
         tokio::time::resume();
@@ -90,6 +109,7 @@ impl<'a> Stillness<'a> {
             return false;
         }
         self.looked = Instant::now();
+        self.all_looks += 1;
         self.recorder.heartbeat.look();
         let turns = self.recorder.heartbeat.turns_between();
         if turns.iter().zip(self.turns).any(|(now, before)| *now == before && before > 0) {
@@ -98,11 +118,25 @@ impl<'a> Stillness<'a> {
         self.turns = turns;
         let now = signs(self.recorder);
         if now != self.seen {
-            (self.seen, self.looks) = (now, 0);
+            (self.seen, self.looks, self.at_work) = (now, 0, None);
             return false;
         }
         self.looks += 1;
-        self.looks >= looks
+        if self.looks < looks {
+            return false;
+        }
+        // A thread that has work moves, although it has shown nothing yet.
+        let is_still = self.recorder.heartbeat.are_drivers_asleep() && signs(self.recorder) == self.seen;
+        if !is_still {
+            (self.looks, self.at_work) = (0, None);
+        }
+        is_still
+    }
+
+    /// Whether each thread that had work has had a turn since nothing moves. Whoever waited for one of them has work again.
+    fn had_everybody_a_turn(&mut self) -> bool {
+        let heartbeat = &self.recorder.heartbeat;
+        self.at_work.get_or_insert_with(|| heartbeat.at_work()).have_had_a_turn() && heartbeat.are_drivers_asleep()
     }
 }
 
@@ -131,7 +165,7 @@ pub(crate) async fn unless_still<T>(
             return Some(output);
         }
         if stillness.is_still(limits.still) {
-            return None;
+            return future.now_or_never();
         }
     }
 }
@@ -152,7 +186,52 @@ pub(crate) async fn unless_endless<T>(
             return Some(output);
         }
         if stillness.is_endless().await {
-            return None;
+            // Its end may have come with the last look.
+            return future.now_or_never();
         }
+    }
+}
+
+#[cfg(all(test, feature = "sqlite", target_os = "linux"))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use super::*;
+
+    /// A driver's thread that has work and shows nothing of it yet.
+    #[test]
+    fn nothing_is_still_while_a_thread_of_the_driver_has_work() {
+        let of_plan = thread::Builder::new().name("plan-of-still".into()).spawn(|| {
+            let (recorder, limits) = (Recorder::default(), Limits::default());
+            recorder.heartbeat.set_thread();
+            recorder.heartbeat.announce_driver("db-still");
+            let is_done = Arc::new(AtomicBool::new(false));
+            let (begun, begins) = channel();
+            let works = Arc::clone(&is_done);
+            let driver = thread::Builder::new().name("db-still".into()).spawn(move || {
+                begun.send(()).expect("the test goes on");
+                while !works.load(Ordering::Acquire) {
+                    std::hint::spin_loop();
+                }
+            });
+            begins.recv().expect("it works");
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            runtime.block_on(async {
+                let mut stillness = Stillness::new(&recorder, &limits);
+                let mut is_still = || {
+                    thread::sleep(LOOK);
+                    stillness.is_still(limits.grace)
+                };
+                assert!(!(0..4 * limits.grace).any(|_| is_still()), "it has work");
+                is_done.store(true, Ordering::Release);
+                driver.expect("there is room for a thread").join().expect("it ends");
+                // A bound for a failure alone: it takes as many looks as it must.
+                assert!((0..1000 * limits.grace).any(|_| is_still()), "it has ended");
+            });
+        });
+        of_plan.expect("there is room for a thread").join().expect("nothing failed in it");
     }
 }

@@ -5,8 +5,8 @@
 //! anything, so the plan runs on a thread of its own and the caller watches it. A thread cannot be ended from outside:
 //! it is abandoned, and stays with its connections until the process ends.
 //!
-//! The criterion is that nothing moves, as for a future (`stillness`), and looks are counted instead of time: on a
-//! machine that is too busy to run the plan, the watch does not run either.
+//! The criterion is that nothing moves, as for a future (`stillness`), and looks are counted instead of time: only those
+//! count before which the plan's thread was let run, if it had work.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,6 +22,7 @@ use crate::execute::execute;
 use crate::history::{Event, History, What};
 use crate::limits::Limits;
 use crate::plan::Plan;
+use crate::plan_threads::AtWork;
 use crate::recorder::Recorder;
 use crate::stage::panic_text;
 
@@ -40,6 +41,8 @@ pub fn threads_given_up() -> u64 {
 }
 
 static GIVEN_UP: AtomicU64 = AtomicU64::new(0);
+
+static HIRED: AtomicU64 = AtomicU64::new(0);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -66,7 +69,7 @@ pub(crate) fn watched(starter: Starter<Database>, plan: &Plan, limits: &Limits) 
     if worker.send(job).is_err() {
         return harness_fault("the plan's thread has ended".into());
     }
-    let mut watch = Watch { recorder: &recorder, limits, seen: (0, 0), unmoved: 0, motionless: 0 };
+    let mut watch = Watch::new(&recorder, limits);
     loop {
         match answered.recv_timeout(LOOK) {
             Ok(history) => {
@@ -91,12 +94,15 @@ pub(crate) fn watched(starter: Starter<Database>, plan: &Plan, limits: &Limits) 
 fn hire() -> std::io::Result<Sender<Job>> {
     let (sender, jobs) = channel::<Job>();
     let work = move || jobs.into_iter().for_each(|job| job());
-    std::thread::Builder::new().name("plan".into()).stack_size(STACK).spawn(work)?;
+    // Each has a name of its own: a driver's thread that has just been started still has the name of its plan's.
+    let name = format!("plan-{}", HIRED.fetch_add(1, Ordering::Relaxed));
+    std::thread::Builder::new().name(name).stack_size(STACK).spawn(work)?;
     Ok(sender)
 }
 
 /// Runs a plan on this thread.
 fn run(starter: Starter<Database>, plan: &Plan, limits: &Limits, recorder: &Recorder) -> History {
+    recorder.heartbeat.set_thread();
     let runtime = match RUNTIME.take().map_or_else(|| Builder::new_current_thread().enable_all().build(), Ok) {
         Ok(runtime) => runtime,
         Err(error) => return harness_fault(format!("no runtime: {error}")),
@@ -129,13 +135,21 @@ struct Watch<'a> {
     unmoved: u32,
     /// Looks since anything moved.
     motionless: u32,
+    /// How long the plan's thread had run by the last look.
+    run_time: Option<String>,
+    /// The threads that had work when nothing had moved for long enough: each must have had a turn since.
+    at_work: Option<AtWork>,
 }
 
-impl Watch<'_> {
+impl<'a> Watch<'a> {
+    fn new(recorder: &'a Recorder, limits: &'a Limits) -> Self {
+        Self { recorder, limits, seen: (0, 0), unmoved: 0, motionless: 0, run_time: None, at_work: None }
+    }
+
     /// Looks; returns whether to abandon the thread. An executor that looks for movement is not blocked.
     fn is_over(&mut self) -> bool {
         let heartbeat = &self.recorder.heartbeat;
-        if !heartbeat.is_on_stage() {
+        if !heartbeat.is_on_stage() || !heartbeat.has_thread_had_a_turn(&mut self.run_time) {
             return false;
         }
         let now = (heartbeat.turns(), self.recorder.signs() + heartbeat.looks());
@@ -143,6 +157,13 @@ impl Watch<'_> {
         self.motionless = if now == self.seen { self.motionless + 1 } else { 0 };
         self.seen = now;
         let started = now.0 > 0;
-        started && self.motionless >= self.limits.motionless || self.unmoved >= PATIENCE * self.limits.motionless
+        let is_over =
+            started && self.motionless >= self.limits.motionless || self.unmoved >= PATIENCE * self.limits.motionless;
+        if !is_over {
+            self.at_work = None;
+            return false;
+        }
+        // It may wait for a lock whose holder was not let run.
+        self.at_work.get_or_insert_with(|| heartbeat.at_work()).have_had_a_turn()
     }
 }

@@ -84,6 +84,11 @@ impl Figures {
         self.found < self.of
     }
 
+    /// Whether it was searched, and found each time.
+    fn is_reliable(&self) -> bool {
+        self.of > 0 && !self.was_missed()
+    }
+
     /// The row of the table.
     pub(crate) fn row(&self) -> String {
         let Self { name, found, of, .. } = self;
@@ -120,7 +125,7 @@ pub(crate) struct Summary<'a>(pub(crate) &'a [Figures]);
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = self.0;
-        let always = all.iter().filter(|figures| !figures.was_missed()).count();
+        let always = all.iter().filter(|figures| figures.is_reliable()).count();
         let ever = all.iter().filter(|figures| figures.found > 0).count();
         let medians = |of: fn(&Figures) -> Option<Spread>| {
             let medians = all.iter().filter_map(move |figures| of(figures)?.median);
@@ -176,5 +181,7 @@ mod tests {
         let said = Summary(&all).to_string();
         assert!(said.starts_with("1 of 2 were found with every seed, 2 with at least one; "), "{said}");
         assert!(said.ends_with("is 8 (8 to 8) plans and 2 (2 to 2) seconds"), "{said}");
+        let interrupted = [figures(vec![found()]), figures(Vec::new())];
+        assert!(Summary(&interrupted).to_string().starts_with("1 of 2 were found with every seed, 1 with"), "{said}");
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use unstale::SqliteOptions;
 
 use super::dialect::{ALL_ROWS, Dialect};
 use super::place::{self, Place, SetupError};
+use crate::heartbeat::Heartbeat;
 use crate::history::{ConnectionId, Log, What};
 use crate::hold::Hold;
 use crate::local::Local;
@@ -100,6 +102,8 @@ impl Sqlite {
         if storage == Storage::Memory {
             own.execute(SCHEMA).await.map_err(SetupError::of)?;
         }
+        let heartbeat = recorder.heartbeat.clone();
+        let options = options.thread_name(move |_| announced(&heartbeat));
         let connector = Connector { options, recorder, hold: Hold::default() };
         Ok(Self { connector, storage, own: tokio::sync::Mutex::new(own), _folder: folder })
     }
@@ -194,6 +198,14 @@ impl Place for Sqlite {
     fn remove(self: Box<Self>) -> Local<'static, ()> {
         Box::pin(async move { drop(self) })
     }
+}
+
+/// The name of the next thread of a connection, told to the watch before the thread is there. No two have the same.
+fn announced(heartbeat: &Heartbeat) -> String {
+    static THREADS: AtomicU64 = AtomicU64::new(1);
+    let name = format!("db-{:x}", THREADS.fetch_add(1, Ordering::Relaxed));
+    heartbeat.announce_driver(&name);
+    name
 }
 
 /// Tells the log when the hooks are dropped: the driver drops them when it closes the connection.

@@ -71,7 +71,8 @@ pub(super) const CRATES: [Layers; 5] = [
     Layers {
         folder: "harness/src/",
         order: &[
-            "local hold invariant heartbeat",
+            "local hold invariant plan_threads",
+            "heartbeat",
             // The plan.
             "plan/service plan/storage",
             "plan/command plan/fault",
