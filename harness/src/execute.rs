@@ -81,10 +81,18 @@ struct RealTime<'a> {
     /// Whether they run on between two turns.
     mode: Tasks,
     ongoing: Option<Ongoing>,
-    /// The wire of each actor, with what was seen of it at its last gate.
-    wires: Vec<Option<(Arc<Wire>, (u32, u32))>>,
+    /// The wire of each actor, where its requests are visible.
+    wires: Vec<Option<Gates>>,
     /// One for all waits in a row: an actor that is woken repeatedly without progress hangs as well.
     patience: Stillness<'a>,
+}
+
+/// The gates of an actor whose requests are visible.
+#[derive(Clone)]
+struct Gates {
+    wire: Arc<Wire>,
+    /// How many requests were sent and answered at the last gate.
+    passed: (u32, u32),
 }
 
 /// A fault that is being injected. It ends with the command that it belongs to, or when its time is over, since other
@@ -168,7 +176,7 @@ impl Environment for RealTime<'_> {
     fn wire(&mut self, actor: ActorId) -> Option<Arc<Wire>> {
         let wire = self.database.wire(actor);
         self.wires.resize(actor.index(), None);
-        self.wires.push(wire.clone().map(|wire| (wire, (0, 0))));
+        self.wires.push(wire.clone().map(|wire| Gates { wire, passed: (0, 0) }));
         wire
     }
 
@@ -211,11 +219,11 @@ impl Environment for RealTime<'_> {
     }
 
     fn is_at_gate(&mut self, running: Running<'_>) -> bool {
-        let Some(Some((wire, seen))) = self.wires.get_mut(running.actor.index()) else { return true };
+        let Some(Some(Gates { wire, passed })) = self.wires.get_mut(running.actor.index()) else { return true };
         let now = wire.counts();
-        let is_unanswered = now.0 != seen.0 && now.1 == seen.1;
+        let is_unanswered = now.0 != passed.0 && now.1 == passed.1;
         if !is_unanswered {
-            *seen = now;
+            *passed = now;
         }
         !is_unanswered
     }
