@@ -44,7 +44,7 @@ measures! {
     "ours-commit-by-task" Sqlite AnswersBeforeCommit [Transactions] Manner NotYet:
         "a commit is answered at once, and done by a task afterwards",
         "write-behind units of work, and `spawn(transaction.commit())` to shorten a request";
-    "ours-every-second-skipped" Sqlite SkipsEverySecond [Transactions] Oracle NotYet:
+    "ours-every-second-skipped" Sqlite SkipsEverySecond [Transactions] Oracle Reliable:
         "every second command of a session is not carried out",
         "debouncers and rate limiters that drop what comes too soon and say nothing";
     "ours-immediate-deferred" Sqlite DefersImmediate [Transactions, ExplicitBegin] Oracle NotYet:
@@ -59,7 +59,7 @@ measures! {
     "ours-uncommitted-read" Sqlite ReadsUncommitted [Transactions] Generator NotYet:
         "rows are read that nobody has committed",
         "`read_uncommitted` on a shared cache, and `nolock` hints, to be rid of waits";
-    "ours-refused-commit-sim" Sim AnswersRefusedCommits [Transactions, Faults] Generator NotYet:
+    "ours-refused-commit-sim" Sim AnswersRefusedCommits [Transactions, Faults] Generator Reliable:
         "a commit that the database refuses is answered as if it were done",
         "tear-down functions that log the error of `commit()` and go on";
     "ours-crosswise-sim" Sim WaitsCrosswise [Transactions] Generator NotYet:
@@ -68,10 +68,10 @@ measures! {
     "ours-race-at-gate-4-sim" Sim RacesAtGate(4) [Transactions] Generator NotYet:
         "an idle connection is looked up deep inside an open, and taken one step later",
         "pools that await something between `peek` and `remove`";
-    "ours-nested-left-open-sim" Sim KeepsNested [Transactions, Nesting] Generator NotYet:
+    "ours-nested-left-open-sim" Sim KeepsNested [Transactions, Nesting] Generator Reliable:
         "a session that ends inside a nested transaction is lent again with its transaction open",
         "clean-up that rolls back `if depth == 1`";
-    "ours-swallowed-permit-sim" Sim SwallowsPermits [Transactions, Cancellation] Generator NotYet:
+    "ours-swallowed-permit-sim" Sim SwallowsPermits [Transactions, Cancellation] Generator Reliable:
         "a caller that gives up waiting for a connection keeps its place in the queue, and the permit is lost there",
         "queues of waiters that are not told when one of them times out, in home-made pools and semaphores";
     "ours-savepoint-released-sim" Sim ReleasesInstead [Transactions, Nesting] Generator NotYet:
@@ -80,7 +80,7 @@ measures! {
     "ours-no-limit-pg" Postgres KeepsNoLimit [Transactions] Oracle NotYet:
         "the limit holds for opening connections, and not for keeping them open",
         "permits that guard the login and are dropped at its end";
-    "ours-shifted-reply-pg" Postgres ShiftsReplies [Transactions, Cancellation] Generator NotYet:
+    "ours-shifted-reply-pg" Postgres ShiftsReplies [Transactions, Cancellation] Generator Reliable:
         "the reply of a call that was cancelled is taken for that of the next one",
         "redis-py under a cancelled `asyncio` task: ChatGPT showed users each other's data, March 2023";
     "ours-believed-commit-pg" Postgres BelievesCommits [Transactions] Generator NotYet:
