@@ -192,7 +192,8 @@ pub(crate) async fn unless_endless<T>(
     }
 }
 
-#[cfg(all(test, feature = "sqlite", target_os = "linux"))]
+#[cfg(test)]
+#[cfg(all(feature = "sqlite", target_os = "linux"))]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
