@@ -21,6 +21,9 @@ use crate::plan::{Actor, Backend, Fault, Plan, Service, Storage, Wanted};
 /// that was cancelled keeps what follows it from being tried.
 const RATES: [u32; 4] = [0, 0, 2, 4];
 
+/// So many commands make a unit that nests and ends.
+const UNITS_MIN: u8 = 8;
+
 /// Draws one plan.
 pub fn generate(
     profile: &Profile,
@@ -81,8 +84,8 @@ pub fn generate(
         .map(|number| {
             let length = draw.length(profile.steps, profile.full_size);
             if units && draw.chance(13) {
-                let unit = Unit::of(number.into(), crosswise, capabilities, &mut draw);
-                drawing.actor_of_units(unit, length, &mut draw)
+                let unit = Unit::of(number.into(), crosswise, unit::may_nest(profile, capabilities), &mut draw);
+                drawing.actor_of_units(unit, length.max(UNITS_MIN).min(profile.steps.max(1)), &mut draw)
             } else {
                 drawing.actor(length, &mut draw)
             }

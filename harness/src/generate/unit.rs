@@ -26,16 +26,15 @@ pub(super) struct Unit {
 
 impl Unit {
     /// How the units of a plan's actors are made, one after the other; none if the system or the profile knows none.
-    pub(super) fn of(
-        number: usize,
-        crosswise: bool,
-        capabilities: Capabilities,
-        draw: &mut Draw<'_, impl Rng>,
-    ) -> Self {
-        let nests = capabilities.has(Capability::Nesting);
+    pub(super) fn of(number: usize, crosswise: bool, nests: bool, draw: &mut Draw<'_, impl Rng>) -> Self {
         let nesting = u8::try_from(draw.below(if nests { 4 } else { 2 })).unwrap_or(0);
         Self { nesting, descending: number % 2 == 1, crossed: if crosswise { 2 } else { 0 } }
     }
+}
+
+/// Whether units may nest.
+pub(super) fn may_nest(profile: &Profile, capabilities: Capabilities) -> bool {
+    capabilities.has(Capability::Nesting) && !profile.without.contains(&Kind::Nest)
 }
 
 /// Whether units can be drawn for this system.
@@ -129,10 +128,10 @@ impl Made {
         self.steps.len() < usize::from(self.length)
     }
 
-    /// Adds the command; one that does not apply any more is left out.
+    /// Adds the command, if there is room; one that does not apply any more is left out.
     fn push(&mut self, drawing: &Drawing<'_>, command: Command) {
         let step = Step::from(command);
-        if self.state.take(&step, drawing.capabilities).is_ok() {
+        if self.has_room() && self.state.take(&step, drawing.capabilities).is_ok() {
             self.steps.push(step);
         }
     }

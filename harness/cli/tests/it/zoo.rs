@@ -45,7 +45,7 @@ fn with_everything_that_the_control_can_do_whatever_breaks_counts() {
 #[test]
 fn what_is_not_found_yet_is_said_and_is_no_failure() {
     // Of so few plans nobody expects it.
-    let arguments = ["zoo", "race-at-gate-8-sim", "--plans", "3"];
+    let arguments = ["zoo", "race-at-gate-8-sim", "--plans", "2"];
     let output = unstale(&arguments);
     let printed = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{printed}");

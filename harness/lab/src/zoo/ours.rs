@@ -97,33 +97,33 @@ measures! {
 measures! {
     /// One race, at ever later gates of one command.
     RACES:
-    "race-at-gate-2-sim" Sim RacesAtGate(2) [Transactions] Generator Reliable:
+    "race-at-gate-2-sim" Sim RacesAtGate(2) [Transactions] Generator NotYet:
         "a race at the second gate of an open", OF_A_FAMILY;
-    "race-at-gate-3-sim" Sim RacesAtGate(3) [Transactions] Generator Reliable:
+    "race-at-gate-3-sim" Sim RacesAtGate(3) [Transactions] Generator NotYet:
         "a race at the third gate of an open", OF_A_FAMILY;
-    "race-at-gate-4-sim" Sim RacesAtGate(4) [Transactions] Generator Reliable:
+    "race-at-gate-4-sim" Sim RacesAtGate(4) [Transactions] Generator NotYet:
         "a race at the fourth gate of an open", OF_A_FAMILY;
-    "race-at-gate-5-sim" Sim RacesAtGate(5) [Transactions] Generator Reliable:
+    "race-at-gate-5-sim" Sim RacesAtGate(5) [Transactions] Generator NotYet:
         "a race at the fifth gate of an open", OF_A_FAMILY;
-    "race-at-gate-6-sim" Sim RacesAtGate(6) [Transactions] Generator Reliable:
+    "race-at-gate-6-sim" Sim RacesAtGate(6) [Transactions] Generator NotYet:
         "a race at the sixth gate of an open", OF_A_FAMILY;
-    "race-at-gate-7-sim" Sim RacesAtGate(7) [Transactions] Generator Reliable:
+    "race-at-gate-7-sim" Sim RacesAtGate(7) [Transactions] Generator NotYet:
         "a race at the seventh gate of an open", OF_A_FAMILY;
-    "race-at-gate-8-sim" Sim RacesAtGate(8) [Transactions] Generator Reliable:
+    "race-at-gate-8-sim" Sim RacesAtGate(8) [Transactions] Generator NotYet:
         "a race at the eighth gate of an open", OF_A_FAMILY;
 }
 
 measures! {
     /// One lost update, behind ever more round trips.
     LOST_UPDATES:
-    "lost-update-4-pg" Postgres LosesUpdates(4) with Tally [Extension] Generator Reliable:
+    "lost-update-4-pg" Postgres LosesUpdates(4) with Tally [Extension] Generator NotYet:
         "an update lost in 4 round trips", OF_A_FAMILY;
-    "lost-update-6-pg" Postgres LosesUpdates(6) with Tally [Extension] Generator Reliable:
+    "lost-update-6-pg" Postgres LosesUpdates(6) with Tally [Extension] Generator NotYet:
         "an update lost in 6 round trips", OF_A_FAMILY;
-    "lost-update-8-pg" Postgres LosesUpdates(8) with Tally [Extension] Generator Reliable:
+    "lost-update-8-pg" Postgres LosesUpdates(8) with Tally [Extension] Generator NotYet:
         "an update lost in 8 round trips", OF_A_FAMILY;
-    "lost-update-10-pg" Postgres LosesUpdates(10) with Tally [Extension] Generator Reliable:
+    "lost-update-10-pg" Postgres LosesUpdates(10) with Tally [Extension] Generator NotYet:
         "an update lost in 10 round trips", OF_A_FAMILY;
-    "lost-update-12-pg" Postgres LosesUpdates(12) with Tally [Extension] Generator Reliable:
+    "lost-update-12-pg" Postgres LosesUpdates(12) with Tally [Extension] Generator NotYet:
         "an update lost in 12 round trips", OF_A_FAMILY;
 }

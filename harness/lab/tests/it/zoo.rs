@@ -48,7 +48,7 @@ exhibits! {
     always_healthy => "zoo-always-healthy";
     always_sick => "zoo-always-sick";
     recovers_inside => "zoo-recovers-inside";
-    depth_off_by_one => "zoo-depth-off-by-one";
+    depth_off_by_one => "zoo-depth-off-by-one", up to 2 longer;
     leak_on_cancel => "zoo-leak-on-cancel";
     leak_on_error => "zoo-leak-on-error";
     listener_stays => "zoo-listener-stays";

@@ -77,11 +77,11 @@ async fn plan_runs_the_same_way_again() {
 
 async fn going_back_to_a_savepoint_is_no_rollback() {
     let steps = ["open", "begin", "put k1 1", "begin", "put k2 2", "rollback", "commit"];
-    let run = Chain::new(UNSTALE).run(&plan(1, "", &[("a", &steps)]));
+    let run = Chain::new(UNSTALE).run(&plan(1, "a a a a a a a", &[("a", &steps)]));
     let ends = run.history.events.iter().filter(|event| event.by.is_some_and(|by| by.actor.index() == 0));
     let ends: Vec<_> = ends.map(|event| &event.what).filter(|what| is_end(what)).collect();
     assert!(matches!(ends[..], [What::Committed(_)]), "{ends:?}");
-    let run = Chain::new(UNSTALE).run(&plan(1, "", &[("a", &["open", "begin", "put k1 1", "rollback"])]));
+    let run = Chain::new(UNSTALE).run(&plan(1, "a a a a", &[("a", &["open", "begin", "put k1 1", "rollback"])]));
     let ends: Vec<_> = run.history.events.iter().map(|event| &event.what).filter(|what| is_end(what)).collect();
     assert!(matches!(ends[..], [What::RolledBack(_), ..]), "{ends:?}");
 }
