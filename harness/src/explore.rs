@@ -2,7 +2,7 @@
 //!
 //! Owns the workers, and when a violating plan is shrunk. It goes on after a violation. A violating plan that contains a known
 //! minimal one counts for that finding, and a sample of such plans is shrunk as a check. The list of findings is
-//! [`crate::explored`]'s, their files are [`crate::finding_file`]'s.
+//! `explored`'s, their files are `finding_file`'s.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,7 +1,7 @@
 //! The invariant of those on whom nothing fell: `innocent-succeeds`.
 //!
 //! A command on which nothing fell, and in whose way nobody was, does not fail, is not skipped, and is answered truly. Who
-//! that is is decided by the [scene](super::scene). Mistakes that a plan asks for are expected: the claims say whether a key is
+//! that is is decided by the `scene`. Mistakes that a plan asks for are expected: the claims say whether a key is
 //! there.
 //!
 //! Not checked: commands of an extension and of observers; a command after raw SQL that begins a transaction; anything once a
