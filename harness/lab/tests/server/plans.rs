@@ -63,11 +63,15 @@ fn open_defect() -> PlanFile {
     PlanFile::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("the plan is part of the repository")
 }
 
+/// What happens one time in six does so within these but for one time in a thousand.
+const TRIES: u32 = 40;
+
 async fn each_finding_in_sqlx_is_found_again() {
     for (path, file) in findings() {
         let subject = subject(&file);
-        // Which connection an observer gets is up to the pool: one time of three is enough.
-        let met = (0..3).map(|_| replay(&Chain::new(subject), &file, 1).meets(file.expect)).find(Result::is_ok);
+        // Which connection an observer gets is up to the pool, and so is whether a borrower comes before an abandoned
+        // statement has ended: on a quiet machine one in six times. Once of so many is enough.
+        let met = (0..TRIES).map(|_| replay(&Chain::new(subject), &file, 1).meets(file.expect)).find(Result::is_ok);
         assert!(met.is_some(), "{}: {:?}", path.display(), replay(&Chain::new(subject), &file, 1).meets(file.expect));
     }
 }
