@@ -117,14 +117,8 @@ impl Disturbances<'_> {
             counts[target.operation as usize] += 1;
         }
         let chosen = if self.aimed {
-            let met = || Operation::ALL.into_iter().filter(|kind| counts[*kind as usize] > 0);
-            let mut weight = draw.below(met().map(chance_to_hit).sum());
-            let kind = met().find(|kind| {
-                let is_here = weight < chance_to_hit(*kind);
-                weight = weight.saturating_sub(chance_to_hit(*kind));
-                is_here
-            });
-            kind.and_then(|kind| {
+            let met = Operation::ALL.into_iter().filter(|kind| counts[*kind as usize] > 0);
+            draw.weighted(met, |kind| chance_to_hit(*kind)).and_then(|kind| {
                 let one = draw.below_len(counts[kind as usize]);
                 targets.iter().filter(is_able).filter(|target| target.operation == kind).nth(one)
             })

@@ -27,6 +27,21 @@ impl<R: Rng> Draw<'_, R> {
         &all[self.below_len(all.len())]
     }
 
+    /// One of these, each as often as it weighs; none if they weigh nothing.
+    pub(super) fn weighted<T>(
+        &mut self,
+        all: impl Iterator<Item = T> + Clone,
+        weight: impl Fn(&T) -> u32,
+    ) -> Option<T> {
+        let mut place = self.below(all.clone().map(|one| weight(&one)).sum());
+        let mut all = all;
+        all.find(|one| {
+            let is_here = place < weight(one);
+            place = place.saturating_sub(weight(one));
+            is_here
+        })
+    }
+
     pub(super) fn chance(&mut self, sixteenths: u32) -> bool {
         self.below(16) < sixteenths
     }

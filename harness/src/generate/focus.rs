@@ -32,22 +32,15 @@ const SUBJECTS: [(Capability, u32, &[Capability]); 15] = [
 const SETTING: [Capability; 4] =
     [Capability::Identity, Capability::Simulation, Capability::Postgres, Capability::Reports];
 
-/// The setting, and one or two subjects with what they need; now and then with transactions alone.
+/// The setting, and up to two subjects with what they need; half of the time transactions as well.
 pub(super) fn focused(capabilities: Capabilities, draw: &mut Draw<'_, impl Rng>) -> Capabilities {
     let mut kept = Capabilities::of(SETTING.into_iter().filter(|it| capabilities.has(*it)));
     if draw.chance(8) {
         kept = kept.with(Capability::Transactions);
     }
-    let able = || SUBJECTS.iter().filter(|(subject, ..)| capabilities.has(*subject));
-    let weights = able().map(|(_, weight, _)| weight).sum();
+    let able = SUBJECTS.iter().filter(|(subject, ..)| capabilities.has(*subject));
     for _ in 0..draw.below(3) {
-        let mut place = draw.below(weights);
-        let chosen = able().find(|(_, weight, _)| {
-            let is_here = place < *weight;
-            place = place.saturating_sub(*weight);
-            is_here
-        });
-        if let Some((subject, _, needed)) = chosen {
+        if let Some((subject, _, needed)) = draw.weighted(able.clone(), |(_, weight, _)| *weight) {
             kept = needed.iter().fold(kept.with(*subject), |kept, it| kept.with(*it));
         }
     }

@@ -25,7 +25,7 @@ pub(super) struct Unit {
 }
 
 impl Unit {
-    /// How the units of a plan's actors are made, one after the other; none if the system or the profile knows none.
+    /// Draws how the units of the *n*-th actor are made.
     pub(super) fn of(number: usize, crosswise: bool, nests: bool, draw: &mut Draw<'_, impl Rng>) -> Self {
         let nesting = u8::try_from(draw.below(if nests { 4 } else { 2 })).unwrap_or(0);
         Self { nesting, descending: number % 2 == 1, crossed: if crosswise { 2 } else { 0 } }
