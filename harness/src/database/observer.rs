@@ -34,8 +34,8 @@ pub(super) struct Observer {
 
 #[derive(Default)]
 struct State {
-    /// Those that log in, each since when.
-    logging_in: BTreeMap<u32, Instant>,
+    /// Those that log in, each since when, and whether the server waits for its answer: an actor at a gate gives none.
+    logging_in: BTreeMap<u32, (Instant, bool)>,
     connections: BTreeMap<u32, Connection>,
     wires: BTreeMap<ActorId, Arc<Wire>>,
     /// The fault that waits for its moment, and the command that it belongs to.
@@ -143,7 +143,7 @@ impl Watcher for Observer {
     }
 
     fn is_logging_in(&self) -> bool {
-        self.state().logging_in.values().any(|it| it.elapsed() < LOGIN_MAX)
+        self.state().logging_in.values().any(|(since, challenged)| !challenged && since.elapsed() < LOGIN_MAX)
     }
 
     fn beat(&self) {
@@ -164,7 +164,13 @@ impl Watch for Observer {
         self.heartbeat.beat();
         let mut state = self.state();
         if let Seen::Opened = what {
-            state.logging_in.insert(connection, Instant::now());
+            state.logging_in.insert(connection, (Instant::now(), false));
+            return;
+        }
+        if let Seen::Challenged | Seen::Responded = what {
+            if let Some((_, challenged)) = state.logging_in.get_mut(&connection) {
+                *challenged = matches!(what, Seen::Challenged);
+            }
             return;
         }
         if let Seen::Begun = what {

@@ -167,6 +167,9 @@ impl<'a> Pipe<'a> {
     }
 
     async fn pass_up(&self, requests: &mut Requests, bytes: &[u8]) -> ControlFlow<End> {
+        if !self.line.greeted.get() {
+            self.lines.seen(self.line.id, Seen::Responded);
+        }
         let (mut passed, mut at) = (0, 0);
         while at < bytes.len() {
             if requests.begins(bytes[at]) {
@@ -255,6 +258,7 @@ impl<'a> Pipe<'a> {
     fn heard(&self, said: &Said) {
         let Self { line, lines, .. } = self;
         match said {
+            Said::Challenged => lines.seen(line.id, Seen::Challenged),
             Said::Backend { pid } => {
                 lines.shared.ledger.note(line.id, |it| it.pid = Some(*pid));
                 lines.seen(line.id, Seen::Backend { pid: *pid });

@@ -7,6 +7,8 @@ use super::frames::{Frames, Message, text};
 /// What one message of the server says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Said {
+    /// The client has to answer before the login goes on.
+    Challenged,
     /// The client is authenticated, and this process serves it.
     Backend { pid: u32 },
     /// A statement was done.
@@ -26,7 +28,7 @@ pub(super) struct Replies {
 
 impl Replies {
     pub(super) fn new() -> Self {
-        Self { frames: Frames::new(|tag| matches!(tag, b'K' | b'C' | b'E' | b'Z')) }
+        Self { frames: Frames::new(|tag| matches!(tag, b'R' | b'K' | b'C' | b'E' | b'Z')) }
     }
 
     /// Takes bytes up to the end of one message: how many, and what it says if it ended with them.
@@ -43,6 +45,8 @@ impl Replies {
 
 fn said(Message { tag, body }: Message<'_>) -> Said {
     match (tag, body) {
+        // The last two numbers of a login that goes well: AuthenticationOk and AuthenticationSASLFinal.
+        (b'R', [0, 0, 0, code, ..]) if !matches!(code, 0 | 12) => Said::Challenged,
         (b'K', [a, b, c, d, ..]) => Said::Backend { pid: u32::from_be_bytes([*a, *b, *c, *d]) },
         (b'Z', [status]) => Said::Ready { status: *status },
         (b'C', body) => Said::Completed { tag: lossy(text(body).0) },
@@ -86,6 +90,8 @@ mod tests {
     #[test]
     fn messages_say_what_they_say() {
         assert_eq!(said_by(b'K', &[0, 0, 1, 2, 9, 9, 9, 9]), Some(Said::Backend { pid: 258 }));
+        assert_eq!(said_by(b'R', &[0, 0, 0, 10, b'S']), Some(Said::Challenged));
+        assert_eq!(said_by(b'R', &[0, 0, 0, 0]), Some(Said::Other));
         assert_eq!(said_by(b'Z', b"T"), Some(Said::Ready { status: b'T' }));
         assert_eq!(said_by(b'C', b"INSERT 0 1\0"), Some(Said::Completed { tag: "INSERT 0 1".into() }));
         assert_eq!(said_by(b'D', &[0, 0]), Some(Said::Other));
@@ -96,7 +102,7 @@ mod tests {
 
     #[test]
     fn broken_messages_say_little_and_do_no_harm() {
-        for tag in *b"KZCE" {
+        for tag in *b"RKZCE" {
             for body in [&b""[..], b"V", b"Vx", b"\0", b"\0\0", b"\xff\xfe"] {
                 said_by(tag, body);
             }

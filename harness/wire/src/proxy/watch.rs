@@ -25,6 +25,10 @@ pub trait Watch: Send + Sync + 'static {
 pub enum Seen<'a> {
     /// A client has sent its startup message.
     Opened,
+    /// The server has asked it for a proof of who it is, and waits for its answer.
+    Challenged,
+    /// It has sent something while it logs in, an answer say: the server's turn.
+    Responded,
     /// It is authenticated, and this process serves it.
     Backend {
         /// The process.

@@ -47,7 +47,7 @@ impl Watch for Log {
             "{connection} {}",
             match what {
                 Seen::Opened => "opened".into(),
-                Seen::Begun => return,
+                Seen::Begun | Seen::Challenged | Seen::Responded => return,
                 Seen::Backend { pid } => format!("backend {pid}"),
                 Seen::Request { sql, executes: true } => format!("executes {sql}"),
                 Seen::Request { sql, executes: false } => format!("prepares {sql}"),

@@ -67,7 +67,7 @@ impl Watch for Log {
     fn seen(&self, connection: u32, what: Seen<'_>) {
         self.push(match what {
             Seen::Opened => format!("{connection} opened"),
-            Seen::Begun => return,
+            Seen::Begun | Seen::Challenged | Seen::Responded => return,
             Seen::Backend { .. } => format!("{connection} backend"),
             Seen::Request { sql, executes } => {
                 format!("{connection} {} {sql}", if executes { "executes" } else { "prepares" })
