@@ -21,6 +21,8 @@ pub(super) struct Drawing<'a> {
     pub(super) table: Table,
     pub(super) keys: u32,
     pub(super) fixture: bool,
+    /// Whether sessions are soon over, so that there are many, as in an application with one for each request.
+    pub(super) brief: bool,
     /// The services that the plan asks for: of few, each is met more than once.
     pub(super) wanted: [Wanted; 2],
     pub(super) next_value: u32,
@@ -31,9 +33,14 @@ impl Drawing<'_> {
     /// An actor that does one thing after another.
     pub(super) fn actor(&mut self, steps: u8, draw: &mut Draw<'_, impl Rng>) -> Actor {
         let mut state = ActorState::default();
+        let mut is_changed = false;
         let steps = (0..steps)
             .map(|at| {
-                let step = Step::from(self.next(state, steps - at, draw));
+                let looks = is_changed && self.table.has(Kind::Resolve) && draw.chance(8);
+                let looked_at = looks.then(|| self.command_of(Kind::Resolve, state, draw));
+                let step = Step::from(looked_at.unwrap_or_else(|| self.next(state, steps - at, draw)));
+                // What shows a change of the registry is who asks for the same things after it.
+                is_changed = changes_services(&step.command);
                 // A command that the model refuses here would be a mistake of the table above; it is drawn as `open`.
                 let taken = state.take(&step, self.capabilities);
                 debug_assert_eq!(taken, Ok(()), "drew `{step}`");
@@ -44,6 +51,9 @@ impl Drawing<'_> {
     }
 
     fn next(&mut self, state: ActorState, left: u8, draw: &mut Draw<'_, impl Rng>) -> Command {
+        if self.brief && state.session && state.depth == 0 && self.table.has(Kind::Close) && draw.chance(5) {
+            return Command::Close;
+        }
         // A transaction that nobody ends shows little: what was done in it may be there or not.
         let end = if state.depth >= left && draw.chance(12) { self.end(state, draw) } else { None };
         // A handle that outlives its session is the central defect, so a retained one is used.
@@ -167,4 +177,9 @@ impl Drawing<'_> {
         self.next_value += 1;
         self.next_value - 1
     }
+}
+
+/// Whether what is resolved after it may differ from what was resolved before.
+fn changes_services(command: &Command) -> bool {
+    matches!(command, Command::Override(_) | Command::Restore | Command::Invalidate(_) | Command::Replace)
 }

@@ -74,6 +74,7 @@ pub fn generate(
         table,
         keys: u32::from(profile.keys.clamp(1, 200)),
         fixture,
+        brief: profile.units && draw.chance(6),
         wanted,
         next_value: 1,
         pool_open: true,
