@@ -58,8 +58,8 @@ pub fn disturbances(backend: Backend) -> Vec<Disturbance> {
     }
     let is_for = |fault: &Fault| backend.storages().any(|storage| storage.allows(*fault));
     for fault in Fault::every().filter(is_for).map(Disturbance::from) {
-        // Faults that differ by a number are drawn one after the other.
-        if rows.last() != Some(&fault) {
+        // Faults that differ by a number alone are one.
+        if !rows.contains(&fault) {
             rows.push(fault);
         }
     }
