@@ -139,6 +139,12 @@ fn at_work_for_nobody(view: &View<'_>, checked: &mut Checked) {
     for (late, event) in events.iter().enumerate() {
         let (What::Late(connection), Some(owner)) = (&event.what, event.by) else { continue };
         let Some((mine, session)) = view.session(owner) else { continue };
+        // A task of the system's that asks meanwhile, over a connection of its own, is taken for the running command.
+        let serves =
+            |it: &Event| it.by == Some(owner) && matches!(it.what, What::Served(other) if other != *connection);
+        if events[..late].iter().any(serves) {
+            continue;
+        }
         checked.evaluated += 1;
         // A connection that is being closed may answer a last time.
         let lent = |it: &Event| {

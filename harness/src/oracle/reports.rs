@@ -88,6 +88,7 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
     let mut allowed = most_at_once(view);
     // A server goes on with a cancelled statement until another connection asks it to stop.
     let to_tell = usize::from(view.facts.history.isolation == IsolationModel::Postgres);
+    let mut may_tell = to_tell;
     let is_observer = |by: By| view.facts.history.is_observer(by.actor);
     let observers =
         view.facts.spans.iter().filter(|(by, it)| is_observer(*by) && opens_session(&it.step.command)).count();
@@ -107,15 +108,19 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
                     checked.found(view, Invariant::ReconnectsBounded, at, expected, format!("{connected} were"));
                 }
             }
-            What::Invoked(step) if gives_reason(&step.command) || step.fault.is_some() => allowed += 1 + to_tell,
-            What::Returned(Outcome::Cancelled(_)) => allowed += 1 + to_tell,
+            What::Invoked(step) if gives_reason(&step.command) || step.fault.is_some() => {
+                (allowed, may_tell) = (allowed + 1 + to_tell, may_tell + to_tell);
+            }
+            What::Returned(Outcome::Cancelled(_)) => {
+                (allowed, may_tell) = (allowed + 1 + to_tell, may_tell + to_tell);
+            }
             What::Returned(Outcome::Failed(failure)) if failure.class != FailureClass::Mistake => {
-                allowed += 1 + to_tell
+                (allowed, may_tell) = (allowed + 1 + to_tell, may_tell + to_tell);
             }
             What::Blocked | What::Lost(_) => allowed += 1,
-            // Unused reasons give no credit for later: each newcomer needs one connection at most, and one more
-            // suffices to stop everything that is left on the server.
-            What::PlanOver => allowed = allowed.min(connected + observers + to_tell),
+            // Unused reasons give no credit for later: each newcomer needs one connection at most. What is told to stop may
+            // be told after the plan, each connection of the plan's by one of its own.
+            What::PlanOver => allowed = allowed.min(connected + observers + may_tell.min(connected)),
             _ => {}
         }
     }

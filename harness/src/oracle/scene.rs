@@ -8,8 +8,8 @@
 //! as it was; a cancel that did not land; a fault that was over before a statement of the same session succeeded.
 
 use super::view::Facts;
-use crate::history::{FailureClass, Outcome};
-use crate::plan::{ActorId, Command, Fault, Phase, Residue, ServerFault, Step};
+use crate::history::{FailureClass, Outcome, Reply};
+use crate::plan::{ActorId, Command, Fault, IsolationModel, Phase, Residue, ServerFault, Step};
 
 /// Where all actors stand.
 pub(super) struct Scene<'a> {
@@ -150,11 +150,14 @@ impl<'a> Scene<'a> {
 
     /// The command has ended.
     pub(super) fn returned(&mut self, actor: ActorId, command: &Command, outcome: &Outcome) {
+        let is_postgres = self.facts.history.isolation == IsolationModel::Postgres;
         let mine = &mut self.actors[actor.index()];
         (mine.running, mine.faulted) = (false, false);
         match outcome {
-            Outcome::Done(_) => {
+            Outcome::Done(reply) => {
                 mine.done(command);
+                // On PostgreSQL the rest of a stream's answer comes all the same, and a session may be given up rather than read it.
+                mine.troubled |= matches!(reply, Reply::FirstRows(_)) && is_postgres;
                 mine.proved |= reaches_database(command) && !mine.disturbed;
             }
             Outcome::Failed(failure) => {
