@@ -23,7 +23,7 @@ use crate::plan::{ActorId, Command, Fault, Key, Phase, Plan, Step, Tasks, Value}
 use crate::port::Wire;
 use crate::recorder::Recorder;
 use crate::stage::{Alarm, Environment, Running, Stop, along, play};
-use crate::stillness::{LOOK, Stillness, tasks_alive, unless_endless, unless_still};
+use crate::stillness::{Stillness, WAIT, tasks_alive, unless_endless, unless_still};
 
 /// The pause between two looks at something that ends within a round trip to a driver's thread: a busy loop would take
 /// the processor from that thread.
@@ -206,12 +206,17 @@ impl Environment for RealTime<'_> {
         std::pin::pin!(tokio::task::coop::unconstrained(future)).poll(context)
     }
 
-    /// Returns false if nothing moves that could wake it.
+    /// Returns false if nothing moves that could wake it. What a fault holds back is held until the time limits of the system
+    /// have run out, however long those are.
     async fn is_woken(&mut self, alarm: &Alarm) -> bool {
         let mut stillness = Stillness::new(self.recorder, self.limits);
         let mut woken = false;
-        while !woken && !stillness.has_lasted(self.limits.settle) && !stillness.is_still(self.limits.grace) {
-            woken = timeout(LOOK, alarm.wait()).await.is_ok();
+        while !woken && !stillness.has_lasted(self.limits.settle) {
+            if stillness.is_still(self.limits.grace) && !(self.database.is_holding() && stillness.bring_forward().await)
+            {
+                break;
+            }
+            woken = timeout(WAIT, alarm.wait()).await.is_ok();
         }
         let woken = woken || timeout(Duration::ZERO, alarm.wait()).await.is_ok();
         self.heal(|ongoing| Instant::now() > ongoing.until).await;
@@ -256,7 +261,7 @@ impl Environment for RealTime<'_> {
                 // Its end may have come with the last look.
                 return is_any_woken();
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(WAIT).await;
         }
         true
     }

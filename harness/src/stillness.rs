@@ -24,6 +24,9 @@ use crate::recorder::Recorder;
 /// The least time between two looks.
 pub(crate) const LOOK: Duration = Duration::from_millis(1);
 
+/// How long something is waited for between two looks. The runtime's timers fire up to a millisecond later than they are told.
+pub(crate) const WAIT: Duration = Duration::from_micros(100);
+
 /// The stride by which the clock is brought forward. Two timers of a system that are further apart fire one after the
 /// other.
 const STRIDE: Duration = Duration::from_secs(1);
@@ -90,8 +93,18 @@ impl<'a> Stillness<'a> {
         if is_over {
             return true;
         }
-        // Another kind of runtime keeps its own time: the wait takes the whole limit there.
-        if Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread {
+        self.bring_forward().await;
+        false
+    }
+
+    /// Brings the runtime's clock forward by one stride, unless it has gone the whole of [`Limits::hang`]; whether it was.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe, as [`Stillness::is_endless`].
+    pub(crate) async fn bring_forward(&mut self) -> bool {
+        // Another kind of runtime keeps its own time: a wait takes the whole limit there.
+        let is_possible = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
+        if !is_possible || self.brought_forward >= self.limits.hang {
             return false;
         }
         let stride = STRIDE.min(self.limits.hang);
@@ -100,7 +113,7 @@ impl<'a> Stillness<'a> {
         tokio::time::pause();
         tokio::time::advance(stride).await;
         tokio::time::resume();
-        false
+        true
     }
 
     /// Looks, if it is time to; returns whether nothing has moved for this many looks.
@@ -161,7 +174,7 @@ pub(crate) async fn unless_still<T>(
     let mut future = std::pin::pin!(future);
     let mut stillness = Stillness::new(recorder, limits);
     loop {
-        if let Ok(output) = tokio::time::timeout(LOOK, future.as_mut()).await {
+        if let Ok(output) = tokio::time::timeout(WAIT, future.as_mut()).await {
             return Some(output);
         }
         if stillness.is_still(limits.still) {
@@ -182,7 +195,7 @@ pub(crate) async fn unless_endless<T>(
     let mut future = std::pin::pin!(future);
     let mut stillness = Stillness::new(recorder, limits);
     loop {
-        if let Ok(output) = tokio::time::timeout(LOOK, future.as_mut()).await {
+        if let Ok(output) = tokio::time::timeout(WAIT, future.as_mut()).await {
             return Some(output);
         }
         if stillness.is_endless().await {

@@ -117,6 +117,7 @@ impl Injector {
             return self.observer.refuse(&format!("{fault} is not injected into a server that is not ours"));
         }
         let Injected { landed, undo } = inject(&self.target, fault, pids);
+        self.observer.stopped(undo.stopped());
         self.undo.lock().unwrap_or_else(PoisonError::into_inner).extend(undo);
         // A statement that was to be cancelled may have ended before: the observer sees whether it was refused.
         if landed && fault != ServerFault::CancelQuery {

@@ -8,14 +8,14 @@
 //! It does not see changes that a statement's tag does not mention (by a trigger or a function), nor the work of a
 //! server whose answer was lost before the proxy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::heartbeat::Heartbeat;
 use crate::history::{By, ConnectionId, Log, What};
-use crate::plan::{ActorId, Fault, ServerFault};
+use crate::plan::{ActorId, Fault, NetworkFault, ServerFault};
 use crate::port::Wire;
 use unstale_wire::monitor::Watcher;
 use unstale_wire::proxy::{Landed, Seen, Side, Watch};
@@ -37,6 +37,10 @@ struct State {
     /// Those that log in, each since when, and whether the server waits for its answer: an actor at a gate gives none.
     logging_in: BTreeMap<u32, (Instant, bool)>,
     connections: BTreeMap<u32, Connection>,
+    /// Those that a fault keeps still; none for one that is not open yet.
+    held: BTreeSet<Option<u32>>,
+    /// The backends that a fault keeps still.
+    stopped: Vec<i32>,
     wires: BTreeMap<ActorId, Arc<Wire>>,
     /// The fault that waits for its moment, and the command that it belongs to.
     armed: Option<(Option<By>, Fault)>,
@@ -90,9 +94,23 @@ impl Observer {
         self.state().armed = Some((self.log.current(), fault));
     }
 
-    /// It is over.
+    /// It is over, and what it held back goes on.
     pub(super) fn disarm(&self) {
-        self.state().armed = None;
+        let mut state = self.state();
+        state.armed = None;
+        state.held.clear();
+        state.stopped.clear();
+    }
+
+    /// These backends stand still until then.
+    pub(super) fn stopped(&self, backends: &[i32]) {
+        self.state().stopped.extend(backends);
+    }
+
+    /// Whether a fault keeps anything still.
+    pub(super) fn is_holding(&self) -> bool {
+        let state = self.state();
+        !state.held.is_empty() || !state.stopped.is_empty()
     }
 
     /// It has taken effect.
@@ -138,12 +156,16 @@ impl Observer {
 impl Watcher for Observer {
     fn working(&self) -> Vec<i32> {
         let state = self.state();
-        let working = state.connections.values().filter(|it| it.outstanding > 0);
-        working.filter_map(|it| i32::try_from(it.pid).ok()).collect()
+        let moving = state.connections.iter().filter(|(number, _)| !state.held.contains(&Some(**number)));
+        let working = moving.filter(|(_, it)| it.outstanding > 0);
+        let backends = working.filter_map(|(_, it)| i32::try_from(it.pid).ok());
+        backends.filter(|it| !state.stopped.contains(it)).collect()
     }
 
     fn is_logging_in(&self) -> bool {
-        self.state().logging_in.values().any(|(since, challenged)| !challenged && since.elapsed() < LOGIN_MAX)
+        let state = self.state();
+        let moving = state.logging_in.iter().filter(|(number, _)| !state.held.contains(&Some(**number)));
+        moving.into_iter().any(|(_, (since, challenged))| !challenged && since.elapsed() < LOGIN_MAX)
     }
 
     fn beat(&self) {
@@ -156,7 +178,10 @@ impl Watcher for Observer {
 }
 
 impl Watch for Observer {
-    fn turned(&self) {
+    fn turned(&self, is_late: bool) {
+        if is_late {
+            self.heartbeat.beat();
+        }
         self.heartbeat.proxy_turned();
     }
 
@@ -243,6 +268,9 @@ impl Watch for Observer {
     }
 
     fn landed(&self, landed: Landed) {
+        if let Some(NetworkFault::BlackHole | NetworkFault::HangConnect) = landed.fault {
+            self.state().held.insert(landed.connection);
+        }
         // The injection of a server fault reports its own success.
         if landed.fault.is_some() {
             self.landed_now();

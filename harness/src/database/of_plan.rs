@@ -120,6 +120,11 @@ impl Database {
         self.place.start_fault(fault).await;
     }
 
+    /// Whether a fault holds something back until it is ended.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.place.is_holding()
+    }
+
     /// Ends it, and heals what it broke.
     ///
     /// # Cancel safety

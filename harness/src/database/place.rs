@@ -42,6 +42,11 @@ pub(super) trait Place: Any {
     /// Ends it, and heals what it broke.
     fn end_fault(&self, fault: Fault) -> Local<'_, ()>;
 
+    /// Whether a fault holds something back until it is ended: nothing moves there meanwhile.
+    fn is_holding(&self) -> bool {
+        false
+    }
+
     /// Removes what outlives this value.
     fn remove(self: Box<Self>) -> Local<'static, ()>;
 }

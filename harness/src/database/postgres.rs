@@ -118,6 +118,10 @@ impl Place for Postgres {
         Box::pin(async move { self.faults.end(fault) })
     }
 
+    fn is_holding(&self) -> bool {
+        self.observer.is_holding()
+    }
+
     /// Ends what is still connected to the schema, and drops it. What cannot be removed stays until the server goes: the next
     /// plan has a schema of its own.
     fn remove(self: Box<Self>) -> Local<'static, ()> {

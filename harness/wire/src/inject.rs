@@ -97,6 +97,11 @@ impl Undo {
         self.stopped.is_empty() && self.fillers.is_empty()
     }
 
+    /// The backends that are stopped.
+    pub fn stopped(&self) -> &[i32] {
+        &self.stopped
+    }
+
     /// What both have to heal.
     pub fn extend(&mut self, other: Self) {
         self.stopped.extend(other.stopped);

@@ -131,7 +131,7 @@ exhibits! {
     "zoo-loss-for-mistake-pg" Postgres LossesAreMistakes [Transactions, Faults, ConnectionLoss] breaks Recovers in 2:
         "a lost connection is taken for a statement that was refused, and is lent again",
         "lists of fatal codes with gaps: HikariCP's lacks 25P03 and 57P05";
-    "zoo-reconnect-storm-pg" Postgres Storms [Transactions, Faults, ConnectionLoss] breaks ReconnectsBounded in 2:
+    "zoo-reconnect-storm-pg" Postgres Storms [Transactions, Faults, ConnectionLoss] breaks ReconnectsBounded in 1:
         "one dead connection makes the pool reconnect all of them",
         "pools that are thrown away as a whole on the first error, by each caller who meets it";
 }

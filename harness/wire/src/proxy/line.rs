@@ -45,7 +45,18 @@ pub(super) struct Lines {
     /// How often the network was healed, and how often everything.
     heals: Cell<u64>,
     heals_of_everything: Cell<u64>,
+    /// How many requests, replies and clients wait for a latency.
+    late: Cell<usize>,
     open: RefCell<BTreeMap<u32, Rc<Line>>>,
+}
+
+/// One that waits for a latency, until it is dropped.
+struct Late<'a>(&'a Cell<usize>);
+
+impl Drop for Late<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 /// One connection.
@@ -68,6 +79,7 @@ impl Lines {
             changed: Notify::new(),
             heals: Cell::new(0),
             heals_of_everything: Cell::new(0),
+            late: Cell::new(0),
             open: RefCell::default(),
         }
     }
@@ -206,9 +218,20 @@ impl Lines {
     /// Waits as long as a request or a reply of this line is late.
     pub(super) async fn delay(&self, line: &Line) {
         if let Some(latency) = line.latency.get() {
-            // Over, or healed before.
-            let _ = timeout(latency, self.healed(Healing::Network)).await;
+            self.wait(latency).await;
         }
+    }
+
+    /// Waits so long, or until the network is healed before.
+    pub(super) async fn wait(&self, latency: Duration) {
+        self.late.set(self.late.get() + 1);
+        let _late = Late(&self.late);
+        let _ = timeout(latency, self.healed(Healing::Network)).await;
+    }
+
+    /// Whether anything is delayed.
+    pub(super) fn is_late(&self) -> bool {
+        self.late.get() > 0
     }
 
     /// Waits until this line is to end, at another task's word.

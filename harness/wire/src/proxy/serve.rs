@@ -122,7 +122,7 @@ async fn serve(lines: Rc<Lines>, mut door: Door, mut orders: UnboundedReceiver<O
                 // For example too many open files: the condition passes, or no client can connect.
                 Err(_) => sleep(Duration::from_millis(10)).await,
             },
-            _ = turns.tick() => lines.shared.watch.turned(),
+            _ = turns.tick() => lines.shared.watch.turned(lines.is_late()),
         }
     }
 }
@@ -174,7 +174,7 @@ async fn attend(lines: Rc<Lines>, mut client: TcpStream) {
             AtConnect::Wait => lines.healed(Healing::Network).await,
             AtConnect::Delay(late) => {
                 latency = Some(late);
-                let _ = timeout(late, lines.healed(Healing::Network)).await;
+                lines.wait(late).await;
             }
             AtConnect::StaySilent => return stay_silent(lines.healed(Healing::Network), client).await,
             AtConnect::Close => return await_end(half_closed(client).await).await,
