@@ -164,9 +164,12 @@ fn latency_makes_this_and_later_ones_late_until_healed() {
         let again = Instant::now();
         disturbed.ends.round_trip();
         assert!(again.elapsed() >= 2 * LATE, "{moment}: each request and each reply");
+        assert!(disturbed.world.log.takes_late(), "{moment}: what is late comes by itself, and is told");
         disturbed.world.proxy.heal().unwrap();
         let healed = Instant::now();
+        disturbed.world.log.takes_late();
         disturbed.ends.round_trip();
+        assert!(!disturbed.world.log.takes_late(), "{moment}: nothing is late");
         assert!(healed.elapsed() < LATE, "{moment}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub(crate) const SHORT: Duration = Duration::from_millis(60);
 pub(crate) struct Log {
     lines: Mutex<Vec<String>>,
     grown: Condvar,
+    late: AtomicBool,
 }
 
 impl Log {
@@ -36,12 +38,21 @@ impl Log {
         assert!(lines.iter().any(|it| it == wanted), "no `{wanted}` in {lines:#?}");
     }
 
+    /// Whether the proxy has said since the last time that it delays something.
+    pub(crate) fn takes_late(&self) -> bool {
+        self.late.swap(false, Ordering::SeqCst)
+    }
+
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.lines.lock().unwrap())
     }
 }
 
 impl Watch for Log {
+    fn turned(&self, is_late: bool) {
+        self.late.fetch_or(is_late, Ordering::SeqCst);
+    }
+
     fn seen(&self, connection: u32, what: Seen<'_>) {
         self.push(format!(
             "{connection} {}",
