@@ -15,7 +15,7 @@ use crate::plan::{
 pub(super) type Move = fn(&Plan, Option<&'static dyn Extension>) -> Vec<Plan>;
 
 /// Every move, in the order in which they are tried.
-pub(super) const ALL: [Move; 14] = [
+pub(super) const ALL: [Move; 15] = [
     // This move is first, since on `:memory:` all actors wait for a transaction that is never ended.
     surroundings,
     fewer_actors,
@@ -24,6 +24,7 @@ pub(super) const ALL: [Move; 14] = [
     singles,
     pairs,
     undisturbed,
+    handed_on,
     merged,
     apart,
     replacing,
@@ -49,6 +50,21 @@ pub(super) fn undisturbed(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec
         simpler.extend(weaker.map(|it| Step { cancel: Some(it), ..step.clone() }));
         simpler
     })
+}
+
+/// A disturbed command goes, and what fell on it falls on the one before or after it instead.
+fn handed_on(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
+    let mut candidates = Vec::new();
+    for (actor, at, step) in plan.steps().filter(|(_, _, step)| step.fault.is_some() || step.cancel.is_some()) {
+        let remaining = plan.actors[actor.index()].steps.len() - 1;
+        for heir in [at.checked_sub(1), Some(at)].into_iter().flatten().filter(|heir| *heir < remaining) {
+            let mut candidate = without(plan, &[(actor, at)]);
+            let heir = &mut candidate.actors[actor.index()].steps[heir];
+            (heir.fault, heir.cancel) = (step.fault, step.cancel);
+            candidates.push(candidate);
+        }
+    }
+    candidates
 }
 
 /// The commands of two actors as those of one: in the order in which they ran, or one after the other.
