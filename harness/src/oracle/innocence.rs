@@ -70,7 +70,7 @@ fn look(
         None if !applies(scene, by, command) || !is_served(view, command) => return,
         None => Some((succeeds(command), "it was skipped".to_owned())),
         Some(Outcome::Failed(failure)) => {
-            let fails = !is_expected(view, scene, by, command, failure);
+            let fails = !is_expected(view, scene, (by, at), command, failure);
             fails.then(|| (succeeds(command), format!("it failed ({}): {}", failure.class, failure.message)))
         }
         Some(Outcome::Done(reply)) => untrue(view, scene, by, command, reply),
@@ -108,9 +108,15 @@ fn is_served(view: &View<'_>, command: &Command) -> bool {
 }
 
 /// Whether an innocent command may fail like this.
-fn is_expected(view: &View<'_>, scene: &Scene<'_>, by: By, command: &Command, failure: &Failure) -> bool {
+fn is_expected(
+    view: &View<'_>,
+    scene: &Scene<'_>,
+    (by, at): (By, usize),
+    command: &Command,
+    failure: &Failure,
+) -> bool {
     let conflicts = matches!(failure.class, FailureClass::Busy | FailureClass::NoTransaction);
-    if conflicts && scene.may_conflict(by.actor) {
+    if conflicts && scene.may_conflict(by.actor, at) {
         return true;
     }
     match command {

@@ -8,7 +8,7 @@ use super::checked::Checked;
 use super::view::{View, is_done};
 use crate::history::{By, FailureClass, Outcome, Report, Span, What};
 use crate::model::opens_session;
-use crate::plan::{Command, IsolationModel};
+use crate::plan::{Command, IsolationModel, Moment};
 use crate::verdict::Invariant;
 
 /// Each listener is notified of every session once at its beginning and once at its end, and goes with it.
@@ -92,7 +92,7 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
     let is_observer = |by: By| view.facts.history.is_observer(by.actor);
     let observers =
         view.facts.spans.iter().filter(|(by, it)| is_observer(*by) && opens_session(&it.step.command)).count();
-    let mut connected = 0;
+    let (mut connected, mut open) = (0, 0_usize);
     let mut left_open = view.claims.left_open.iter().peekable();
     for (at, event) in view.facts.history.events.iter().enumerate() {
         // A connection whose transaction has to be rolled back by somebody else need not be lent again.
@@ -101,7 +101,7 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
         }
         match &event.what {
             What::Connected(_) => {
-                connected += 1;
+                (connected, open) = (connected + 1, open + 1);
                 checked.evaluated += 1;
                 if connected > allowed {
                     let expected = format!("at most {allowed} connections opened by now");
@@ -118,6 +118,12 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
                 (allowed, may_tell) = (allowed + 1 + to_tell, may_tell + to_tell);
             }
             What::Blocked | What::Lost(_) => allowed += 1,
+            // It strikes all that are idle, and its command counts for one.
+            What::FaultLanded(fault) if fault.moment() == Some(Moment::Idle) => {
+                let others = open.saturating_sub(1);
+                (allowed, may_tell) = (allowed + others * (1 + to_tell), may_tell + others * to_tell);
+            }
+            What::Disconnected(_) => open = open.saturating_sub(1),
             // Unused reasons give no credit for later: each newcomer needs one connection at most. What is told to stop may
             // be told after the plan, each connection of the plan's by one of its own.
             What::PlanOver => allowed = allowed.min(connected + observers + may_tell.min(connected)),

@@ -75,10 +75,11 @@ impl<'a> Scene<'a> {
         self.strays || others.into_iter().any(|(_, other)| other.session || other.running)
     }
 
-    /// Whether the command that is under way may have met the locks of somebody else.
-    pub(super) fn may_conflict(&self, actor: ActorId) -> bool {
+    /// Whether the command that ended at this event may have met the locks of somebody else: of an actor, or of a task of the
+    /// system's own that ran late.
+    pub(super) fn may_conflict(&self, actor: ActorId, at: usize) -> bool {
         let Position { crowded, met, .. } = *self.position(actor);
-        crowded || met || self.strays
+        crowded || met || self.strays || self.facts.history.tasks_overlap.is_some_and(|from| from <= at)
     }
 
     /// Whether somebody else did something while the command was under way.
