@@ -125,6 +125,27 @@ impl Database {
         self.place.is_holding()
     }
 
+    /// Whether the harness keeps alive a database that would end with its last connection.
+    pub(crate) fn is_kept_alive(&self) -> bool {
+        self.place.is_kept_alive()
+    }
+
+    /// Leaves that to the system.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn let_go(&self) {
+        self.place.let_go().await;
+    }
+
+    /// Keeps it alive again.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn keep_alive(&self) {
+        self.place.keep_alive().await;
+    }
+
     /// Ends it, and heals what it broke.
     ///
     /// # Cancel safety

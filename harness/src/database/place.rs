@@ -47,6 +47,21 @@ pub(super) trait Place: Any {
         false
     }
 
+    /// Whether the database lives as long as somebody is connected to it, and the harness is.
+    fn is_kept_alive(&self) -> bool {
+        false
+    }
+
+    /// Leaves it to the system to keep the database alive: what is lost with its last connection is to be seen.
+    fn let_go(&self) -> Local<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Keeps it alive again, since the system is about to close its connections.
+    fn keep_alive(&self) -> Local<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Removes what outlives this value.
     fn remove(self: Box<Self>) -> Local<'static, ()>;
 }

@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Executor, SqliteConnection};
 use tempfile::TempDir;
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 #[cfg(feature = "unstale")]
 use unstale::SqliteOptions;
 
@@ -32,7 +33,11 @@ const SCHEMA: &str = "create table kv (k integer primary key, v integer not null
 pub(super) struct Sqlite {
     pub(super) connector: Connector,
     storage: Storage,
-    own: tokio::sync::Mutex<SqliteConnection>,
+    /// The harness's own connection; none while a database in memory is the system's to keep.
+    own: Mutex<Option<SqliteConnection>>,
+    own_options: SqliteConnectOptions,
+    /// Whether it is there.
+    kept_alive: AtomicBool,
     /// Removed with the plan; none for `:memory:`.
     _folder: Option<TempDir>,
 }
@@ -103,9 +108,22 @@ impl Sqlite {
             own.execute(SCHEMA).await.map_err(SetupError::of)?;
         }
         let heartbeat = recorder.heartbeat.clone();
+        let own_options = options.clone();
         let options = options.thread_name(move |_| announced(&heartbeat));
         let connector = Connector { options, recorder, hold: Hold::default() };
-        Ok(Self { connector, storage, own: tokio::sync::Mutex::new(own), _folder: folder })
+        let (own, kept_alive) = (Mutex::new(Some(own)), AtomicBool::new(true));
+        Ok(Self { connector, storage, own, own_options, kept_alive, _folder: folder })
+    }
+
+    /// The harness's own connection, opened again if it was given up.
+    async fn own(&self) -> Result<MappedMutexGuard<'_, SqliteConnection>, sqlx::Error> {
+        let mut own = self.own.lock().await;
+        let connection = match own.take() {
+            Some(connection) => connection,
+            None => SqliteConnection::connect_with(&self.own_options).await?,
+        };
+        self.kept_alive.store(true, Ordering::Release);
+        Ok(MutexGuard::map(own, |own| own.insert(connection)))
     }
 
     /// How to connect: the plan's file or `:memory:`, without a busy time-out, since a gated run would sit in it.
@@ -140,7 +158,7 @@ impl Sqlite {
 impl Place for Sqlite {
     fn prepare<'a>(&'a self, statements: &'a [&'static str]) -> Local<'a, Result<(), sqlx::Error>> {
         Box::pin(async move {
-            let mut own = self.own.lock().await;
+            let mut own = self.own().await?;
             for statement in statements {
                 own.execute(*statement).await?;
             }
@@ -151,7 +169,10 @@ impl Place for Sqlite {
     /// In a shared cache it waits for ever if a transaction stays open that changed the rows.
     fn final_state(&self) -> Local<'_, Result<BTreeMap<Key, Value>, SetupError>> {
         Box::pin(async {
-            let mut own = self.own.lock().await;
+            let mut own = self.own().await.map_err(SetupError::of)?;
+            if self.storage == Storage::Memory && is_lost(&mut own).await.map_err(SetupError::of)? {
+                return Ok(BTreeMap::new());
+            }
             let rows = own.fetch_all(ALL_ROWS).await.map_err(SetupError::of)?;
             rows.iter().map(<sqlx::Sqlite as Dialect>::pair).collect::<Result<_, _>>().map_err(SetupError::of)
         })
@@ -173,11 +194,12 @@ impl Place for Sqlite {
     /// never locked and the fault is recorded as not landed.
     fn start_fault(&self, fault: Fault) -> Local<'_, ()> {
         Box::pin(async move {
-            if fault == Fault::Locked && self.storage != Storage::Memory {
-                let mut own = self.own.lock().await;
-                if own.execute("begin exclusive").await.is_ok() {
-                    self.connector.recorder.log.record(What::FaultLanded(fault));
-                }
+            if fault == Fault::Locked
+                && self.storage != Storage::Memory
+                && let Ok(mut own) = self.own().await
+                && own.execute("begin exclusive").await.is_ok()
+            {
+                self.connector.recorder.log.record(What::FaultLanded(fault));
             }
             self.connector.recorder.faults.arm(Some(fault));
         })
@@ -187,17 +209,43 @@ impl Place for Sqlite {
         Box::pin(async move {
             self.connector.recorder.faults.arm(None);
             if fault == Fault::Locked && self.storage != Storage::Memory {
-                let mut own = self.own.lock().await;
                 // It fails exactly if the lock was not obtained in the first place.
-                let _ = own.execute("rollback").await;
+                if let Ok(mut own) = self.own().await {
+                    let _ = own.execute("rollback").await;
+                }
             }
         })
+    }
+
+    fn is_kept_alive(&self) -> bool {
+        self.storage == Storage::Memory && self.kept_alive.load(Ordering::Acquire)
+    }
+
+    fn let_go(&self) -> Local<'_, ()> {
+        Box::pin(async move {
+            let own = self.own.lock().await.take();
+            self.kept_alive.store(false, Ordering::Release);
+            if let Some(own) = own {
+                let _ = own.close().await;
+            }
+        })
+    }
+
+    fn keep_alive(&self) -> Local<'_, ()> {
+        // If it cannot be opened, neither can what reads the rows, and that says so.
+        Box::pin(async move { drop(self.own().await) })
     }
 
     /// The folder goes with this value.
     fn remove(self: Box<Self>) -> Local<'static, ()> {
         Box::pin(async move { drop(self) })
     }
+}
+
+/// Whether the database has ended with its last connection, and this is another one.
+async fn is_lost(own: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let found = own.fetch_optional("select 1 from sqlite_schema where name = 'kv'").await?;
+    Ok(found.is_none())
 }
 
 /// The name of the next thread of a connection, told to the watch before the thread is there. No two have the same.

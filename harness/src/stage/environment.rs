@@ -117,6 +117,14 @@ pub trait Environment {
     /// Not cancel safe, as [`Environment::await_any`].
     fn rest_after_hang(&mut self) -> impl Future<Output = ()>;
 
+    /// Prepares for the end of the system: its connections close, and what lives by them alone is to be read afterwards.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    fn begin_end(&mut self) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
+
     /// Runs a future of the system to its end; returns none if it hangs.
     ///
     /// # Cancel safety

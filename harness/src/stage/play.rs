@@ -51,6 +51,7 @@ pub async fn play<E: Environment>(
             }
         }
     }
+    stage.environment.begin_end().await;
     if !hung {
         match stage.environment.run_to_end(stage.system.stop()).await {
             Some(()) => {

@@ -95,6 +95,9 @@ exhibits! {
     "zoo-built-twice" Sqlite BuildsTwice [Transactions, Registry] breaks RegistryFresh in 2:
         "two callers that ask for a singleton at the same time both build one",
         "caches that look, build, and put without holding anything in between";
+    "zoo-lost-memory" Sqlite LosesMemory [Transactions, Cancellation] breaks Recovers in 2:
+        "a database in memory is lost with its last connection, which is given up like any other",
+        "pools over `:memory:` that close a connection on a cancelled call or an idle limit: `no such table`, sqlx #2510";
     "zoo-blind-retry" Sim RetriesBlindly breaks NoDuplicateEffect in 2:
         "a write whose connection was lost before its answer is retried",
         "retry policies around a data-access layer that retry on every connection error";

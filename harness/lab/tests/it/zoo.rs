@@ -61,6 +61,7 @@ exhibits! {
     misses_transitive => "zoo-misses-transitive";
     cached_by_task => "zoo-cached-by-task";
     built_twice => "zoo-built-twice";
+    lost_memory => "zoo-lost-memory";
     blind_retry => "zoo-blind-retry";
     residue => "zoo-residue-sim";
     mistake_for_loss => "zoo-mistake-for-loss-sim", up to 3 longer;

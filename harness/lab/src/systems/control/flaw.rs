@@ -84,6 +84,8 @@ pub enum Flaw {
     PrefersOlderOverride,
     /// What others have not committed is read where the database allows it.
     ReadsUncommitted,
+    /// A database in memory is lost with its last connection, which may be given up as any other.
+    LosesMemory,
     /// A commit that the database refuses is answered as if it were done.
     AnswersRefusedCommits,
     /// A session waits for a key that another one's transaction holds, whoever waits for whom.

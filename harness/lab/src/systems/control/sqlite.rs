@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use sqlx::{Executor, SqliteConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, Executor, SqliteConnection};
+use tokio::sync::OnceCell;
 
 use super::Flaw;
 use super::connection::{Boundary, Connection, OnDatabase, Source};
 use unstale_harness::database::{Connector, Database};
 use unstale_harness::history::{Failure, Reply};
-use unstale_harness::plan::Command;
+use unstale_harness::plan::{Command, Storage};
 use unstale_harness::system::{Capabilities, Capability};
 use unstale_harness::workload::answer;
 
@@ -22,11 +24,16 @@ const READ_UNCOMMITTED: &str = "pragma read_uncommitted = true";
 pub struct Sqlite {
     connector: Connector,
     flaw: Option<Flaw>,
+    /// How to open the connection that keeps a database in memory alive, which nobody borrows.
+    keeper_options: Option<SqliteConnectOptions>,
+    keeper: OnceCell<SqliteConnection>,
 }
 
 impl OnDatabase for Sqlite {
     fn of(database: &Database, flaw: Option<Flaw>) -> Self {
-        Self { connector: database.connector(), flaw }
+        let needs_keeper = database.storage() == Storage::Memory && flaw != Some(Flaw::LosesMemory);
+        let keeper_options = needs_keeper.then(|| database.connect_options());
+        Self { connector: database.connector(), flaw, keeper_options, keeper: OnceCell::new() }
     }
 }
 
@@ -43,6 +50,9 @@ impl Source for Sqlite {
     }
 
     async fn connect(&self) -> Result<SqliteConnection, Failure> {
+        if let Some(options) = &self.keeper_options {
+            self.keeper.get_or_try_init(|| SqliteConnection::connect_with(options)).await?;
+        }
         let mut connection = self.connector.connect().await?;
         if self.flaw == Some(Flaw::ReadsUncommitted) {
             connection.execute(READ_UNCOMMITTED).await?;
