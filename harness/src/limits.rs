@@ -50,7 +50,7 @@ impl Limits {
     pub(crate) fn on(self, backend: Backend) -> Self {
         match backend {
             Backend::Sqlite | Backend::Sim => self,
-            Backend::Postgres => Self { hang: self.hang * 10, settle: self.settle * 10, ..self },
+            Backend::Postgres => Self { hang: self.hang * 20, settle: self.settle * 10, ..self },
         }
     }
 }

@@ -20,7 +20,7 @@ use unstale_harness::system::{Capabilities, Capability};
 use unstale_harness::workload::{Dialect, answer};
 
 /// Longer than anything takes here, and well below the wait that the harness takes for one without an end.
-const CALL_MAX: Duration = Duration::from_secs(2);
+const CALL_MAX: Duration = Duration::from_secs(4);
 
 /// How often the server is asked to end a process that has not ended.
 const TRIES_MAX: u32 = 4;
