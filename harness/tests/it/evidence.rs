@@ -3,7 +3,7 @@
 
 use unstale_harness::history::{ConnectionId, FailureClass, History, Outcome, Reply, Report, What};
 use unstale_harness::oracle::Invariant;
-use unstale_harness::plan::{Build, IsolationModel, Key, Phase, Service};
+use unstale_harness::plan::{Build, IsolationModel, Key, Phase, Service, Step};
 
 use crate::script::{C1, Script, autocommit, condemned, only_broken};
 
@@ -279,4 +279,46 @@ fn mistake_and_ended_transaction_are_no_reason_to_reconnect() {
         let expected = (!allowed).then_some(Invariant::ReconnectsBounded);
         assert_eq!(condemned(&script.finish(&[])), expected, "{steps:?}");
     }
+}
+
+/// A cancelled begin is answered when its session has ended, and the connection is lent again.
+fn answered_late(evidence: &[What], fixture: bool) -> Option<Invariant> {
+    let mut script = Script::default();
+    script.done(0, "open", &[]).command(0, "begin cancel@sent", evidence, Outcome::Cancelled(Phase::Sent));
+    script.push(0, What::Ended).push(0, What::Late(C1));
+    script.done(1, "open", &[]).command(1, "get k2", &[What::Served(C1)], Outcome::Done(Reply::Value(None)));
+    condemned(&History { isolation: IsolationModel::Postgres, fixture, ..script.finish(&[]) })
+}
+
+#[test]
+fn cancelled_call_is_under_way_on_a_connection_that_is_lent_again() {
+    assert_eq!(answered_late(&[What::Served(C1)], false), Some(Invariant::NoResidue));
+    // Everybody in a fixture is on one connection, and what begins or ends a transaction is quickly over.
+    assert_eq!(answered_late(&[What::Served(C1)], true), None);
+    // It ran on another connection; on this one a task of the system's was at work meanwhile.
+    assert_eq!(answered_late(&[What::Served(C2), What::Served(C1)], false), None);
+}
+
+#[test]
+fn what_strikes_the_idle_is_a_reason_for_each_of_them() {
+    let opened_after = |fault: &str, count: u16| {
+        let mut script = Script::default();
+        script.done(0, "open", &[What::Connected(C1)]).done(1, "open", &[What::Connected(C2)]);
+        script.done(0, "close", &[]).done(1, "close", &[]);
+        let step = format!("open with {fault}");
+        let landed = step.parse::<Step>().expect("a step").fault.expect("a fault");
+        let mut evidence = vec![What::FaultLanded(landed)];
+        evidence.extend((3..3 + count).map(|number| What::Connected(ConnectionId(number))));
+        script.done(0, &step, &evidence);
+        script.done(0, "close", &[]);
+        for number in 1..3 + count {
+            script.note(What::Disconnected(ConnectionId(number)));
+        }
+        condemned(&History { isolation: IsolationModel::Postgres, ..script.finish(&[]) })
+    };
+    // One in place of each, and one each to tell the server.
+    assert_eq!(opened_after("stop@idle", 4), None);
+    assert_eq!(opened_after("stop@idle", 5), Some(Invariant::ReconnectsBounded));
+    assert_eq!(opened_after("stop@before-send", 2), None);
+    assert_eq!(opened_after("stop@before-send", 3), Some(Invariant::ReconnectsBounded));
 }

@@ -1,9 +1,9 @@
 //! Who is innocent, and what an innocent command has to come to. Beside each history that is condemned stands one that a sloppier
 //! check would condemn too.
 
-use unstale_harness::history::{ConnectionId, Failure, FailureClass, Leftovers, Outcome, Reply, What};
+use unstale_harness::history::{ConnectionId, Failure, FailureClass, History, Leftovers, Outcome, Reply, What};
 use unstale_harness::oracle::Invariant;
-use unstale_harness::plan::{Fault, Phase};
+use unstale_harness::plan::{Fault, IsolationModel, Phase};
 
 use crate::script::{C1, DONE, Script, condemned, only_broken};
 
@@ -235,6 +235,32 @@ fn writer_in_the_way_excuses_a_conflict_and_nothing_else() {
         s.done(0, "open", &[]).done(1, "open", &[]).command(1, "get k2", &[], Outcome::Cancelled(Phase::Sent));
         s.failed(0, "put k1 1", FailureClass::Busy);
     });
+}
+
+#[test]
+fn late_task_excuses_a_conflict() {
+    let judged = |tasks_overlap| {
+        let mut script = Script::default();
+        script.done(0, "open", &[]).failed(0, "get k1", FailureClass::Busy);
+        condemned(&History { tasks_overlap, ..script.finish(&[]) })
+    };
+    assert_eq!(judged(Some(0)), None);
+    for not_yet in [None, Some(100)] {
+        assert_eq!(judged(not_yet), Some(Invariant::InnocentSucceeds));
+    }
+}
+
+#[test]
+fn stream_with_rows_to_come_may_cost_the_session_on_postgresql() {
+    let judged = |isolation, reply: Reply| {
+        let mut script = Script::default();
+        script.done(0, "open", &[]).command(0, "stream 1", &[], Outcome::Done(reply));
+        script.failed(0, "get k1", FailureClass::Dead);
+        condemned(&History { isolation, ..script.finish(&[]) })
+    };
+    assert_eq!(judged(IsolationModel::Postgres, Reply::FirstRows(Vec::new())), None);
+    assert_eq!(judged(IsolationModel::Postgres, Reply::Rows(Vec::new())), Some(Invariant::InnocentSucceeds));
+    assert_eq!(judged(IsolationModel::Sqlite, Reply::FirstRows(Vec::new())), Some(Invariant::InnocentSucceeds));
 }
 
 #[test]

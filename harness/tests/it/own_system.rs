@@ -120,6 +120,8 @@ fn careless_bank_is_found_and_shrunk() {
         plans: 2000,
         profile: profile(),
         stop_at: unstale_harness::explore::StopAt::First,
+        // Beside other work a cancel lands now and then only, and each candidate is run many times.
+        shrink_time: std::time::Duration::from_secs(120),
         ..Default::default()
     };
     let stop = std::sync::atomic::AtomicBool::new(false);
