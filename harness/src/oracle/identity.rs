@@ -140,8 +140,8 @@ fn at_work_for_nobody(view: &View<'_>, checked: &mut Checked) {
         let (What::Late(connection), Some(owner)) = (&event.what, event.by) else { continue };
         let Some((mine, session)) = view.session(owner) else { continue };
         // In a fixture nobody can be given another connection: what is quickly over is waited for.
-        let is_end = view.facts.spans.get(owner).is_some_and(|it| is_control(&it.step.command));
-        if view.facts.history.fixture && is_end {
+        let is_quick = view.facts.spans.get(owner).is_some_and(|it| is_control(&it.step.command));
+        if view.facts.history.fixture && is_quick {
             continue;
         }
         // A task of the system's that asks meanwhile, over a connection of its own, is taken for the running command.

@@ -108,15 +108,7 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
                     checked.found(view, Invariant::ReconnectsBounded, at, expected, format!("{connected} were"));
                 }
             }
-            What::Invoked(step) if gives_reason(&step.command) || step.fault.is_some() => {
-                (allowed, may_tell) = (allowed + 1 + to_tell, may_tell + to_tell);
-            }
-            What::Returned(Outcome::Cancelled(_)) => {
-                (allowed, may_tell) = (allowed + 1 + to_tell, may_tell + to_tell);
-            }
-            What::Returned(Outcome::Failed(failure)) if failure.class != FailureClass::Mistake => {
-                (allowed, may_tell) = (allowed + 1 + to_tell, may_tell + to_tell);
-            }
+            what if gives_reason(what) => (allowed, may_tell) = (allowed + 1 + to_tell, may_tell + to_tell),
             What::Blocked | What::Lost(_) => allowed += 1,
             // It strikes all that are idle, and its command counts for one.
             What::FaultLanded(fault) if fault.moment() == Some(Moment::Idle) => {
@@ -134,8 +126,19 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
 }
 
 /// After these the control does not lend the connection again.
-fn gives_reason(command: &Command) -> bool {
-    matches!(command, Command::Raw(_) | Command::Stream(_) | Command::Drop | Command::Extra(_) | Command::ClosePool)
+fn gives_reason(what: &What) -> bool {
+    match what {
+        What::Invoked(step) => {
+            let leaves_something = matches!(
+                step.command,
+                Command::Raw(_) | Command::Stream(_) | Command::Drop | Command::Extra(_) | Command::ClosePool
+            );
+            leaves_something || step.fault.is_some()
+        }
+        What::Returned(Outcome::Cancelled(_)) => true,
+        What::Returned(Outcome::Failed(failure)) => failure.class != FailureClass::Mistake,
+        _ => false,
+    }
 }
 
 /// Returns the most sessions that were live, or being opened, at once; each may need a connection of its own from its
