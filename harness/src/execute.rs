@@ -81,8 +81,6 @@ struct RealTime<'a> {
     /// Whether they run on between two turns.
     mode: Tasks,
     ongoing: Option<Ongoing>,
-    /// The pool was told to close.
-    pool_is_closing: bool,
     /// The wire of each actor, where its requests are visible.
     wires: Vec<Option<Gates>>,
     /// One for all waits in a row: an actor that is woken repeatedly without progress hangs as well.
@@ -108,8 +106,8 @@ struct Ongoing {
 impl<'a> RealTime<'a> {
     fn new(database: &'a Database, recorder: &'a Recorder, limits: &'a Limits, mode: Tasks) -> Self {
         let (tasks, patience) = (tasks_alive(), Stillness::new(recorder, limits));
-        let (ongoing, wires, pool_is_closing) = (None, Vec::new(), false);
-        Self { database, recorder, limits, at_rest: tasks, tasks, mode, ongoing, pool_is_closing, wires, patience }
+        let (ongoing, wires) = (None, Vec::new());
+        Self { database, recorder, limits, at_rest: tasks, tasks, mode, ongoing, wires, patience }
     }
 
     fn set_current(&self, by: Option<By>) {
@@ -188,7 +186,6 @@ impl Environment for RealTime<'_> {
         // A closed pool takes its database in memory with it, and that is no mistake.
         if step.command == Command::ClosePool {
             self.database.keep_alive().await;
-            self.pool_is_closing = true;
         }
         if let Some(fault) = step.fault {
             self.heal(|_| true).await;
@@ -253,7 +250,7 @@ impl Environment for RealTime<'_> {
             Stop::Reply | Stop::Blocked => 0,
         };
         self.settle(silence).await;
-        if self.database.is_kept_alive() && !self.pool_is_closing && self.recorder.log.connections_open() > 0 {
+        if self.database.is_kept_alive() && self.recorder.log.connections_open() > 0 {
             self.database.let_go().await;
         }
         if self.mode == Tasks::Late && tasks_alive() > self.at_rest {
@@ -294,7 +291,6 @@ impl Environment for RealTime<'_> {
 
     async fn begin_end(&mut self) {
         self.database.keep_alive().await;
-        self.pool_is_closing = true;
     }
 
     async fn run_to_end<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {

@@ -138,7 +138,7 @@ impl Database {
         self.place.let_go().await;
     }
 
-    /// Keeps it alive again.
+    /// Keeps it alive from now on.
     ///
     /// # Cancel safety
     /// Cancel safe.

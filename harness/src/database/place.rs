@@ -47,7 +47,7 @@ pub(super) trait Place: Any {
         false
     }
 
-    /// Whether the database lives as long as somebody is connected to it, and the harness is.
+    /// Whether the database lives as long as somebody is connected to it, and the harness is, which could let go.
     fn is_kept_alive(&self) -> bool {
         false
     }
@@ -57,7 +57,7 @@ pub(super) trait Place: Any {
         Box::pin(std::future::ready(()))
     }
 
-    /// Keeps it alive again, since the system is about to close its connections.
+    /// Keeps it alive from now on, since the system is about to close its connections.
     fn keep_alive(&self) -> Local<'_, ()> {
         Box::pin(std::future::ready(()))
     }

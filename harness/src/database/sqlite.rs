@@ -36,8 +36,8 @@ pub(super) struct Sqlite {
     /// The harness's own connection; none while a database in memory is the system's to keep.
     own: Mutex<Option<SqliteConnection>>,
     own_options: SqliteConnectOptions,
-    /// Whether it is there.
-    kept_alive: AtomicBool,
+    /// It is there to stay: the system closes its connections.
+    stays: AtomicBool,
     /// Removed with the plan; none for `:memory:`.
     _folder: Option<TempDir>,
 }
@@ -111,8 +111,8 @@ impl Sqlite {
         let own_options = options.clone();
         let options = options.thread_name(move |_| announced(&heartbeat));
         let connector = Connector { options, recorder, hold: Hold::default() };
-        let (own, kept_alive) = (Mutex::new(Some(own)), AtomicBool::new(true));
-        Ok(Self { connector, storage, own, own_options, kept_alive, _folder: folder })
+        let (own, stays) = (Mutex::new(Some(own)), AtomicBool::new(false));
+        Ok(Self { connector, storage, own, own_options, stays, _folder: folder })
     }
 
     /// The harness's own connection, opened again if it was given up.
@@ -122,7 +122,6 @@ impl Sqlite {
             Some(connection) => connection,
             None => SqliteConnection::connect_with(&self.own_options).await?,
         };
-        self.kept_alive.store(true, Ordering::Release);
         Ok(MutexGuard::map(own, |own| own.insert(connection)))
     }
 
@@ -218,13 +217,13 @@ impl Place for Sqlite {
     }
 
     fn is_kept_alive(&self) -> bool {
-        self.storage == Storage::Memory && self.kept_alive.load(Ordering::Acquire)
+        let is_there = || self.own.try_lock().is_ok_and(|own| own.is_some());
+        self.storage == Storage::Memory && !self.stays.load(Ordering::Acquire) && is_there()
     }
 
     fn let_go(&self) -> Local<'_, ()> {
         Box::pin(async move {
             let own = self.own.lock().await.take();
-            self.kept_alive.store(false, Ordering::Release);
             if let Some(own) = own {
                 let _ = own.close().await;
             }
@@ -232,8 +231,11 @@ impl Place for Sqlite {
     }
 
     fn keep_alive(&self) -> Local<'_, ()> {
-        // If it cannot be opened, neither can what reads the rows, and that says so.
-        Box::pin(async move { drop(self.own().await) })
+        Box::pin(async move {
+            self.stays.store(true, Ordering::Release);
+            // If it cannot be opened, neither can what reads the rows, and that says so.
+            drop(self.own().await);
+        })
     }
 
     /// The folder goes with this value.
