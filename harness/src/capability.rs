@@ -193,7 +193,7 @@ pub fn needed(command: &Command) -> Option<Capability> {
         Command::Open | Command::Close | Command::Put(..) | Command::Get(_) | Command::Delete(_) | Command::Scan => {
             None
         }
-        Command::Fail | Command::Slow => None,
+        Command::Fail | Command::Slow | Command::Wait(_) => None,
         Command::Insert(_, _, Conflict::Abort) => None,
         Command::Insert(..) => Some(Capability::ConflictClauses),
         Command::Begin(BeginMode::Plain) | Command::Commit | Command::Rollback | Command::Drop => {

@@ -23,7 +23,7 @@ use crate::plan::{ActorId, Command, Fault, Key, Phase, Plan, Step, Tasks, Value}
 use crate::port::Wire;
 use crate::recorder::Recorder;
 use crate::stage::{Alarm, Environment, Running, Stop, along, play};
-use crate::stillness::{Stillness, WAIT, tasks_alive, unless_endless, unless_still};
+use crate::stillness::{Stillness, WAIT, bring_forward, tasks_alive, unless_endless, unless_still};
 
 /// The pause between two looks at something that ends within a round trip to a driver's thread: a busy loop would take
 /// the processor from that thread.
@@ -37,6 +37,9 @@ const PATIENCE: u32 = 20;
 const SILENCE: u32 = 1;
 const SILENCE_CANCELLED: u32 = 5;
 const SILENCE_BEFORE_LOOK: u32 = 5;
+
+/// In so many strides a wait passes: what is due after a half of it happens before what is due at its end.
+const STRIDES: u32 = 20;
 
 /// Runs the plan on a fresh database. A watcher on another thread follows its progress through the recorder.
 ///
@@ -52,6 +55,11 @@ pub(crate) async fn execute(starter: Starter<Database>, plan: &Plan, limits: &Li
             return log.finish();
         }
     };
+    // A closed pool takes its database in memory with it, and that is no mistake. Kept from the start, since nothing can be
+    // opened beside a lock of everything.
+    if plan.steps().any(|(_, _, step)| step.command == Command::ClosePool) {
+        database.keep_alive().await;
+    }
     heartbeat.set_on_stage(true);
     match (starter.start)(&database, plan).await {
         Ok(system) => {
@@ -183,14 +191,24 @@ impl Environment for RealTime<'_> {
     /// The fault before it is over then.
     async fn begin_command(&mut self, by: By, step: &Step) {
         self.set_current(Some(by));
-        // A closed pool takes its database in memory with it, and that is no mistake.
-        if step.command == Command::ClosePool {
-            self.database.keep_alive().await;
-        }
         if let Some(fault) = step.fault {
             self.heal(|_| true).await;
             self.database.start_fault(fault).await;
             self.ongoing = Some(Ongoing { actor: by.actor, fault, until: Instant::now() + self.limits.fault });
+        }
+    }
+
+    /// What is under way ends first, so that no limit of a driver's or a server's work runs out which took no time.
+    async fn pass(&mut self, time: Duration) {
+        self.settle(SILENCE).await;
+        let mut passed = Duration::ZERO;
+        while passed < time && bring_forward(time / STRIDES).await {
+            passed += time / STRIDES;
+            let signs = self.recorder.signs();
+            nap().await;
+            if self.recorder.signs() != signs {
+                self.settle(SILENCE).await;
+            }
         }
     }
 

@@ -97,7 +97,7 @@ struct State {
 
 impl Port {
     /// Returns the next command, or none when the actor is to end. An earlier command for which the actor ran nothing
-    /// is recorded as skipped: it did not apply in the actor's state.
+    /// is recorded as skipped: it did not apply in the actor's state. A `wait` is not the system's: time passes meanwhile.
     ///
     /// # Cancel safety
     /// Cancel safe: a command is taken only when the future completes.
@@ -114,9 +114,14 @@ impl Port {
                 let at = state.taken;
                 state.taken += 1;
                 state.ended = false;
-                let step = &self.shared.steps[at];
-                self.log.record_for(self.shared.by(at), What::Invoked(step.clone()));
-                return Poll::Ready(Some(step.command.clone()));
+                let (by, step) = (self.shared.by(at), &self.shared.steps[at]);
+                self.log.record_for(by, What::Invoked(step.clone()));
+                if !matches!(step.command, Command::Wait(_)) {
+                    return Poll::Ready(Some(step.command.clone()));
+                }
+                // Time has passed before its turn; that is all there is to it.
+                self.log.record_for(by, What::Returned(Outcome::Done(Reply::Done)));
+                (state.ended, state.waiting) = (true, true);
             }
             if state.closed {
                 state.waiting = false;

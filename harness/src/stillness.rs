@@ -102,17 +102,12 @@ impl<'a> Stillness<'a> {
     /// # Cancel safety
     /// Not cancel safe, as [`Stillness::is_endless`].
     pub(crate) async fn bring_forward(&mut self) -> bool {
-        // Another kind of runtime keeps its own time: a wait takes the whole limit there.
-        let is_possible = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
-        if !is_possible || self.brought_forward >= self.limits.hang {
+        let stride = STRIDE.min(self.limits.hang);
+        if self.brought_forward >= self.limits.hang || !bring_forward(stride).await {
             return false;
         }
-        let stride = STRIDE.min(self.limits.hang);
         self.brought_forward += stride;
         (self.looks, self.at_work) = (0, None);
-        tokio::time::pause();
-        tokio::time::advance(stride).await;
-        tokio::time::resume();
         true
     }
 
@@ -151,6 +146,20 @@ impl<'a> Stillness<'a> {
         let heartbeat = &self.recorder.heartbeat;
         self.at_work.get_or_insert_with(|| heartbeat.at_work()).have_had_a_turn() && heartbeat.are_drivers_asleep()
     }
+}
+
+/// Brings the runtime's clock forward; whether it was: another kind of runtime than a thread's own keeps its own time.
+///
+/// # Cancel safety
+/// Not cancel safe: the clock could be left standing.
+pub(crate) async fn bring_forward(stride: Duration) -> bool {
+    let is_possible = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
+    if is_possible {
+        tokio::time::pause();
+        tokio::time::advance(stride).await;
+        tokio::time::resume();
+    }
+    is_possible
 }
 
 fn signs(recorder: &Recorder) -> (u64, usize) {

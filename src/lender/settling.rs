@@ -28,7 +28,7 @@ impl<S: Source> Lender<S> {
                     lease.quiesce(bounded).await?;
                     settle(bounded, lease, call, depth, certain).await
                 };
-                bounded.within(self.policy().settle_timeout, asked).await
+                Some(bounded.in_time(self.policy().settle_timeout, asked).await)
             }
             _ => None,
         };

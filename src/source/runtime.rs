@@ -5,10 +5,11 @@
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::thread::ThreadId;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task;
+use tokio::time::Instant;
 
 /// The task that makes an asynchronous call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,7 +22,7 @@ pub enum TaskId {
     Thread(ThreadId),
 }
 
-/// Since the first question.
+/// Since the first question, by the clock of tokio, which a test may bring forward.
 pub(crate) fn now() -> Duration {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed()

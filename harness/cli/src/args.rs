@@ -68,7 +68,7 @@ pub struct Explore {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// How schedules are drawn; without it as the profile has it, which is mixed.
-    #[arg(long, value_name = "NAME", value_parser = ["mixed", "random", "deep", "pct", "serial"])]
+    #[arg(long, value_name = "NAME", value_parser = ["mixed", "random", "deep", "pct", "pos", "serial"])]
     pub strategy: Option<String>,
     /// Run only this part of the plans: `1/4` is the first of four.
     #[arg(long, value_name = "I/N", value_parser = shard)]

@@ -23,6 +23,9 @@ use unstale_wire::proxy::{Landed, Seen, Side, Watch};
 /// Longer than any login takes: a login that is not answered by then hangs.
 const LOGIN_MAX: Duration = Duration::from_secs(1);
 
+/// The code with which a commit is refused: check_violation, which no statement of the workload can meet.
+pub(super) const REFUSED_COMMIT: &str = "23514";
+
 /// Watches the proxy of one plan.
 pub(super) struct Observer {
     log: Log,
@@ -62,6 +65,8 @@ struct Connection {
     begun: Option<(Option<By>, bool)>,
     /// Whether the server was told to stop the one under way, and did.
     stopped: bool,
+    /// Whether any of it was refused.
+    refused: bool,
     /// Whether the transaction that is open changed a row.
     wrote: bool,
     /// A rollback was done of which it is not known whether it ended the transaction or went back to a savepoint, with what
@@ -216,6 +221,7 @@ impl Watch for Observer {
                 executes: false,
                 asked: false,
                 stopped: false,
+                refused: false,
                 begun: None,
                 wrote: false,
                 rolling_back: None,
@@ -231,7 +237,7 @@ impl Watch for Observer {
                 (known.by, known.asked) = known.begun.take().unwrap_or_else(|| self.asker());
                 known.outstanding += 1;
                 known.executes = executes;
-                known.stopped = false;
+                (known.stopped, known.refused) = (false, false);
                 if let Some(by) = known.by.filter(|_| executes) {
                     self.log.record_once(by, What::Served(known.id));
                     wires.entry(by.actor).or_default().sent();
@@ -239,7 +245,7 @@ impl Watch for Observer {
             }
             // query_canceled.
             Seen::Refused { code: "57014", .. } => {
-                known.stopped = true;
+                (known.stopped, known.refused) = (true, true);
                 // That the server was told to cancel a statement proves nothing: it may have ended before.
                 if let Some((Some(by), fault @ Fault::Server(ServerFault::CancelQuery, _))) = *armed
                     && known.by == Some(by)
@@ -249,7 +255,16 @@ impl Watch for Observer {
             }
             Seen::Completed { tag } => known.completed(tag, &self.log),
             // The work is over, and a driver that goes on without the end of the reply leaves nothing to wait for.
-            Seen::Refused { .. } => known.asked &= known.by.is_some_and(|it| self.log.outcome_of(it).is_some()),
+            Seen::Refused { code, .. } => {
+                known.refused = true;
+                known.asked &= known.by.is_some_and(|it| self.log.outcome_of(it).is_some());
+                if let Some((Some(by), fault @ Fault::RefuseCommit)) = *armed
+                    && known.by == Some(by)
+                    && code == REFUSED_COMMIT
+                {
+                    self.log.record_once(by, What::FaultLanded(fault));
+                }
+            }
             Seen::Ready { status } => {
                 known.ready(status, &self.log);
                 if let Some(by) = known.by.filter(|_| known.executes) {
@@ -317,6 +332,10 @@ impl Connection {
             self.went_back_to_savepoint();
         } else {
             self.rolled_back(log);
+        }
+        if !in_transaction && self.refused && std::mem::take(&mut self.wrote) {
+            // It was refused when all of it was done: at its commit.
+            log.record_as(self.by, What::RolledBack(self.id));
         }
         if !in_transaction && self.wrote {
             // Outside a transaction the end of the request is the commit.

@@ -42,9 +42,7 @@ impl Database {
                 Box::new(sqlite::Sqlite::create(storage, recorder).await?)
             }
             #[cfg(feature = "postgres")]
-            Storage::Postgres => {
-                Box::new(postgres::Postgres::create(plan.owns_server(), recorder.log, recorder.heartbeat).await?)
-            }
+            Storage::Postgres => Box::new(postgres::Postgres::create(plan, recorder.log, recorder.heartbeat).await?),
             Storage::Sim | Storage::SimOrdered | Storage::SimOnly => {
                 return Err(SetupError::of("a simulated storage has no real database"));
             }

@@ -13,12 +13,12 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::dialect::{ALL_ROWS, Dialect};
 use super::faults::Faults;
-use super::observer::Observer;
+use super::observer::{Observer, REFUSED_COMMIT};
 use super::place::{self, Place, SetupError};
 use crate::heartbeat::Heartbeat;
 use crate::history::Log;
 use crate::local::Local;
-use crate::plan::{ActorId, Fault, Key, Value};
+use crate::plan::{ActorId, Fault, Key, Plan, Value};
 use crate::port::Wire;
 use unstale_wire::fleet::ServerLease;
 use unstale_wire::inject::Target;
@@ -37,15 +37,16 @@ pub(super) struct Postgres {
 }
 
 impl Postgres {
-    /// Makes a fresh schema with the core workload's table; on a server of its own if the plan does something to the whole
-    /// of one.
+    /// Makes a fresh schema with the core workload's table, and what the plan's faults need; on a server of its own if the plan
+    /// does something to the whole of one.
     ///
     /// # Errors
     /// [`SetupError`] if no server is available.
     ///
     /// # Cancel safety
     /// Cancel safe, but a schema may be left on the server.
-    pub(super) async fn create(own_server: bool, log: Log, heartbeat: Heartbeat) -> Result<Self, SetupError> {
+    pub(super) async fn create(plan: &Plan, log: Log, heartbeat: Heartbeat) -> Result<Self, SetupError> {
+        let (own_server, refuses_commits) = (plan.owns_server(), plan.has(Fault::RefuseCommit));
         static SCHEMAS: AtomicU64 = AtomicU64::new(1);
         let server = Arc::new(ServerLease::take(own_server).map_err(SetupError::of)?);
         let schema = format!("unstale_{}_{}", std::process::id(), SCHEMAS.fetch_add(1, Ordering::Relaxed));
@@ -53,6 +54,9 @@ impl Postgres {
         let mut own = straight.connect().await.map_err(SetupError::of)?;
         let made = format!("create schema {schema}; create table kv (k bigint primary key, v bigint not null)");
         own.execute(AssertSqlSafe(made)).await.map_err(SetupError::of)?;
+        if refuses_commits {
+            own.execute(AssertSqlSafe(refusal())).await.map_err(SetupError::of)?;
+        }
         let observer = Observer::new(log, heartbeat);
         let proxy = Proxy::start(server.address(), Arc::clone(&observer) as _).map_err(SetupError::of)?;
         let through_proxy = straight
@@ -81,6 +85,34 @@ impl Postgres {
         Ok(own)
     }
 }
+
+impl Postgres {
+    /// From now on, or no more, the constraint does not hold.
+    async fn refuse_commits(&self, fault: Fault, refused: bool) {
+        if fault != Fault::RefuseCommit {
+            return;
+        }
+        let done = async { self.own().await?.execute(if refused { BREAK } else { MEND }).await };
+        if let Err(error) = done.await {
+            self.observer.refuse(&format!("{fault} could not be switched: {error}"));
+        }
+    }
+}
+
+/// A constraint on the workload's table, looked at when a transaction commits.
+fn refusal() -> String {
+    let raise = format!("raise exception 'a deferred constraint does not hold' using errcode = '{REFUSED_COMMIT}'");
+    format!(
+        "create table broken (is_so bool); \
+        create function hold() returns trigger language plpgsql as \
+        $$ begin if exists (select from broken) then {raise}; end if; return null; end $$; \
+        create constraint trigger holds after insert or update or delete on kv \
+        deferrable initially deferred for each row execute function hold()"
+    )
+}
+
+const BREAK: &str = "insert into broken values (true)";
+const MEND: &str = "delete from broken";
 
 impl Place for Postgres {
     fn prepare<'a>(&'a self, statements: &'a [&'static str]) -> Local<'a, Result<(), sqlx::Error>> {
@@ -111,11 +143,17 @@ impl Place for Postgres {
     }
 
     fn start_fault(&self, fault: Fault) -> Local<'_, ()> {
-        Box::pin(async move { self.faults.start(fault) })
+        Box::pin(async move {
+            self.faults.start(fault);
+            self.refuse_commits(fault, true).await;
+        })
     }
 
     fn end_fault(&self, fault: Fault) -> Local<'_, ()> {
-        Box::pin(async move { self.faults.end(fault) })
+        Box::pin(async move {
+            self.faults.end(fault);
+            self.refuse_commits(fault, false).await;
+        })
     }
 
     fn is_holding(&self) -> bool {

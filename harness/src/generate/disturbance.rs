@@ -79,7 +79,8 @@ impl Disturbances<'_> {
     fn cancel(&self, actors: &mut [Actor], targets: &[Target], draw: &mut Draw<'_, impl Rng>) -> bool {
         let phase = self.phase(draw);
         let able = |_: &Target, _: &[Step], step: &Step| {
-            step.cancel.is_none() && (!self.aimed || phase == Phase::BeforeSend || waits(&step.command))
+            let is_call = !matches!(step.command, Command::Wait(_));
+            is_call && step.cancel.is_none() && (!self.aimed || phase == Phase::BeforeSend || waits(&step.command))
         };
         self.place(actors, targets, draw, able, |step| step.cancel = Some(phase))
     }

@@ -11,7 +11,7 @@ use super::table::Table;
 use crate::capability::Capabilities;
 use crate::extension::Extension;
 use crate::model::ActorState;
-use crate::plan::{Actor, BeginMode, Command, Conflict, Key, Residue, Service, StaleUse, Step, Wanted};
+use crate::plan::{Actor, BeginMode, Command, Conflict, Key, Pause, Residue, Service, StaleUse, Step, Wanted};
 
 /// One plan while it is drawn.
 pub(super) struct Drawing<'a> {
@@ -91,6 +91,8 @@ impl Drawing<'_> {
             Kind::Open => !state.session,
             Kind::ClosePool => !state.session && self.pool_open,
             Kind::Extra => true,
+            // The fixture has limits of its own, and the test ends with them.
+            Kind::Wait => !self.fixture,
             Kind::Stale => state.retained,
             Kind::Restore => state.overrides > 0,
             Kind::Crash => state.session || state.overrides > 0,
@@ -130,6 +132,7 @@ impl Drawing<'_> {
             Kind::Stream => Command::Stream(u8::try_from(draw.below(3)).unwrap_or(0)),
             Kind::Fail => Command::Fail,
             Kind::Slow => Command::Slow,
+            Kind::Wait => Command::Wait(*draw.one(&Pause::ALL)),
             Kind::RawBegin => Command::Raw(Residue::Transaction),
             Kind::RawSetting => Command::Raw(Residue::Setting),
             Kind::RawTempTable => Command::Raw(Residue::TempTable),

@@ -29,6 +29,7 @@ pub enum Kind {
     Stream,
     Fail,
     Slow,
+    Wait,
     RawBegin,
     RawSetting,
     RawTempTable,
@@ -53,7 +54,7 @@ pub enum Kind {
 /// Ends are drawn less often than what they end, since most defects need several commands in one session; explicit and
 /// nested begins are known more often than other kinds beyond the basic ones, since they are only met together. A plan
 /// that retains a handle knows how to use it.
-pub(super) const WEIGHTS: [(Kind, u8, u32); 34] = [
+pub(super) const WEIGHTS: [(Kind, u8, u32); 35] = [
     (Kind::Open, 6, 16),
     (Kind::Close, 2, 14),
     (Kind::Begin, 6, 14),
@@ -71,6 +72,7 @@ pub(super) const WEIGHTS: [(Kind, u8, u32); 34] = [
     (Kind::Stream, 2, 5),
     (Kind::Fail, 2, 5),
     (Kind::Slow, 1, 3),
+    (Kind::Wait, 1, 4),
     (Kind::RawBegin, 2, 2),
     (Kind::RawSetting, 2, 2),
     (Kind::RawTempTable, 2, 2),
@@ -129,7 +131,8 @@ pub(super) fn needed_for(kind: Kind) -> Option<Capability> {
         | Kind::Delete
         | Kind::Scan
         | Kind::Fail
-        | Kind::Slow => None,
+        | Kind::Slow
+        | Kind::Wait => None,
     }
 }
 
@@ -159,6 +162,7 @@ impl Kind {
             Command::Stream(_) => Self::Stream,
             Command::Fail => Self::Fail,
             Command::Slow => Self::Slow,
+            Command::Wait(_) => Self::Wait,
             Command::Raw(Residue::Transaction) => Self::RawBegin,
             Command::Raw(Residue::Setting) => Self::RawSetting,
             Command::Raw(Residue::TempTable) => Self::RawTempTable,
@@ -186,7 +190,8 @@ impl Kind {
 
     /// Whether it may apply to an actor without a session.
     pub(super) fn outside(self) -> bool {
-        self.in_registry() || matches!(self, Self::Open | Self::ClosePool | Self::Stale | Self::Crash | Self::Extra)
+        self.in_registry()
+            || matches!(self, Self::Open | Self::ClosePool | Self::Stale | Self::Crash | Self::Extra | Self::Wait)
     }
 
     /// Whether it may apply to an actor with a session.

@@ -17,17 +17,21 @@ pub enum Order {
     /// Priorities with two random change points, each at a gate as deep as in `Deep` (Burckhardt et al., *A randomized
     /// scheduler with probabilistic guarantees of finding bugs*, ASPLOS 2010, with d = 3).
     Pct,
+    /// Each actor has a random priority, drawn again when it got on, or when somebody did what it is about to do: of commands that
+    /// meet, each order is as likely as any other (Yuan, Yang, Gu, *Partial order aware concurrency sampling*, CAV 2018). A
+    /// command's gates, up to the profile's deepest, count as steps of their own.
+    Pos,
     /// One actor after the other.
     Serial,
 }
 
 impl Order {
     /// Every order.
-    pub const ALL: [Self; 5] = [Self::Mixed, Self::Random, Self::Deep, Self::Pct, Self::Serial];
+    pub const ALL: [Self; 6] = [Self::Mixed, Self::Random, Self::Deep, Self::Pct, Self::Pos, Self::Serial];
 
     /// What `Mixed` draws from.
     pub(super) const MIX: [Self; 8] =
-        [Self::Random, Self::Random, Self::Random, Self::Deep, Self::Deep, Self::Pct, Self::Pct, Self::Serial];
+        [Self::Random, Self::Random, Self::Deep, Self::Deep, Self::Pos, Self::Pos, Self::Pct, Self::Serial];
 }
 
 impl fmt::Display for Order {
@@ -37,6 +41,7 @@ impl fmt::Display for Order {
             Self::Random => "random",
             Self::Deep => "deep",
             Self::Pct => "pct",
+            Self::Pos => "pos",
             Self::Serial => "serial",
         })
     }

@@ -56,6 +56,10 @@ pub(super) fn schedule(actors: &[Actor], profile: &Profile, draw: &mut Draw<'_, 
     if order != Order::Pct && profile.rivals && draw.chance(MEETINGS) {
         meet(actors, &mut left, profile.gates.max(1).into(), &mut turns, draw);
     }
+    if order == Order::Pos {
+        sample(actors, &mut left, deepest, &mut turns, draw);
+        return Schedule(turns);
+    }
     while let at = total - left.iter().sum::<usize>()
         && at < total
     {
@@ -92,6 +96,30 @@ pub(super) fn schedule(actors: &[Actor], profile: &Profile, draw: &mut Draw<'_, 
 
 fn turn(actor: usize, until: Gate) -> Turn {
     Turn { actor: ActorId::new(actor), until }
+}
+
+/// All that is left, by priorities that are drawn again after each step and whenever a rival has got on.
+fn sample(actors: &[Actor], left: &mut [usize], deepest: u32, turns: &mut Vec<Turn>, draw: &mut Draw<'_, impl Rng>) {
+    let mut drawn = [(0, 0); crate::plan::ACTORS_MAX];
+    let again = |draw: &mut Draw<'_, _>| (draw.below(1 << 16), draw.below(deepest + 1));
+    drawn.fill_with(|| again(draw));
+    let next = |left: &[usize], drawn: &[(u32, u32)]| {
+        (0..actors.len()).filter(|actor| left[*actor] > 0).max_by_key(|actor| drawn[*actor].0)
+    };
+    while let Some(actor) = next(left, &drawn) {
+        for rival in (0..actors.len()).filter(|it| are_rivals(actors, left, actor, *it)) {
+            drawn[rival].0 = again(draw).0;
+        }
+        let (_, gates) = drawn[actor];
+        drawn[actor] = again(draw);
+        if gates > 0 {
+            drawn[actor].1 = gates - 1;
+            turns.push(turn(actor, Gate::Reply));
+        } else {
+            left[actor] -= 1;
+            turns.push(turn(actor, Gate::Boundary));
+        }
+    }
 }
 
 /// The next commands of both, one gate each in turn: whatever both look at before either acts on it, at whatever gate.

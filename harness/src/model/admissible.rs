@@ -64,7 +64,9 @@ pub fn admissible(plan: &Plan, capabilities: Capabilities) -> Result<(), Inadmis
 /// Why the plan cannot happen inside a fixture, if it is to: what may end the fixture's own transaction ends the test, as it
 /// should, and nothing could be seen after it.
 fn outside_of_fixture(plan: &Plan, capabilities: Capabilities) -> Option<String> {
-    let ends = |it: &Step| it.fault.is_some() || matches!(it.command, Command::Insert(_, _, Conflict::Rollback));
+    let ends = |it: &Step| {
+        it.fault.is_some() || matches!(it.command, Command::Insert(_, _, Conflict::Rollback) | Command::Wait(_))
+    };
     if !plan.fixture {
         None
     } else if !capabilities.has(Capability::Fixture) {
@@ -121,13 +123,16 @@ impl ActorState {
         if written(command).is_some_and(|(key, _)| key == Key::OBSERVER) {
             return Err("the key k0 belongs to the observers".into());
         }
+        if matches!(command, Command::Wait(_)) && step.cancel.is_some() {
+            return Err("nothing is asked of the system, so there is nothing to cancel".into());
+        }
         match command {
             Command::Open if self.session => return Err("the actor has a session already".into()),
             Command::Open => self.session = true,
             Command::ClosePool if self.session => {
                 return Err("the actor holds a session of the pool".into());
             }
-            Command::ClosePool | Command::Extra(_) => {}
+            Command::ClosePool | Command::Extra(_) | Command::Wait(_) => {}
             Command::Resolve(wanted) if wanted.needs_session() && !self.session => {
                 return Err(format!("`{wanted}` needs a session: `open` comes first"));
             }

@@ -71,7 +71,8 @@ impl fmt::Display for Operation {
 
 /// Whether a command waits for anything, so that it can be cancelled on its way.
 pub fn waits(command: &Command) -> bool {
-    let at_once = matches!(command, Command::Drop | Command::Retain | Command::Crash | Command::Stale(_));
+    let at_once =
+        matches!(command, Command::Drop | Command::Retain | Command::Crash | Command::Stale(_) | Command::Wait(_));
     let by_registry =
         matches!(command, Command::Override(_) | Command::Restore | Command::Invalidate(_) | Command::Fork);
     !at_once && !by_registry

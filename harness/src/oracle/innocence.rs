@@ -119,6 +119,10 @@ fn is_expected(
     if conflicts && scene.may_conflict(by.actor, at) {
         return true;
     }
+    // Its limit may run out while it waits for the locks of such work, which a fault holds back.
+    if failure.class == FailureClass::Dead && scene.may_wait_in_vain(by.actor) {
+        return true;
+    }
     match command {
         Command::Fail => failure.class == FailureClass::Mistake,
         // The next one waits for a connection that somebody has; how long is the system's own business.

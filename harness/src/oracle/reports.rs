@@ -99,6 +99,10 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
         while left_open.next_if(|left| **left <= at).is_some() {
             allowed += 1;
         }
+        // What has grown old is replaced.
+        if matches!(&event.what, What::Invoked(step) if matches!(step.command, Command::Wait(_))) {
+            allowed += open.max(1);
+        }
         match &event.what {
             What::Connected(_) => {
                 (connected, open) = (connected + 1, open + 1);

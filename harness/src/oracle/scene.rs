@@ -82,6 +82,11 @@ impl<'a> Scene<'a> {
         crowded || met || self.strays || self.facts.history.tasks_overlap.is_some_and(|from| from <= at)
     }
 
+    /// Whether somebody was in the way of the command, and work whose caller is gone may have been held back by a fault.
+    pub(super) fn may_wait_in_vain(&self, actor: ActorId) -> bool {
+        self.strays && self.hurt && self.position(actor).crowded
+    }
+
     /// Whether somebody else did something while the command was under way.
     pub(super) fn is_crowded(&self, actor: ActorId) -> bool {
         self.position(actor).crowded
@@ -108,6 +113,13 @@ impl<'a> Scene<'a> {
     pub(super) fn invoked(&mut self, actor: ActorId, step: &Step) {
         let fixture = self.facts.history.fixture;
         let lasts = step.fault.is_some_and(leaves_something);
+        if matches!(step.command, Command::Wait(_)) {
+            // A limit may run out meanwhile: of a command that waits, and of a transaction in which nothing happens.
+            for position in &mut self.actors {
+                position.disturbed |= position.running;
+                position.troubled |= position.depth > 0;
+            }
+        }
         self.hurt |= lasts;
         let (mut crowded, mut disturbed) = (false, step.fault.is_some());
         for (at, other) in self.actors.iter_mut().enumerate() {

@@ -1,6 +1,7 @@
 //! The alphabet: what an actor can ask of a system.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::service::{Service, Wanted};
 
@@ -53,6 +54,8 @@ pub enum Command {
     Fail,
     /// A statement that takes long.
     Slow,
+    /// Nothing is asked of the system, and time passes: limits run out, and what idles grows old.
+    Wait(Pause),
     /// SQL that goes around the system and leaves residue on the connection.
     Raw(Residue),
     /// Reads the residue that the session can see.
@@ -116,6 +119,31 @@ pub enum Conflict {
     Replace,
     /// The statement fails and its transaction is rolled back.
     Rollback,
+}
+
+/// How long an actor waits. What a system measures by tokio's clock notices; the waiting itself takes no time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pause {
+    /// Longer than a round trip, and than an idle connection is taken for a good one unseen.
+    Second,
+    /// Longer than a caller waits.
+    Minute,
+    /// Longer than a connection lives.
+    Hour,
+}
+
+impl Pause {
+    /// Every pause, the shortest first.
+    pub const ALL: [Self; 3] = [Self::Second, Self::Minute, Self::Hour];
+
+    /// How long it is.
+    pub fn duration(self) -> Duration {
+        match self {
+            Self::Second => Duration::from_secs(1),
+            Self::Minute => Duration::from_mins(1),
+            Self::Hour => Duration::from_hours(1),
+        }
+    }
 }
 
 /// What raw SQL leaves behind on a connection.

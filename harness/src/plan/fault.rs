@@ -79,9 +79,10 @@ fault_table! {
         Locked => FaultRow { word: "locked", storages: FILES, proof: "the harness's own connection has the lock", ..ROW },
         /// The statement is interrupted while it executes.
         Interrupt => FaultRow { word: "interrupt", proof: "the statement was stopped", ..ROW },
-        /// The database turns the command's commit into a rollback.
+        /// The database turns the command's commit into a rollback; PostgreSQL does so where a deferred constraint does not hold.
         RefuseCommit => FaultRow {
             word: "refuse-commit",
+            storages: &Storage::ALL,
             meets: Meets::Commit,
             proof: "a commit was turned into a rollback",
             ..ROW
@@ -278,9 +279,10 @@ pub(super) fn expected() -> String {
     let (files, simulated): (Vec<Fault>, Vec<Fault>) = Fault::WITHOUT_MOMENT.into_iter().partition(anywhere);
     let words = |faults: Vec<Fault>| listed(faults.into_iter().map(Fault::word), "or");
     format!(
-        "a fault: {}; in the simulation also {}; on PostgreSQL FAULT@MOMENT with one of {}, and one of {}",
+        "a fault: {}; in the simulation also {}; on PostgreSQL {}, and FAULT@MOMENT with one of {}, and one of {}",
         words(files),
         words(simulated),
+        Fault::RefuseCommit,
         listed(ServerFault::words().chain(NetworkFault::words()), "and"),
         listed(Moment::ALL.into_iter().map(|moment| moment.to_string()), "and"),
     )

@@ -39,6 +39,11 @@ impl Plan {
         self.steps().any(|(_, _, step)| step.fault.is_some_and(Fault::is_server_wide))
     }
 
+    /// Whether this fault is done in it.
+    pub fn has(&self, fault: Fault) -> bool {
+        self.steps().any(|(_, _, step)| step.fault == Some(fault))
+    }
+
     /// Everybody's commands, by actor and index.
     pub fn places(&self) -> Vec<(ActorId, usize)> {
         self.steps().map(|(actor, at, _)| (actor, at)).collect()

@@ -9,8 +9,8 @@ use std::str::FromStr;
 
 use super::fault::{NoFault, expected};
 use super::{
-    ActorId, BeginMode, Command, Conflict, Gate, Key, Phase, Residue, Schedule, Service, StaleUse, Step, Storage,
-    Tasks, Turn, Wanted,
+    ActorId, BeginMode, Command, Conflict, Gate, Key, Pause, Phase, Residue, Schedule, Service, StaleUse, Step,
+    Storage, Tasks, Turn, Wanted,
 };
 
 /// A step or a schedule that does not parse.
@@ -26,7 +26,7 @@ pub struct TextError {
 }
 
 const COMMANDS: &str = "a command: open, close, begin [immediate|exclusive], commit, rollback, drop, put KEY VALUE, \
-    insert KEY VALUE [or ignore|replace|rollback], get KEY, delete KEY, scan, stream ROWS, fail, slow, \
+    insert KEY VALUE [or ignore|replace|rollback], get KEY, delete KEY, scan, stream ROWS, fail, slow, wait 1s|1m|1h, \
     raw begin|setting|temp-table|lock, inspect, retain, stale get KEY, stale put KEY VALUE, close-pool, resolve SERVICE, \
     override SERVICE, restore, invalidate SERVICE, warm-up, fork, replace, crash, extra …";
 
@@ -62,6 +62,7 @@ impl fmt::Display for Command {
             Self::Stream(rows) => write!(f, "stream {rows}"),
             Self::Fail => f.write_str("fail"),
             Self::Slow => f.write_str("slow"),
+            Self::Wait(pause) => write!(f, "wait {pause}"),
             Self::Raw(residue) => write!(f, "raw {residue}"),
             Self::Inspect => f.write_str("inspect"),
             Self::Retain => f.write_str("retain"),
@@ -88,6 +89,16 @@ impl fmt::Display for Conflict {
             Self::Ignore => " or ignore",
             Self::Replace => " or replace",
             Self::Rollback => " or rollback",
+        })
+    }
+}
+
+impl fmt::Display for Pause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Second => "1s",
+            Self::Minute => "1m",
+            Self::Hour => "1h",
         })
     }
 }
@@ -248,6 +259,11 @@ fn command(words: &mut Words<'_>) -> Result<Command, TextError> {
         }
         "fail" => Command::Fail,
         "slow" => Command::Slow,
+        "wait" => {
+            let expected = "1s, 1m or 1h";
+            let (at, word) = words.need(expected)?;
+            Command::Wait(one_of(&Pause::ALL, at, word, expected)?)
+        }
         "raw" => {
             let expected = "begin, setting, temp-table or lock";
             let (at, word) = words.need(expected)?;

@@ -7,7 +7,7 @@ use super::removing::{chunks, compact, fewer_actors, pairs, sessions, singles, w
 use crate::extension::Extension;
 use crate::model::written;
 use crate::plan::{
-    ACTORS_MAX, Actor, ActorId, Backend, BeginMode, CONNECTIONS_MAX, Command, Conflict, Gate, Key, Phase, Plan,
+    ACTORS_MAX, Actor, ActorId, Backend, BeginMode, CONNECTIONS_MAX, Command, Conflict, Gate, Key, Pause, Phase, Plan,
     Residue, Schedule, Service, StaleUse, Step, Storage, Tasks, Turn, Wanted,
 };
 
@@ -238,6 +238,7 @@ fn plainer_than(command: &Command) -> Vec<Command> {
             plainer
         }
         Command::Slow => vec![Command::Get(Key(1))],
+        Command::Wait(pause) => before(&Pause::ALL, &pause).map(Command::Wait).collect(),
         Command::Fail => vec![Command::Get(Key(1))],
         Command::Raw(Residue::TempTable | Residue::Lock) => vec![Command::Raw(Residue::Setting)],
         Command::Resolve(wanted) => before(&Wanted::ALL, &wanted).map(Command::Resolve).collect(),

@@ -83,6 +83,7 @@ fn weight(command: &Command) -> u32 {
         Command::Scan => 1000,
         Command::Stream(rows) => 1100 + u32::from(rows),
         Command::Slow | Command::Fail => 2000,
+        Command::Wait(pause) => 2100 + pause as u32,
         Command::Raw(Residue::Setting) => 3000,
         Command::Raw(Residue::TempTable) => 3001,
         Command::Raw(Residue::Transaction) => 3002,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::alarm::Alarm;
 use crate::erased::Started;
@@ -63,6 +64,12 @@ pub trait Environment {
     /// # Cancel safety
     /// Not cancel safe: a fault may be left behind, and the plan is abandoned with it.
     fn begin_command(&mut self, by: By, step: &Step) -> impl Future<Output = ()>;
+
+    /// Lets so much time pass for the system, as far as its runtime's clock shows it.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: a clock could be left standing.
+    fn pass(&mut self, time: Duration) -> impl Future<Output = ()>;
 
     /// Attributes what happens from here on to this actor's command, or to no command.
     ///

@@ -13,10 +13,10 @@ use std::collections::VecDeque;
 
 use super::director::Director;
 use super::environment::{Environment, Stop};
-use super::run::ActorRun;
+use super::run::{ActorRun, ActorState};
 use crate::erased::Started;
 use crate::history::What;
-use crate::plan::{Actor, ActorId, Gate};
+use crate::plan::{Actor, ActorId, Command, Gate, Pause};
 
 /// Whether all actors ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,14 +47,15 @@ impl<E: Environment> Stage<'_, E> {
         loop {
             self.resume_woken(&mut runs).await;
             let Some(turn) = director(&mut runs.iter().map(ActorRun::state)) else { break };
-            self.take_turn(&mut runs[turn.actor.index() - first], turn.until).await;
+            self.take_turn(&mut runs, turn.actor.index() - first, turn.until).await;
         }
         let performed = self.finish(&mut runs).await;
         self.environment.enter(None).await;
         performed
     }
 
-    async fn take_turn(&mut self, run: &mut ActorRun<'_>, until: Gate) {
+    async fn take_turn(&mut self, runs: &mut [ActorRun<'_>], at: usize, until: Gate) {
+        let run = &mut runs[at];
         if run.is_gone() {
             return;
         }
@@ -70,8 +71,22 @@ impl<E: Environment> Stage<'_, E> {
         }
         if fresh && let Some((by, step)) = run.port.step() {
             self.environment.begin_command(by, step).await;
+            if let Command::Wait(pause) = step.command {
+                self.pass(runs, at, pause).await;
+            }
         }
-        self.advance(run, until).await;
+        self.advance(&mut runs[at], until).await;
+    }
+
+    /// Lets time pass for everybody. Whoever stands at a gate goes on first: what is held there alone takes no time.
+    async fn pass(&mut self, runs: &mut [ActorRun<'_>], at: usize, pause: Pause) {
+        for (_, other) in runs.iter_mut().enumerate().filter(|(other, _)| *other != at) {
+            if other.state() == ActorState::Within {
+                self.advance(other, Gate::Boundary).await;
+            }
+        }
+        self.environment.enter(Some(runs[at].running())).await;
+        self.environment.pass(pause.duration()).await;
     }
 
     /// Polls the actor until it reaches the gate, has to wait, or has ended.
@@ -133,7 +148,7 @@ impl<E: Environment> Stage<'_, E> {
             idle = 0;
             if run.missed > 0 || !run.port.is_at_boundary() {
                 run.missed = run.missed.saturating_sub(1);
-                self.take_turn(run, Gate::Boundary).await;
+                self.take_turn(runs, at, Gate::Boundary).await;
             } else {
                 run.port.close();
                 self.advance(run, Gate::Boundary).await;

@@ -238,6 +238,17 @@ fn writer_in_the_way_excuses_a_conflict_and_nothing_else() {
 }
 
 #[test]
+fn limit_runs_out_behind_abandoned_work_that_a_fault_holds_back() {
+    for (abandoned, is_condemned) in [("rollback with freeze", false), ("rollback", true)] {
+        breaks(is_condemned, |s| {
+            s.done(0, "open", &[]).done(1, "open", &[]).done(1, "begin", &[]).done(1, "put k1 1", &[]);
+            s.command(1, abandoned, &[], Outcome::Cancelled(Phase::Sent));
+            s.failed(0, "put k1 2", FailureClass::Dead);
+        });
+    }
+}
+
+#[test]
 fn late_task_excuses_a_conflict() {
     let judged = |tasks_overlap| {
         let mut script = Script::default();

@@ -26,7 +26,7 @@ use unstale_harness::stage::{Alarm, Director, Environment, Running, Stop, panic_
 /// The most polls of one plan: far more than any needs. A system that needs more is in a loop.
 const POLLS_MAX: u32 = 200_000;
 
-/// The longest that a plan may take by its own clock. What waits for longer waits for ever.
+/// The longest that a plan may take by its own clock, beyond what it waits by its own will. What waits for longer waits for ever.
 const TIME_MAX: Duration = Duration::from_hours(1);
 
 /// How long everybody rests before the observers come, so that what was idle is looked at before it is lent.
@@ -63,6 +63,8 @@ struct VirtualTime {
     mode: Tasks,
     tasks_made: u64,
     polls: u32,
+    /// How much time has passed since an actor waited for it.
+    passed: Duration,
     /// The actor or task that was last recorded as running.
     running: (u64, Origin),
     /// The system after its end.
@@ -81,7 +83,7 @@ struct Task {
 impl VirtualTime {
     fn new(world: World, mode: Tasks) -> Self {
         let running = (0, Origin::default());
-        Self { world, tasks: Vec::new(), mode, tasks_made: 0, polls: 0, running, remains: None }
+        Self { world, tasks: Vec::new(), mode, tasks_made: 0, polls: 0, passed: Duration::ZERO, running, remains: None }
     }
 
     /// Says who is polled, if it is not who was polled before.
@@ -139,7 +141,11 @@ impl VirtualTime {
 
     /// Goes forward to the next timer, if it rings while the plan may last.
     fn go_forward(&mut self) -> bool {
-        let next = self.world.next_timer().filter(|next| *next <= TIME_MAX && !self.is_spent());
+        self.go_forward_until(TIME_MAX + self.passed)
+    }
+
+    fn go_forward_until(&mut self, until: Duration) -> bool {
+        let next = self.world.next_timer().filter(|next| *next <= until && !self.is_spent());
         if let Some(next) = next {
             self.world.advance_to(next);
         }
@@ -161,6 +167,13 @@ impl Environment for VirtualTime {
 
     async fn begin_command(&mut self, by: By, step: &Step) {
         self.world.arm(by, step.fault);
+    }
+
+    async fn pass(&mut self, time: Duration) {
+        let until = self.world.now() + time;
+        self.passed += time;
+        while self.go_on_beside() || self.go_forward_until(until) {}
+        self.world.advance_to(until);
     }
 
     async fn enter(&mut self, running: Option<Running<'_>>) {

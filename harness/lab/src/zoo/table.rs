@@ -98,6 +98,9 @@ exhibits! {
     "zoo-lost-memory" Sqlite LosesMemory [Transactions, Cancellation] breaks Recovers in 2:
         "a database in memory is lost with its last connection, which is given up like any other",
         "pools over `:memory:` that close a connection on a cancelled call or an idle limit: `no such table`, sqlx #2510";
+    "zoo-expired-transaction" Sqlite ExpiresTransactions [Transactions] breaks TransactionAgreement in 4:
+        "a transaction that idles for long is ended beside its owner, and what the owner does next commits by itself",
+        "transaction time limits that tell nobody: Prisma #29762, Quarkus #45087";
     "zoo-blind-retry" Sim RetriesBlindly breaks NoDuplicateEffect in 2:
         "a write whose connection was lost before its answer is retried",
         "retry policies around a data-access layer that retry on every connection error";
@@ -134,6 +137,9 @@ exhibits! {
     "zoo-loss-for-mistake-pg" Postgres LossesAreMistakes [Transactions, Faults, ConnectionLoss] breaks Recovers in 2:
         "a lost connection is taken for a statement that was refused, and is lent again",
         "lists of fatal codes with gaps: HikariCP's lacks 25P03 and 57P05";
+    "zoo-refused-commit-pg" Postgres AnswersRefusedCommits [Transactions, Faults] breaks CommittedDurable in 4:
+        "a commit that a deferred constraint refuses is answered as if it were done",
+        "layers that take the end of a transaction for its success: Prisma #17303, Doctrine DBAL #3423";
     "zoo-reconnect-storm-pg" Postgres Storms [Transactions, Faults, ConnectionLoss] breaks ReconnectsBounded in 1:
         "one dead connection makes the pool reconnect all of them",
         "pools that are thrown away as a whole on the first error, by each caller who meets it";

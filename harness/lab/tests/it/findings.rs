@@ -9,8 +9,10 @@ use unstale_harness::explore::{Exploration, StopAt, explore};
 use unstale_harness::oracle::Invariant;
 use unstale_harness::plan::PlanFile;
 use unstale_harness::scenario::replay;
+use unstale_lab::sim::{self, SimulatedSystem};
 use unstale_lab::systems::control::SqliteControl;
 use unstale_lab::systems::sqlx_pool::SqlxPool;
+use unstale_lab::systems::unstale::Unstale;
 use unstale_lab::zoo::WIRINGS;
 
 fn scenarios(folder: &str) -> Vec<PathBuf> {
@@ -53,6 +55,20 @@ fn each_wiring_fails_as_it_did() {
         let system = file.system.as_deref().expect("it names its system");
         let (subject, _) = WIRINGS.iter().find(|it| it.0.name() == system).expect("there is such a wiring");
         assert_eq!(replay(&Chain::new(*subject), &file, 1).meets(file.expect), Ok(()), "{}", path.display());
+    }
+}
+
+#[test]
+fn each_plan_that_once_broke_the_library_passes() {
+    let paths = scenarios("passes");
+    assert!(!paths.is_empty());
+    for path in paths {
+        let file = PlanFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
+        let subjects: [&'static dyn Subject; 2] =
+            const { [&Of::<Unstale>::new(), &SimulatedSystem::<sim::system::Unstale>::new()] };
+        let named = subjects.into_iter().find(|subject| file.system.as_deref() == Some(subject.name()));
+        let chain = Chain::new(named.expect("the library over SQLite, or simulated"));
+        assert_eq!(replay(&chain, &file, 1).meets(file.expect), Ok(()), "{}", path.display());
     }
 }
 

@@ -62,6 +62,7 @@ exhibits! {
     cached_by_task => "zoo-cached-by-task";
     built_twice => "zoo-built-twice";
     lost_memory => "zoo-lost-memory";
+    expired_transaction => "zoo-expired-transaction";
     blind_retry => "zoo-blind-retry";
     residue => "zoo-residue-sim";
     mistake_for_loss => "zoo-mistake-for-loss-sim", up to 3 longer;

@@ -67,5 +67,6 @@ exhibits! {
     residue => "zoo-residue-pg";
     mistake_for_loss => "zoo-mistake-for-loss-pg";
     loss_for_mistake => "zoo-loss-for-mistake-pg";
+    refused_commit => "zoo-refused-commit-pg";
     reconnect_storm => "zoo-reconnect-storm-pg";
 }

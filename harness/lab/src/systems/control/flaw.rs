@@ -80,6 +80,8 @@ pub enum Flaw {
     DefersImmediate,
     /// A statement that fails ends its transaction, and what follows is done outside of any.
     AutocommitsAfterFailure,
+    /// A transaction in which nothing happened for long is ended, and what follows is done outside of any.
+    ExpiresTransactions,
     /// Of several overrides of one service the newest but one is in force.
     PrefersOlderOverride,
     /// What others have not committed is read where the database allows it.

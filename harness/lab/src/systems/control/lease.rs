@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
 
 use super::Flaw;
 use super::connection::{Boundary, Connection, Source, is_refusal, within};
@@ -16,6 +17,9 @@ use unstale_harness::plan::{BeginMode, Command, Key};
 use unstale_harness::port::Ended;
 use unstale_harness::system::Port;
 use unstale_harness::workload::is_statement;
+
+/// For [`Flaw::ExpiresTransactions`]: how long a transaction may idle.
+const EXPIRY: Duration = Duration::from_secs(30);
 
 /// A connection lent to one session.
 pub(super) struct Lease<S: Source> {
@@ -34,8 +38,11 @@ pub(super) struct Lease<S: Source> {
     pub(super) commit_is_due: bool,
     /// For [`Flaw::ClosesAfterTransaction`].
     pub(super) has_begun: bool,
-    /// For [`Flaw::AutocommitsAfterFailure`]: the transaction has ended, and its caller does not know.
+    /// For [`Flaw::AutocommitsAfterFailure`] and [`Flaw::ExpiresTransactions`]: the transaction has ended, and its caller does
+    /// not know.
     pub(super) is_ended: bool,
+    /// For [`Flaw::ExpiresTransactions`]: when the last command ended.
+    used: Instant,
     /// For [`Flaw::WaitsCrosswise`]: the keys that the transaction holds.
     held: Vec<(Key, OwnedMutexGuard<()>)>,
     /// Shared with the task that closes the connection.
@@ -91,6 +98,7 @@ impl<S: Source> Lease<S> {
             commit_is_due,
             has_begun,
             is_ended,
+            used: Instant::now(),
             held,
             permit,
         })
@@ -115,6 +123,9 @@ impl<S: Source> Lease<S> {
     }
 
     pub(super) async fn serve(&mut self, command: &Command, port: &mut Port) {
+        if self.has(Flaw::ExpiresTransactions) && self.depth > 0 && self.used.elapsed() > EXPIRY {
+            self.end_unnoticed().await;
+        }
         match command {
             Command::Commit | Command::Rollback | Command::Drop if self.depth == 0 => {}
             Command::Commit => {
@@ -141,6 +152,7 @@ impl<S: Source> Lease<S> {
             self.held.clear();
             self.is_ended = false;
         }
+        self.used = Instant::now();
         self.settle();
     }
 

@@ -119,9 +119,9 @@ impl<S: Source> Lease<S> {
         Ok(())
     }
 
-    /// For [`Flaw::AutocommitsAfterFailure`]: a statement has failed, and its transaction is ended behind the caller's back.
+    /// For flaws: a transaction is ended behind its caller's back.
     pub(super) async fn end_unnoticed(&mut self) {
-        // Where the statement itself has ended it there is nothing to undo.
+        // Where a statement that failed has ended it itself there is nothing to undo.
         let _ = self.cross(Boundary::Rollback, S::CALL_MAX).await;
         self.is_ended = true;
     }
