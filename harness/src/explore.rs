@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::chain::{Chain, Run, Subject};
 use crate::coverage::Coverage;
-pub use crate::explored::{Explored, Finding, Unsure};
+pub use crate::explored::{CauseFound, Explored, Finding, Unsure};
 pub use crate::finding_file::write_atomically;
 use crate::finding_file::{FindingFile, Stage};
 use crate::generate::{Profile, generate, random_for};

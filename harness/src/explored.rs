@@ -3,10 +3,12 @@
 //! Owns when two findings are one. It runs nothing and writes no file; it removes the file of a finding that another one
 //! explains.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::cause::Cause;
 use crate::chain::Run;
 use crate::coverage::Coverage;
 use crate::invariant::Invariant;
@@ -78,13 +80,45 @@ pub struct Explored {
 }
 
 impl Finding {
+    /// What went wrong first in its minimal plan.
+    pub fn cause(&self) -> Cause {
+        let Counterexample { run, violation, .. } = &self.counterexample;
+        Cause::of(&run.history, violation)
+    }
+
     /// Whether a plan that breaks this shows nothing new: it contains the minimal one, or is of the same shape.
     pub(crate) fn explains(&self, plan: &Plan, invariant: Invariant) -> bool {
         self.counterexample.violation.invariant == invariant && embeds(&self.counterexample.plan, plan)
     }
 }
 
+/// The findings of one cause.
+#[derive(Clone, Debug)]
+pub struct CauseFound<'a> {
+    /// What went wrong first.
+    pub cause: Cause,
+    /// How many plans broke by it.
+    pub plans: u64,
+    /// How it showed itself, the fewest commands first.
+    pub faces: Vec<&'a Finding>,
+}
+
 impl Explored {
+    /// The findings by their causes, the one that most plans met first.
+    pub fn causes(&self) -> Vec<CauseFound<'_>> {
+        let mut by_cause: BTreeMap<Cause, Vec<&Finding>> = BTreeMap::new();
+        for finding in &self.findings {
+            by_cause.entry(finding.cause()).or_default().push(finding);
+        }
+        let mut causes = Vec::with_capacity(by_cause.len());
+        for (cause, mut faces) in by_cause {
+            faces.sort_by_key(|face| face.counterexample.plan.commands());
+            causes.push(CauseFound { cause, plans: faces.iter().map(|face| face.count).sum(), faces });
+        }
+        causes.sort_by_key(|found| std::cmp::Reverse(found.plans));
+        causes
+    }
+
     /// Adds a finding, and removes those that it explains.
     pub(crate) fn add(&mut self, mut finding: Finding) {
         let all = std::mem::take(&mut self.findings);

@@ -11,6 +11,7 @@ compile_error!(
 
 #[doc(hidden)]
 pub mod capability;
+pub mod cause;
 #[doc(hidden)]
 pub mod chain;
 #[doc(hidden)]

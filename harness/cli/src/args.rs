@@ -84,6 +84,10 @@ pub struct Explore {
     /// landed.DISTURBANCE; a wrong name lists those that there are. Without `--system` it holds for each of the two.
     #[arg(long, value_name = "NAME=N")]
     pub require: Vec<Requirement>,
+    /// Print every finding, with what shrinking has tried, and the whole coverage. Without it: the causes, the three that most plans
+    /// met in full, and what of the coverage is missing.
+    #[arg(long)]
+    pub all: bool,
     /// Stop at the first finding.
     #[arg(long)]
     pub first: bool,

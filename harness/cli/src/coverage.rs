@@ -16,6 +16,26 @@ const CELL_MIN: usize = 6;
 /// How many kinds of commands stand in a line.
 const KINDS_IN_LINE: usize = 4;
 
+/// What of the coverage is missing, in a few lines.
+pub(crate) fn missing(coverage: &Coverage, subject: &dyn Subject) -> String {
+    let asked = coverage.evaluated.iter().filter(|(_, count)| **count > 0).count();
+    let declared = coverage.capabilities(subject.capabilities());
+    let never: Vec<String> = declared.filter(|it| it.1 == 0).map(|(capability, _)| capability.to_string()).collect();
+    let rows: Vec<_> = coverage.disturbances(subject.backend()).collect();
+    let (landed, drawn) =
+        rows.iter().fold((0, 0), |(landed, drawn), (_, tally)| (landed + tally.succeeded, drawn + tally.tried));
+    let nowhere = rows.iter().filter(|(_, tally)| tally.succeeded == 0).count();
+    let mut text = format!("evaluated {asked} of {} invariants", coverage.evaluated.len());
+    if !never.is_empty() {
+        text += &format!("; never exercised: {}", never.join(", "));
+    }
+    text += &format!("\nlanded {landed} of {drawn} disturbances");
+    if nowhere > 0 {
+        text += &format!("; {nowhere} of {} kinds landed nowhere", rows.len());
+    }
+    text + "\n`--all` prints every finding and the whole coverage\n"
+}
+
 /// The coverage of a system as tables.
 pub(crate) fn text(coverage: &Coverage, subject: &dyn Subject) -> String {
     let mut text = String::new();

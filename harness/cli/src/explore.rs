@@ -48,7 +48,7 @@ pub(crate) fn explore(options: &Explore, console: &Console) -> Result<Status, Co
         let explored = with_progress(subject, &exploration, console, options.json);
         let ended = Ended::of(subject, explored, &options.require);
         if !options.json {
-            print(&ended.outcome(), console);
+            print(&ended.outcome(), options.all, console);
         }
         let interrupted = ended.explored.interrupted;
         all.push(ended);

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use unstale_harness::chain::Subject;
-use unstale_harness::explore::{Explored, Finding, THREADS_GIVEN_UP_MAX, Unsure};
+use unstale_harness::explore::{CauseFound, Explored, Finding, THREADS_GIVEN_UP_MAX, Unsure};
 use unstale_harness::shrink::Rate;
 
 use crate::console::{Console, say};
@@ -22,14 +22,23 @@ pub(crate) struct Outcome<'a> {
     pub(crate) unmet: &'a [String],
 }
 
-/// Prints every finding, the coverage and the verdict.
-pub(crate) fn print(outcome: &Outcome<'_>, console: &Console) {
+/// So many causes are shown in full.
+const SHOWN_MAX: usize = 3;
+
+/// Prints the causes, findings, the coverage and the verdict: all of it, or what fits a screen.
+pub(crate) fn print(outcome: &Outcome<'_>, all: bool, console: &Console) {
     let Outcome { subject, explored, .. } = outcome;
-    for (at, finding) in explored.findings.iter().enumerate() {
-        let found = &finding.counterexample;
-        say!(console, "\n── {} of {}: {} ──", at + 1, explored.findings.len(), finding.fingerprint);
-        console.text(text::report(&found.plan, &found.run.history, Some(&found.violation)));
-        console.text(about(finding));
+    let causes = explored.causes();
+    if explored.findings.len() > 1 {
+        console.text(format!("\n{}", table(&causes)));
+    }
+    for (at, cause) in causes.iter().enumerate().take(if all { usize::MAX } else { SHOWN_MAX }) {
+        for finding in cause.faces.iter().take(if all { usize::MAX } else { 1 }) {
+            let found = &finding.counterexample;
+            say!(console, "\n── {} of {}: {} ──", at + 1, causes.len(), finding.fingerprint);
+            console.text(text::report(&found.plan, &found.run.history, Some(&found.violation)));
+            console.text(about(finding, all));
+        }
     }
     for unsure in &explored.unsure {
         say!(console, "\n{unsure}");
@@ -41,19 +50,34 @@ pub(crate) fn print(outcome: &Outcome<'_>, console: &Console) {
     if explored.threads_given_up > 0 {
         say!(console, "\n{}", text::given_up(explored.threads_given_up));
     }
-    say!(console, "\n{}", coverage::text(&explored.coverage, *subject));
+    let covered = if all { coverage::text } else { coverage::missing };
+    say!(console, "\n{}", covered(&explored.coverage, *subject));
     console.text(verdict(outcome));
     let written = |finding: &Finding| Some(replay(finding.path.as_ref()?, finding.counterexample.reproduced));
     let unsure = |unsure: &Unsure| {
         let Unsure { runs, kept, .. } = unsure;
         Some(replay(kept.as_ref().ok()?, Rate { hits: 0, runs: *runs }))
     };
-    let commands = explored.findings.iter().filter_map(written).chain(explored.unsure.iter().filter_map(unsure));
+    let first = causes.iter().flat_map(|cause| cause.faces.iter().copied());
+    let commands = first.filter_map(written).chain(explored.unsure.iter().filter_map(unsure));
     if let Some(command) = commands.into_iter().next() {
         say!(console, "{command}");
     } else if !explored.unwritten.is_empty() {
         say!(console, "save a plan from above as plan.toml, and: unstale replay plan.toml");
     }
+}
+
+/// A line for each cause.
+fn table(causes: &[CauseFound<'_>]) -> String {
+    let named: Vec<String> = causes.iter().map(|found| found.cause.to_string()).collect();
+    let width = named.iter().map(String::len).max().unwrap_or(0);
+    let head = format!("    {:width$}  {:>9}  {:>5}  {}\n", "cause", "plans", "faces", "shortest");
+    named.iter().zip(causes).enumerate().fold(head, |text, (at, (name, found))| {
+        let shortest = found.faces.first().map_or(0, |face| face.counterexample.plan.commands());
+        let commands = if shortest == 1 { "command" } else { "commands" };
+        let CauseFound { plans, faces, .. } = found;
+        format!("{text}{:>2}  {name:width$}  {plans:>9}  {:>5}  {shortest} {commands}\n", at + 1, faces.len())
+    })
 }
 
 /// The parts of a report: the verdict, each finding with its plan, what broke once, and what was covered.
@@ -68,7 +92,7 @@ pub(crate) fn sections(outcome: &Outcome<'_>) -> Vec<(String, String)> {
             None => format!("reproduce: save the plan as plan.toml, and: unstale replay plan.toml --system {name}\n"),
         };
         let plan = text::plan_of(&found.plan, name);
-        (finding.fingerprint.clone(), format!("{picture}\n{}{replay}\n{plan}", about(finding)))
+        (finding.fingerprint.clone(), format!("{picture}\n{}{replay}\n{plan}", about(finding, true)))
     };
     let unsure = |unsure: &Unsure| {
         let picture = text::plain_report(&unsure.plan, &unsure.run.history, unsure.run.violation());
@@ -77,7 +101,10 @@ pub(crate) fn sections(outcome: &Outcome<'_>) -> Vec<(String, String)> {
     };
     let first = (format!("verdict on {name}"), verdict(outcome));
     let last = (format!("coverage of {name}"), coverage::text(&explored.coverage, *subject));
-    let all = [first].into_iter().chain(explored.findings.iter().map(finding));
+    let causes = explored.causes();
+    let listed = (!causes.is_empty()).then(|| (format!("causes in {name}"), table(&causes)));
+    let faces = causes.iter().flat_map(|cause| cause.faces.iter().copied());
+    let all = [first].into_iter().chain(listed).chain(faces.map(finding));
     all.chain(explored.unsure.iter().map(unsure)).chain([last]).collect()
 }
 
@@ -87,8 +114,9 @@ fn replay(path: &Path, rate: Rate) -> String {
     format!("unstale replay {}{times}", path.display())
 }
 
-/// What is known of a finding beside its picture: how it was found and shrunk, and how to run it again.
-fn about(finding: &Finding) -> String {
+/// What is known of a finding beside its picture: how it was found and shrunk, perhaps what that has tried, and how to run it
+/// again.
+fn about(finding: &Finding, all: bool) -> String {
     let found = &finding.counterexample;
     let mut about = format!(
         "found after {} plans and {:.1} s, in {} plans; {} commands, shrunk with {} runs in {:.1} s{}; {}\n",
@@ -101,7 +129,9 @@ fn about(finding: &Finding) -> String {
         text::out_of_budget(&found.certificate),
         found.rates(),
     );
-    about += &text::indented(&found.certificate);
+    if all {
+        about += &text::indented(&found.certificate);
+    }
     if let Some(path) = finding.path.as_ref().filter(|_| !found.certificate.complete) {
         about += &format!("shrink it further: unstale shrink {} --for 5m\n", path.display());
     }
@@ -120,7 +150,7 @@ fn verdict(outcome: &Outcome<'_>) -> String {
     let ran = format!("{} plans, {} commands in {seconds:.1} s{stopped}\n", coverage.plans, coverage.commands);
     let came_to = match status {
         Status::Pass => "pass: no invariant broke\n".to_owned(),
-        Status::Violation => format!("violation: {} distinct\n", explored.findings.len()),
+        Status::Violation => violation(explored),
         Status::Interrupted => "interrupted: no invariant broke until then\n".to_owned(),
         Status::Inconclusive => {
             let gaps = coverage.gaps(subject.capabilities());
@@ -134,6 +164,15 @@ fn verdict(outcome: &Outcome<'_>) -> String {
         }
     };
     ran + &came_to
+}
+
+fn violation(explored: &Explored) -> String {
+    let (faces, causes) = (explored.findings.len(), explored.causes().len());
+    match (faces, causes) {
+        (1, _) => "violation: 1 distinct\n".to_owned(),
+        (faces, 1) => format!("violation: {faces} distinct, of one cause\n"),
+        (faces, causes) => format!("violation: {faces} distinct, of {causes} causes\n"),
+    }
 }
 
 fn stopped(explored: &Explored) -> &'static str {
@@ -177,6 +216,7 @@ struct JsonViolation {
     count: u64,
     commands: usize,
     plan: Option<String>,
+    cause: String,
     fingerprint: String,
     after_plans: u64,
     after_seconds: f64,
@@ -226,6 +266,7 @@ impl JsonViolation {
             count: finding.count,
             commands: found.plan.commands(),
             plan: finding.path.as_ref().map(|path| path.display().to_string()),
+            cause: finding.cause().to_string(),
             fingerprint: finding.fingerprint.clone(),
             after_plans: finding.after_plans,
             after_seconds: finding.after.as_secs_f64(),

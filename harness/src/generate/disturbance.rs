@@ -16,7 +16,8 @@ use crate::plan::{Actor, Command, Fault, Phase, Step};
 /// What is done to the commands of one plan.
 pub(super) struct Disturbances<'a> {
     pub(super) capabilities: Capabilities,
-    pub(super) faults: &'a [Fault],
+    /// By their words.
+    pub(super) faults: &'a [Vec<Fault>],
     /// Whether the plan has a server of its own.
     pub(super) server_wide: bool,
     /// How many of sixteen commands are cancelled.
@@ -62,7 +63,8 @@ impl Disturbances<'_> {
     fn fault(&self, actors: &mut [Actor], targets: &[Target], draw: &mut Draw<'_, impl Rng>) -> bool {
         // A plan that restarts a server does it more than once, since it has paid for one of its own.
         let wide = self.server_wide && draw.chance(8);
-        let fault = *draw.one(if wide { Fault::server_wide() } else { self.faults });
+        let of_one_word = if wide { Fault::server_wide() } else { draw.one(self.faults) };
+        let fault = *draw.one(of_one_word);
         if fault.costs_connection() && !self.capabilities.has(Capability::ConnectionLoss) {
             return false;
         }

@@ -72,7 +72,7 @@ pub(super) const WEIGHTS: [(Kind, u8, u32); 35] = [
     (Kind::Stream, 2, 5),
     (Kind::Fail, 2, 5),
     (Kind::Slow, 1, 3),
-    (Kind::Wait, 1, 4),
+    (Kind::Wait, 2, 5),
     (Kind::RawBegin, 2, 2),
     (Kind::RawSetting, 2, 2),
     (Kind::RawTempTable, 2, 2),

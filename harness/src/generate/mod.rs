@@ -10,6 +10,7 @@
 //! | `draw` | drawing from a generator, the same on every platform |
 //! | `kinds`, `table` | the kinds of commands with their weights, and those that one plan knows |
 //! | `focus` | plans that know only a few of a system's capabilities |
+//! | `meeting` | whom a schedule brings together, and for what |
 //! | `schedule` | the order in which actors pass their gates, and when tasks run |
 //! | `drawing`, `unit` | the commands of one plan: one by one, or in whole units of work |
 //! | `disturbance` | what is cancelled and faulted, and where |
@@ -21,6 +22,7 @@ mod draw;
 mod drawing;
 mod focus;
 mod kinds;
+mod meeting;
 mod one;
 mod order;
 mod profile;

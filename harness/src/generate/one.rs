@@ -43,10 +43,12 @@ pub fn generate(
     };
     let capabilities = if is_focused { focused(capabilities, &mut draw) } else { capabilities };
     let about_services = capabilities.has(Capability::Registry) && draw.chance(8);
-    let knowledge = match (is_focused, about_services) {
-        (true, _) => Knowledge::Everything,
-        (false, true) => Knowledge::Services,
-        (false, false) => Knowledge::Swarm,
+    let about_requests = capabilities.has(Capability::Extension) && draw.chance(6);
+    let knowledge = match (is_focused, about_requests, about_services) {
+        (true, ..) => Knowledge::Everything,
+        (false, true, _) => Knowledge::Requests,
+        (false, false, true) => Knowledge::Services,
+        (false, false, false) => Knowledge::Swarm,
     };
     let table = Table::draw(profile, capabilities, knowledge, &mut draw);
     let rate = |on: bool, draw: &mut Draw<'_, _>| if on { *draw.one(&RATES) } else { 0 };
@@ -59,8 +61,8 @@ pub fn generate(
     let disturbances = Disturbances {
         capabilities,
         faults: match storage {
-            Storage::Postgres if !profile.server_faults => Fault::postgres_discreet(),
-            storage => storage.faults(),
+            Storage::Postgres if !profile.server_faults => Fault::postgres_discreet_by_word(),
+            storage => storage.faults_by_word(),
         },
         server_wide: storage == Storage::Postgres && profile.server_faults && draw.chance(1),
         cancel_rate: rate(profile.cancels && capabilities.has(Capability::Cancellation), &mut draw),

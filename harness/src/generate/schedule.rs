@@ -13,10 +13,11 @@
 use rand::Rng;
 
 use super::draw::Draw;
+use super::meeting::{bring_together, side_by_side, turn};
 use super::order::Order;
 use super::profile::Profile;
 use crate::model::Operation;
-use crate::plan::{Actor, ActorId, Gate, Schedule, Tasks, Turn};
+use crate::plan::{Actor, Gate, Schedule, Tasks, Turn};
 
 /// Draws whether tasks run on between two turns.
 pub(super) fn tasks(profile: &Profile, draw: &mut Draw<'_, impl Rng>) -> Tasks {
@@ -54,7 +55,7 @@ pub(super) fn schedule(actors: &[Actor], profile: &Profile, draw: &mut Draw<'_, 
         }
     };
     if order != Order::Pct && profile.rivals && draw.chance(MEETINGS) {
-        meet(actors, &mut left, profile.gates.max(1).into(), &mut turns, draw);
+        bring_together(actors, &mut left, profile.gates.max(1).into(), &mut turns, draw);
     }
     if order == Order::Pos {
         sample(actors, &mut left, deepest, &mut turns, draw);
@@ -94,10 +95,6 @@ pub(super) fn schedule(actors: &[Actor], profile: &Profile, draw: &mut Draw<'_, 
     Schedule(turns)
 }
 
-fn turn(actor: usize, until: Gate) -> Turn {
-    Turn { actor: ActorId::new(actor), until }
-}
-
 /// All that is left, by priorities that are drawn again after each step and whenever a rival has got on.
 fn sample(actors: &[Actor], left: &mut [usize], deepest: u32, turns: &mut Vec<Turn>, draw: &mut Draw<'_, impl Rng>) {
     let mut drawn = [(0, 0); crate::plan::ACTORS_MAX];
@@ -122,53 +119,8 @@ fn sample(actors: &[Actor], left: &mut [usize], deepest: u32, turns: &mut Vec<Tu
     }
 }
 
-/// The next commands of both, one gate each in turn: whatever both look at before either acts on it, at whatever gate.
-fn side_by_side(both: [usize; 2], deepest: u32, turns: &mut Vec<Turn>) {
-    let [one, other] = both;
-    for _ in 0..deepest {
-        turns.extend([turn(one, Gate::Reply), turn(other, Gate::Reply)]);
-    }
-    turns.extend([turn(one, Gate::Boundary), turn(other, Gate::Boundary)]);
-}
-
 /// How often two actors are brought together before anything else, in sixteenths.
 const MEETINGS: u32 = 9;
-
-/// Brings two commands of one kind together, drawn from all that two actors have: everything before them is run, often with
-/// a third actor's commands, and then both side by side. What is raced for may be there only later, as an idle connection is.
-fn meet(actors: &[Actor], left: &mut [usize], deepest: u32, turns: &mut Vec<Turn>, draw: &mut Draw<'_, impl Rng>) {
-    let able = |kind: Operation, but: Option<usize>| {
-        let actors = actors.iter().enumerate().filter(move |(actor, _)| Some(*actor) != but);
-        actors.flat_map(move |(actor, it)| {
-            let commands = it.steps.iter().enumerate();
-            let same = commands.filter(move |(_, step)| Operation::of(&step.command, 0) == kind);
-            same.map(move |(at, _)| (actor, at))
-        })
-    };
-    let kinds = || {
-        Operation::ALL.into_iter().filter(|kind| {
-            let first = able(*kind, None).next();
-            first.is_some_and(|(actor, _)| able(*kind, Some(actor)).next().is_some())
-        })
-    };
-    let Some(kind) = kinds().nth(draw.below_len(kinds().count())) else { return };
-    let Some(one) = able(kind, None).nth(draw.below_len(able(kind, None).count())) else { return };
-    let others = || able(kind, Some(one.0));
-    let Some(other) = others().nth(draw.below_len(others().count())) else { return };
-    let mut first: Vec<(usize, usize)> = vec![one, other];
-    for (actor, it) in actors.iter().enumerate() {
-        if actor != one.0 && actor != other.0 && draw.chance(8) {
-            first.insert(draw.below_len(first.len() + 1), (actor, it.steps.len()));
-        }
-    }
-    for (actor, up_to) in first {
-        turns.extend(std::iter::repeat_n(turn(actor, Gate::Boundary), up_to));
-        left[actor] -= up_to;
-    }
-    left[one.0] -= 1;
-    left[other.0] -= 1;
-    side_by_side([one.0, other.0], deepest, turns);
-}
 
 /// How often an actor is stopped where a rival is about to do the same, in sixteenths.
 const GATES_OF_RIVALS: u32 = 8;

@@ -22,6 +22,8 @@ pub(super) enum Knowledge {
     /// The same, and little besides services: with many kinds of statements between them, changes of a registry and what
     /// should show them seldom meet.
     Services,
+    /// The same, and little besides the extension's commands: an application's requests meet each other.
+    Requests,
     /// All of it, since it is little.
     Everything,
 }
@@ -54,8 +56,9 @@ impl Table {
             let able = needed_for(kind).is_none_or(|it| capabilities.has(it));
             let chance = match knowledge {
                 Knowledge::Services if !kind.is_about_services() => chance / 4,
+                Knowledge::Requests if !matches!(kind, Kind::Extra | Kind::Open | Kind::Close) => chance / 8,
                 Knowledge::Everything => 16,
-                Knowledge::Swarm | Knowledge::Services => chance,
+                Knowledge::Swarm | Knowledge::Services | Knowledge::Requests => chance,
             };
             if able && !profile.without.contains(&kind) && draw.chance(chance) {
                 if kind.outside() {

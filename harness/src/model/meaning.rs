@@ -38,7 +38,8 @@ pub(crate) fn may_close_pool(span: &Span<'_>) -> bool {
     span.step.command == Command::ClosePool && !never_ran
 }
 
-pub(super) fn touched(command: &Command) -> Option<Key> {
+/// The row that it reads or changes.
+pub(crate) fn touched(command: &Command) -> Option<Key> {
     match *command {
         Command::Delete(key) | Command::Get(key) | Command::Stale(StaleUse::Get(key)) => Some(key),
         ref command => written(command).map(|(key, _)| key),

@@ -194,6 +194,17 @@ static BY_STORAGE: LazyLock<[Vec<Fault>; Storage::ALL.len()]> = LazyLock::new(||
 static DISCREET: LazyLock<Vec<Fault>> =
     LazyLock::new(|| Storage::Postgres.faults().iter().copied().filter(|fault| fault.row().discreet).collect());
 
+/// The faults that are drawn for each storage, by their words: each word is as likely as any other, at however many moments it can
+/// happen.
+static BY_WORD: LazyLock<[Vec<Vec<Fault>>; Storage::ALL.len()]> =
+    LazyLock::new(|| Storage::ALL.map(|storage| by_word(storage.faults())));
+
+static DISCREET_BY_WORD: LazyLock<Vec<Vec<Fault>>> = LazyLock::new(|| by_word(&DISCREET));
+
+fn by_word(faults: &[Fault]) -> Vec<Vec<Fault>> {
+    faults.chunk_by(|one, next| one.row().word == next.row().word).map(<[Fault]>::to_vec).collect()
+}
+
 static SERVER_WIDE: LazyLock<Vec<Fault>> = LazyLock::new(|| Fault::every().filter(|it| it.is_server_wide()).collect());
 
 /// What can be done to a storage.
@@ -201,6 +212,11 @@ impl Storage {
     /// The faults that are drawn for it; those that need a server of their own are drawn for few plans, and not in here.
     pub fn faults(self) -> &'static [Fault] {
         &BY_STORAGE[self as usize]
+    }
+
+    /// The same, by their words.
+    pub(crate) fn faults_by_word(self) -> &'static [Vec<Fault>] {
+        &BY_WORD[self as usize]
     }
 
     /// Whether this fault can be done to it.
@@ -228,6 +244,11 @@ impl Fault {
     /// Returns the faults that only the owner of the connection notices.
     pub fn postgres_discreet() -> &'static [Self] {
         &DISCREET
+    }
+
+    /// The same, by their words.
+    pub(crate) fn postgres_discreet_by_word() -> &'static [Vec<Self>] {
+        &DISCREET_BY_WORD
     }
 
     /// Every fault that can be done to a PostgreSQL server as a whole: a plan that has one needs a server of its own.

@@ -2,6 +2,7 @@
 
 mod blindness;
 mod blocked_thread;
+mod cause;
 mod check;
 mod done;
 mod evidence;

@@ -44,7 +44,7 @@ fn is_tally(value: &Value, [succeeded, tried]: [u64; 2], name: &str) {
 
 #[test]
 fn every_number_of_the_coverage_in_the_text_is_in_the_json() {
-    let (_, text) = explored("zoo-residue-sim", "80", &[]);
+    let (_, text) = explored("zoo-residue-sim", "80", &["--all"]);
     let (_, json) = explored("zoo-residue-sim", "80", &["--json"]);
     let json: Value = serde_json::from_str(&json).expect("standard output is one JSON value");
 
@@ -89,7 +89,7 @@ fn every_number_of_the_coverage_in_the_text_is_in_the_json() {
 
 #[test]
 fn finding_has_its_rates_in_the_text_and_in_the_json() {
-    let (status, text) = explored("zoo-residue-sim", "80", &[]);
+    let (status, text) = explored("zoo-residue-sim", "80", &["--all"]);
     let (_, json) = explored("zoo-residue-sim", "80", &["--json"]);
     assert_eq!(status, Some(2), "{text}");
     let json: Value = serde_json::from_str(&json).expect("standard output is one JSON value");

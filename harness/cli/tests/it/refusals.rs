@@ -13,7 +13,7 @@ fn unknown_system_lists_those_that_exist_and_the_nearest() {
         is_refused(&arguments, "a similar value exists: 'sqlx-pool'");
     }
     is_refused(&["storm", "--system", "unstale"], "[possible values: unstale-pg, sqlx-pool-pg]");
-    is_refused(&["explore", "--strategy", "ptc"], "[possible values: mixed, random, deep, pct, serial]");
+    is_refused(&["explore", "--strategy", "ptc"], "[possible values: mixed, random, deep, pct, pos, serial]");
     is_refused(&["explroe"], "a similar subcommand exists: 'explore'");
     is_refused(
         &["explore", "--system", "sqlx-pool", "--backend", "sim"],
