@@ -125,6 +125,7 @@ impl<S: Source> Lease<S> {
     pub(super) async fn serve(&mut self, command: &Command, port: &mut Port) {
         if self.has(Flaw::ExpiresTransactions) && self.depth > 0 && self.used.elapsed() > EXPIRY {
             self.end_unnoticed().await;
+            self.aborted = false;
         }
         match command {
             Command::Commit | Command::Rollback | Command::Drop if self.depth == 0 => {}
