@@ -18,16 +18,20 @@ const KINDS_IN_LINE: usize = 4;
 
 /// What of the coverage is missing, in a few lines.
 pub(crate) fn missing(coverage: &Coverage, subject: &dyn Subject) -> String {
-    let asked = coverage.evaluated.iter().filter(|(_, count)| **count > 0).count();
+    let (asked, unasked): (Vec<_>, Vec<_>) = coverage.evaluated.iter().partition(|(_, count)| **count > 0);
+    let unasked: Vec<String> = unasked.iter().map(|(invariant, _)| invariant.to_string()).collect();
     let declared = coverage.capabilities(subject.capabilities());
     let never: Vec<String> = declared.filter(|it| it.1 == 0).map(|(capability, _)| capability.to_string()).collect();
     let rows: Vec<_> = coverage.disturbances(subject.backend()).collect();
     let (landed, drawn) =
         rows.iter().fold((0, 0), |(landed, drawn), (_, tally)| (landed + tally.succeeded, drawn + tally.tried));
     let nowhere = rows.iter().filter(|(_, tally)| tally.succeeded == 0).count();
-    let mut text = format!("evaluated {asked} of {} invariants", coverage.evaluated.len());
+    let mut text = format!("evaluated {} of {} invariants", asked.len(), coverage.evaluated.len());
+    if !unasked.is_empty() {
+        text += &format!("; never {}", unasked.join(", "));
+    }
     if !never.is_empty() {
-        text += &format!("; never exercised: {}", never.join(", "));
+        text += &format!("\nnever exercised: {}", never.join(", "));
     }
     text += &format!("\nlanded {landed} of {drawn} disturbances");
     if nowhere > 0 {

@@ -139,9 +139,8 @@ fn at_work_for_nobody(view: &View<'_>, checked: &mut Checked) {
     for (late, event) in events.iter().enumerate() {
         let (What::Late(connection), Some(owner)) = (&event.what, event.by) else { continue };
         let Some((mine, session)) = view.session(owner) else { continue };
-        // In a fixture nobody can be given another connection: what is quickly over is waited for, and no lock is in its way.
-        let is_quick = view.facts.spans.get(owner).is_some_and(|it| !may_be_long(&it.step.command));
-        if view.facts.history.fixture && is_quick {
+        // In a fixture nobody can be given another connection: whoever comes next waits, and a request to stop may come too late.
+        if view.facts.history.fixture {
             continue;
         }
         // A task of the system's that asks meanwhile, over a connection of its own, is taken for the running command.
@@ -152,11 +151,9 @@ fn at_work_for_nobody(view: &View<'_>, checked: &mut Checked) {
         }
         checked.evaluated += 1;
         // A connection that is being closed may answer a last time.
-        // What ended before anybody asked for the connection kept nobody waiting.
         let lent = |it: &Event| {
             let by = it.by.filter(|_| it.what == What::Served(*connection));
-            let waited = by.filter(|by| view.facts.spans.get(*by).is_some_and(|span| span.invoked < late));
-            waited.is_some_and(|by| view.session(by).is_some_and(|(theirs, _)| theirs != mine))
+            by.is_some_and(|by| view.session(by).is_some_and(|(theirs, _)| theirs != mine))
         };
         let lent_again = events[late..].iter().any(lent);
         let ends = |it: &Event| {
@@ -172,11 +169,6 @@ fn at_work_for_nobody(view: &View<'_>, checked: &mut Checked) {
             checked.found(view, Invariant::NoResidue, late, expected, observed);
         }
     }
-}
-
-/// Whether the command may take long by itself.
-fn may_be_long(command: &Command) -> bool {
-    matches!(command, Command::Slow | Command::Extra(_))
 }
 
 /// Everything that a test did ends with its fixture.

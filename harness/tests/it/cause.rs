@@ -59,16 +59,25 @@ fn transaction_that_ends_by_itself_is_one_cause_whatever_ended_it() {
 fn what_is_committed_inside_a_transaction_is_committed_early() {
     let wrote = [What::Wrote(C1), What::Committed(C1)];
     assert_eq!(
-        cause(|s| drop(s.done(0, "begin", &[]).done(0, "put k1 1", &wrote))),
+        cause(|s| {
+            s.done(0, "begin", &[]).done(0, "put k1 1", &wrote);
+        }),
         "something was committed before its transaction was"
     );
-    assert_eq!(cause(|s| drop(s.done(0, "put k1 1", &wrote))), "ordinary use");
+    assert_eq!(
+        cause(|s| {
+            s.done(0, "put k1 1", &wrote);
+        }),
+        "ordinary use"
+    );
 }
 
 #[test]
 fn without_a_parting_the_first_command_out_of_the_ordinary_counts() {
     assert_eq!(
-        cause(|s| drop(s.done(0, "raw setting", &[]).done(0, "close", &[]))),
+        cause(|s| {
+            s.done(0, "raw setting", &[]).done(0, "close", &[]);
+        }),
         "a session left something on its connection"
     );
     let fault = [What::FaultLanded(Fault::Interrupt)];
@@ -76,7 +85,22 @@ fn without_a_parting_the_first_command_out_of_the_ordinary_counts() {
         s.command(0, "get k1 with interrupt", &fault, Outcome::Done(Reply::Value(None))).done(0, "close", &[]);
     });
     assert_eq!(faulted, "statement, with interrupt");
-    assert_eq!(cause(|s| drop(s.failed(0, "get k1", FailureClass::Dead))), "statement, failed");
-    assert_eq!(cause(|s| drop(s.done(0, "wait 1m", &[]).done(0, "close", &[]))), "wait");
-    assert_eq!(cause(|s| drop(s.failed(0, "fail", FailureClass::Mistake).done(0, "close", &[]))), "ordinary use");
+    assert_eq!(
+        cause(|s| {
+            s.failed(0, "get k1", FailureClass::Dead);
+        }),
+        "statement, failed"
+    );
+    assert_eq!(
+        cause(|s| {
+            s.done(0, "wait 1m", &[]).done(0, "close", &[]);
+        }),
+        "wait"
+    );
+    assert_eq!(
+        cause(|s| {
+            s.failed(0, "fail", FailureClass::Mistake).done(0, "close", &[]);
+        }),
+        "ordinary use"
+    );
 }

@@ -281,36 +281,24 @@ fn mistake_and_ended_transaction_are_no_reason_to_reconnect() {
     }
 }
 
-/// A cancelled call is answered when its session has ended, and the connection is lent again, to somebody who may have asked
-/// for it before the answer.
-fn answered_late(call: &str, evidence: &[What], fixture: bool, is_waited_for: bool) -> Option<Invariant> {
+/// A cancelled call is answered when its session has ended, and the connection is lent again.
+fn answered_late(call: &str, evidence: &[What], fixture: bool) -> Option<Invariant> {
     let mut script = Script::default();
     script.done(0, "open", &[]).command(0, call, evidence, Outcome::Cancelled(Phase::Sent));
-    script.push(0, What::Ended).done(1, "open", &[]);
-    if !is_waited_for {
-        script.push(0, What::Late(C1));
-    }
-    script.invoke(1, "get k2");
-    if is_waited_for {
-        script.push(0, What::Late(C1));
-    }
-    script.push(1, What::Served(C1)).push(1, What::Returned(Outcome::Done(Reply::Value(None))));
+    script.push(0, What::Ended).push(0, What::Late(C1));
+    script.done(1, "open", &[]).command(1, "get k2", &[What::Served(C1)], Outcome::Done(Reply::Value(None)));
     condemned(&History { isolation: IsolationModel::Postgres, fixture, ..script.finish(&[]) })
 }
 
 #[test]
 fn cancelled_call_is_under_way_on_a_connection_that_is_lent_again() {
-    let mine = &[What::Served(C1)];
-    assert_eq!(answered_late("begin cancel@sent", mine, false, true), Some(Invariant::NoResidue));
-    assert_eq!(answered_late("put k1 1 cancel@sent", mine, false, true), Some(Invariant::NoResidue));
-    // It was over when the next one asked.
-    assert_eq!(answered_late("begin cancel@sent", mine, false, false), None);
-    // Everybody in a fixture is on one connection, and what is quickly over is waited for.
-    assert_eq!(answered_late("begin cancel@sent", mine, true, true), None);
-    assert_eq!(answered_late("put k1 1 cancel@sent", mine, true, true), None);
-    assert_eq!(answered_late("slow cancel@sent", mine, true, true), Some(Invariant::NoResidue));
-    // It ran on another connection; on this one a task of the system's was at work meanwhile.
-    assert_eq!(answered_late("begin cancel@sent", &[What::Served(C2), What::Served(C1)], false, true), None);
+    for call in ["begin cancel@sent", "put k1 1 cancel@sent", "slow cancel@sent"] {
+        assert_eq!(answered_late(call, &[What::Served(C1)], false), Some(Invariant::NoResidue));
+        // Everybody in a fixture is on one connection, and waits for it.
+        assert_eq!(answered_late(call, &[What::Served(C1)], true), None);
+        // It ran on another connection; on this one a task of the system's was at work meanwhile.
+        assert_eq!(answered_late(call, &[What::Served(C2), What::Served(C1)], false), None);
+    }
 }
 
 #[test]
