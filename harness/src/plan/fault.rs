@@ -194,6 +194,11 @@ static BY_STORAGE: LazyLock<[Vec<Fault>; Storage::ALL.len()]> = LazyLock::new(||
 static DISCREET: LazyLock<Vec<Fault>> =
     LazyLock::new(|| Storage::Postgres.faults().iter().copied().filter(|fault| fault.row().discreet).collect());
 
+static AT_MOMENTS: LazyLock<Vec<Fault>> = LazyLock::new(|| {
+    let postgres = Storage::Postgres.faults().iter().copied();
+    postgres.filter(|fault| fault.moment().is_some()).collect()
+});
+
 /// The faults that are drawn for each storage, by their words: each word is as likely as any other, at however many moments it can
 /// happen.
 static BY_WORD: LazyLock<[Vec<Vec<Fault>>; Storage::ALL.len()]> =
@@ -238,7 +243,7 @@ impl Fault {
 
     /// Every fault that can be done to a connection to PostgreSQL, at every moment at which it makes sense.
     pub fn postgres() -> &'static [Self] {
-        Storage::Postgres.faults()
+        &AT_MOMENTS
     }
 
     /// Returns the faults that only the owner of the connection notices.
