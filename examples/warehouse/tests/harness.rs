@@ -34,7 +34,10 @@ impl System for Warehouse {
             match (&command, &scope, &kept) {
                 (Command::Open, None, _) => scope = port.run(self.0.open("request")).await,
                 (Command::Close, Some(_), _) => drop(port.run(scope.take().expect("open").end()).await),
-                (Command::Retain, Some(scope), _) => kept = port.run(self.1.enter(scope).resolve()).await,
+                (Command::Retain, Some(scope), _) => {
+                    // Who is cancelled keeps what he had.
+                    kept = port.run(self.1.enter(scope).resolve()).await.or(kept.take());
+                }
                 (Command::Stale(usage), _, Some(kept)) => drop(port.ask(serve(kept, *usage), Reply::clone).await),
                 (Command::Put(..) | Command::Get(_), Some(scope), _) => {
                     let stocks = self.1.enter(scope).resolve().await.expect("the scope is open");
