@@ -24,22 +24,31 @@ fn scenarios(folder: &str) -> Vec<PathBuf> {
     paths
 }
 
+fn read(path: &Path) -> PlanFile {
+    PlanFile::read(path).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Each plan of a folder gives its verdict on the system that it names, one of these; how many there are.
+fn gives_its_verdict(folder: &str, systems: &[&'static dyn Subject]) -> usize {
+    let paths = scenarios(folder);
+    for path in &paths {
+        let file = read(path);
+        let named = systems.iter().find(|system| file.system.as_deref() == Some(system.name()));
+        let chain = Chain::new(*named.expect("there is such a system"));
+        assert_eq!(replay(&chain, &file, 1).meets(file.expect), Ok(()), "{}", path.display());
+    }
+    paths.len()
+}
+
 #[test]
 fn each_finding_is_found_again() {
-    let paths = scenarios("findings");
-    assert!(!paths.is_empty());
-    for path in paths {
-        let file = PlanFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
-        let chain = Chain::new(const { &Of::<SqlxPool>::new() as &dyn Subject });
-        let again = replay(&chain, &file, 1);
-        assert_eq!(again.meets(file.expect), Ok(()), "{}", path.display());
-    }
+    assert!(gives_its_verdict("findings", &[const { &Of::<SqlxPool>::new() }]) > 0);
 }
 
 #[test]
 fn no_finding_is_found_in_the_control() {
     for path in ["findings", "wirings"].into_iter().flat_map(scenarios) {
-        let file = PlanFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
+        let file = read(&path);
         let chain = Chain::new(const { &Of::<SqliteControl>::new() as &dyn Subject });
         let run = chain.run(&file.plan);
         assert_eq!(run.violation(), None, "{}", path.display());
@@ -48,28 +57,14 @@ fn no_finding_is_found_in_the_control() {
 
 #[test]
 fn each_wiring_fails_as_it_did() {
-    let paths = scenarios("wirings");
-    assert_eq!(paths.len(), 3);
-    for path in paths {
-        let file = PlanFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
-        let system = file.system.as_deref().expect("it names its system");
-        let (subject, _) = WIRINGS.iter().find(|it| it.0.name() == system).expect("there is such a wiring");
-        assert_eq!(replay(&Chain::new(*subject), &file, 1).meets(file.expect), Ok(()), "{}", path.display());
-    }
+    assert_eq!(gives_its_verdict("wirings", &WIRINGS.iter().map(|wiring| wiring.0).collect::<Vec<_>>()), 3);
 }
 
 #[test]
 fn each_plan_that_once_broke_the_library_passes() {
-    let paths = scenarios("passes");
-    assert!(!paths.is_empty());
-    for path in paths {
-        let file = PlanFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
-        let subjects: [&'static dyn Subject; 2] =
-            const { [&Of::<Unstale>::new(), &SimulatedSystem::<sim::system::Unstale>::new()] };
-        let named = subjects.into_iter().find(|subject| file.system.as_deref() == Some(subject.name()));
-        let chain = Chain::new(named.expect("the library over SQLite, or simulated"));
-        assert_eq!(replay(&chain, &file, 1).meets(file.expect), Ok(()), "{}", path.display());
-    }
+    static LIBRARY: Of<Unstale> = Of::new();
+    static SIMULATED: SimulatedSystem<sim::system::Unstale> = SimulatedSystem::new();
+    assert!(gives_its_verdict("passes", &[&LIBRARY, &SIMULATED]) > 0);
 }
 
 /// Within fifty plans. Further seeds are the nightly run's.
