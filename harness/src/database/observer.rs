@@ -26,6 +26,19 @@ const LOGIN_MAX: Duration = Duration::from_secs(1);
 /// The code with which a commit is refused: check_violation, which no statement of the workload can meet.
 pub(super) const REFUSED_COMMIT: &str = "23514";
 
+/// The code of a statement that was told to stop.
+const QUERY_CANCELED: &str = "57014";
+
+/// Whether a refusal with this code proves that the fault has hit. That the server was told to cancel a statement proves nothing: it
+/// may have ended before.
+fn proves(code: &str, fault: Fault) -> bool {
+    match fault {
+        Fault::Server(ServerFault::CancelQuery, _) => code == QUERY_CANCELED,
+        Fault::RefuseCommit => code == REFUSED_COMMIT,
+        _ => false,
+    }
+}
+
 /// Watches the proxy of one plan.
 pub(super) struct Observer {
     log: Log,
@@ -243,24 +256,18 @@ impl Watch for Observer {
                     wires.entry(by.actor).or_default().sent();
                 }
             }
-            // query_canceled.
-            Seen::Refused { code: "57014", .. } => {
-                (known.stopped, known.refused) = (true, true);
-                // That the server was told to cancel a statement proves nothing: it may have ended before.
-                if let Some((Some(by), fault @ Fault::Server(ServerFault::CancelQuery, _))) = *armed
-                    && known.by == Some(by)
-                {
-                    self.log.record_once(by, What::FaultLanded(fault));
-                }
-            }
             Seen::Completed { tag } => known.completed(tag, &self.log),
-            // The work is over, and a driver that goes on without the end of the reply leaves nothing to wait for.
             Seen::Refused { code, .. } => {
                 known.refused = true;
-                known.asked &= known.by.is_some_and(|it| self.log.outcome_of(it).is_some());
-                if let Some((Some(by), fault @ Fault::RefuseCommit)) = *armed
+                if code == QUERY_CANCELED {
+                    known.stopped = true;
+                } else {
+                    // The work is over, and a driver that goes on without the end of the reply leaves nothing to wait for.
+                    known.asked &= known.by.is_some_and(|it| self.log.outcome_of(it).is_some());
+                }
+                if let Some((Some(by), fault)) = *armed
                     && known.by == Some(by)
-                    && code == REFUSED_COMMIT
+                    && proves(code, fault)
                 {
                     self.log.record_once(by, What::FaultLanded(fault));
                 }
@@ -333,14 +340,10 @@ impl Connection {
         } else {
             self.rolled_back(log);
         }
-        if !in_transaction && self.refused && std::mem::take(&mut self.wrote) {
-            // It was refused when all of it was done: at its commit.
-            log.record_as(self.by, What::RolledBack(self.id));
-        }
-        if !in_transaction && self.wrote {
-            // Outside a transaction the end of the request is the commit.
-            log.record_as(self.by, What::Committed(self.id));
-            self.wrote = false;
+        if !in_transaction && std::mem::take(&mut self.wrote) {
+            // Outside a transaction the end of the request is the commit, unless that was refused.
+            let end = if self.refused { What::RolledBack } else { What::Committed };
+            log.record_as(self.by, end(self.id));
         }
         self.outstanding = self.outstanding.saturating_sub(1);
         if let Some(by) = self.by.filter(|_| self.asked && !self.stopped)
