@@ -12,7 +12,7 @@ use std::fmt;
 
 use crate::generate::Kind;
 use crate::history::{By, ByCommand, FailureClass, History, Outcome, Span, What};
-use crate::model::{Operation, ends_session};
+use crate::model::{Operation, depth_after, ends_session};
 use crate::plan::Command;
 use crate::verdict::{Invariant, Violation};
 
@@ -57,7 +57,7 @@ impl Cause {
     /// What went wrong first in a history that ends with this violation.
     pub fn of(history: &History, violation: &Violation) -> Self {
         let spans = history.commands();
-        let depths = depths(history, &spans);
+        let depths = depths(&spans);
         let parted = history.events.iter().filter_map(|event| {
             let by = event.by.filter(|by| !history.is_observer(by.actor))?;
             parting(&event.what, &spans.get(by)?.step.command, *depths.get(by)?)
@@ -66,7 +66,7 @@ impl Cause {
             return cause;
         }
         let ours = || spans.iter().filter(|(by, _)| !history.is_observer(by.actor));
-        if ours().any(|(_, span)| matches!(span.step.command, Command::Raw(_)) && is_done(span)) {
+        if ours().any(|(_, span)| matches!(span.step.command, Command::Raw(_)) && span.is_done()) {
             return Self::Left;
         }
         let mut odd: Vec<_> =
@@ -98,30 +98,15 @@ fn is_account(invariant: Invariant) -> bool {
 }
 
 /// How many transactions the actor of each command was in when it asked, by the replies that it had had.
-fn depths(history: &History, spans: &ByCommand<Span<'_>>) -> ByCommand<u32> {
+fn depths(spans: &ByCommand<Span<'_>>) -> ByCommand<u32> {
     let mut depths = spans.emptied();
-    let mut actors: Vec<u32> = Vec::new();
-    for event in &history.events {
-        let Some(by) = event.by else { continue };
-        if actors.len() <= by.actor.index() {
-            actors.resize(by.actor.index() + 1, 0);
+    let mut so_far = None;
+    for (by, span) in spans.iter() {
+        let depth = so_far.filter(|(actor, _)| *actor == by.actor).map_or(0, |(_, depth)| depth);
+        if let Some(entry) = depths.entry(by) {
+            *entry = Some(depth);
         }
-        let depth = &mut actors[by.actor.index()];
-        match (&event.what, spans.get(by).map(|span| &span.step.command)) {
-            (What::Invoked(step), _) => {
-                if let Some(entry) = depths.entry(by) {
-                    *entry = Some(*depth);
-                }
-                if ends_session(&step.command) {
-                    *depth = 0;
-                }
-            }
-            (What::Returned(Outcome::Done(_)), Some(Command::Begin(_))) => *depth += 1,
-            (What::Returned(_), Some(Command::Commit | Command::Rollback | Command::Drop)) => {
-                *depth = depth.saturating_sub(1);
-            }
-            _ => {}
-        }
+        so_far = Some((by.actor, depth_after(depth, span)));
     }
     depths
 }
@@ -171,10 +156,6 @@ fn is_special(command: &Command) -> bool {
             | Command::Extra(_)
             | Command::Wait(_)
     )
-}
-
-fn is_done(span: &Span<'_>) -> bool {
-    matches!(span.outcome, Some(Outcome::Done(_)))
 }
 
 impl fmt::Display for Cause {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::cause::Cause;
 use crate::chain::{Chain, Run, Subject};
 use crate::coverage::Coverage;
 pub use crate::explored::{CauseFound, Explored, Finding, Unsure};
@@ -249,7 +250,9 @@ impl Shared<'_> {
         };
         if !known {
             let shrinking = begun.elapsed();
-            let finding = Finding { counterexample, fingerprint, count: 1, after_plans: plans, after, shrinking, path };
+            let cause = Cause::of(&counterexample.run.history, &counterexample.violation);
+            let finding =
+                Finding { counterexample, fingerprint, cause, count: 1, after_plans: plans, after, shrinking, path };
             self.found().add(finding);
         }
     }

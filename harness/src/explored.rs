@@ -22,6 +22,8 @@ pub struct Finding {
     pub counterexample: Counterexample,
     /// What makes it distinct.
     pub fingerprint: String,
+    /// What went wrong first in its minimal plan.
+    pub cause: Cause,
     /// How many plans broke this way.
     pub count: u64,
     /// How many plans had been run when it was found.
@@ -80,12 +82,6 @@ pub struct Explored {
 }
 
 impl Finding {
-    /// What went wrong first in its minimal plan.
-    pub fn cause(&self) -> Cause {
-        let Counterexample { run, violation, .. } = &self.counterexample;
-        Cause::of(&run.history, violation)
-    }
-
     /// Whether a plan that breaks this shows nothing new: it contains the minimal one, or is of the same shape.
     pub(crate) fn explains(&self, plan: &Plan, invariant: Invariant) -> bool {
         self.counterexample.violation.invariant == invariant && embeds(&self.counterexample.plan, plan)
@@ -96,7 +92,7 @@ impl Finding {
 #[derive(Clone, Debug)]
 pub struct CauseFound<'a> {
     /// What went wrong first.
-    pub cause: Cause,
+    pub cause: &'a Cause,
     /// How many plans broke by it.
     pub plans: u64,
     /// How it showed itself, the fewest commands first.
@@ -106,9 +102,9 @@ pub struct CauseFound<'a> {
 impl Explored {
     /// The findings by their causes, the one that most plans met first.
     pub fn causes(&self) -> Vec<CauseFound<'_>> {
-        let mut by_cause: BTreeMap<Cause, Vec<&Finding>> = BTreeMap::new();
+        let mut by_cause: BTreeMap<&Cause, Vec<&Finding>> = BTreeMap::new();
         for finding in &self.findings {
-            by_cause.entry(finding.cause()).or_default().push(finding);
+            by_cause.entry(&finding.cause).or_default().push(finding);
         }
         let mut causes = Vec::with_capacity(by_cause.len());
         for (cause, mut faces) in by_cause {

@@ -23,8 +23,7 @@ pub(crate) fn missing(coverage: &Coverage, subject: &dyn Subject) -> String {
     let declared = coverage.capabilities(subject.capabilities());
     let never: Vec<String> = declared.filter(|it| it.1 == 0).map(|(capability, _)| capability.to_string()).collect();
     let rows: Vec<_> = coverage.disturbances(subject.backend()).collect();
-    let (landed, drawn) =
-        rows.iter().fold((0, 0), |(landed, drawn), (_, tally)| (landed + tally.succeeded, drawn + tally.tried));
+    let all: Tally = rows.iter().map(|(_, tally)| *tally).sum();
     let nowhere = rows.iter().filter(|(_, tally)| tally.succeeded == 0).count();
     let mut text = format!("evaluated {} of {} invariants", asked.len(), coverage.evaluated.len());
     if !unasked.is_empty() {
@@ -33,7 +32,7 @@ pub(crate) fn missing(coverage: &Coverage, subject: &dyn Subject) -> String {
     if !never.is_empty() {
         text += &format!("\nnever exercised: {}", never.join(", "));
     }
-    text += &format!("\nlanded {landed} of {drawn} disturbances");
+    text += &format!("\nlanded {} disturbances", of(all));
     if nowhere > 0 {
         text += &format!("; {nowhere} of {} kinds landed nowhere", rows.len());
     }
@@ -75,10 +74,7 @@ pub(crate) fn text(coverage: &Coverage, subject: &dyn Subject) -> String {
     let heads: String = Operation::ALL.into_iter().map(|head| cell(head, head.to_string())).collect();
     line(format_args!("{:<25}  {:>13}{heads}", "disturbances", "landed of drawn"));
     let mut nowhere = Vec::new();
-    let mut total = Tally::default();
     for (row, tally) in coverage.disturbances(subject.backend()) {
-        total.tried += tally.tried;
-        total.succeeded += tally.succeeded;
         if tally.succeeded == 0 {
             nowhere.push(format!("{row} (of {})", tally.tried));
             continue;
@@ -89,6 +85,7 @@ pub(crate) fn text(coverage: &Coverage, subject: &dyn Subject) -> String {
         });
         line(format_args!("  {row:<23}  {:>15}{}", of(tally), cells.collect::<String>()));
     }
+    let total: Tally = coverage.disturbances(subject.backend()).map(|(_, tally)| tally).sum();
     line(format_args!("  {:<23}  {:>15}", "all", of(total)));
     if !nowhere.is_empty() {
         line(format_args!("landed nowhere: {}", nowhere.join(", ")));
@@ -118,7 +115,7 @@ pub(crate) struct Json {
     fault_phase: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Serialize)]
 struct JsonTally {
     succeeded: u64,
     tried: u64,
@@ -137,12 +134,9 @@ impl Json {
         for ((row, column), count) in &coverage.landed {
             fault_phase.entry(row.to_string()).or_default().insert(column.to_string(), *count);
         }
-        let all = coverage.disturbances(subject.backend());
-        let disturbances: BTreeMap<_, JsonTally> = all.map(|(row, tally)| (row.to_string(), tally.into())).collect();
-        let disturbed = disturbances.values().fold(JsonTally::default(), |sum, tally| JsonTally {
-            succeeded: sum.succeeded + tally.succeeded,
-            tried: sum.tried + tally.tried,
-        });
+        let all: Vec<_> = coverage.disturbances(subject.backend()).collect();
+        let disturbed: Tally = all.iter().map(|(_, tally)| *tally).sum();
+        let disturbances = all.into_iter().map(|(row, tally)| (row.to_string(), tally.into())).collect();
         let capabilities = coverage.capabilities(subject.capabilities());
         Self {
             plans: coverage.plans,
@@ -154,7 +148,7 @@ impl Json {
             alphabet: coverage.alphabet.iter().map(|(kind, tally)| (kind.to_string(), (*tally).into())).collect(),
             sometimes: coverage.sometimes().collect(),
             disturbances,
-            disturbed,
+            disturbed: disturbed.into(),
             fault_phase,
         }
     }

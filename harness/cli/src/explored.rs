@@ -266,7 +266,7 @@ impl JsonViolation {
             count: finding.count,
             commands: found.plan.commands(),
             plan: finding.path.as_ref().map(|path| path.display().to_string()),
-            cause: finding.cause().to_string(),
+            cause: finding.cause.to_string(),
             fingerprint: finding.fingerprint.clone(),
             after_plans: finding.after_plans,
             after_seconds: finding.after.as_secs_f64(),

@@ -10,7 +10,7 @@ use super::situations;
 use crate::capability::{Capabilities, Capability};
 use crate::generate::Kind;
 use crate::history::{By, FailureClass, Outcome, Reply, Span, What};
-use crate::model::Operation;
+use crate::model::{Operation, depth_after};
 use crate::oracle::{Judged, Judgement};
 use crate::plan::{Backend, Command, Phase, Plan, Step};
 use crate::verdict::{Invariant, Verdict};
@@ -53,6 +53,15 @@ impl Tally {
     fn count(&mut self, succeeded: bool) {
         self.tried += 1;
         self.succeeded += u64::from(succeeded);
+    }
+}
+
+impl std::iter::Sum for Tally {
+    fn sum<I: Iterator<Item = Self>>(tallies: I) -> Self {
+        tallies.fold(Self::default(), |sum, it| Self {
+            tried: sum.tried + it.tried,
+            succeeded: sum.succeeded + it.succeeded,
+        })
     }
 }
 
@@ -142,20 +151,17 @@ impl Coverage {
                         met.push("statement failed inside a transaction");
                     }
                 }
-                Some(Outcome::Done(_)) if matches!(command, Command::Begin(_)) => *depth += 1,
                 Some(Outcome::Done(Reply::Done)) if matches!(command, Command::Drop) => {
                     met.push("transaction was dropped without an end");
                 }
                 _ => {}
             }
+            if matches!(command, Command::Stale(_)) && span.outcome.is_some() {
+                met.push("stale handle was used");
+            }
+            *depth = depth_after(*depth, span);
             if *depth > 1 {
                 met.push("nested transaction");
-            }
-            match command {
-                Command::Commit | Command::Rollback | Command::Drop => *depth = depth.saturating_sub(1),
-                Command::Close | Command::Open | Command::Replace | Command::Crash => *depth = 0,
-                Command::Stale(_) if span.outcome.is_some() => met.push("stale handle was used"),
-                _ => {}
             }
         }
         disturbed
@@ -251,7 +257,7 @@ fn has_succeeded(span: &Span<'_>) -> bool {
     match span.step.command {
         Command::Fail => refused(FailureClass::Mistake),
         Command::Stale(_) => refused(FailureClass::Stale),
-        _ => matches!(span.outcome, Some(Outcome::Done(_))),
+        _ => span.is_done(),
     }
 }
 

@@ -114,6 +114,11 @@ pub struct Span<'a> {
 }
 
 impl Span<'_> {
+    /// Whether the system said that it is done.
+    pub fn is_done(&self) -> bool {
+        matches!(self.outcome, Some(Outcome::Done(_)))
+    }
+
     /// Whether it came to no end: it hung, or was cut short by a panic or by the end of its actor. Whether its work was
     /// done is unknown then, and no reply will ever tell.
     pub fn is_unfinished(&self) -> bool {

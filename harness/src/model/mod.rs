@@ -26,4 +26,5 @@ pub use claims::{Claims, Dead, Ending, Lock, Read, Session, Statement, Target, T
 pub use meaning::written;
 pub(crate) use meaning::{effect_of, ends_session, may_close_pool, opens_session, touched};
 pub use observers::observers;
+pub(crate) use operation::depth_after;
 pub use operation::{Operation, Standing, is_cut_off, may_meet, waits};

@@ -4,8 +4,9 @@
 
 use std::fmt;
 
-use super::meaning::effect_of;
+use super::meaning::{effect_of, ends_session};
 use crate::capability::{Capability, needed};
+use crate::history::Span;
 use crate::plan::{Command, Meets, Phase, Step};
 
 /// What a command is, as far as a disturbance is concerned.
@@ -50,6 +51,17 @@ impl Operation {
             _ if depth > 0 => Self::InTransaction,
             _ => Self::Statement,
         }
+    }
+}
+
+/// How many transactions an actor is in after a command, by its reply.
+pub(crate) fn depth_after(depth: u32, span: &Span<'_>) -> u32 {
+    match span.step.command {
+        Command::Begin(_) if span.is_done() => depth + 1,
+        Command::Commit | Command::Rollback | Command::Drop => depth.saturating_sub(1),
+        Command::Open => 0,
+        ref command if ends_session(command) => 0,
+        _ => depth,
     }
 }
 

@@ -7,7 +7,7 @@
 //! conflicting one.
 
 use super::checked::Checked;
-use super::view::{View, is_done};
+use super::view::View;
 use crate::history::{By, FailureClass, Outcome, Span, What};
 use crate::model::opens_session;
 use crate::plan::{Command, Fault};
@@ -18,7 +18,7 @@ pub fn no_stale_use(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     for (by, span) in stale_uses(view) {
         checked.evaluated += 1;
-        if is_done(span) {
+        if span.is_done() {
             let at = span.returned.unwrap_or(span.invoked);
             let server = view.evidence(by).and_then(|it| it.served.first());
             let observed = match server {
@@ -143,7 +143,7 @@ pub fn close_ends(view: &View<'_>) -> Checked {
     };
     for span in view.facts.spans.values().filter(|it| opens_session(&it.step.command) && it.invoked > closed) {
         checked.evaluated += 1;
-        if is_done(span) {
+        if span.is_done() {
             let at = span.returned.unwrap_or(span.invoked);
             let expected = "no session: the pool had been closed".to_owned();
             checked.found(view, Invariant::CloseEnds, at, expected, "one was opened".to_owned());
@@ -200,7 +200,7 @@ fn stale_uses<'a>(view: &'a View<'_>) -> impl Iterator<Item = (By, &'a Span<'a>)
             return None;
         }
         let retained =
-            view.facts.spans.before(by).rev().find(|(_, it)| it.step.command == Command::Retain && is_done(it));
+            view.facts.spans.before(by).rev().find(|(_, it)| it.step.command == Command::Retain && it.is_done());
         let (_, session) = view.session(retained?.0)?;
         (session.ended <= span.invoked).then_some((by, span))
     })

@@ -8,7 +8,7 @@
 
 use super::checked::Checked;
 use super::scene::reaches_database;
-use super::view::{View, is_done};
+use super::view::View;
 use crate::history::{ConnectionId, What};
 use crate::plan::IsolationModel;
 use crate::verdict::Invariant;
@@ -45,7 +45,7 @@ pub fn limit_kept(view: &View<'_>) -> Checked {
 fn last_use(view: &View<'_>, connection: ConnectionId) -> usize {
     let uses = view.facts.spans.iter().filter(|(by, span)| {
         let serves = || view.server(*by).is_some_and(|(served_by, _)| served_by == connection);
-        is_done(span) && reaches_database(&span.step.command) && serves()
+        span.is_done() && reaches_database(&span.step.command) && serves()
     });
     uses.map(|(_, span)| span.invoked).max().unwrap_or(0)
 }

@@ -5,7 +5,7 @@
 //! replaced; reconnects in a plan that used raw SQL, streams or faults more often than it connected.
 
 use super::checked::Checked;
-use super::view::{View, is_done};
+use super::view::View;
 use crate::history::{By, FailureClass, Outcome, Report, Span, What};
 use crate::model::opens_session;
 use crate::plan::{Command, IsolationModel, Moment};
@@ -37,9 +37,9 @@ fn untold(view: &View<'_>, told: u32) -> Option<String> {
         let opens = view.facts.spans.values().filter(|span| opens_session(&span.step.command) && which(span));
         u32::try_from(opens.count()).unwrap_or(u32::MAX)
     };
-    let opened = count(&|span| is_done(span));
+    let opened = count(&|span| span.is_done());
     // What failed, was cancelled or came to no end may have begun.
-    let perhaps = count(&|span| !is_done(span) && !span.skipped);
+    let perhaps = count(&|span| !span.is_done() && !span.skipped);
     let has_extension = view.facts.spans.values().any(|span| matches!(span.step.command, Command::Extra(_)));
     let most = if has_extension { u32::MAX } else { opened + perhaps };
     if view.facts.history.fixture || (opened..=most).contains(&told) {

@@ -10,7 +10,7 @@ use std::fmt::Display;
 
 use super::checked::Checked;
 use super::seen::Wrong;
-use super::view::{View, is_done};
+use super::view::View;
 use crate::history::Span;
 use crate::model::Dead;
 use crate::plan::{Command, Key};
@@ -86,7 +86,7 @@ fn committed_by_nobody(view: &View<'_>, checked: &mut Checked) {
 /// be seen.
 fn was_there(view: &View<'_>, dead: &Dead) -> bool {
     let wrote = || view.evidence(dead.by).is_some_and(|evidence| !evidence.wrote.is_empty());
-    view.facts.spans.get(dead.by).is_some_and(is_done) || wrote()
+    view.facts.spans.get(dead.by).is_some_and(Span::is_done) || wrote()
 }
 
 /// Whether its row was read after it was undone, or at the end unless a later write hides it there.

@@ -70,7 +70,7 @@ impl<'a> Facts<'a> {
         for span in spans.values().filter(|it| may_close_pool(it)) {
             let earliest = |so_far: Option<usize>, at| Some(so_far.map_or(at, |it| it.min(at)));
             pool_may_close = earliest(pool_may_close, span.invoked);
-            if let Some(at) = span.returned.filter(|_| is_done(span)) {
+            if let Some(at) = span.returned.filter(|_| span.is_done()) {
                 pool_closed = earliest(pool_closed, at);
             }
         }
@@ -142,7 +142,7 @@ impl<'a> View<'a> {
     pub fn server(&self, by: By) -> Option<(ConnectionId, usize)> {
         let span = self.facts.spans.get(by)?;
         match self.evidence(by)?.served.as_slice() {
-            [one] if is_done(span) => Some(*one),
+            [one] if span.is_done() => Some(*one),
             _ => None,
         }
     }
@@ -159,14 +159,9 @@ impl<'a> View<'a> {
     pub fn is_untouched(&self, by: By, session: &Session) -> bool {
         let before = self.facts.spans.before(by);
         before.filter(|(_, span)| span.invoked > session.opened).all(|(_, span)| {
-            is_done(span)
+            span.is_done()
                 && !matches!(span.step.command, Command::Begin(_) | Command::Raw(_))
                 && span.step.fault.is_none()
         })
     }
-}
-
-/// Whether the system said that the command is done.
-pub(super) fn is_done(span: &Span<'_>) -> bool {
-    matches!(span.outcome, Some(Outcome::Done(_)))
 }

@@ -191,9 +191,6 @@ static BY_STORAGE: LazyLock<[Vec<Fault>; Storage::ALL.len()]> = LazyLock::new(||
     })
 });
 
-static DISCREET: LazyLock<Vec<Fault>> =
-    LazyLock::new(|| Storage::Postgres.faults().iter().copied().filter(|fault| fault.row().discreet).collect());
-
 static AT_MOMENTS: LazyLock<Vec<Fault>> = LazyLock::new(|| {
     let postgres = Storage::Postgres.faults().iter().copied();
     postgres.filter(|fault| fault.moment().is_some()).collect()
@@ -204,7 +201,10 @@ static AT_MOMENTS: LazyLock<Vec<Fault>> = LazyLock::new(|| {
 static BY_WORD: LazyLock<[Vec<Vec<Fault>>; Storage::ALL.len()]> =
     LazyLock::new(|| Storage::ALL.map(|storage| by_word(storage.faults())));
 
-static DISCREET_BY_WORD: LazyLock<Vec<Vec<Fault>>> = LazyLock::new(|| by_word(&DISCREET));
+static DISCREET_BY_WORD: LazyLock<Vec<Vec<Fault>>> = LazyLock::new(|| {
+    let discreet = Storage::Postgres.faults().iter().copied().filter(|fault| fault.row().discreet);
+    by_word(&discreet.collect::<Vec<_>>())
+});
 
 fn by_word(faults: &[Fault]) -> Vec<Vec<Fault>> {
     faults.chunk_by(|one, next| one.row().word == next.row().word).map(<[Fault]>::to_vec).collect()
@@ -246,12 +246,7 @@ impl Fault {
         &AT_MOMENTS
     }
 
-    /// Returns the faults that only the owner of the connection notices.
-    pub fn postgres_discreet() -> &'static [Self] {
-        &DISCREET
-    }
-
-    /// The same, by their words.
+    /// Those that only the owner of the connection notices, by their words.
     pub(crate) fn postgres_discreet_by_word() -> &'static [Vec<Self>] {
         &DISCREET_BY_WORD
     }
