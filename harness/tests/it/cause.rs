@@ -70,6 +70,13 @@ fn what_is_committed_inside_a_transaction_is_committed_early() {
         }),
         "ordinary use"
     );
+    // It has not begun.
+    assert_eq!(
+        cause(|s| {
+            s.failed(0, "begin", FailureClass::Busy).done(0, "put k1 1", &wrote);
+        }),
+        "begin, failed"
+    );
 }
 
 #[test]

@@ -268,6 +268,7 @@ fn mistake_and_ended_transaction_are_no_reason_to_reconnect() {
         (&["begin"], true),
         (&["begin", "drop"], true),
         (&["raw setting"], true),
+        (&["wait 1h"], true),
     ] {
         let mut script = Script::default();
         script.done(0, "open", &[What::Connected(C1)]);

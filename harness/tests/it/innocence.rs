@@ -243,9 +243,29 @@ fn limit_runs_out_behind_abandoned_work_that_a_fault_holds_back() {
         breaks(is_condemned, |s| {
             s.done(0, "open", &[]).done(1, "open", &[]).done(1, "begin", &[]).done(1, "put k1 1", &[]);
             s.command(1, abandoned, &[], Outcome::Cancelled(Phase::Sent));
-            s.failed(0, "put k1 2", FailureClass::Dead);
+            // Its own connection works.
+            s.get(0, "get k2", None).failed(0, "put k1 2", FailureClass::Dead);
         });
     }
+}
+
+#[test]
+fn limit_may_run_out_while_time_passes() {
+    for (meanwhile, is_condemned) in [("wait 1m", false), ("open", true)] {
+        // Of a transaction in which nothing happens, and of a command that waits.
+        breaks(is_condemned, |s| {
+            s.done(0, "open", &[]).done(0, "begin", &[]).done(1, meanwhile, &[]);
+            s.failed(0, "put k1 1", FailureClass::Closed);
+        });
+        breaks(is_condemned, |s| {
+            s.done(0, "open", &[]).invoke(0, "get k1").done(1, meanwhile, &[]);
+            s.push(0, What::Returned(failed(FailureClass::Dead)));
+        });
+    }
+    // A session in which nothing is open has none.
+    breaks(true, |s| {
+        s.done(0, "open", &[]).done(0, "wait 1h", &[]).failed(0, "get k1", FailureClass::Dead);
+    });
 }
 
 #[test]

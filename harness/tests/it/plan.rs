@@ -142,8 +142,20 @@ fn what_may_end_a_fixtures_transaction_is_refused_in_one() {
     let why = |plan, capabilities| admissible(&plan, capabilities).expect_err("refused").to_string();
     assert!(why(plan("wal", "put k1 1 with interrupt"), real).contains("may end the fixture's own transaction"));
     assert!(why(plan("wal", "insert k1 1 or rollback"), real).contains("may end the fixture's own transaction"));
+    assert!(why(plan("wal", "wait 1s"), real).contains("may end the fixture's own transaction"));
     assert!(why(plan("sim", "scan"), simulated).contains("cannot be asked"));
     assert!(why(plan("wal", "scan"), real.without(Capability::Fixture)).contains("capability `fixture`"));
+}
+
+#[test]
+fn wait_asks_nothing_of_a_system_so_there_is_nothing_to_cancel() {
+    let plan = |steps: &str| {
+        let text = format!("version = 1\nstorage = \"wal\"\n[actors]\na = {steps}");
+        PlanFile::parse(&text, Path::new("p.toml")).expect("it parses").plan
+    };
+    assert_eq!(admissible(&plan("[\"wait 1s\", \"open\", \"wait 1m with interrupt\"]"), everything()[0]), Ok(()));
+    let why = admissible(&plan("[\"wait 1s cancel@sent\"]"), everything()[0]).expect_err("refused").to_string();
+    assert!(why.ends_with("nothing is asked of the system, so there is nothing to cancel"), "{why}");
 }
 
 #[test]
