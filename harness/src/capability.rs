@@ -201,8 +201,8 @@ pub fn needed(command: &Command) -> Option<Capability> {
         }
         Command::Begin(_) => Some(Capability::ExplicitBegin),
         Command::Stream(_) => Some(Capability::Streams),
-        Command::Raw(Residue::Lock) => Some(Capability::ConnectionLocks),
-        Command::Raw(_) | Command::Inspect => Some(Capability::RawSql),
+        Command::Raw(Residue::Lock, _) => Some(Capability::ConnectionLocks),
+        Command::Raw(..) | Command::Inspect => Some(Capability::RawSql),
         Command::Retain | Command::Stale(StaleUse::Get(_) | StaleUse::Put(..)) => Some(Capability::Retention),
         Command::ClosePool => Some(Capability::ClosePool),
         Command::Resolve(_) | Command::Override(_) | Command::Restore | Command::Invalidate(_) | Command::WarmUp => {

@@ -66,7 +66,7 @@ impl Cause {
             return cause;
         }
         let ours = || spans.iter().filter(|(by, _)| !history.is_observer(by.actor));
-        if ours().any(|(_, span)| matches!(span.step.command, Command::Raw(_)) && span.is_done()) {
+        if ours().any(|(_, span)| matches!(span.step.command, Command::Raw(..)) && span.is_done()) {
             return Self::Left;
         }
         let mut odd: Vec<_> =

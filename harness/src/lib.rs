@@ -53,6 +53,7 @@ mod recorder;
 pub mod report;
 pub mod scenario;
 pub mod shrink;
+pub mod spelling;
 #[doc(hidden)]
 pub mod stage;
 mod stillness;

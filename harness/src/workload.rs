@@ -11,7 +11,8 @@ use futures_util::TryStreamExt;
 use sqlx::Executor;
 
 use crate::history::{Leftovers, Reply};
-use crate::plan::{BeginMode, Command, Conflict, Key, Residue, Value};
+use crate::plan::{BeginMode, Command, Conflict, Key, Value};
+use crate::spelling::text;
 use crate::system::Port;
 
 /// Runs a single-statement command on this executor. Ignores a command that is not a statement; the port records it as
@@ -34,7 +35,7 @@ pub fn is_statement(command: &Command) -> bool {
     let by_key = matches!(command, Command::Put(..) | Command::Insert(..) | Command::Get(_) | Command::Delete(_));
     by_key
         || matches!(command, Command::Scan | Command::Stream(_) | Command::Inspect)
-        || matches!(command, Command::Fail | Command::Slow | Command::Raw(_))
+        || matches!(command, Command::Fail | Command::Slow | Command::Raw(..))
 }
 
 /// Runs a single-statement command and returns its answer, for systems that wrap each call. Does nothing for any other
@@ -61,10 +62,14 @@ pub async fn answer<'c, DB: Dialect>(
         Command::Inspect => return inspect(connection).await.map(Reply::Residue),
         Command::Fail => "insert into kv (k, v) values (1, null)",
         Command::Slow => DB::WORDS.slow,
-        Command::Raw(Residue::Transaction) => "begin",
-        Command::Raw(Residue::Setting) => DB::WORDS.set,
-        Command::Raw(Residue::TempTable) => "create temp table if not exists leftover (x int)",
-        Command::Raw(Residue::Lock) => DB::WORDS.lock,
+        Command::Raw(residue, spelling) => {
+            // Written by this crate's grammar alone.
+            let text = text(DB::BACKEND, residue, spelling).map(sqlx::AssertSqlSafe);
+            return match text {
+                Some(text) => connection.execute(text).await.map(|_| Reply::Done),
+                None => Ok(Reply::Done),
+            };
+        }
         _ => return Ok(Reply::Done),
     };
     connection.execute(plain).await.map(|_| Reply::Done)

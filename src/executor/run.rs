@@ -134,7 +134,7 @@ where
     S::Connection: SqlxConnection,
     for<'x> &'x mut <DatabaseOf<S> as Database>::Connection: Executor<'x, Database = DatabaseOf<S>>,
 {
-    let mut call = enter(handle, Call::Statement, "prepare").await.map_err(Error::into_sqlx)?;
+    let mut call = enter_to_prepare(handle, sql.as_str(), "prepare").await.map_err(Error::into_sqlx)?;
     let patience = call.patience();
     let work = call.connection().sqlx().prepare_with(sql, parameters);
     let result = patience.answer(work).await.map_err(Error::into_sqlx)?;
@@ -147,7 +147,7 @@ where
     S::Connection: SqlxConnection,
     for<'x> &'x mut <DatabaseOf<S> as Database>::Connection: Executor<'x, Database = DatabaseOf<S>>,
 {
-    let mut call = enter(handle, Call::Statement, "describe").await.map_err(Error::into_sqlx)?;
+    let mut call = enter_to_prepare(handle, sql.as_str(), "describe").await.map_err(Error::into_sqlx)?;
     let patience = call.patience();
     let work = call.connection().sqlx().describe(sql);
     let result = patience.answer(work).await.map_err(Error::into_sqlx)?;
@@ -214,6 +214,22 @@ where
     let call = enter(handle, Call::Statement, operation).await?;
     let mut call = if S::Connection::is_safe_to_rerun(sql) { call } else { call.probe().await? };
     call.leave(effect);
+    Ok(call)
+}
+
+/// Enters the session for a statement that is not run: SQLite sets some pragmas when they are prepared.
+async fn enter_to_prepare<'a, S: Source>(
+    handle: &'a Handle<S>,
+    sql: &str,
+    operation: &'static str,
+) -> Result<InFlight<'a, S>, Error>
+where
+    S::Connection: SqlxConnection,
+{
+    let mut call = enter(handle, Call::Statement, operation).await?;
+    if let left @ Effect::Residue(_) = S::Connection::effect(sql) {
+        call.leave(left);
+    }
     Ok(call)
 }
 

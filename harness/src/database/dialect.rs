@@ -8,13 +8,16 @@ use sqlx::{Postgres, postgres::PgRow};
 use sqlx::{Sqlite, sqlite::SqliteRow};
 
 use crate::history::Leftovers;
-use crate::plan::{Conflict, Key, Value};
+use crate::plan::{Backend, Conflict, Key, Value};
 
 /// Every row, in the order of its key.
 pub(crate) const ALL_ROWS: &str = "select k, v from kv order by k";
 
 /// A database on which the core workload can run.
 pub trait Dialect: Database<Arguments: IntoArguments<Self>> {
+    /// What it is one of.
+    const BACKEND: Backend;
+
     /// Its statements.
     const WORDS: Words;
 
@@ -48,11 +51,7 @@ pub struct Words {
     pub delete: &'static str,
     /// Takes long.
     pub slow: &'static str,
-    /// Changes a setting of the connection.
-    pub set: &'static str,
-    /// Takes a lock that belongs to the connection and conflicts with no other.
-    pub lock: &'static str,
-    /// Reads which of these are on the connection.
+    /// Reads what raw SQL has left on the connection.
     pub inspect: &'static str,
     /// Two explicit ways to begin a transaction.
     pub begin_immediate: &'static str,
@@ -62,14 +61,13 @@ pub struct Words {
 
 #[cfg(feature = "sqlite")]
 impl Dialect for Sqlite {
+    const BACKEND: Backend = Backend::Sqlite;
+
     const WORDS: Words = Words {
         put: "insert into kv (k, v) values (?, ?) on conflict (k) do update set v = excluded.v",
         get: "select k, v from kv where k = ?",
         delete: "delete from kv where k = ?",
         slow: "with recursive c (x) as (values (1) union all select x + 1 from c where x < 3000) select count(*) from c",
-        set: "pragma recursive_triggers = on",
-        // It has none: the capability is not declared for it.
-        lock: "select 1",
         inspect: "select recursive_triggers, (select count(*) from temp.sqlite_schema) from pragma_recursive_triggers",
         begin_immediate: "begin immediate",
         begin_exclusive: "begin exclusive",
@@ -103,13 +101,13 @@ impl Dialect for Sqlite {
 
 #[cfg(feature = "postgres")]
 impl Dialect for Postgres {
+    const BACKEND: Backend = Backend::Postgres;
+
     const WORDS: Words = Words {
         put: "insert into kv (k, v) values ($1, $2) on conflict (k) do update set v = excluded.v",
         get: "select k, v from kv where k = $1",
         delete: "delete from kv where k = $1",
         slow: "select pg_sleep(0.02)",
-        set: "set default_statistics_target = 77",
-        lock: "select pg_advisory_lock_shared(77)",
         inspect: "select current_setting('default_statistics_target') = '77', \
             (select count(*) from pg_class where relpersistence = 't' and relnamespace = pg_my_temp_schema() \
                 and relkind = 'r'), \

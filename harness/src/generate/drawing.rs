@@ -11,7 +11,10 @@ use super::table::Table;
 use crate::capability::Capabilities;
 use crate::extension::Extension;
 use crate::model::ActorState;
-use crate::plan::{Actor, BeginMode, Command, Conflict, Key, Pause, Residue, Service, StaleUse, Step, Wanted};
+use crate::plan::{
+    Actor, BeginMode, Command, Conflict, Key, Pause, Residue, Service, Spelling, StaleUse, Step, Wanted,
+};
+use crate::spelling::spellings;
 
 /// One plan while it is drawn.
 pub(super) struct Drawing<'a> {
@@ -133,10 +136,10 @@ impl Drawing<'_> {
             Kind::Fail => Command::Fail,
             Kind::Slow => Command::Slow,
             Kind::Wait => Command::Wait(*draw.one(&Pause::ALL)),
-            Kind::RawBegin => Command::Raw(Residue::Transaction),
-            Kind::RawSetting => Command::Raw(Residue::Setting),
-            Kind::RawTempTable => Command::Raw(Residue::TempTable),
-            Kind::RawLock => Command::Raw(Residue::Lock),
+            Kind::RawBegin => self.raw(Residue::Transaction, draw),
+            Kind::RawSetting => self.raw(Residue::Setting, draw),
+            Kind::RawTempTable => self.raw(Residue::TempTable, draw),
+            Kind::RawLock => self.raw(Residue::Lock, draw),
             Kind::Inspect => Command::Inspect,
             Kind::Retain => Command::Retain,
             Kind::Stale if draw.chance(8) => Command::Stale(StaleUse::Get(self.key(draw))),
@@ -170,6 +173,16 @@ impl Drawing<'_> {
         let count = services.iter().filter(concerns).count();
         let one = services.iter().filter(concerns).nth(draw.below_len(count));
         *one.unwrap_or_else(|| draw.one(services))
+    }
+
+    /// Plainly, or in any of the ways to write it.
+    fn raw(&self, residue: Residue, draw: &mut Draw<'_, impl Rng>) -> Command {
+        let (cores, around) = spellings(self.capabilities.backend(), residue);
+        let mut one_of = |count: u8| match draw.chance(4) {
+            true => 0,
+            false => u8::try_from(draw.below(u32::from(count))).unwrap_or(0),
+        };
+        Command::Raw(residue, Spelling { core: one_of(cores), around: one_of(around) })
     }
 
     fn key(&mut self, draw: &mut Draw<'_, impl Rng>) -> Key {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use super::meaning::written;
 use crate::capability::{Capabilities, Capability, needed};
 use crate::plan::{ActorId, Command, Conflict, Fault, Key, Phase, Plan, Step};
+use crate::spelling::spellings;
 
 /// A plan that makes no sense for a system.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -125,6 +126,15 @@ impl ActorState {
         }
         if matches!(command, Command::Wait(_)) && step.cancel.is_some() {
             return Err("nothing is asked of the system, so there is nothing to cancel".into());
+        }
+        if let Command::Raw(residue, spelling) = *command {
+            let backend = capabilities.backend();
+            let (cores, around) = spellings(backend, residue);
+            if spelling.core >= cores || spelling.around >= around {
+                return Err(format!(
+                    "on {backend} `raw {residue}` has {cores} statements, and {around} texts around them, counted from 0"
+                ));
+            }
         }
         match command {
             Command::Open if self.session => return Err("the actor has a session already".into()),

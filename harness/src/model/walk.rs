@@ -138,7 +138,7 @@ impl Walk<'_> {
                 let frame = Frame { begun: span.invoked, raw: false, uncertain: false, writes: Vec::new() };
                 self.place(by.actor).frames.push(frame);
             }
-            Command::Raw(Residue::Transaction) if self.place(by.actor).frames.is_empty() => {
+            Command::Raw(Residue::Transaction, _) if self.place(by.actor).frames.is_empty() => {
                 if done || unknown && self.decide() {
                     let frame = Frame { begun: span.invoked, raw: true, uncertain: false, writes: Vec::new() };
                     self.place(by.actor).frames.push(frame);

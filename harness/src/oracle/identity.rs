@@ -188,7 +188,7 @@ fn left_by_test(view: &View<'_>, checked: &mut Checked) {
 fn own_residue(view: &View<'_>, by: By, opened: usize) -> Vec<Residue> {
     before(view, by, opened)
         .filter_map(|(_, it)| match it.step.command {
-            Command::Raw(residue) => Some(residue),
+            Command::Raw(residue, _) => Some(residue),
             _ => None,
         })
         .collect()

@@ -62,7 +62,7 @@ fn look(
     checked: &mut Checked,
 ) {
     // What an extension's command means is its own business, and what raw SQL begins the system knows nothing of.
-    let is_odd = matches!(command, Command::Extra(_) | Command::Raw(Residue::Transaction));
+    let is_odd = matches!(command, Command::Extra(_) | Command::Raw(Residue::Transaction, _));
     if is_odd || matches!(outcome, Some(Outcome::Cancelled(_))) || scene.is_excused(by.actor, at) {
         return;
     }
@@ -142,7 +142,7 @@ fn is_expected(
             scene.position(by.actor).depth > 0 || view.facts.history.fixture
         }
         // A system may refuse what would stay on a connection that it cannot replace: a test's, or the only one.
-        Command::Raw(_) => failure.class == FailureClass::Mistake,
+        Command::Raw(..) => failure.class == FailureClass::Mistake,
         // A handle that has ended has to be refused, and so has one that was never given out.
         Command::Stale(_) => scene.position(by.actor).outlived || !scene.position(by.actor).retained,
         _ => false,

@@ -135,7 +135,7 @@ fn gives_reason(what: &What) -> bool {
         What::Invoked(step) => {
             let leaves_something = matches!(
                 step.command,
-                Command::Raw(_) | Command::Stream(_) | Command::Drop | Command::Extra(_) | Command::ClosePool
+                Command::Raw(..) | Command::Stream(_) | Command::Drop | Command::Extra(_) | Command::ClosePool
             );
             leaves_something || step.fault.is_some()
         }

@@ -219,8 +219,8 @@ impl Position {
             Command::Override(_) => self.guards += 1,
             Command::Restore => self.guards = self.guards.saturating_sub(1),
             // The system knows nothing of it, and what it is in its way cannot be said.
-            Command::Raw(Residue::Transaction) => (self.troubled, self.lingering) = (true, true),
-            Command::Raw(residue) => self.left[place(*residue)] = true,
+            Command::Raw(Residue::Transaction, _) => (self.troubled, self.lingering) = (true, true),
+            Command::Raw(residue, _) => self.left[place(*residue)] = true,
             // Its cursor is closed behind the caller's back, perhaps later.
             Command::Stream(_) => self.lingering = true,
             _ => {}

@@ -156,5 +156,5 @@ pub(super) fn in_a_transaction(view: &View<'_>, by: By) -> Option<String> {
 /// Whether the session has begun a transaction behind the system's back before this command.
 fn raw_transaction(view: &View<'_>, by: By, opened: usize) -> bool {
     let mut before = view.facts.spans.before(by).filter(|(_, it)| it.invoked > opened);
-    before.any(|(_, it)| it.step.command == Command::Raw(Residue::Transaction))
+    before.any(|(_, it)| matches!(it.step.command, Command::Raw(Residue::Transaction, _)))
 }

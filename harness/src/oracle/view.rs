@@ -160,7 +160,7 @@ impl<'a> View<'a> {
         let before = self.facts.spans.before(by);
         before.filter(|(_, span)| span.invoked > session.opened).all(|(_, span)| {
             span.is_done()
-                && !matches!(span.step.command, Command::Begin(_) | Command::Raw(_))
+                && !matches!(span.step.command, Command::Begin(_) | Command::Raw(..))
                 && span.step.fault.is_none()
         })
     }

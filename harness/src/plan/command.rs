@@ -56,8 +56,8 @@ pub enum Command {
     Slow,
     /// Nothing is asked of the system, and time passes: limits run out, and what idles grows old.
     Wait(Pause),
-    /// SQL that goes around the system and leaves residue on the connection.
-    Raw(Residue),
+    /// SQL that goes around the system and leaves residue on the connection, in one of the ways to write it.
+    Raw(Residue, Spelling),
     /// Reads the residue that the session can see.
     Inspect,
     /// Keeps a handle to the session, for use after its end.
@@ -162,6 +162,20 @@ pub enum Residue {
 impl Residue {
     /// Every kind.
     pub const ALL: [Self; 4] = [Self::Transaction, Self::Setting, Self::TempTable, Self::Lock];
+}
+
+/// Which of the [ways](crate::spelling) to write raw SQL; the first is the plain one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Spelling {
+    /// Which of the statements that leave the residue.
+    pub core: u8,
+    /// Which of the texts around it.
+    pub around: u8,
+}
+
+impl Spelling {
+    /// The plain one.
+    pub const PLAIN: Self = Self { core: 0, around: 0 };
 }
 
 /// What is done with a retained handle.

@@ -9,8 +9,8 @@ use std::str::FromStr;
 
 use super::fault::{NoFault, expected};
 use super::{
-    ActorId, BeginMode, Command, Conflict, Gate, Key, Pause, Phase, Residue, Schedule, Service, StaleUse, Step,
-    Storage, Tasks, Turn, Wanted,
+    ActorId, BeginMode, Command, Conflict, Gate, Key, Pause, Phase, Residue, Schedule, Service, Spelling, StaleUse,
+    Step, Storage, Tasks, Turn, Wanted,
 };
 
 /// A step or a schedule that does not parse.
@@ -63,7 +63,8 @@ impl fmt::Display for Command {
             Self::Fail => f.write_str("fail"),
             Self::Slow => f.write_str("slow"),
             Self::Wait(pause) => write!(f, "wait {pause}"),
-            Self::Raw(residue) => write!(f, "raw {residue}"),
+            Self::Raw(residue, Spelling::PLAIN) => write!(f, "raw {residue}"),
+            Self::Raw(residue, spelling) => write!(f, "raw {residue} spelled {spelling}"),
             Self::Inspect => f.write_str("inspect"),
             Self::Retain => f.write_str("retain"),
             Self::Stale(StaleUse::Get(key)) => write!(f, "stale get {key}"),
@@ -111,6 +112,15 @@ impl fmt::Display for Residue {
             Self::TempTable => "temp-table",
             Self::Lock => "lock",
         })
+    }
+}
+
+impl fmt::Display for Spelling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.around {
+            0 => write!(f, "{}", self.core),
+            around => write!(f, "{}.{around}", self.core),
+        }
     }
 }
 
@@ -267,7 +277,7 @@ fn command(words: &mut Words<'_>) -> Result<Command, TextError> {
         "raw" => {
             let expected = "begin, setting, temp-table or lock";
             let (at, word) = words.need(expected)?;
-            Command::Raw(one_of(&Residue::ALL, at, word, expected)?)
+            Command::Raw(one_of(&Residue::ALL, at, word, expected)?, spelling(words)?)
         }
         "inspect" => Command::Inspect,
         "retain" => Command::Retain,
@@ -316,6 +326,19 @@ fn value(words: &mut Words<'_>) -> Result<u32, TextError> {
     let expected = "a value from 0 to 4294967295";
     let (at, word) = words.need(expected)?;
     word.parse().map_err(|_| unexpected(at, word, expected))
+}
+
+fn spelling(words: &mut Words<'_>) -> Result<Spelling, TextError> {
+    if !words.take("spelled") {
+        return Ok(Spelling::PLAIN);
+    }
+    let expected = "the number of a statement, or of a statement and of what is around it: 3 or 3.5";
+    let (at, word) = words.need(expected)?;
+    let (core, around) = word.split_once('.').unwrap_or((word, "0"));
+    match (core.parse(), around.parse()) {
+        (Ok(core), Ok(around)) => Ok(Spelling { core, around }),
+        _ => Err(unexpected(at, word, expected)),
+    }
 }
 
 fn conflict(words: &mut Words<'_>) -> Result<Conflict, TextError> {

@@ -5,8 +5,9 @@
 use super::run::Report;
 use super::story::{Row, name};
 use super::text::{Flow, GAP, Line, MARGIN, Style, Word, cut, length, one_line, wrapped};
-use crate::history::What;
-use crate::plan::{ActorId, Key, Tasks};
+use crate::history::{By, What};
+use crate::plan::{ActorId, Command, Key, Spelling, Tasks};
+use crate::spelling::text;
 use crate::verdict::Violation;
 
 /// The narrowest page.
@@ -190,6 +191,7 @@ impl<'a> Page<'a> {
     }
 
     pub(super) fn conclusion(&mut self) {
+        self.raw_texts();
         if let Some(violation) = self.report.violation {
             self.lines.push(Line::default());
             let place = self.place_of(violation);
@@ -221,6 +223,24 @@ impl<'a> Page<'a> {
         }
         for (at, note) in notes.iter().enumerate() {
             self.paragraph(&format!("[{}]", at + 1), MARGIN + 4, Style::Plain, note);
+        }
+    }
+
+    /// What raw SQL says where it is not written plainly.
+    fn raw_texts(&mut self) {
+        let plan = self.report.plan;
+        let mut is_first = true;
+        for (actor, step, it) in plan.steps() {
+            let Command::Raw(residue, spelling) = it.command else { continue };
+            let Some(text) = text(plan.storage.backend(), residue, spelling).filter(|_| spelling != Spelling::PLAIN)
+            else {
+                continue;
+            };
+            if std::mem::take(&mut is_first) {
+                self.lines.push(Line::default());
+            }
+            let place = name(By { actor, step });
+            self.say("written", Style::Plain, &format!("{place}: {}", text.replace('\n', "⏎")));
         }
     }
 

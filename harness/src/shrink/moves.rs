@@ -8,7 +8,7 @@ use crate::extension::Extension;
 use crate::model::written;
 use crate::plan::{
     ACTORS_MAX, Actor, ActorId, Backend, BeginMode, CONNECTIONS_MAX, Command, Conflict, Gate, Key, Pause, Phase, Plan,
-    Residue, Schedule, Service, StaleUse, Step, Storage, Tasks, Turn, Wanted,
+    Residue, Schedule, Service, Spelling, StaleUse, Step, Storage, Tasks, Turn, Wanted,
 };
 
 /// From a plan to its candidates. The extension knows simpler forms of its own commands.
@@ -240,7 +240,15 @@ fn plainer_than(command: &Command) -> Vec<Command> {
         Command::Slow => vec![Command::Get(Key(1))],
         Command::Wait(pause) => before(&Pause::ALL, &pause).map(Command::Wait).collect(),
         Command::Fail => vec![Command::Get(Key(1))],
-        Command::Raw(Residue::TempTable | Residue::Lock) => vec![Command::Raw(Residue::Setting)],
+        Command::Raw(residue, spelling) => {
+            let mut plainer: Vec<_> =
+                (0..spelling.around).map(|around| Command::Raw(residue, Spelling { around, ..spelling })).collect();
+            plainer.extend((0..spelling.core).map(|core| Command::Raw(residue, Spelling { core, ..spelling })));
+            if matches!(residue, Residue::TempTable | Residue::Lock) {
+                plainer.insert(0, Command::Raw(Residue::Setting, Spelling::PLAIN));
+            }
+            plainer
+        }
         Command::Resolve(wanted) => before(&Wanted::ALL, &wanted).map(Command::Resolve).collect(),
         Command::Override(service) => before(&Service::REPLACEABLE, &service).map(Command::Override).collect(),
         Command::Invalidate(service) => before(&Service::ALL, &service).map(Command::Invalidate).collect(),

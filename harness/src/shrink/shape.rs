@@ -47,6 +47,8 @@ fn shapes(actor: &Actor) -> Vec<String> {
             let digits = word.strip_prefix('k').unwrap_or(word);
             !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit())
         };
+        // The spelling is no argument: texts that are misread are misread each for itself.
+        let text = text.replace(" spelled ", " spelled:");
         text.split(' ').filter(|word| !is_argument(word)).collect::<Vec<_>>().join(" ")
     };
     actor.steps.iter().map(shape).collect()

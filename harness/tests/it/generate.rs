@@ -127,7 +127,7 @@ fn focused_plan_knows_little_besides() {
     let is_plain = |plan: &Plan| {
         let basics = [Operation::Open, Operation::Statement, Operation::Close];
         operations(plan).iter().all(|(step, operation, _)| {
-            basics.contains(operation) && step.cancel.is_none() && !matches!(step.command, Command::Raw(_))
+            basics.contains(operation) && step.cancel.is_none() && !matches!(step.command, Command::Raw(..))
         })
     };
     let with = share(&drawn(&Profile::default()), is_plain);

@@ -179,3 +179,30 @@ fn step_keeps_fault_and_cancel() {
     let step: Step = "insert k2 7 or rollback with interrupt cancel@sent".parse().expect("it parses");
     assert_eq!(step.to_string(), "insert k2 7 or rollback with interrupt cancel@sent");
 }
+
+#[test]
+fn raw_sql_is_written_in_the_ways_that_its_database_has() {
+    let file = |storage: &str, step: &str| {
+        let text = format!("version = 1\nstorage = \"{storage}\"\n[actors]\na = [\"open\", \"{step}\"]");
+        PlanFile::parse(&text, Path::new("p.toml"))
+    };
+    let plan = |step: &str| file("wal", step).expect("it parses").plan;
+    for step in ["raw setting", "raw setting spelled 3", "raw temp-table spelled 2.12"] {
+        let plan = plan(step);
+        assert_eq!(plan.actors[0].steps[1].to_string(), step);
+        assert_eq!(admissible(&plan, everything()[0]), Ok(()), "{step}");
+    }
+    assert_eq!(plan("raw setting spelled 0.0"), plan("raw setting"));
+    for step in ["raw setting spelled 4", "raw setting spelled 0.13"] {
+        let why = admissible(&plan(step), everything()[0]).expect_err("refused").to_string();
+        assert!(
+            why.ends_with("on sqlite `raw setting` has 4 statements, and 13 texts around them, counted from 0"),
+            "{why}"
+        );
+    }
+    for step in ["raw setting spelled", "raw setting spelled x", "raw setting spelled 1.", "raw setting spelled 1.2.3"]
+    {
+        let why = file("wal", step).expect_err("no such plan").to_string();
+        assert!(why.contains("3 or 3.5"), "{step}: {why}");
+    }
+}

@@ -78,13 +78,39 @@ struct Statement<'a> {
     after_dot: bool,
     /// How many parentheses are open.
     open: u32,
-    /// How many parentheses were open where the arguments of a `set_config` begin.
-    setting: Option<u32>,
-    /// The word that was read last.
-    last: &'a str,
+    /// The call of `set_config` whose arguments are being read.
+    setting: Option<Setting>,
+    /// Whether the last token was a closing parenthesis.
+    closed: bool,
+    /// Whether a query has begun in it.
+    selects: bool,
+    /// Whether it creates a function or a procedure.
+    routine: bool,
     /// How many `begin`s and `case`s are open in the body of a function.
     body: u32,
 }
+
+/// What is known of the arguments of a `set_config`.
+#[derive(Clone, Copy)]
+struct Setting {
+    /// How many parentheses were open where they begin.
+    open: u32,
+    /// Whether the last one is `true` alone, as far as it has been read.
+    last_is_true: bool,
+    /// Whether nothing of the last one has been read.
+    last_is_empty: bool,
+}
+
+/// Words that are keywords only in their place, where no function can be called; elsewhere they may be a function's name.
+const KEYWORDS_BEHIND: [(&str, &[&str]); 7] = [
+    ("by", &["group", "order", "partition"]),
+    ("conflict", &["on"]),
+    ("key", &["primary", "foreign"]),
+    ("materialized", &["as", "not"]),
+    ("partition", &[]),
+    ("sets", &["grouping"]),
+    ("within", &[]),
+];
 
 #[derive(Clone, Copy)]
 struct Name<'a> {
@@ -93,10 +119,13 @@ struct Name<'a> {
     quoted: bool,
     /// The word before it, if one stands right there.
     before: &'a str,
+    /// Whether it stands right behind a closing parenthesis.
+    behind_parenthesis: bool,
 }
 
 impl<'a> Statement<'a> {
     fn take(&mut self, token: Token<'a>) {
+        self.read_setting(token);
         match token {
             Token::Word(word) => self.word(word, false),
             Token::Quoted(name) => self.word(name, true),
@@ -109,21 +138,35 @@ impl<'a> Statement<'a> {
             }
             Token::Symbol(b')') => {
                 self.open = self.open.saturating_sub(1);
-                if self.setting == Some(self.open) {
-                    self.setting = None;
-                    // With `true` it lasts as long as its transaction.
-                    if !self.last.eq_ignore_ascii_case("true") {
-                        self.add(Effect::Residue("set_config"));
-                    }
-                }
                 self.name = None;
             }
-            Token::Symbol(_) | Token::Text => {
-                self.name = None;
-                self.last = "";
-            }
+            Token::Symbol(_) | Token::Text => self.name = None,
         }
         self.after_dot &= token == Token::Symbol(b'.');
+        self.closed = token == Token::Symbol(b')');
+    }
+
+    /// Reads on in the arguments of a `set_config`: with `true` as the last one it lasts as long as its transaction.
+    fn read_setting(&mut self, token: Token<'a>) {
+        let Some(mut setting) = self.setting else { return };
+        match token {
+            Token::Symbol(b')') if self.open == setting.open + 1 => {
+                self.setting = None;
+                if !setting.last_is_true {
+                    self.add(Effect::Residue("set_config"));
+                }
+                return;
+            }
+            Token::Symbol(b',') if self.open == setting.open + 1 => {
+                (setting.last_is_true, setting.last_is_empty) = (false, true);
+            }
+            token => {
+                let is_true = matches!(token, Token::Word(word) if word.eq_ignore_ascii_case("true"));
+                setting.last_is_true = setting.last_is_empty && is_true;
+                setting.last_is_empty = false;
+            }
+        }
+        self.setting = Some(setting);
     }
 
     fn add(&mut self, effect: Effect) {
@@ -135,11 +178,19 @@ impl<'a> Statement<'a> {
             Some(name) if self.after_dot => Some(Name { text: word, schema: Some(name.text), quoted, ..name }),
             before => {
                 let before = before.filter(|name| !name.quoted).map_or("", |name| name.text);
-                Some(Name { text: word, schema: None, quoted, before })
+                Some(Name { text: word, schema: None, quoted, before, behind_parenthesis: self.closed })
             }
         };
-        self.last = word;
+        if is_temporary_schema(word, quoted) {
+            self.add(Effect::Residue("a temporary table"));
+        }
         if quoted {
+            return;
+        }
+        if self.first.eq_ignore_ascii_case("explain") && self.open == 0 && is_explained(word) {
+            // With `analyze` it is run.
+            (self.first, self.words) = (word, 1);
+            self.add(first(word));
             return;
         }
         self.words += 1;
@@ -152,14 +203,16 @@ impl<'a> Statement<'a> {
             _ => {}
         }
         let is = |it: &str| word.eq_ignore_ascii_case(it);
+        self.selects |= is("select");
         let begins = |it: &str| self.first.eq_ignore_ascii_case(it);
         let temporary = is("temp") || is("temporary");
-        if temporary && (begins("create") && self.words <= 5 || self.before("into")) || is("pg_temp") {
+        if temporary && (begins("create") && self.words <= 5 || self.before("into")) {
             self.add(Effect::Residue("a temporary table"));
         } else if begins("declare") && is("hold") {
             self.add(Effect::Residue("declare"));
-        } else if begins("create")
-            && (is("atomic") && self.before("begin") || self.body > 0 && (is("case") || is("begin")))
+        } else if begins("create") && self.words <= 4 && (is("function") || is("procedure")) {
+            self.routine = true;
+        } else if self.routine && (is("atomic") && self.before("begin") || self.body > 0 && (is("case") || is("begin")))
         {
             self.body += 1;
         } else if self.body > 0 && is("end") {
@@ -192,7 +245,6 @@ impl<'a> Statement<'a> {
             "into",
             "table",
             "as",
-            "on",
             "index",
             "references",
             "with",
@@ -204,16 +256,42 @@ impl<'a> Statement<'a> {
         ];
         let word = name.text;
         let starts = |with: &str| word.get(..with.len()).is_some_and(|it| it.eq_ignore_ascii_case(with));
-        if listed(name.before, &listing).is_some() || built_in && is_harmless(word) {
+        let in_its_place = match KEYWORDS_BEHIND.iter().find(|it| word.eq_ignore_ascii_case(it.0)) {
+            Some((_, before)) => listed(name.before, before).is_some(),
+            None if ["filter", "over"].iter().any(|it| word.eq_ignore_ascii_case(it)) => name.behind_parenthesis,
+            None => !(word.eq_ignore_ascii_case("set") && self.first.eq_ignore_ascii_case("select")),
+        };
+        // Behind the `on` of a join stands a condition.
+        let is_listed = listed(name.before, &listing).is_some()
+            || name.before.eq_ignore_ascii_case("on") && self.first.eq_ignore_ascii_case("create") && !self.selects;
+        let is_explain = self.words == 1 && word.eq_ignore_ascii_case("explain");
+        if is_listed || is_explain || built_in && in_its_place && is_harmless(word) {
             // A list of columns, or a function that leaves nothing.
         } else if word.eq_ignore_ascii_case("set_config") {
-            self.setting = Some(self.open);
+            if self.setting.replace(Setting { open: self.open, last_is_true: false, last_is_empty: true }).is_some() {
+                self.add(Effect::Residue("set_config"));
+            }
         } else if starts("pg_advisory") || starts("pg_try_advisory") {
             self.add(Effect::Lock("pg_advisory_lock"));
         } else {
             self.add(Effect::MayLeaveResidue);
         }
     }
+}
+
+/// Whether it is the schema of temporary tables, or a name that is written so that it cannot be told.
+fn is_temporary_schema(name: &str, quoted: bool) -> bool {
+    let is_prefix = name.get(..7).is_some_and(|it| it.eq_ignore_ascii_case("pg_temp"));
+    is_prefix || quoted && name.contains('\\')
+}
+
+/// Whether this word begins the statement that an `explain` is about.
+fn is_explained(word: &str) -> bool {
+    let begins = [
+        "select", "insert", "update", "delete", "merge", "values", "with", "table", "execute", "declare", "create",
+        "refresh",
+    ];
+    listed(word, &begins).is_some()
 }
 
 /// The effect of a statement that begins with this word.
@@ -250,6 +328,9 @@ mod tests {
             "select $1; abort",
             "prepare transaction 'x'",
             "create function f() returns int begin atomic select 1; select case when true then 1 end; end; commit",
+            "select E'a'\n'\\''; commit; select ''",
+            "select E'a' -- b\n  '\\''; commit; select ''",
+            "create table if not exists t (begin atomic, x int); commit",
         ] {
             assert!(matches!(effect(sql), Effect::Control(_)), "{sql}: {:?}", effect(sql));
         }
@@ -268,6 +349,16 @@ mod tests {
             "set local statement_timeout = 5",
             "set transaction isolation level serializable",
             "select set_config('app.tenant', $1, true)",
+            "select set_config('app.tenant', coalesce($1, 'true'), true)",
+            "update t set (a, b) = ($1, $2)",
+            "insert into t (a) values (1) on conflict (a) do update set (b) = (2)",
+            "select count(*) filter (where a) over (partition by b order by (c)) from t group by (d)",
+            "create index i on t (a)",
+            "create unique index if not exists i on s.t (a)",
+            "create table t (k int, primary key (k), foreign key (k) references u (k))",
+            "with x as not materialized (select 1) select 1 from a join x on (a.k = x.k)",
+            "explain (analyze) select 1",
+            "select 'a'\n'b; commit'",
             "select pg_catalog.lower(x), numeric(10, 2) '1' from t for update",
             "create table t (k int primary key, v varchar(20))",
             "create function f() returns int begin atomic select 1; select case when true then 1 end; end",
@@ -290,11 +381,33 @@ mod tests {
             "select pg_catalog.set_config('a', 'true', false)",
             "select set_config('a', $1, $2)",
             "declare c cursor with hold for select 1",
+            "create table \"pg_temp\".t (x int)",
+            "create table pg_temp_3.t (x int)",
+            "select 1 as x into table \"pg_temp\".t",
+            "create table U&\"\\0070g_temp\".t (x int)",
+            "explain analyze create temp table t as select 1",
+            "explain (analyze, verbose) create temporary table t as select 1",
+            "select set_config('a', 'b', not true)",
+            "select set_config('a', 'b', true and false)",
+            "select set_config('a', set_config('a', 'b', true), 1 > 2)",
+            "select set_config('a', set_config('a', 'b', false), true)",
         ] {
             assert!(matches!(effect(sql), Effect::Residue(_)), "{sql}: {:?}", effect(sql));
         }
-        for sql in ["select mine(1)", "select public.lower('x')", "select \"now\"()", "call p()", "do $$ begin end $$"]
-        {
+        for sql in [
+            "select mine(1)",
+            "select public.lower('x')",
+            "select \"now\"()",
+            "call p()",
+            "do $$ begin end $$",
+            "select 1 from a join b on mine(1)",
+            "create table c as select 1 from a join b on mine(1)",
+            "explain analyze execute p",
+            "select key(1)",
+            "select over(1), filter(1)",
+            "select set(1)",
+            "select partition(1)",
+        ] {
             assert_eq!(effect(sql), Effect::MayLeaveResidue, "{sql}");
         }
         for sql in ["select pg_advisory_lock(1)", "select pg_catalog.pg_try_advisory_lock(1)"] {

@@ -38,6 +38,16 @@ impl<'a> Tokens<'a> {
         let length = quoted(self.rest.as_bytes(), quote, escapes);
         self.cut(length)
     }
+
+    /// A string, which goes on where another one begins in a later line, in the manner in which it began.
+    fn string(&mut self, escapes: bool) -> Token<'a> {
+        self.quoted(b'\'', escapes);
+        while let Some(blank) = continuation(self.rest.as_bytes()) {
+            self.cut(blank);
+            self.quoted(b'\'', escapes);
+        }
+        Token::Text
+    }
 }
 
 impl<'a> Iterator for Tokens<'a> {
@@ -60,10 +70,7 @@ impl<'a> Iterator for Tokens<'a> {
                     self.cut(comment(bytes));
                     continue;
                 }
-                b'\'' => {
-                    self.quoted(b'\'', false);
-                    Token::Text
-                }
+                b'\'' => self.string(false),
                 b'"' => Token::Quoted(self.quoted(b'"', false).trim_matches('"')),
                 b'$' => match dollar_quoted(bytes) {
                     0 => Token::Symbol(self.cut(1).as_bytes()[0]),
@@ -76,8 +83,7 @@ impl<'a> Iterator for Tokens<'a> {
                     let end = bytes.iter().position(|it| !is_word(*it) && *it != b'$').unwrap_or(bytes.len());
                     let word = self.cut(end);
                     if word.eq_ignore_ascii_case("e") && self.rest.starts_with('\'') {
-                        self.quoted(b'\'', true);
-                        Token::Text
+                        self.string(true)
                     } else {
                         Token::Word(word)
                     }
@@ -108,6 +114,25 @@ fn quoted(bytes: &[u8], quote: u8, escapes: bool) -> usize {
         }
     }
     bytes.len()
+}
+
+/// The length of what stands between a string and its continuation: blanks and comments to the end of a line, with the end of a
+/// line among them.
+fn continuation(bytes: &[u8]) -> Option<usize> {
+    let (mut at, mut lines) = (0, 0);
+    loop {
+        match bytes.get(at)? {
+            b'\n' | b'\r' => lines += 1,
+            it if it.is_ascii_whitespace() || *it == 0x0b => {}
+            b'-' if bytes[at..].starts_with(b"--") => {
+                at += bytes[at..].iter().position(|it| matches!(it, b'\n' | b'\r'))?;
+                continue;
+            }
+            b'\'' if lines > 0 => return Some(at),
+            _ => return None,
+        }
+        at += 1;
+    }
 }
 
 /// The length of a comment, and of those in it.

@@ -82,7 +82,7 @@ pub(super) const CRATES: [Layers; 5] = [
             "plan/text",
             "plan/file",
             "plan",
-            "limits capability fault_switch",
+            "limits capability fault_switch spelling",
             // The history, and what it can come to.
             "history/event",
             "history/by_command",

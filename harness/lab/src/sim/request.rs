@@ -43,7 +43,7 @@ impl Statement {
             Command::Stream(rows) => Self::Stream(rows),
             Command::Fail => Self::Fail,
             Command::Slow => Self::Slow,
-            Command::Raw(residue) => Self::Raw(residue),
+            Command::Raw(residue, _) => Self::Raw(residue),
             Command::Inspect => Self::Inspect,
             _ => return None,
         })

@@ -7,5 +7,6 @@ mod flawed;
 mod ours;
 mod shrink;
 mod sim;
+mod spelling;
 mod trust;
 mod zoo;

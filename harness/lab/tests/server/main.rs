@@ -3,6 +3,7 @@
 mod faults;
 mod ours;
 mod plans;
+mod spelling;
 mod storm;
 mod tables;
 mod zoo;
@@ -13,8 +14,16 @@ use unstale_wire::trials;
 
 fn main() -> ExitCode {
     trials::run(
-        [faults::trials(), ours::trials(), plans::trials(), storm::trials(), tables::trials(), zoo::trials()]
-            .into_iter()
-            .flatten(),
+        [
+            faults::trials(),
+            ours::trials(),
+            plans::trials(),
+            spelling::trials(),
+            storm::trials(),
+            tables::trials(),
+            zoo::trials(),
+        ]
+        .into_iter()
+        .flatten(),
     )
 }

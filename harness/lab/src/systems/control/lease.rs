@@ -165,12 +165,12 @@ impl<S: Source> Lease<S> {
     }
 
     async fn statement(&mut self, command: &Command) -> Result<Reply, Failure> {
-        if self.in_test() && matches!(command, Command::Raw(_)) {
+        if self.in_test() && matches!(command, Command::Raw(..)) {
             return Err(Failure::new(FailureClass::Mistake, "it would stay on the test's connection"));
         }
         self.refuse().await?;
         self.wait_for_key(command).await;
-        self.touched |= matches!(command, Command::Raw(_) | Command::Stream(_));
+        self.touched |= matches!(command, Command::Raw(..) | Command::Stream(_));
         self.send_due_commit().await;
         let mut result = self.answer(command).await;
         if result.as_ref().is_err_and(|failure| self.is_rerun_after(failure)) {
