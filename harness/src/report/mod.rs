@@ -7,6 +7,7 @@
 //! A row reads from left to right in the order of events: the command, the evidence of what the database did for it,
 //! the system's answer, and what the database did `then`.
 
+mod causes;
 mod html;
 mod page;
 mod print;
@@ -14,5 +15,6 @@ mod run;
 mod story;
 mod text;
 
+pub use causes::{CauseRow, causes_table};
 pub use html::html;
 pub use run::Report;

@@ -4,6 +4,7 @@ mod command;
 mod coverage;
 #[cfg(unix)]
 mod interrupts;
+mod known;
 mod listing;
 mod nightly;
 #[cfg(unix)]
