@@ -310,7 +310,8 @@ fn replay_alone(chain: &Chain<'_>, path: &Path) {
 }
 
 fn report(plan: &Plan, run: &Run, violation: &Violation) -> String {
-    Report { plan, history: &run.history, violation: Some(violation), width: 100, color: false }.to_string()
+    Report { plan, history: &run.history, violation: Some(violation), width: 100, color: false, brief: false }
+        .to_string()
 }
 
 /// The command that runs a plan again; the thread of a test has its name.

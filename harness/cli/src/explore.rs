@@ -147,7 +147,8 @@ fn with_progress(subject: &dyn Subject, exploration: &Exploration, console: &Con
             now.findings,
             now.elapsed.as_secs()
         );
-        if now.findings > findings {
+        // The first is news; later ones are in the table.
+        if findings == 0 && now.findings > 0 {
             findings = now.findings;
             line.tell_news(&text);
         } else {

@@ -1,12 +1,12 @@
 //! The results of an exploration, as text.
 //!
-//! Owns the wording. The verdict is given; the fields of the JSON are [`crate::explored_json`]'s.
+//! Owns the wording, and what of it fits a screen. The verdict is given; the fields of the JSON are [`crate::explored_json`]'s.
 
 use std::path::Path;
 
 use unstale_harness::chain::Subject;
 use unstale_harness::explore::{CauseFound, Explored, Finding, THREADS_GIVEN_UP_MAX, Unsure};
-use unstale_harness::report::{CauseRow, causes_table};
+use unstale_harness::report::{CauseRow, Section, causes_table};
 use unstale_harness::shrink::Rate;
 
 use crate::console::{Console, say};
@@ -37,17 +37,19 @@ pub(crate) fn print(outcome: &Outcome<'_>, all: bool, console: &Console) {
     if !explored.known.is_empty() {
         console.text(format!("\n{}", known(outcome)));
     }
-    for (at, cause) in causes.iter().enumerate().take(if all { usize::MAX } else { SHOWN_MAX }) {
-        for finding in cause.faces.iter().take(if all { usize::MAX } else { 1 }) {
-            let found = &finding.counterexample;
-            say!(console, "\n── {} of {}: {} ──", at + 1, causes.len(), finding.fingerprint);
-            console.text(text::report(&found.plan, &found.run.history, Some(&found.violation)));
-            console.text(about(finding, all));
+    for (at, cause) in causes.iter().enumerate() {
+        if all {
+            cause.faces.iter().for_each(|finding| print_finding(finding, at + 1, causes.len(), console));
+        } else if let Some(finding) = cause.faces.first() {
+            print_briefly(finding, at + 1, causes.len(), console);
         }
     }
     for unsure in &explored.unsure {
         say!(console, "\n{unsure}");
-        console.text(text::report(&unsure.plan, &unsure.run.history, unsure.run.violation()));
+        // Beside findings that break again it is of less weight.
+        if all || causes.is_empty() {
+            console.text(text::report(&unsure.plan, &unsure.run.history, unsure.run.violation()));
+        }
     }
     for unwritten in &explored.unwritten {
         say!(console, "\nnot written: {unwritten}");
@@ -55,8 +57,14 @@ pub(crate) fn print(outcome: &Outcome<'_>, all: bool, console: &Console) {
     if explored.threads_given_up > 0 {
         say!(console, "\n{}", text::given_up(explored.threads_given_up));
     }
-    let covered = if all { coverage::text } else { coverage::missing };
-    say!(console, "\n{}", covered(&explored.coverage, *subject));
+    if all {
+        say!(console, "\n{}", coverage::text(&explored.coverage, *subject));
+    } else {
+        console.text(format!("\n{}", coverage::missing(&explored.coverage, *subject, !causes.is_empty())));
+        let folder = causes.iter().flat_map(|cause| &cause.faces).find_map(|finding| finding.path.as_ref()?.parent());
+        let plans = folder.map_or_else(String::new, |folder| format!("; their plans are in {}", folder.display()));
+        say!(console, "`--all` prints every finding and the whole coverage{plans}");
+    }
     console.text(verdict(outcome));
     let written = |finding: &Finding| Some(replay(finding.path.as_ref()?, finding.counterexample.reproduced));
     let unsure = |unsure: &Unsure| {
@@ -69,6 +77,32 @@ pub(crate) fn print(outcome: &Outcome<'_>, all: bool, console: &Console) {
         say!(console, "{command}");
     } else if !explored.unwritten.is_empty() {
         say!(console, "save a plan from above as plan.toml, and: unstale replay plan.toml");
+    }
+}
+
+/// Prints a finding with all that is known of it.
+fn print_finding(finding: &Finding, at: usize, of: usize, console: &Console) {
+    let found = &finding.counterexample;
+    say!(console, "\n── {at} of {of}: {} ──", finding.fingerprint);
+    console.text(text::report(&found.plan, &found.run.history, Some(&found.violation)));
+    console.text(about(finding));
+}
+
+/// Prints the shortest finding of a cause, without what `--all` adds; of a cause that few plans met, only how to run it.
+fn print_briefly(finding: &Finding, at: usize, of: usize, console: &Console) {
+    let Finding { counterexample: found, cause, path, .. } = finding;
+    let again = path.as_ref().map(|path| replay(path, found.reproduced));
+    if at > SHOWN_MAX {
+        let gap = if at == SHOWN_MAX + 1 { "\n" } else { "" };
+        return say!(console, "{gap}{at:>2}  {}", again.unwrap_or_else(|| finding.fingerprint.clone()));
+    }
+    say!(console, "\n── {at} of {of}: {cause} ──");
+    console.text(text::brief_report(&found.plan, &found.run.history, &found.violation));
+    if let Some(path) = path.as_ref().filter(|_| !found.certificate.complete) {
+        say!(console, "shrink it further: unstale shrink {} --for 5m", path.display());
+    }
+    if let Some(again) = again {
+        say!(console, "{again} ({})", found.rates());
     }
 }
 
@@ -90,33 +124,50 @@ fn known(outcome: &Outcome<'_>) -> String {
     })
 }
 
-/// The parts of a report: the verdict, each finding with its plan, what broke once, and what was covered.
-pub(crate) fn sections(outcome: &Outcome<'_>) -> Vec<(String, String)> {
+/// The parts of a report: the verdict, each cause with its drawing, each finding with its plan, what broke once, and what was
+/// covered.
+pub(crate) fn sections(outcome: &Outcome<'_>) -> Vec<Section> {
     let Outcome { subject, explored, .. } = outcome;
     let name = subject.name();
-    let finding = |finding: &Finding| {
-        let found = &finding.counterexample;
-        let picture = text::plain_report(&found.plan, &found.run.history, Some(&found.violation));
-        let replay = match &finding.path {
-            Some(_) => String::new(),
-            None => format!("reproduce: save the plan as plan.toml, and: unstale replay plan.toml --system {name}\n"),
-        };
-        let plan = text::plan_of(&found.plan, name);
-        (finding.fingerprint.clone(), format!("{picture}\n{}{replay}\n{plan}", about(finding, true)))
-    };
-    let unsure = |unsure: &Unsure| {
+    let plain = |title: String, text: String| Section { title, drawing: None, text };
+    let mut all = vec![plain(format!("verdict on {name}"), verdict(outcome))];
+    let causes = explored.causes();
+    if !causes.is_empty() {
+        all.push(plain(format!("causes in {name}"), table(&causes)));
+    }
+    if !explored.known.is_empty() {
+        all.push(plain(format!("known causes in {name}"), known(outcome)));
+    }
+    for (at, cause) in causes.iter().enumerate() {
+        let faces = cause.faces.iter().enumerate();
+        all.extend(faces.map(|(face, finding)| section(finding, (at + 1, face + 1, cause.faces.len()), name)));
+    }
+    for unsure in &explored.unsure {
         let picture = text::plain_report(&unsure.plan, &unsure.run.history, unsure.run.violation());
         let title = format!("broke {} once and not again in {} runs", unsure.invariant, unsure.runs);
-        (title, format!("{picture}\n{}", text::plan_of(&unsure.plan, name)))
+        all.push(plain(title, format!("{picture}\n{}", text::plan_of(&unsure.plan, name))));
+    }
+    all.push(plain(format!("coverage of {name}"), coverage::text(&explored.coverage, *subject)));
+    all
+}
+
+/// A finding: the number of its cause, its own, and of how many. The first of a cause has the drawing.
+fn section(finding: &Finding, (cause, face, faces): (usize, usize, usize), name: &str) -> Section {
+    let found = &finding.counterexample;
+    let picture = text::plain_report(&found.plan, &found.run.history, Some(&found.violation));
+    let replay = match &finding.path {
+        Some(_) => String::new(),
+        None => format!("reproduce: save the plan as plan.toml, and: unstale replay plan.toml --system {name}\n"),
     };
-    let first = (format!("verdict on {name}"), verdict(outcome));
-    let last = (format!("coverage of {name}"), coverage::text(&explored.coverage, *subject));
-    let causes = explored.causes();
-    let listed = (!causes.is_empty()).then(|| (format!("causes in {name}"), table(&causes)));
-    let known = (!explored.known.is_empty()).then(|| (format!("known causes in {name}"), known(outcome)));
-    let faces = causes.iter().flat_map(|cause| cause.faces.iter().copied());
-    let all = [first].into_iter().chain(listed).chain(known).chain(faces.map(finding));
-    all.chain(explored.unsure.iter().map(unsure)).chain([last]).collect()
+    let is_first = face == 1;
+    let title = if is_first {
+        format!("{cause}. {}", finding.cause)
+    } else {
+        format!("{cause}. face {face} of {faces}: {}", finding.fingerprint)
+    };
+    let drawing = is_first.then(|| text::drawing(&found.plan, &found.run.history, Some(&found.violation)));
+    let (about, plan) = (about(finding), text::plan_of(&found.plan, name));
+    Section { title, drawing, text: format!("{}\n\n{picture}\n{about}{replay}\n{plan}", finding.fingerprint) }
 }
 
 /// The command that runs a plan again, often enough to see it break.
@@ -125,9 +176,8 @@ fn replay(path: &Path, rate: Rate) -> String {
     format!("unstale replay {}{times}", path.display())
 }
 
-/// What is known of a finding beside its picture: how it was found and shrunk, perhaps what that has tried, and how to run it
-/// again.
-fn about(finding: &Finding, all: bool) -> String {
+/// What is known of a finding beside its picture: how it was found and shrunk, what that has tried, and how to run it again.
+fn about(finding: &Finding) -> String {
     let found = &finding.counterexample;
     let mut about = format!(
         "found after {} plans and {:.1} s, in {} plans; {} commands, shrunk with {} runs in {:.1} s{}; {}\n",
@@ -140,9 +190,7 @@ fn about(finding: &Finding, all: bool) -> String {
         text::out_of_budget(&found.certificate),
         found.rates(),
     );
-    if all {
-        about += &text::indented(&found.certificate);
-    }
+    about += &text::indented(&found.certificate);
     if let Some(path) = finding.path.as_ref().filter(|_| !found.certificate.complete) {
         about += &format!("shrink it further: unstale shrink {} --for 5m\n", path.display());
     }

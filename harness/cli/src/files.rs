@@ -12,7 +12,7 @@ use unstale_harness::explore::write_atomically;
 use unstale_harness::generate::Profile;
 use unstale_harness::known::{KnownCause, KnownFile};
 use unstale_harness::plan::{ACTORS_MAX, CONNECTIONS_MAX, PlanError, PlanFile};
-use unstale_harness::report::html;
+use unstale_harness::report::{Section, html};
 use unstale_harness::scenario::{ProfileFile, Scenario};
 
 use crate::console::Console;
@@ -120,8 +120,8 @@ impl<'a> ReportFile<'a> {
         Ok(Self(path))
     }
 
-    /// Writes titled sections of preformatted text. A failure is reported and does not hide the verdict.
-    pub(crate) fn write(&self, console: &Console, title: &str, sections: impl FnOnce() -> Vec<(String, String)>) {
+    /// Writes these sections. A failure is reported and does not hide the verdict.
+    pub(crate) fn write(&self, console: &Console, title: &str, sections: impl FnOnce() -> Vec<Section>) {
         if let Some(path) = self.0
             && let Err(source) = std::fs::write(path, html(title, &sections()))
         {

@@ -118,7 +118,8 @@ pub(super) const CRATES: [Layers; 5] = [
             "generate",
             "report/run report/text report/html report/causes",
             "report/story",
-            "report/page",
+            "report/page report/chart",
+            "report/svg",
             "report/print",
             "report",
             // Where plans run.

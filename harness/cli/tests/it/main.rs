@@ -10,5 +10,6 @@ mod nightly;
 #[cfg(unix)]
 mod output;
 mod refusals;
+mod screen;
 mod verdicts;
 mod zoo;
