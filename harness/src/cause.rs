@@ -5,15 +5,18 @@
 //! connection has rolled back or committed. The cause is the first command at which they part, and without such a one the
 //! first command that did not simply succeed.
 //!
+//! A cause prints as its signature, a sentence that is parsed back: by it, files say which causes are known.
+//!
 //! Not checked: whether two findings of one cause are one defect. A defect of a registry has no account here, so its cause is
 //! the kind of the first command that is out of the ordinary.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::generate::Kind;
 use crate::history::{By, ByCommand, FailureClass, History, Outcome, Span, What};
 use crate::model::{Operation, depth_after, ends_session};
-use crate::plan::Command;
+use crate::plan::{Command, Fault, Moment};
 use crate::verdict::{Invariant, Violation};
 
 /// What went wrong first.
@@ -58,11 +61,7 @@ impl Cause {
     pub fn of(history: &History, violation: &Violation) -> Self {
         let spans = history.commands();
         let depths = depths(&spans);
-        let parted = history.events.iter().filter_map(|event| {
-            let by = event.by.filter(|by| !history.is_observer(by.actor))?;
-            parting(&event.what, &spans.get(by)?.step.command, *depths.get(by)?)
-        });
-        if let Some(cause) = parted.into_iter().next() {
+        if let Some((_, cause)) = first_parting(history, &spans, &depths) {
             return cause;
         }
         let ours = || spans.iter().filter(|(by, _)| !history.is_observer(by.actor));
@@ -82,6 +81,20 @@ impl Cause {
         };
         Self::Command { what, how }
     }
+}
+
+/// The event at which the accounts part first, and the cause that it is. It holds in a plan of any size: what breaks behind it needs
+/// no smaller plan to be told apart.
+pub fn parts_at(history: &History) -> Option<(usize, Cause)> {
+    let spans = history.commands();
+    first_parting(history, &spans, &depths(&spans))
+}
+
+fn first_parting(history: &History, spans: &ByCommand<Span<'_>>, depths: &ByCommand<u32>) -> Option<(usize, Cause)> {
+    history.events.iter().enumerate().find_map(|(at, event)| {
+        let by = event.by.filter(|by| !history.is_observer(by.actor))?;
+        Some((at, parting(&event.what, &spans.get(by)?.step.command, *depths.get(by)?)?))
+    })
 }
 
 /// Whether it is about what a system says, or keeps count of.
@@ -142,20 +155,22 @@ fn how(history: &History, by: By, span: &Span<'_>) -> Option<How> {
     }
 }
 
+/// The kinds of the commands that are out of the ordinary by being there.
+const SPECIAL: [Kind; 9] = [
+    Kind::ClosePool,
+    Kind::Override,
+    Kind::Invalidate,
+    Kind::Fork,
+    Kind::Replace,
+    Kind::Crash,
+    Kind::Stale,
+    Kind::Extra,
+    Kind::Wait,
+];
+
 /// Whether it is out of the ordinary by being there.
 fn is_special(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::ClosePool
-            | Command::Override(_)
-            | Command::Invalidate(_)
-            | Command::Fork
-            | Command::Replace
-            | Command::Crash
-            | Command::Stale(_)
-            | Command::Extra(_)
-            | Command::Wait(_)
-    )
+    SPECIAL.contains(&Kind::of(command, 0))
 }
 
 impl fmt::Display for Cause {
@@ -173,4 +188,43 @@ impl fmt::Display for Cause {
             Self::Command { what, how: How::Faulted(fault) } => write!(f, "{what}, with {fault}"),
         }
     }
+}
+
+/// A text that is the signature of no cause.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no cause has the signature `{0}`; copy one from the table of causes of `unstale explore`, such as `{example}`",
+    example = Cause::Ended { by_nested_begin: true }
+)]
+pub struct NoCause(pub String);
+
+impl FromStr for Cause {
+    type Err = NoCause;
+
+    fn from_str(text: &str) -> Result<Self, NoCause> {
+        let plain = [true, false].map(|by_nested_begin| Self::Ended { by_nested_begin }).into_iter();
+        let plain = plain.chain([Self::CommittedEarly, Self::Left, Self::Ordinary(None)]);
+        let accounts = Invariant::ALL.into_iter().filter(|it| is_account(*it)).map(|it| Self::Ordinary(Some(it)));
+        let itself = SPECIAL.map(|kind| Self::Command { what: kind.to_string(), how: How::Itself });
+        let fixed = plain.chain(accounts).chain(itself).find(|cause| cause.to_string() == text);
+        fixed.or_else(|| disturbed(text)).ok_or_else(|| NoCause(text.to_owned()))
+    }
+}
+
+/// The cause that is a command with something done to it, as it is written.
+fn disturbed(text: &str) -> Option<Cause> {
+    let (what, how) = text.split_once(", ")?;
+    let how = match how {
+        "cancelled" => How::Cancelled,
+        "failed" => How::Failed,
+        how => How::Faulted(how.strip_prefix("with ").filter(|word| is_fault(word))?.to_owned()),
+    };
+    let is_operation = Operation::ALL.into_iter().any(|operation| operation.to_string() == what);
+    is_operation.then(|| Cause::Command { what: what.to_owned(), how })
+}
+
+/// Whether some fault is written with this word, at whatever moment.
+fn is_fault(word: &str) -> bool {
+    let at_a_moment = Moment::ALL.into_iter().map(|moment| format!("{word}@{moment}"));
+    at_a_moment.chain([word.to_owned()]).any(|text| text.parse::<Fault>().is_ok_and(|fault| fault.word() == word))
 }

@@ -7,18 +7,22 @@
 //! reported again.
 
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use crate::cause::Cause;
 use crate::chain::{Chain, Of, Run};
 use crate::finding_file::{FindingFile, Stage};
 use crate::generate::{Profile, plans};
 use crate::invariant::Invariant;
-use crate::plan::{Plan, PlanFile};
-use crate::report::Report;
+use crate::known::KnownFile;
+use crate::known_found::{KnownFound, is_recognized, is_taken};
+use crate::plan::{Plan, PlanError, PlanFile};
+use crate::report::{CauseRow, Report, causes_table};
 use crate::scenario::replay;
 use crate::shrink::{Budget, Counterexample, NotAgain, Rate, embeds, shrink};
 use crate::system::System;
@@ -45,6 +49,8 @@ use crate::verdict::{Verdict, Violation};
 /// | `UNSTALE_PLANS` | how many plans each `check!` runs | from 1 | 256 |
 /// | `UNSTALE_SEED` | the seed of all plans | from 0 | 0 |
 /// | `UNSTALE_REPLAY` | the one plan that is run, ten times and until it breaks, by each `check!` of the system that it names | a plan file | plans are drawn |
+/// | `UNSTALE_ALL` | whether it goes on to the last plan, however many findings there are, and shows them by their causes | 0 or 1 | 0: it ends after four |
+/// | `UNSTALE_KNOWN` | the causes that are reported already: they are counted and fail no test | a file as `unstale explore --known` reads it | none is known |
 /// | `UNSTALE_REQUIRE` | what must be available, or tests that need it fail | `postgres` | they are ignored |
 /// | `UNSTALE_PG_BIN` | where PostgreSQL's `initdb` is | a folder | `PATH` and the usual places are searched |
 ///
@@ -71,18 +77,24 @@ pub fn check<S: System>(profile: Profile, root: &Path) {
         return replay_alone(&chain, Path::new(&path));
     }
     let folder = root.join("scenarios").join("regressions").join(S::NAME);
-    let mut failures = Failures { known: Vec::new(), messages: Vec::new(), shrinking: Duration::ZERO };
+    let mut failures = Failures {
+        seen: Vec::new(),
+        known: known_causes(),
+        messages: Vec::new(),
+        shrinking: Duration::ZERO,
+        is_all: knob("UNSTALE_ALL", 0..=1, 0) == 1,
+    };
     for path in regressions(&folder) {
         failures.regression(&chain, path);
     }
-    let seed = knob("UNSTALE_SEED", 0, 0);
+    let seed = knob("UNSTALE_SEED", 0..=u64::MAX, 0);
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let config = Config { max_shrink_iters: 0, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, rng);
     let strategy = plans(profile, S::capabilities(), S::extension());
-    for number in 0..knob("UNSTALE_PLANS", 1, 256) {
+    for number in 0..knob("UNSTALE_PLANS", 1..=u64::MAX, 256) {
         let plan = strategy.new_tree(&mut runner).expect("the strategy never rejects").current();
         let run = chain.run(&plan);
         match &run.judgement.verdict {
@@ -97,18 +109,24 @@ pub fn check<S: System>(profile: Profile, root: &Path) {
                 break;
             }
         }
-        if failures.messages.len() >= MESSAGES_MAX {
+        if failures.messages.len() >= MESSAGES_MAX && !failures.is_all {
             break;
         }
     }
-    assert!(failures.messages.is_empty(), "{}", failures.messages.join("\n\n"));
+    for known in &failures.known {
+        println!("{known}");
+    }
+    assert!(failures.messages.is_empty(), "{}", failures.text());
 }
 
-/// A test that has so much to say is ended.
+/// A test that has so much to say is ended, unless it is to go on.
 const MESSAGES_MAX: usize = 4;
 
 /// How long all shrinking of one test may take; a finding that is left unshrunk is reported all the same.
 const SHRINKING_MAX: Duration = Duration::from_secs(20);
+
+/// How long the shrinking of one finding may take in a test that goes on to its last plan.
+const SHRINKING_OF_ONE_MAX: Duration = Duration::from_secs(10);
 
 /// How long a measurement may take beyond that.
 const MEASURING_MAX: Duration = Duration::from_secs(10);
@@ -118,11 +136,26 @@ const REPLAYS: (u32, u32) = (10, 200);
 
 /// What one `check!` has to say.
 struct Failures {
-    /// What broke, by its smallest plan.
-    known: Vec<(Invariant, Plan)>,
+    /// What broke.
+    seen: Vec<Seen>,
+    /// The causes that are reported already.
+    known: Vec<KnownFound>,
     messages: Vec<String>,
     /// How long shrinking took until now.
     shrinking: Duration,
+    /// Whether it goes on to the last plan.
+    is_all: bool,
+}
+
+/// A finding: what broke, by its smallest plan.
+struct Seen {
+    invariant: Invariant,
+    smallest: Plan,
+    cause: Cause,
+    /// How many plans broke this way.
+    plans: u64,
+    /// Its message, of all.
+    message: usize,
 }
 
 /// A drawn plan that broke something.
@@ -143,10 +176,15 @@ impl Failures {
         match &replayed.run.judgement.verdict {
             Verdict::Pass => {}
             Verdict::Violation(violation) => {
+                let invariant = violation.invariant;
+                let cause = Cause::of(&replayed.run.history, violation);
+                if is_recognized(&mut self.known, &cause, &file.plan, invariant) {
+                    return;
+                }
                 let report = report(&file.plan, &replayed.run, violation);
                 let again = run_again(&format!("UNSTALE_REPLAY={path}"));
-                self.messages.push(format!("a regression breaks again: {path}\n{report}\n{again}"));
-                self.known.push((violation.invariant, file.plan));
+                let message = format!("a regression breaks again: {path}\n{report}\ncause: {cause}\n{again}");
+                self.add(invariant, file.plan, cause, message);
             }
             Verdict::Inconclusive(why) => {
                 self.messages.push(format!("a regression is inconclusive: {path}: {why}"));
@@ -158,10 +196,16 @@ impl Failures {
     fn violation(&mut self, chain: &Chain<'_>, drawn: &Drawn<'_>, folder: &Path) {
         let Drawn { plan, run, violation, number, seed } = *drawn;
         let invariant = violation.invariant;
-        if self.known.iter().any(|(known, smallest)| *known == invariant && embeds(smallest, plan)) {
+        let mut seen = self.seen.iter_mut();
+        if let Some(seen) = seen.find(|seen| seen.invariant == invariant && embeds(&seen.smallest, plan)) {
+            seen.plans += 1;
             return;
         }
-        let (begun, left) = (Instant::now(), SHRINKING_MAX.saturating_sub(self.shrinking));
+        if is_taken(&mut self.known, plan, &run.history, violation) {
+            return;
+        }
+        let left = if self.is_all { SHRINKING_OF_ONE_MAX } else { SHRINKING_MAX.saturating_sub(self.shrinking) };
+        let begun = Instant::now();
         let budget = Budget {
             runs: 3000,
             is_over: &|| begun.elapsed() > left,
@@ -171,19 +215,24 @@ impl Failures {
         let found = shrink(chain, plan, invariant, budget);
         self.shrinking += begun.elapsed();
         let mut message = format!("plan {number} of seed {seed} breaks {invariant}");
-        let (smallest, shown, stage) = match &found {
+        let (smallest, shown, stage, cause) = match &found {
             Ok(found) => {
                 let Counterexample { plan, run, violation, .. } = found;
+                let cause = Cause::of(&run.history, violation);
+                if is_recognized(&mut self.known, &cause, plan, invariant) {
+                    return;
+                }
                 let _ = write!(message, "\n{}", report(plan, run, violation));
                 message += &found.rates();
-                (plan, run, Stage::Minimal)
+                (plan, run, Stage::Minimal, cause)
             }
             Err(NotAgain { runs }) => {
                 let _ = write!(message, " once and not again in {runs} runs: the run below is the only evidence");
                 let _ = write!(message, "\n{}", report(plan, run, violation));
-                (plan, run, Stage::Unshrunk)
+                (plan, run, Stage::Unshrunk, Cause::of(&run.history, violation))
             }
         };
+        let _ = write!(message, "\ncause: {cause}");
         let origin = format!("check!, plan {number} of seed {seed}");
         let name = chain.subject.name();
         let file = FindingFile::of(name, smallest, invariant, shown.history.trace(), &origin, stage);
@@ -198,8 +247,39 @@ impl Failures {
                 let _ = write!(message, "\ncould not be kept: {why}\n{}", run_again(&drawn_again));
             }
         }
-        self.known.push((invariant, smallest.clone()));
+        self.add(invariant, smallest.clone(), cause, message);
+    }
+
+    fn add(&mut self, invariant: Invariant, smallest: Plan, cause: Cause, message: String) {
+        self.seen.push(Seen { invariant, smallest, cause, plans: 1, message: self.messages.len() });
         self.messages.push(message);
+    }
+
+    /// What is said of all: in a test that goes on to its last plan by their causes, the one that most plans met first.
+    fn text(&self) -> String {
+        let mut causes: Vec<Vec<&Seen>> = Vec::new();
+        for seen in &self.seen {
+            match causes.iter_mut().find(|faces| faces[0].cause == seen.cause) {
+                Some(faces) => faces.push(seen),
+                None => causes.push(vec![seen]),
+            }
+        }
+        if !self.is_all || causes.is_empty() {
+            return self.messages.join("\n\n");
+        }
+        let plans = |faces: &Vec<&Seen>| faces.iter().map(|seen| seen.plans).sum::<u64>();
+        causes.sort_by_key(|faces| std::cmp::Reverse(plans(faces)));
+        let rows = causes.iter().map(|faces| CauseRow {
+            cause: faces[0].cause.to_string(),
+            plans: plans(faces),
+            faces: faces.len(),
+            commands: faces.iter().map(|seen| seen.smallest.commands()).min().unwrap_or(0),
+        });
+        let table = causes_table(&rows.collect::<Vec<_>>());
+        let of_causes: Vec<usize> = causes.iter().flatten().map(|seen| seen.message).collect();
+        let others = (0..self.messages.len()).filter(|message| !of_causes.contains(message));
+        let messages = of_causes.iter().copied().chain(others).map(|message| self.messages[message].as_str());
+        [table.trim_end()].into_iter().chain(messages).collect::<Vec<_>>().join("\n\n")
     }
 }
 
@@ -230,7 +310,8 @@ fn replay_alone(chain: &Chain<'_>, path: &Path) {
 }
 
 fn report(plan: &Plan, run: &Run, violation: &Violation) -> String {
-    Report { plan, history: &run.history, violation: Some(violation), width: 100, color: false }.to_string()
+    Report { plan, history: &run.history, violation: Some(violation), width: 100, color: false, brief: false }
+        .to_string()
 }
 
 /// The command that runs a plan again; the thread of a test has its name.
@@ -250,13 +331,27 @@ fn regressions(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-fn knob(name: &str, least: u64, default: u64) -> u64 {
+/// The causes of the file that `UNSTALE_KNOWN` names.
+fn known_causes() -> Vec<KnownFound> {
+    let Some(path) = std::env::var_os("UNSTALE_KNOWN") else {
+        return Vec::new();
+    };
+    let file = KnownFile::read(Path::new(&path)).unwrap_or_else(|error| match error {
+        PlanError::Read { path, source } => panic!("UNSTALE_KNOWN: {}: cannot be read: {source}", path.display()),
+        error => panic!("UNSTALE_KNOWN: {error}"),
+    });
+    file.causes.into_iter().map(KnownFound::new).collect()
+}
+
+fn knob(name: &str, range: RangeInclusive<u64>, default: u64) -> u64 {
+    let (least, most) = (*range.start(), *range.end());
+    let to = if most == u64::MAX { String::new() } else { format!(" to {most}") };
     match std::env::var(name) {
         Ok(text) => text
             .parse()
             .ok()
-            .filter(|it| *it >= least)
-            .unwrap_or_else(|| panic!("{name} must be a number from {least}, not `{text}`")),
+            .filter(|it| range.contains(it))
+            .unwrap_or_else(|| panic!("{name} must be a number from {least}{to}, not `{text}`")),
         Err(std::env::VarError::NotPresent) => default,
         Err(std::env::VarError::NotUnicode(text)) => panic!("{name} must be a number, not {}", text.display()),
     }

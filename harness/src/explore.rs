@@ -17,9 +17,12 @@ pub use crate::finding_file::write_atomically;
 use crate::finding_file::{FindingFile, Stage};
 use crate::generate::{Profile, generate, random_for};
 use crate::invariant::Invariant;
+use crate::known::KnownCause;
+pub use crate::known_found::KnownFound;
+use crate::known_found::{is_recognized, is_taken};
 use crate::plan::{Plan, PlanFile};
 use crate::shrink::{Budget, NotAgain, Shrinking, fingerprint, shrink};
-use crate::verdict::Verdict;
+use crate::verdict::{Verdict, Violation};
 use crate::worker::threads_given_up;
 
 /// What to explore, and how much.
@@ -45,6 +48,8 @@ pub struct Exploration {
     pub shrink_time: Duration,
     /// What ends it before its budgets are used up.
     pub stop_at: StopAt,
+    /// The causes that are reported already: what breaks by them is counted, and is no finding.
+    pub known: Vec<KnownCause>,
 }
 
 impl Default for Exploration {
@@ -61,6 +66,7 @@ impl Default for Exploration {
             shrink_runs: 3000,
             shrink_time: Duration::from_secs(10),
             stop_at: StopAt::Budget,
+            known: Vec::new(),
         }
     }
 }
@@ -106,7 +112,10 @@ pub fn explore(
         done: AtomicU64::new(0),
         is_futile: AtomicBool::new(false),
         shrinking: Mutex::default(),
-        found: Mutex::default(),
+        found: Mutex::new(Explored {
+            known: exploration.known.iter().cloned().map(KnownFound::new).collect(),
+            ..Explored::default()
+        }),
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..exploration.jobs.max(1)).map(|_| scope.spawn(|| shared.work())).collect();
@@ -196,15 +205,15 @@ impl Shared<'_> {
             }
             if let Some(violation) = run.violation() {
                 let origin = format!("plan {number} of seed {}", self.exploration.seed);
-                self.violated(&chain, &plan, &run, violation.invariant, &origin, plans);
+                self.violated(&chain, &plan, &run, violation, &origin, plans);
             }
         }
         self.found().coverage.merge(coverage);
     }
 
-    fn violated(&self, chain: &Chain<'_>, plan: &Plan, run: &Run, invariant: Invariant, origin: &str, plans: u64) {
-        let after = self.started.elapsed();
-        if self.is_known(plan, invariant) {
+    fn violated(&self, chain: &Chain<'_>, plan: &Plan, run: &Run, violation: &Violation, origin: &str, plans: u64) {
+        let (after, invariant) = (self.started.elapsed(), violation.invariant);
+        if self.is_known(plan, invariant) || is_taken(&mut self.found().known, plan, &run.history, violation) {
             return;
         }
         let raw = self.write(&self.file(plan, invariant, run.history.trace(), origin, Stage::Unshrunk));
@@ -226,6 +235,13 @@ impl Shared<'_> {
             }
         };
         let fingerprint = fingerprint(invariant, &counterexample.plan);
+        let cause = Cause::of(&counterexample.run.history, &counterexample.violation);
+        if is_recognized(&mut self.found().known, &cause, &counterexample.plan, invariant) {
+            if let Some(Ok(raw)) = raw {
+                let _ = std::fs::remove_file(raw);
+            }
+            return;
+        }
         let known = {
             let mut found = self.found();
             let known = found.findings.iter_mut().find(|it| it.explains(&counterexample.plan, invariant));
@@ -250,7 +266,6 @@ impl Shared<'_> {
         };
         if !known {
             let shrinking = begun.elapsed();
-            let cause = Cause::of(&counterexample.run.history, &counterexample.violation);
             let finding =
                 Finding { counterexample, fingerprint, cause, count: 1, after_plans: plans, after, shrinking, path };
             self.found().add(finding);

@@ -12,6 +12,7 @@ use crate::cause::Cause;
 use crate::chain::Run;
 use crate::coverage::Coverage;
 use crate::invariant::Invariant;
+use crate::known_found::KnownFound;
 use crate::plan::Plan;
 use crate::shrink::{Counterexample, embeds};
 
@@ -67,6 +68,8 @@ impl fmt::Display for Unsure {
 pub struct Explored {
     /// The distinct violations, in the order in which their minimal plans were found. None contains another.
     pub findings: Vec<Finding>,
+    /// The causes that were known before, each with how many plans met it. They have no findings.
+    pub known: Vec<KnownFound>,
     /// Violating plans that did not break again when they were run once more.
     pub unsure: Vec<Unsure>,
     /// What was exercised.

@@ -36,6 +36,8 @@ pub mod history;
 mod hold;
 #[doc(hidden)]
 pub mod invariant;
+pub mod known;
+mod known_found;
 #[cfg(feature = "unstale")]
 pub mod library;
 #[doc(hidden)]

@@ -91,6 +91,17 @@ pub struct Explore {
     /// Stop at the first finding.
     #[arg(long)]
     pub first: bool,
+    /// A TOML file of causes that are reported already. Plans that break by one of them are counted, are mostly not shrunk, and
+    /// are no violation for the exit status.
+    ///
+    /// The file begins with `version = 1`. Each `[[cause]]` has the `signature`, as the table of causes and `--json` print it,
+    /// `reported` (where), and perhaps `fixed` (since which version) and `note`. A cause that no plan of a whole run meets is
+    /// "no longer seen".
+    #[arg(long, value_name = "FILE")]
+    pub known: Option<PathBuf>,
+    /// Write the causes of this run, with those that were known, to a file that `--known` reads.
+    #[arg(long, value_name = "FILE")]
+    pub write_known: Option<PathBuf>,
     /// The folder that counterexamples are written to.
     #[arg(long, value_name = "FOLDER", default_value = "unstale-findings")]
     pub out: PathBuf,

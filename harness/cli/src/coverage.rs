@@ -16,8 +16,8 @@ const CELL_MIN: usize = 6;
 /// How many kinds of commands stand in a line.
 const KINDS_IN_LINE: usize = 4;
 
-/// What of the coverage is missing, in a few lines.
-pub(crate) fn missing(coverage: &Coverage, subject: &dyn Subject) -> String {
+/// What of the coverage is missing, in a few lines; after a violation that is of less weight, and shorter.
+pub(crate) fn missing(coverage: &Coverage, subject: &dyn Subject, is_broken: bool) -> String {
     let (asked, unasked): (Vec<_>, Vec<_>) = coverage.evaluated.iter().partition(|(_, count)| **count > 0);
     let unasked: Vec<String> = unasked.iter().map(|(invariant, _)| invariant.to_string()).collect();
     let declared = coverage.capabilities(subject.capabilities());
@@ -26,17 +26,17 @@ pub(crate) fn missing(coverage: &Coverage, subject: &dyn Subject) -> String {
     let all: Tally = rows.iter().map(|(_, tally)| *tally).sum();
     let nowhere = rows.iter().filter(|(_, tally)| tally.succeeded == 0).count();
     let mut text = format!("evaluated {} of {} invariants", asked.len(), coverage.evaluated.len());
-    if !unasked.is_empty() {
+    if !unasked.is_empty() && !is_broken {
         text += &format!("; never {}", unasked.join(", "));
+    }
+    text += &format!("{}landed {} disturbances", if is_broken { ", " } else { "\n" }, of(all));
+    if nowhere > 0 && !is_broken {
+        text += &format!("; {nowhere} of {} kinds landed nowhere", rows.len());
     }
     if !never.is_empty() {
         text += &format!("\nnever exercised: {}", never.join(", "));
     }
-    text += &format!("\nlanded {} disturbances", of(all));
-    if nowhere > 0 {
-        text += &format!("; {nowhere} of {} kinds landed nowhere", rows.len());
-    }
-    text + "\n`--all` prints every finding and the whole coverage\n"
+    text + "\n"
 }
 
 /// The coverage of a system as tables.

@@ -6,15 +6,16 @@
 use std::time::Duration;
 
 use unstale_harness::chain::Subject;
-use unstale_harness::coverage::Requirement;
-use unstale_harness::explore::{Exploration, Explored, Progress, StopAt, explore as run};
+use unstale_harness::explore::{Exploration, Explored, Progress, StopAt, THREADS_GIVEN_UP_MAX, explore as run};
 use unstale_harness::generate::{Order, Profile};
+use unstale_harness::known::KnownCause;
 use unstale_wire::fleet::{is_given, use_given};
 
 use crate::args::{Backend, Explore};
 use crate::console::{Console, say};
 use crate::error::CommandError;
-use crate::explored::{Json, Outcome, print, sections};
+use crate::explored::{Outcome, print, sections};
+use crate::explored_json::Json;
 use crate::files::{self, ReportFile};
 use crate::progress::ProgressLine;
 use crate::status::Status;
@@ -31,6 +32,8 @@ pub(crate) fn explore(options: &Explore, console: &Console) -> Result<Status, Co
         None => systems::library(backend),
     };
     let profile = options.profile.as_deref().map(files::profile).transpose()?.unwrap_or_default();
+    let known = options.known.as_deref().map(files::known).transpose()?.unwrap_or_default();
+    options.write_known.as_deref().map(files::check_known).transpose()?;
     files::check_folder(&options.out)?;
     let report = ReportFile::check(options.report.as_deref())?;
     if let Some(Backend::Given(url)) = &options.backend {
@@ -39,14 +42,14 @@ pub(crate) fn explore(options: &Explore, console: &Console) -> Result<Status, Co
     for subject in &subjects {
         systems::start_server_of(*subject)?;
     }
-    let exploration = exploration(options, profile, subjects.len());
+    let exploration = Exploration { known, ..exploration(options, profile, subjects.len()) };
     let mut all: Vec<Ended> = Vec::new();
     for subject in subjects {
         if !options.json {
             say!(console, "exploring {} on {}, seed {}", subject.name(), subject.backend(), options.seed);
         }
         let explored = with_progress(subject, &exploration, console, options.json);
-        let ended = Ended::of(subject, explored, &options.require);
+        let ended = Ended::of(subject, explored, options);
         if !options.json {
             print(&ended.outcome(), options.all, console);
         }
@@ -67,7 +70,22 @@ pub(crate) fn explore(options: &Explore, console: &Console) -> Result<Status, Co
     report.write(console, &format!("unstale explore {}", names.join(", ")), || {
         all.iter().flat_map(|ended| sections(&ended.outcome())).collect()
     });
+    if let Some(path) = &options.write_known {
+        files::write_known(path, to_be_known(&exploration.known, &all), console);
+    }
     Ok(Status::worst(all.iter().map(|ended| ended.status)))
+}
+
+/// What was known before, and the causes that were found, each once.
+fn to_be_known(known: &[KnownCause], all: &[Ended]) -> Vec<KnownCause> {
+    let mut causes = known.to_vec();
+    for found in all.iter().flat_map(|ended| ended.explored.causes()) {
+        if causes.iter().all(|it| it.cause != *found.cause) {
+            let reported = "not reported yet".to_owned();
+            causes.push(KnownCause { cause: found.cause.clone(), reported, fixed: None, note: None });
+        }
+    }
+    causes
 }
 
 /// An exploration that has ended.
@@ -75,19 +93,22 @@ struct Ended {
     subject: &'static dyn Subject,
     explored: Explored,
     status: Status,
+    is_whole: bool,
     unmet: Vec<String>,
 }
 
 impl Ended {
-    fn of(subject: &'static dyn Subject, explored: Explored, required: &[Requirement]) -> Self {
-        let unmet: Vec<_> = required.iter().filter_map(|it| it.check(&explored.coverage).err()).collect();
+    fn of(subject: &'static dyn Subject, explored: Explored, options: &Explore) -> Self {
+        let unmet: Vec<_> = options.require.iter().filter_map(|it| it.check(&explored.coverage).err()).collect();
         let status = status(subject, &explored, &unmet);
-        Self { subject, explored, status, unmet }
+        let is_cut_short = explored.interrupted || explored.threads_given_up >= THREADS_GIVEN_UP_MAX;
+        let is_whole = !is_cut_short && (!options.first || explored.findings.is_empty());
+        Self { subject, explored, status, is_whole, unmet }
     }
 
     fn outcome(&self) -> Outcome<'_> {
-        let Self { subject, explored, status, unmet } = self;
-        Outcome { subject: *subject, explored, status: *status, unmet }
+        let Self { subject, explored, status, is_whole, unmet } = self;
+        Outcome { subject: *subject, explored, status: *status, is_whole: *is_whole, unmet }
     }
 }
 
@@ -126,7 +147,8 @@ fn with_progress(subject: &dyn Subject, exploration: &Exploration, console: &Con
             now.findings,
             now.elapsed.as_secs()
         );
-        if now.findings > findings {
+        // The first is news; later ones are in the table.
+        if findings == 0 && now.findings > 0 {
             findings = now.findings;
             line.tell_news(&text);
         } else {

@@ -1,12 +1,12 @@
-//! The results of an exploration, as text and as JSON.
+//! The results of an exploration, as text.
 //!
-//! Owns the wording and the fields. The verdict is given.
+//! Owns the wording, and what of it fits a screen. The verdict is given; the fields of the JSON are [`crate::explored_json`]'s.
 
 use std::path::Path;
 
-use serde::Serialize;
 use unstale_harness::chain::Subject;
 use unstale_harness::explore::{CauseFound, Explored, Finding, THREADS_GIVEN_UP_MAX, Unsure};
+use unstale_harness::report::{CauseRow, Section, causes_table};
 use unstale_harness::shrink::Rate;
 
 use crate::console::{Console, say};
@@ -18,6 +18,8 @@ pub(crate) struct Outcome<'a> {
     pub(crate) subject: &'a dyn Subject,
     pub(crate) explored: &'a Explored,
     pub(crate) status: Status,
+    /// Whether nothing ended it before its budget: what was not seen then is not there any more.
+    pub(crate) is_whole: bool,
     /// A line for each requirement that was not reached.
     pub(crate) unmet: &'a [String],
 }
@@ -29,20 +31,25 @@ const SHOWN_MAX: usize = 3;
 pub(crate) fn print(outcome: &Outcome<'_>, all: bool, console: &Console) {
     let Outcome { subject, explored, .. } = outcome;
     let causes = explored.causes();
-    if explored.findings.len() > 1 {
+    if !causes.is_empty() {
         console.text(format!("\n{}", table(&causes)));
     }
-    for (at, cause) in causes.iter().enumerate().take(if all { usize::MAX } else { SHOWN_MAX }) {
-        for finding in cause.faces.iter().take(if all { usize::MAX } else { 1 }) {
-            let found = &finding.counterexample;
-            say!(console, "\n── {} of {}: {} ──", at + 1, causes.len(), finding.fingerprint);
-            console.text(text::report(&found.plan, &found.run.history, Some(&found.violation)));
-            console.text(about(finding, all));
+    if !explored.known.is_empty() {
+        console.text(format!("\n{}", known(outcome)));
+    }
+    for (at, cause) in causes.iter().enumerate() {
+        if all {
+            cause.faces.iter().for_each(|finding| print_finding(finding, at + 1, causes.len(), console));
+        } else if let Some(finding) = cause.faces.first() {
+            print_briefly(finding, at + 1, causes.len(), console);
         }
     }
     for unsure in &explored.unsure {
         say!(console, "\n{unsure}");
-        console.text(text::report(&unsure.plan, &unsure.run.history, unsure.run.violation()));
+        // Beside findings that break again it is of less weight.
+        if all || causes.is_empty() {
+            console.text(text::report(&unsure.plan, &unsure.run.history, unsure.run.violation()));
+        }
     }
     for unwritten in &explored.unwritten {
         say!(console, "\nnot written: {unwritten}");
@@ -50,8 +57,14 @@ pub(crate) fn print(outcome: &Outcome<'_>, all: bool, console: &Console) {
     if explored.threads_given_up > 0 {
         say!(console, "\n{}", text::given_up(explored.threads_given_up));
     }
-    let covered = if all { coverage::text } else { coverage::missing };
-    say!(console, "\n{}", covered(&explored.coverage, *subject));
+    if all {
+        say!(console, "\n{}", coverage::text(&explored.coverage, *subject));
+    } else {
+        console.text(format!("\n{}", coverage::missing(&explored.coverage, *subject, !causes.is_empty())));
+        let folder = causes.iter().flat_map(|cause| &cause.faces).find_map(|finding| finding.path.as_ref()?.parent());
+        let plans = folder.map_or_else(String::new, |folder| format!("; their plans are in {}", folder.display()));
+        say!(console, "`--all` prints every finding and the whole coverage{plans}");
+    }
     console.text(verdict(outcome));
     let written = |finding: &Finding| Some(replay(finding.path.as_ref()?, finding.counterexample.reproduced));
     let unsure = |unsure: &Unsure| {
@@ -67,45 +80,94 @@ pub(crate) fn print(outcome: &Outcome<'_>, all: bool, console: &Console) {
     }
 }
 
+/// Prints a finding with all that is known of it.
+fn print_finding(finding: &Finding, at: usize, of: usize, console: &Console) {
+    let found = &finding.counterexample;
+    say!(console, "\n── {at} of {of}: {} ──", finding.fingerprint);
+    console.text(text::report(&found.plan, &found.run.history, Some(&found.violation)));
+    console.text(about(finding));
+}
+
+/// Prints the shortest finding of a cause, without what `--all` adds; of a cause that few plans met, only how to run it.
+fn print_briefly(finding: &Finding, at: usize, of: usize, console: &Console) {
+    let Finding { counterexample: found, cause, path, .. } = finding;
+    let again = path.as_ref().map(|path| replay(path, found.reproduced));
+    if at > SHOWN_MAX {
+        let gap = if at == SHOWN_MAX + 1 { "\n" } else { "" };
+        return say!(console, "{gap}{at:>2}  {}", again.unwrap_or_else(|| finding.fingerprint.clone()));
+    }
+    say!(console, "\n── {at} of {of}: {cause} ──");
+    console.text(text::brief_report(&found.plan, &found.run.history, &found.violation));
+    if let Some(path) = path.as_ref().filter(|_| !found.certificate.complete) {
+        say!(console, "shrink it further: unstale shrink {} --for 5m", path.display());
+    }
+    if let Some(again) = again {
+        say!(console, "{again} ({})", found.rates());
+    }
+}
+
 /// A line for each cause.
 fn table(causes: &[CauseFound<'_>]) -> String {
-    let named: Vec<String> = causes.iter().map(|found| found.cause.to_string()).collect();
-    let width = named.iter().map(String::len).max().unwrap_or(0);
-    let head = format!("    {:width$}  {:>9}  {:>5}  {}\n", "cause", "plans", "faces", "shortest");
-    named.iter().zip(causes).enumerate().fold(head, |text, (at, (name, found))| {
-        let shortest = found.faces.first().map_or(0, |face| face.counterexample.plan.commands());
-        let commands = if shortest == 1 { "command" } else { "commands" };
-        let CauseFound { plans, faces, .. } = found;
-        format!("{text}{:>2}  {name:width$}  {plans:>9}  {:>5}  {shortest} {commands}\n", at + 1, faces.len())
+    let rows = causes.iter().map(|found| {
+        let commands = found.faces.first().map_or(0, |face| face.counterexample.plan.commands());
+        CauseRow { cause: found.cause.to_string(), plans: found.plans, faces: found.faces.len(), commands }
+    });
+    causes_table(&rows.collect::<Vec<_>>())
+}
+
+/// A line for each cause that was known before.
+fn known(outcome: &Outcome<'_>) -> String {
+    let Outcome { explored, is_whole, .. } = outcome;
+    explored.known.iter().fold("    known causes\n".to_owned(), |text, found| match found.plans {
+        0 if *is_whole => format!("{text}    {}; known: {}, no longer seen\n", found.known.cause, found.known.reported),
+        _ => format!("{text}    {found}\n"),
     })
 }
 
-/// The parts of a report: the verdict, each finding with its plan, what broke once, and what was covered.
-pub(crate) fn sections(outcome: &Outcome<'_>) -> Vec<(String, String)> {
+/// The parts of a report: the verdict, each cause with its drawing, each finding with its plan, what broke once, and what was
+/// covered.
+pub(crate) fn sections(outcome: &Outcome<'_>) -> Vec<Section> {
     let Outcome { subject, explored, .. } = outcome;
     let name = subject.name();
-    let finding = |finding: &Finding| {
-        let found = &finding.counterexample;
-        let picture = text::plain_report(&found.plan, &found.run.history, Some(&found.violation));
-        let replay = match &finding.path {
-            Some(_) => String::new(),
-            None => format!("reproduce: save the plan as plan.toml, and: unstale replay plan.toml --system {name}\n"),
-        };
-        let plan = text::plan_of(&found.plan, name);
-        (finding.fingerprint.clone(), format!("{picture}\n{}{replay}\n{plan}", about(finding, true)))
-    };
-    let unsure = |unsure: &Unsure| {
+    let plain = |title: String, text: String| Section { title, drawing: None, text };
+    let mut all = vec![plain(format!("verdict on {name}"), verdict(outcome))];
+    let causes = explored.causes();
+    if !causes.is_empty() {
+        all.push(plain(format!("causes in {name}"), table(&causes)));
+    }
+    if !explored.known.is_empty() {
+        all.push(plain(format!("known causes in {name}"), known(outcome)));
+    }
+    for (at, cause) in causes.iter().enumerate() {
+        let faces = cause.faces.iter().enumerate();
+        all.extend(faces.map(|(face, finding)| section(finding, (at + 1, face + 1, cause.faces.len()), name)));
+    }
+    for unsure in &explored.unsure {
         let picture = text::plain_report(&unsure.plan, &unsure.run.history, unsure.run.violation());
         let title = format!("broke {} once and not again in {} runs", unsure.invariant, unsure.runs);
-        (title, format!("{picture}\n{}", text::plan_of(&unsure.plan, name)))
+        all.push(plain(title, format!("{picture}\n{}", text::plan_of(&unsure.plan, name))));
+    }
+    all.push(plain(format!("coverage of {name}"), coverage::text(&explored.coverage, *subject)));
+    all
+}
+
+/// A finding: the number of its cause, its own, and of how many. The first of a cause has the drawing.
+fn section(finding: &Finding, (cause, face, faces): (usize, usize, usize), name: &str) -> Section {
+    let found = &finding.counterexample;
+    let picture = text::plain_report(&found.plan, &found.run.history, Some(&found.violation));
+    let replay = match &finding.path {
+        Some(_) => String::new(),
+        None => format!("reproduce: save the plan as plan.toml, and: unstale replay plan.toml --system {name}\n"),
     };
-    let first = (format!("verdict on {name}"), verdict(outcome));
-    let last = (format!("coverage of {name}"), coverage::text(&explored.coverage, *subject));
-    let causes = explored.causes();
-    let listed = (!causes.is_empty()).then(|| (format!("causes in {name}"), table(&causes)));
-    let faces = causes.iter().flat_map(|cause| cause.faces.iter().copied());
-    let all = [first].into_iter().chain(listed).chain(faces.map(finding));
-    all.chain(explored.unsure.iter().map(unsure)).chain([last]).collect()
+    let is_first = face == 1;
+    let title = if is_first {
+        format!("{cause}. {}", finding.cause)
+    } else {
+        format!("{cause}. face {face} of {faces}: {}", finding.fingerprint)
+    };
+    let drawing = is_first.then(|| text::drawing(&found.plan, &found.run.history, Some(&found.violation)));
+    let (about, plan) = (about(finding), text::plan_of(&found.plan, name));
+    Section { title, drawing, text: format!("{}\n\n{picture}\n{about}{replay}\n{plan}", finding.fingerprint) }
 }
 
 /// The command that runs a plan again, often enough to see it break.
@@ -114,9 +176,8 @@ fn replay(path: &Path, rate: Rate) -> String {
     format!("unstale replay {}{times}", path.display())
 }
 
-/// What is known of a finding beside its picture: how it was found and shrunk, perhaps what that has tried, and how to run it
-/// again.
-fn about(finding: &Finding, all: bool) -> String {
+/// What is known of a finding beside its picture: how it was found and shrunk, what that has tried, and how to run it again.
+fn about(finding: &Finding) -> String {
     let found = &finding.counterexample;
     let mut about = format!(
         "found after {} plans and {:.1} s, in {} plans; {} commands, shrunk with {} runs in {:.1} s{}; {}\n",
@@ -129,9 +190,7 @@ fn about(finding: &Finding, all: bool) -> String {
         text::out_of_budget(&found.certificate),
         found.rates(),
     );
-    if all {
-        about += &text::indented(&found.certificate);
-    }
+    about += &text::indented(&found.certificate);
     if let Some(path) = finding.path.as_ref().filter(|_| !found.certificate.complete) {
         about += &format!("shrink it further: unstale shrink {} --for 5m\n", path.display());
     }
@@ -143,12 +202,15 @@ fn about(finding: &Finding, all: bool) -> String {
 
 /// How much was run, and what it comes to.
 fn verdict(outcome: &Outcome<'_>) -> String {
-    let Outcome { subject, explored, status, unmet } = outcome;
+    let Outcome { subject, explored, status, unmet, .. } = outcome;
     let coverage = &explored.coverage;
     let seconds = explored.took.as_secs_f64();
     let stopped = stopped(explored);
     let ran = format!("{} plans, {} commands in {seconds:.1} s{stopped}\n", coverage.plans, coverage.commands);
     let came_to = match status {
+        Status::Pass if met_known(explored) > 0 => {
+            format!("pass: nothing broke but what is known, in {} plans\n", met_known(explored))
+        }
         Status::Pass => "pass: no invariant broke\n".to_owned(),
         Status::Violation => violation(explored),
         Status::Interrupted => "interrupted: no invariant broke until then\n".to_owned(),
@@ -164,6 +226,11 @@ fn verdict(outcome: &Outcome<'_>) -> String {
         }
     };
     ran + &came_to
+}
+
+/// How many plans broke by what was known before.
+fn met_known(explored: &Explored) -> u64 {
+    explored.known.iter().map(|found| found.plans).sum()
 }
 
 fn violation(explored: &Explored) -> String {
@@ -182,100 +249,5 @@ fn stopped(explored: &Explored) -> &'static str {
         ", stopped because too many threads are blocked"
     } else {
         ""
-    }
-}
-
-/// The JSON value of one exploration.
-#[derive(Serialize)]
-pub(crate) struct Json {
-    verdict: Status,
-    interrupted: bool,
-    seconds: f64,
-    violations: Vec<JsonViolation>,
-    unsure: Vec<JsonUnsure>,
-    unwritten: Vec<String>,
-    threads_given_up: u64,
-    gaps: Vec<String>,
-    unmet: Vec<String>,
-    #[serde(flatten)]
-    coverage: coverage::Json,
-}
-
-#[derive(Serialize)]
-struct JsonUnsure {
-    invariant: String,
-    /// How often it was run again, and did not break.
-    runs: u32,
-    /// The file of its plan, or the plan itself.
-    plan: String,
-}
-
-#[derive(Serialize)]
-struct JsonViolation {
-    invariant: String,
-    count: u64,
-    commands: usize,
-    plan: Option<String>,
-    cause: String,
-    fingerprint: String,
-    after_plans: u64,
-    after_seconds: f64,
-    shrink_seconds: f64,
-    shrink_runs: u32,
-    /// Whether shrinking came to its end.
-    complete: bool,
-    /// How often the minimal plan broke, of how many runs that decided nothing.
-    reproduced: (u32, u32),
-    /// How often the drawn plan broke.
-    given: (u32, u32),
-    certificate: Vec<String>,
-}
-
-impl Json {
-    /// The value of this exploration, whose verdict is given.
-    pub(crate) fn of(outcome: &Outcome<'_>) -> Self {
-        let Outcome { subject, explored, status, unmet } = outcome;
-        Self {
-            verdict: *status,
-            interrupted: explored.interrupted,
-            seconds: explored.took.as_secs_f64(),
-            violations: explored.findings.iter().map(JsonViolation::of).collect(),
-            unsure: explored.unsure.iter().map(JsonUnsure::of).collect(),
-            unwritten: explored.unwritten.clone(),
-            threads_given_up: explored.threads_given_up,
-            gaps: explored.coverage.gaps(subject.capabilities()),
-            unmet: unmet.to_vec(),
-            coverage: coverage::Json::of(&explored.coverage, *subject),
-        }
-    }
-}
-
-impl JsonUnsure {
-    fn of(unsure: &Unsure) -> Self {
-        let Unsure { invariant, runs, kept, .. } = unsure;
-        let plan = kept.as_ref().map_or_else(Clone::clone, |path| path.display().to_string());
-        Self { invariant: invariant.to_string(), runs: *runs, plan }
-    }
-}
-
-impl JsonViolation {
-    fn of(finding: &Finding) -> Self {
-        let found = &finding.counterexample;
-        Self {
-            invariant: found.violation.invariant.to_string(),
-            count: finding.count,
-            commands: found.plan.commands(),
-            plan: finding.path.as_ref().map(|path| path.display().to_string()),
-            cause: finding.cause.to_string(),
-            fingerprint: finding.fingerprint.clone(),
-            after_plans: finding.after_plans,
-            after_seconds: finding.after.as_secs_f64(),
-            shrink_seconds: finding.shrinking.as_secs_f64(),
-            shrink_runs: found.certificate.runs,
-            complete: found.certificate.complete,
-            reproduced: (found.reproduced.hits, found.reproduced.runs),
-            given: (found.given.hits, found.given.runs),
-            certificate: found.certificate.to_string().lines().map(str::to_owned).collect(),
-        }
     }
 }

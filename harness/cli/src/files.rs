@@ -10,8 +10,9 @@ use std::path::Path;
 
 use unstale_harness::explore::write_atomically;
 use unstale_harness::generate::Profile;
+use unstale_harness::known::{KnownCause, KnownFile};
 use unstale_harness::plan::{ACTORS_MAX, CONNECTIONS_MAX, PlanError, PlanFile};
-use unstale_harness::report::html;
+use unstale_harness::report::{Section, html};
 use unstale_harness::scenario::{ProfileFile, Scenario};
 
 use crate::console::Console;
@@ -19,6 +20,9 @@ use crate::error::CommandError;
 
 /// What to do about a report that cannot be written.
 const OTHER_REPORT: &str = "give another file with --report";
+
+/// What to do about a file of known causes that cannot be written.
+const OTHER_KNOWN: &str = "give another file with --write-known";
 
 /// What to do about a folder that cannot be written.
 const OTHER_FOLDER: &str = "give another folder with --out";
@@ -59,6 +63,29 @@ pub(crate) fn profile(path: &Path) -> Result<Profile, CommandError> {
     }
 }
 
+/// Reads the causes that are known.
+///
+/// # Errors
+/// The file cannot be read, or something in it is not as it must be.
+pub(crate) fn known(path: &Path) -> Result<Vec<KnownCause>, CommandError> {
+    KnownFile::read(path).map(|file| file.causes).map_err(|error| unreadable("file of known causes", error))
+}
+
+/// Refuses a file of known causes that could not be written. Nothing is written yet.
+///
+/// # Errors
+/// [`CommandError::Write`].
+pub(crate) fn check_known(path: &Path) -> Result<(), CommandError> {
+    can_be_overwritten(path).map_err(|source| unwritable(path, source, OTHER_KNOWN))
+}
+
+/// Writes a file of known causes. A failure is reported and does not hide the verdict.
+pub(crate) fn write_known(path: &Path, causes: Vec<KnownCause>, console: &Console) {
+    if let Err(source) = std::fs::write(path, KnownFile { causes }.to_string()) {
+        console.fail(unwritable(path, source, OTHER_KNOWN));
+    }
+}
+
 /// Refuses a folder in which no plan could be written. Nothing is left in it.
 ///
 /// # Errors
@@ -93,8 +120,8 @@ impl<'a> ReportFile<'a> {
         Ok(Self(path))
     }
 
-    /// Writes titled sections of preformatted text. A failure is reported and does not hide the verdict.
-    pub(crate) fn write(&self, console: &Console, title: &str, sections: impl FnOnce() -> Vec<(String, String)>) {
+    /// Writes these sections. A failure is reported and does not hide the verdict.
+    pub(crate) fn write(&self, console: &Console, title: &str, sections: impl FnOnce() -> Vec<Section>) {
         if let Some(path) = self.0
             && let Err(source) = std::fs::write(path, html(title, &sections()))
         {

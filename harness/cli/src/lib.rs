@@ -9,7 +9,7 @@
 //! | `systems`, `pinned`, `args`, `values` | systems by name, the plan of a file, and the command line |
 //! | `exhibits` | which broken systems can run here, and the search in one |
 //! | `figures` | what many searches in one system come to |
-//! | `explore` (and `explored`), `replay`, `scenarios`, `shrink`, `zoo`, `nightly`, `compare`, `storm`, `list` | the verbs |
+//! | `explore` (and `explored`, `explored_json`), `replay`, `scenarios`, `shrink`, `zoo`, `nightly`, `compare`, `storm`, `list` | the verbs |
 //!
 //! Whether a plan breaks something, and whether that is believed, is [`unstale_harness`]'s business.
 
@@ -24,6 +24,7 @@ mod error;
 mod exhibits;
 mod explore;
 mod explored;
+mod explored_json;
 mod figures;
 mod files;
 mod interrupt;

@@ -4,6 +4,7 @@ use serde::Serialize;
 use unstale_harness::chain::Chain;
 use unstale_harness::oracle::Verdict;
 use unstale_harness::plan::PlanFile;
+use unstale_harness::report::Section;
 use unstale_harness::scenario::{Replay, Replays};
 use unstale_harness::worker::threads_given_up;
 
@@ -53,7 +54,8 @@ pub(crate) fn replay(options: &Options, console: &Console) -> Result<Status, Com
         let verdict = pinned::verdict(&replayed.run.judgement.verdict);
         let again = format!("unstale replay {} --system {}", options.file.display(), subject.name());
         let text = format!("{picture}\n{verdict}: {agreed} of {times} runs\n{again}\n\n{file}");
-        vec![(options.file.display().to_string(), text)]
+        let drawing = Some(text::drawing(&file.plan, &replayed.run.history, violation));
+        vec![Section { title: options.file.display().to_string(), drawing, text }]
     });
     Ok(status)
 }

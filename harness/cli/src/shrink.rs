@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use unstale_harness::oracle::Verdict;
 use unstale_harness::plan::{Expectation, PlanFile};
+use unstale_harness::report::Section;
 use unstale_harness::shrink::{Budget, Counterexample, NotAgain, Shrinking, shrink as search};
 
 use crate::args::Shrink;
@@ -95,7 +96,9 @@ pub(crate) fn shrink(options: &Shrink, console: &Console) -> Result<Status, Comm
     report.write(console, "unstale shrink", || {
         let picture = text::plain_report(&found.plan, &found.run.history, Some(&found.violation));
         let text = format!("{picture}\n{}\n\n{smaller}", found.rates());
-        vec![(name, text), ("certificate".into(), found.certificate.to_string())]
+        let drawing = Some(text::drawing(&found.plan, &found.run.history, Some(&found.violation)));
+        let certificate = Section { title: "certificate".into(), drawing: None, text: found.certificate.to_string() };
+        vec![Section { title: name, drawing, text }, certificate]
     });
     Ok(Status::Violation)
 }

@@ -233,6 +233,11 @@ pub(crate) fn check_version(text: &str, path: &Path) -> Result<(), PlanError> {
     Ok(())
 }
 
+/// An error at this byte of the text.
+pub(crate) fn error_at(text: &str, path: &Path, offset: usize, message: String) -> PlanError {
+    Source { text, path }.error(offset, message)
+}
+
 /// The error with its place in the file.
 pub(crate) fn text_error(text: &str, path: &Path, error: &toml::de::Error) -> PlanError {
     Source { text, path }.toml(error)

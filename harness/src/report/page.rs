@@ -120,7 +120,12 @@ impl<'a> Page<'a> {
         let tasks = if plan.tasks == Tasks::Late { ", tasks run late" } else { "" };
         let about = format!("{}, {} connection{plural}{fixture}{tasks}", plan.storage, plan.connections);
         line.push_at(MARGIN, Style::Dim, &about);
-        self.lines.extend([line, Line::default()]);
+        self.lines.push(line);
+        if !self.report.brief {
+            self.lines.push(Line::default());
+        } else if plan.actors.len() == 1 {
+            return;
+        }
         let mut line = Line::default();
         for (at, column) in self.columns.iter().enumerate().take(plan.actors.len()) {
             line.push_at(column.start, Style::Bold, &ActorId::new(at).to_string());
@@ -162,7 +167,7 @@ impl<'a> Page<'a> {
         for line in &mut lines {
             self.lanes_after(line, row);
         }
-        if row.apart {
+        if row.apart && !self.report.brief {
             self.lines.push(Line::default());
         }
         self.lines.append(&mut lines);
@@ -193,7 +198,9 @@ impl<'a> Page<'a> {
     pub(super) fn conclusion(&mut self) {
         self.raw_texts();
         if let Some(violation) = self.report.violation {
-            self.lines.push(Line::default());
+            if !self.report.brief {
+                self.lines.push(Line::default());
+            }
             let place = self.place_of(violation);
             self.say("violated", Style::Red, &violation.invariant.to_string());
             if let Some(line) = self.lines.last_mut()
@@ -215,10 +222,13 @@ impl<'a> Page<'a> {
             if self.report.violation.is_none() {
                 self.lines.push(Line::default());
             }
-            self.say("at the end", Style::Plain, &text);
+            let is_told = self.report.violation.is_some_and(|it| it.observed == text || rows.is_empty());
+            if !(self.report.brief && is_told) {
+                self.say("at the end", Style::Plain, &text);
+            }
         }
         let notes = std::mem::take(&mut self.notes);
-        if !notes.is_empty() {
+        if !notes.is_empty() && !self.report.brief {
             self.lines.push(Line::default());
         }
         for (at, note) in notes.iter().enumerate() {

@@ -17,4 +17,7 @@ pub struct Report<'a> {
     pub width: usize,
     /// Whether to emphasize with ANSI escape sequences.
     pub color: bool,
+    /// Whether to leave out what says nothing of the violation: the heading of a lone actor, observers that found nothing wrong
+    /// or came after it, a final state that was observed already, and blank lines.
+    pub brief: bool,
 }

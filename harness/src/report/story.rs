@@ -57,7 +57,7 @@ impl Row {
 
 /// A connection and its observed action; no word means that it only served.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Action(ConnectionId, &'static str);
+pub(super) struct Action(pub(super) ConnectionId, pub(super) &'static str);
 
 pub(super) fn action(what: &What) -> Option<Action> {
     Some(match what {
@@ -127,7 +127,22 @@ impl<'a> Story<'a> {
         if !over {
             story.not_reached();
         }
+        if report.brief {
+            story.end_at_the_mark();
+        }
         story.rows
+    }
+
+    /// Leaves out what observers did after the violation.
+    fn end_at_the_mark(&mut self) {
+        let Some(mark) = self.rows.iter().position(|row| row.marked) else {
+            return;
+        };
+        let mut at = 0;
+        self.rows.retain(|row| {
+            at += 1;
+            at <= mark + 1 || row.by.is_none_or(|by| !self.report.history.is_observer(by.actor))
+        });
     }
 
     pub(super) fn event(&mut self, event: &Event, marked: bool) {
@@ -247,12 +262,16 @@ impl<'a> Story<'a> {
     pub(super) fn plan_over(&mut self, marked: bool) {
         self.not_reached();
         let history = self.report.history;
+        let is_loud = |by: &By| history.is_observer(by.actor) && !self.quiet.contains(&by.actor);
+        if self.report.brief && !marked && !self.spans.iter().any(|(by, _)| is_loud(&by)) {
+            return;
+        }
         if marked || self.spans.iter().any(|it| history.is_observer(it.0.actor)) {
             let heading = Word::new(Style::Bold, "after the plan");
             self.rows.push(Row { apart: true, ..Row::across(heading, marked) });
         }
         let mut groups: Vec<(String, Vec<String>)> = Vec::new();
-        for actor in &self.quiet {
+        for actor in self.quiet.iter().filter(|_| !self.report.brief) {
             let verbs: Vec<_> = self.spans.iter().filter(|it| it.0.actor == *actor).map(|it| verb(it.1.step)).collect();
             let came_to = if is_skipped(self.report, *actor) { "skipped" } else { "done" };
             let text = format!("{}: all {came_to}", verbs.join(", "));

@@ -1,6 +1,6 @@
 //! The cause of a finding is the command at which claim and evidence part, or the first that is out of the ordinary.
 
-use unstale_harness::cause::Cause;
+use unstale_harness::cause::{Cause, How};
 use unstale_harness::history::{FailureClass, Outcome, Reply, What};
 use unstale_harness::oracle::{Invariant, Violation};
 use unstale_harness::plan::{Fault, Phase};
@@ -110,4 +110,47 @@ fn without_a_parting_the_first_command_out_of_the_ordinary_counts() {
         }),
         "ordinary use"
     );
+}
+
+fn command(what: &str, how: How) -> Cause {
+    Cause::Command { what: what.to_owned(), how }
+}
+
+/// Files name causes by these sentences, so that none may change without a new version of the format.
+#[test]
+fn signature_of_each_sort_of_cause_is_stable_and_parses() {
+    for (cause, signature) in [
+        (Cause::Ended { by_nested_begin: true }, "a begin inside a transaction ended that transaction"),
+        (Cause::Ended { by_nested_begin: false }, "a transaction ended before its owner ended it"),
+        (Cause::CommittedEarly, "something was committed before its transaction was"),
+        (Cause::Left, "a session left something on its connection"),
+        (Cause::Ordinary(None), "ordinary use"),
+        (Cause::Ordinary(Some(Invariant::LimitKept)), "ordinary use, by limit-kept"),
+        (command("nested begin", How::Cancelled), "nested begin, cancelled"),
+        (command("commit", How::Failed), "commit, failed"),
+        (command("in transaction", How::Faulted("interrupt".into())), "in transaction, with interrupt"),
+        (command("statement", How::Faulted("terminate".into())), "statement, with terminate"),
+        (command("close-pool", How::Itself), "close-pool"),
+    ] {
+        assert_eq!(cause.to_string(), signature);
+        assert_eq!(signature.parse(), Ok(cause));
+    }
+}
+
+#[test]
+fn what_no_cause_can_be_is_refused() {
+    for text in [
+        "",
+        "a begin inside a transaction",
+        "ordinary use, by committed-durable",
+        "put, cancelled",
+        "commit, burnt",
+        "statement, with fire",
+        "statement, with terminate@sent",
+        "get",
+        "commit, failed ",
+    ] {
+        let why = text.parse::<Cause>().expect_err(text).to_string();
+        assert!(why.contains(&format!("`{text}`; copy one from the table of causes")), "{why}");
+    }
 }

@@ -185,6 +185,14 @@ fn plan_of_which_nothing_can_be_said_is_no_pass() {
     assert!(text.contains("is inconclusive: the harness failed: the system did not start: not today"), "{text}");
 }
 
+/// What `UNSTALE_KNOWN` is tried on, in a process of its own.
+#[test]
+#[should_panic = "cause: "]
+fn subject_of_known_causes() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    check::<Liar>(Profile::default(), root.path());
+}
+
 /// What the knobs are tried on, in a process of its own.
 #[test]
 #[should_panic = "of seed"]
@@ -194,10 +202,92 @@ fn subject_of_the_knobs() {
 }
 
 fn with_knob(name: &str, value: &str) -> String {
+    output_with("check::subject_of_the_knobs", &[(name, value)]).1
+}
+
+/// What a test of this program says with these knobs, on standard output and standard error.
+fn output_with(test: &str, knobs: &[(&str, &str)]) -> (String, String) {
     let program = std::env::current_exe().expect("a test is a program");
     let mut command = Command::new(program);
-    let output = command.args(["--exact", "check::subject_of_the_knobs", "--nocapture"]).env(name, value).output();
-    String::from_utf8_lossy(&output.expect("it can be run").stderr).into_owned()
+    command.args(["--exact", test, "--nocapture"]).envs(knobs.iter().copied());
+    let output = command.output().expect("it can be run");
+    (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn known_cause_fails_no_test_and_is_counted() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("known.toml").display().to_string();
+    let known = |causes: &[String]| {
+        let entry = |cause: &String| format!("[[cause]]\nsignature = \"{cause}\"\nreported = \"#1\"\n");
+        let text = format!("version = 1\n{}", causes.iter().map(entry).collect::<String>());
+        std::fs::write(&path, text).expect("the folder can be written");
+        output_with("check::subject_of_known_causes", &[("UNSTALE_KNOWN", &path), ("UNSTALE_ALL", "1")])
+    };
+    let mut causes = Vec::new();
+    let (quiet, said) = known(&causes);
+    assert!(!quiet.contains("known: "), "{quiet}");
+    for line in said.lines().filter_map(|line| line.strip_prefix("cause: ")) {
+        if !causes.contains(&line.to_owned()) {
+            causes.push(line.to_owned());
+        }
+    }
+    assert!(!causes.is_empty(), "{said}");
+    // With all of its causes known, it does not panic as it should.
+    let (counted, said) = known(&causes);
+    assert!(!said.contains("\ncause: ") && counted.contains("; known: #1, "), "{counted}\n{said}");
+    assert!(counted.contains("test did not panic as expected"), "{counted}\n{said}");
+}
+
+#[test]
+fn file_of_known_causes_that_cannot_be_read_fails_before_a_plan() {
+    let text = with_knob("UNSTALE_KNOWN", "/nowhere.toml");
+    assert!(text.contains("UNSTALE_KNOWN: /nowhere.toml: cannot be read: No such file"), "{text}");
+    let text = with_knob("UNSTALE_ALL", "2");
+    assert!(text.contains("UNSTALE_ALL must be a number from 0 to 1, not `2`"), "{text}");
+}
+
+#[test]
+fn every_finding_is_shown_by_its_cause_if_all_is_asked_for() {
+    let few = output_with("check::subject_of_all", &[]).1;
+    assert_eq!(few.matches(" breaks no-panic").count(), 4, "{few}");
+    assert!(!few.contains("cause (its signature)"), "{few}");
+    let all = output_with("check::subject_of_all", &[("UNSTALE_ALL", "1")]).1;
+    assert!(all.matches(" breaks no-panic").count() > 4, "{all}");
+    assert!(all.contains("    cause (its signature) ") && all.contains("\n 1  "), "{all}");
+}
+
+/// Panics at five commands, and skips all others.
+struct Hopeless;
+
+impl System for Hopeless {
+    const NAME: &'static str = "hopeless";
+
+    fn capabilities() -> Capabilities {
+        Capabilities::NONE
+    }
+
+    async fn start(_: &Database) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    async fn actor(&self, mut port: Port) {
+        while let Some(command) = port.next().await {
+            use plan::Command::{Delete, Fail, Insert, Scan, Slow};
+            let is_beyond_it = matches!(command, Delete(_) | Insert(..) | Fail | Scan | Slow);
+            assert!(!is_beyond_it, "it cannot do that");
+        }
+    }
+
+    async fn stop(&self) {}
+}
+
+/// What `UNSTALE_ALL` is tried on, in a process of its own.
+#[test]
+#[should_panic = "of seed"]
+fn subject_of_all() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    check::<Hopeless>(Profile::default(), root.path());
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod done;
 mod evidence;
 mod generate;
 mod innocence;
+mod known;
 mod own_system;
 mod own_tables;
 mod plan;

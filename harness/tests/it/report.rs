@@ -7,7 +7,7 @@ use unstale_harness::history::{
 };
 use unstale_harness::oracle::{Invariant, Violation};
 use unstale_harness::plan::{Actor, ActorId, Fault, Key, Phase, Plan, Schedule, Step, Storage, Tasks, Value};
-use unstale_harness::report::{Report, html};
+use unstale_harness::report::{Report, Section, html, timeline};
 
 const C1: ConnectionId = ConnectionId(1);
 const C2: ConnectionId = ConnectionId(2);
@@ -85,7 +85,12 @@ impl Tale {
     }
 
     fn told(&self, violation: Option<&Violation>, width: usize) -> String {
-        Report { plan: &self.plan, history: &self.history, violation, width, color: false }.to_string()
+        Report { plan: &self.plan, history: &self.history, violation, width, color: false, brief: false }.to_string()
+    }
+
+    fn told_briefly(&self, violation: Option<&Violation>) -> String {
+        Report { plan: &self.plan, history: &self.history, violation, width: 100, color: false, brief: true }
+            .to_string()
     }
 
     fn violation(&self, invariant: Invariant, at: usize, expected: &str, observed: &str) -> Violation {
@@ -161,6 +166,21 @@ fn two_writers() -> Tale {
 fn nested_begin_marks_the_rollback() {
     let (tale, violation) = nested_begin();
     insta::assert_snapshot!(tale.told(Some(&violation), 100));
+}
+
+#[test]
+fn brief_report_has_no_more_than_the_violation_needs() {
+    let (tale, violation) = nested_begin();
+    insta::assert_snapshot!(tale.told_briefly(Some(&violation)));
+    // What an observer found is told up to there.
+    let (mut tale, _) = nested_begin();
+    let at = tale.history.events.iter().rposition(|it| matches!(it.what, What::Invoked(_))).expect("an observer");
+    let violation = tale.violation(Invariant::NoLeak, at - 4, "a row", "k1 = 7");
+    tale.end(&[(1, 7)]);
+    let text = tale.told_briefly(Some(&violation));
+    let told: Vec<&str> = text.lines().filter(|line| line.contains("  b ") || line.contains("▶ b ")).collect();
+    assert!(told.len() < 5 && told.last().is_some_and(|line| line.starts_with('▶')), "{text}");
+    assert!(text.contains("\n  after the plan\n") && !text.contains("\n\n"), "{text}");
 }
 
 #[test]
@@ -329,8 +349,8 @@ fn no_line_is_wider_than_the_page() {
 #[test]
 fn colors_change_nothing_but_colors() {
     let (tale, violation) = nested_begin();
-    let plain =
-        Report { plan: &tale.plan, history: &tale.history, violation: Some(&violation), width: 100, color: false };
+    let (plan, history, violation) = (&tale.plan, &tale.history, Some(&violation));
+    let plain = Report { plan, history, violation, width: 100, color: false, brief: false };
     let colored = Report { color: true, ..plain }.to_string();
     assert!(colored.contains("\x1b[31m▶ \x1b[0m"), "{colored:?}");
     let stripped = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m"].iter().fold(colored, |it, code| it.replace(code, ""));
@@ -348,9 +368,62 @@ fn message_with_escape_sequences_cannot_paint() {
 
 #[test]
 fn html_is_escaped() {
-    let page = html("a < b & \"c\"", &[("<script>".into(), "k1 → 'x' </pre><b>".into())]);
+    let section = Section { title: "<script>".into(), drawing: None, text: "k1 → 'x' </pre><b>".into() };
+    let page = html("a < b & \"c\"", &[section]);
     assert!(page.contains("<title>a &lt; b &amp; &quot;c&quot;</title>"), "{page}");
     assert!(page.contains("<h2>&lt;script&gt;</h2>"), "{page}");
     assert!(page.contains("<pre>k1 → &#39;x&#39; &lt;/pre&gt;&lt;b&gt;</pre>"), "{page}");
     assert!(!page.contains("<script>") && !page.contains("<b>"), "{page}");
+}
+
+/// Where these bars of a timeline begin and how high they are, in the order in which they are drawn.
+fn bars(svg: &str, class: &str) -> Vec<(u32, u32)> {
+    let number = |line: &str, name: &str| {
+        let rest = line.split_once(&format!(" {name}=\"")).expect("it has a place").1;
+        rest.split('"').next().and_then(|digits| digits.parse().ok()).expect("a number")
+    };
+    let of_class = |line: &&str| line.starts_with(&format!("<rect class=\"{class}\""));
+    svg.lines().filter(of_class).map(|line| (number(line, "y"), number(line, "height"))).collect()
+}
+
+#[test]
+fn timeline_shows_a_transaction_as_claimed_and_as_it_was() {
+    let (tale, violation) = nested_begin();
+    let report = Report {
+        plan: &tale.plan,
+        history: &tale.history,
+        violation: Some(&violation),
+        width: 100,
+        color: false,
+        brief: false,
+    };
+    let rolled_back = tale.history.events.iter().position(|it| matches!(it.what, What::RolledBack(_)));
+    let svg = timeline(&report, rolled_back);
+    let (claimed, real) = (bars(&svg, "claimed"), bars(&svg, "real"));
+    assert_eq!((claimed.len(), real.len()), (1, 2), "{svg}");
+    assert_eq!(claimed[0].0, real[0].0, "both begin with the first begin");
+    assert!(claimed[0].1 > real[0].1, "the replies claim it for longer than it was\n{svg}");
+    assert!(real[1].0 > real[0].0 + real[0].1, "the write was a transaction of its own\n{svg}");
+    assert_eq!(bars(&svg, "command").len(), 5, "{svg}");
+    let part = svg.find("replies and evidence part").expect("it is said");
+    let broken = svg.find("breaks rolled-back-invisible").expect("it is said");
+    assert!(part < broken && svg.contains(">a 4  put k1 7 → done<"), "{svg}");
+    assert!(!timeline(&report, None).contains("part<"), "they do not");
+}
+
+#[test]
+fn timeline_marks_faults_and_cancels_and_is_escaped() {
+    let mut tale = Tale::of(1, &[&["open with interrupt", "put k1 7 cancel@sent", "extra <b>"]]);
+    tale.invoke("a1");
+    tale.add("a1", What::FaultLanded(Fault::Interrupt));
+    tale.add("a1", What::Returned(done()));
+    tale.run("a2", &[What::Served(C1)], Outcome::Cancelled(Phase::Sent));
+    tale.run("a3", &[], Outcome::Done(Reply::Extra("</svg>".into())));
+    let report =
+        Report { plan: &tale.plan, history: &tale.history, violation: None, width: 100, color: false, brief: false };
+    let svg = timeline(&report, None);
+    assert_eq!((svg.matches("class=\"fault\"").count(), svg.matches("class=\"cancel\"").count()), (1, 1), "{svg}");
+    assert!(svg.contains("extra &lt;b&gt; → &lt;/svg&gt;"), "{svg}");
+    let page = html("page", &[Section { title: "one".into(), drawing: Some(svg.clone()), text: String::new() }]);
+    assert!(page.contains(&svg) && page.contains("<figcaption>"), "{page}");
 }

@@ -4,10 +4,12 @@ mod command;
 mod coverage;
 #[cfg(unix)]
 mod interrupts;
+mod known;
 mod listing;
 mod nightly;
 #[cfg(unix)]
 mod output;
 mod refusals;
+mod screen;
 mod verdicts;
 mod zoo;
