@@ -174,7 +174,7 @@ impl Builder<'_> {
     fn begins(&self, by: Option<By>) -> bool {
         let span = by.and_then(|by| self.spans.get(by));
         span.is_some_and(|span| {
-            let begins = matches!(span.step.command, Command::Begin(_) | Command::Raw(Residue::Transaction));
+            let begins = matches!(span.step.command, Command::Begin(_) | Command::Raw(Residue::Transaction, _));
             begins && !matches!(span.outcome, Some(Outcome::Failed(_)))
         })
     }
