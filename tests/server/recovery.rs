@@ -261,7 +261,7 @@ async fn transaction_on_a_connection_that_turned_read_only_is_lost() {
     let scope = fresh.sessions.scope("writer");
     scope.begin().await.expect("begin");
     let lost = put(&scope, 1, 1).await.expect_err("read-only");
-    assert!(matches!(own(&lost), Error::TransactionLost { .. }), "{lost:?}");
+    assert!(matches!(Error::of(&lost), Some(Error::TransactionLost { .. })), "{lost:?}");
     scope.rollback().await.expect("rollback");
     scope.begin().await.expect("begin");
     put(&scope, 1, 1).await.expect("the next one is writable");
