@@ -69,7 +69,7 @@ fn look(
     }
     // Whatever else fell on it: that it was read-only was known.
     let is_kept = matches!(outcome, Some(Outcome::Failed(_))) && view.facts.is_kept_read_only(by);
-    if !is_kept && (scene.is_excused(by.actor, at) || view.facts.read_only.refused(by)) {
+    if !is_kept && (scene.is_excused(by.actor, at) || view.facts.read_only.refused_by(by).is_some()) {
         return;
     }
     let wrong = match outcome {

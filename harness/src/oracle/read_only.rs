@@ -1,25 +1,23 @@
 //! Connections that turned read-only, and since when their system knows of it.
 //!
 //! A server turns read-only, disconnects nobody, and whoever connects later can write. A system cannot know of it before the
-//! first write is refused, and that one may fail. From then on it knows: who opens a session afterwards does not get such a
-//! connection, neither the one that refused the write nor another one of before. Evidence alone decides: not the class that a
-//! system gives its errors.
+//! first write is refused, and that one may fail. From then on it knows of that connection and of every one that was opened
+//! before it: who opens a session afterwards gets none of these. Evidence alone decides: not the class that a system gives its
+//! errors.
 //!
-//! Not checked: later statements of a session whose write was refused; sessions that were opened before; what is refused while
-//! another fault of this kind may be taking effect.
+//! Not checked: later statements of a session whose write was refused; sessions that were opened before; connections that were
+//! opened after the one that is known, and may have turned read-only since.
 
-use std::ops::Range;
-
-use crate::history::{By, History, Outcome, What};
+use crate::history::{By, ConnectionId, History, Outcome, What};
 use crate::plan::{Fault, ServerFault};
 
 /// What is known of connections that turned read-only.
 #[derive(Clone, Debug, Default)]
 pub struct ReadOnly {
-    /// The commands of which a write was refused, in the order of the first refusals.
-    refused: Vec<By>,
-    /// Between these events the system knows of every connection that is read-only.
-    known: Vec<Range<usize>>,
+    /// The commands of which a write was refused, each with the first connection that refused one.
+    refused: Vec<(By, ConnectionId)>,
+    /// The events at which a caller, and so its system, was told, each with that connection.
+    told: Vec<(usize, ConnectionId)>,
 }
 
 /// Whether this fault makes connections read-only.
@@ -31,42 +29,27 @@ impl ReadOnly {
     /// Reads a history.
     pub(super) fn of(history: &History) -> Self {
         let mut found = Self::default();
-        // Those whose fault may still be taking effect.
-        let mut unmet: Vec<By> = Vec::new();
-        let mut known_from = None;
         for (at, event) in history.events.iter().enumerate() {
             let Some(by) = event.by else { continue };
             match &event.what {
-                What::Invoked(step) if step.fault.is_some_and(turns_read_only) => {
-                    found.known.extend(known_from.take().map(|from| from..at));
-                    unmet.push(by);
+                What::RefusedWrite(id) if found.refused_by(by).is_none() => found.refused.push((by, *id)),
+                // A caller that has gone has not been told, and its system perhaps neither.
+                What::Returned(Outcome::Done(_) | Outcome::Failed(_)) => {
+                    found.told.extend(found.refused_by(by).map(|id| (at, id)));
                 }
-                What::FaultLanded(fault) if turns_read_only(*fault) => unmet.retain(|it| *it != by),
-                What::RefusedWrite(_) if !found.refused.contains(&by) => found.refused.push(by),
-                What::Returned(outcome) => {
-                    // A caller that has gone has not been told, and its system perhaps neither.
-                    let is_told = !matches!(outcome, Outcome::Cancelled(_)) && found.refused.contains(&by);
-                    if is_told && unmet.is_empty() {
-                        known_from.get_or_insert(at);
-                    }
-                    // What has not taken effect by the end of its command does not any more.
-                    unmet.retain(|it| *it != by);
-                }
-                What::Skipped | What::Ended => unmet.retain(|it| *it != by),
                 _ => {}
             }
         }
-        found.known.extend(known_from.map(|from| from..usize::MAX));
         found
     }
 
-    /// Whether a write of this command was refused.
-    pub(super) fn refused(&self, by: By) -> bool {
-        self.refused.contains(&by)
+    /// The connection that refused a write of this command, if one did.
+    pub(super) fn refused_by(&self, by: By) -> Option<ConnectionId> {
+        self.refused.iter().find(|(other, _)| *other == by).map(|(_, id)| *id)
     }
 
-    /// Whether nobody who asks for a session at one event has to get a connection that is read-only at a later one.
-    pub(super) fn is_ruled_out(&self, opened: usize, at: usize) -> bool {
-        self.known.iter().any(|range| range.contains(&opened) && range.contains(&at))
+    /// Whether it was known before this event that this connection is read-only.
+    pub(super) fn is_known(&self, connection: ConnectionId, at: usize) -> bool {
+        self.told.iter().any(|(told, id)| *told < at && connection <= *id)
     }
 }

@@ -91,16 +91,16 @@ impl Facts<'_> {
     /// Whether a write of this command's session was refused, by this command or before it.
     pub fn is_refused_in_session(&self, by: By) -> bool {
         let from = self.opening(by).map_or(0, |(open, _)| open.step);
-        (from..=by.step).any(|step| self.read_only.refused(By { step, ..by }))
+        (from..=by.step).any(|step| self.read_only.refused_by(By { step, ..by }).is_some())
     }
 
     /// Whether a write of this command was refused, the first one of its session, by a connection that was known to be
     /// read-only before the session was asked for.
     pub fn is_kept_read_only(&self, by: By) -> bool {
+        let Some(connection) = self.read_only.refused_by(by) else { return false };
         let Some((open, span)) = self.opening(by) else { return false };
-        let is_first = !(open.step..by.step).any(|step| self.read_only.refused(By { step, ..by }));
-        let until = self.spans.get(by).and_then(|it| it.returned).unwrap_or(self.history.events.len());
-        is_first && self.read_only.refused(by) && self.read_only.is_ruled_out(span.invoked, until.saturating_sub(1))
+        let is_first = (open.step..by.step).all(|step| self.read_only.refused_by(By { step, ..by }).is_none());
+        is_first && self.read_only.is_known(connection, span.invoked)
     }
 
     /// The command that asked for the session that this one ran in.
