@@ -17,6 +17,17 @@ pub(crate) struct InFlight<'a, S: Source> {
     pub(super) operation: &'static str,
 }
 
+/// Why nothing can be written on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadOnly {
+    /// The caller has begun the transaction so; or the connection is shared with others, and is not given up for one of them.
+    Begun,
+    /// It was so when it was opened, or nothing is known of that.
+    Opened,
+    /// It could write then: a switchover has left it behind.
+    Turned,
+}
+
 impl<'a, S: Source> Queued<'a, S> {
     /// Begins the call: refuses it where the session does not allow it, and borrows a connection where there is none.
     pub(super) async fn enter(mut self, call: Call, operation: &'static str) -> Result<InFlight<'a, S>, Error> {
@@ -69,6 +80,26 @@ impl<'a, S: Source> InFlight<'a, S> {
     pub(crate) fn is_autocommit(&mut self) -> bool {
         let session = self.queued.session();
         session.depth() == 0 && session.lease_mut().is_some_and(|lease| lease.own().is_some())
+    }
+
+    /// Returns why a write of this call was refused as read-only.
+    pub(crate) fn why_read_only(&mut self) -> ReadOnly {
+        let source = self.queued.cell().lender().source();
+        let session = self.queued.session();
+        let is_begun_so = session.depth() > 0 && session.begun().read_only;
+        match session.lease_mut().and_then(Lease::own) {
+            Some(lease) if !is_begun_so && source.has_turned_read_only(lease) => ReadOnly::Turned,
+            Some(_) if !is_begun_so => ReadOnly::Opened,
+            _ => ReadOnly::Begun,
+        }
+    }
+
+    /// Retires the connections of before, since the one of this call has turned read-only.
+    pub(crate) fn retire(&mut self) {
+        let source = self.queued.cell().lender().source();
+        if let Some(lease) = self.queued.session().lease_mut().and_then(Lease::own) {
+            source.retire(lease);
+        }
     }
 
     /// Replaces a connection that was dead before its first use: the call goes on with another, and the caller does not

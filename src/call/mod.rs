@@ -27,5 +27,5 @@ mod unknown;
 
 pub(crate) use begin::begin;
 pub(crate) use entry::{borrow, enter, queue};
-pub(crate) use flight::InFlight;
+pub(crate) use flight::{InFlight, ReadOnly};
 pub(crate) use queued::close_gate;

@@ -1,10 +1,10 @@
 //! Retrying a statement of which nothing was done.
 //!
-//! Owns when a retry is possible: the statement's connection was dead before its first use, or had prepared the
-//! statement before its tables were changed. Whether a statement is safe to rerun is each database's own decision.
+//! Owns when a retry is possible: the statement's connection was dead, or read-only, before its first use, or had prepared
+//! the statement before its tables were changed. Whether a statement is safe to rerun is each database's own decision.
 
 use super::prepared::{DatabaseOf, Prepared};
-use crate::call::InFlight;
+use crate::call::{InFlight, ReadOnly};
 use crate::error::Error;
 use crate::source::{ConnectionError, Source, SqlxConnection};
 
@@ -39,7 +39,8 @@ impl Retry {
         } else {
             call.is_untouched()
         };
-        can_go_on && S::Connection::may_retry(sql, error, self.times)
+        let is_hopeless = S::Connection::is_read_only(error) && call.why_read_only() != ReadOnly::Turned;
+        can_go_on && !is_hopeless && S::Connection::may_retry(sql, error, self.times)
     }
 
     /// Continues the call, on another connection if this one failed.
@@ -58,6 +59,9 @@ impl Retry {
             // A connection that broke here reports it again when the statement runs.
             let _ = patience.answer(forget).await.map_err(Error::into_sqlx)?;
             return Ok(());
+        }
+        if S::Connection::is_read_only(&error) {
+            call.retire();
         }
         let failure = ConnectionError::new(S::Connection::class(&error), error);
         call.replace(&failure).await.map_err(Error::into_sqlx)

@@ -9,11 +9,11 @@ use sqlx::{Database, Describe, Either, Executor, SqlStr};
 
 use super::prepared::{DatabaseOf, Item, Prepared};
 use super::retry::Retry;
-use crate::call::{InFlight, enter};
+use crate::call::{InFlight, ReadOnly, enter};
 use crate::cell::Handle;
 use crate::error::Error;
 use crate::session::Call;
-use crate::source::{ConnectionError, Effect, Source, SqlxConnection};
+use crate::source::{ConnectionError, Effect, ErrorClass, Source, SqlxConnection};
 
 /// Runs a statement for what it changes.
 pub(super) async fn execute<S: Source>(
@@ -248,7 +248,19 @@ where
             if let Err(error) = &result {
                 call.leave(S::Connection::effect_of(error));
             }
-            let result = result.map_err(|error| ConnectionError::new(S::Connection::class(&error), error));
+            let result = result.map_err(|error| {
+                let mut class = S::Connection::class(&error);
+                // It would refuse every write for as long as it lives.
+                match S::Connection::is_read_only(&error).then(|| call.why_read_only()) {
+                    Some(ReadOnly::Turned) => {
+                        call.retire();
+                        class = ErrorClass::Disconnected;
+                    }
+                    Some(ReadOnly::Opened) => call.leave(Effect::Permanent("a read-only server")),
+                    Some(ReadOnly::Begun) | None => {}
+                }
+                ConnectionError::new(class, error)
+            });
             call.finish(result).await.map_err(Error::into_sqlx)
         }
     }

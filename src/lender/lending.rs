@@ -11,6 +11,8 @@ use super::shared::{Gone, Lender};
 use crate::error::Error;
 use crate::health::{Count, Holder};
 use crate::lease::{Lease, Turns};
+#[cfg(feature = "postgres")]
+use crate::source::postgres::is_login_refused;
 use crate::source::{AcquireError, Condition, Connection, ConnectionError, ErrorClass, Source};
 
 /// The condition in which a connection is lent.
@@ -105,6 +107,8 @@ impl<S: Source> Lender<S> {
             // An absent server is an I/O error; a server that is not ready says so.
             let error = failure.source.downcast_ref::<sqlx::Error>();
             let says_so = error.is_some_and(|error| error.as_database_error().is_some());
+            // Whoever has never been let in has a wrong name or password.
+            let says_so = says_so && !error.is_some_and(is_login_refused);
             if failure.class != ErrorClass::Unavailable || !says_so || waited >= policy.acquire_timeout {
                 return Err(failure);
             }

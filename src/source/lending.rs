@@ -112,6 +112,15 @@ pub trait Source: Send + Sync + 'static {
     /// before it is lent.
     fn suspect_all(&self);
 
+    /// Whether this connection, which has just refused a write as read-only, could write when it was opened: a switchover has
+    /// left it behind, on a server that is not the one that new connections reach. Not if nothing is known of it.
+    fn has_turned_read_only(&self, _lease: &Self::Lease) -> bool {
+        false
+    }
+
+    /// Lends no connection again that was opened before this one, which has turned read-only, as all of them have.
+    fn retire(&self, _lease: &Self::Lease) {}
+
     /// Whether there is only this one connection, and the data with it: giving it up loses the database.
     fn is_only(&self) -> bool {
         false

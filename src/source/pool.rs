@@ -1,6 +1,6 @@
 //! The pool: idle connections in deadpool's managed pool, with the facts that decide how each may be lent.
 //!
-//! Owns age, idleness, which connection is suspect and which needs a reset. Each database opens its own connections
+//! Owns age, idleness, which connection is suspect, which is retired and which needs a reset. Each database opens its own connections
 //! ([`Open`]); the [`ConnectLimiter`] bounds how many are opened at a time, and code above the source decides how long
 //! a caller waits.
 
@@ -61,6 +61,7 @@ impl<O: Open> ConnectionPool<O> {
             connect_timeout: policy.connect_timeout,
             lifetime_max: policy.lifetime_max,
             lifetime_jitter: policy.lifetime_jitter,
+            generation: AtomicU64::new(0),
             limiter: Arc::clone(&limiter),
         };
         let size = usize::try_from(max.max(1)).unwrap_or(usize::MAX);
@@ -126,6 +127,11 @@ impl<O: Open> ConnectionPool<O> {
             drop(object);
             self.limiter.notify();
         }
+    }
+
+    /// Lends no connection again that was opened before this one, or at about the same time: each is closed when it would be.
+    pub(super) fn retire(&self, lease: &Lease<O>) {
+        self.pool.manager().generation.fetch_max(lease.kept().generation + 1, Ordering::AcqRel);
     }
 
     /// Marks every connection that has not answered since now as suspect.
@@ -233,6 +239,8 @@ struct Kept<O: Open> {
     /// When it is known to have answered.
     answered: Duration,
     left: Left,
+    /// How often connections had been retired before it was opened.
+    generation: u64,
     /// Closing it loses the database.
     only: bool,
 }
@@ -249,6 +257,8 @@ struct Opener<O> {
     connect_timeout: Duration,
     lifetime_max: Duration,
     lifetime_jitter: f64,
+    /// How often connections were retired.
+    generation: AtomicU64,
     limiter: Arc<ConnectLimiter>,
 }
 
@@ -260,6 +270,7 @@ impl<O: Open> managed::Manager for Opener<O> {
     async fn create(&self) -> Result<Kept<O>, Option<ConnectionError>> {
         let Some(mut permit) = self.limiter.enter() else { return Err(None) };
         let limit = self.connect_timeout;
+        let generation = self.generation.load(Ordering::Acquire);
         let opened = match runtime::within(limit, self.open.open()).await {
             Some(opened) => opened,
             None => Err(ConnectionError::new(
@@ -274,13 +285,17 @@ impl<O: Open> managed::Manager for Opener<O> {
         let only = self.open.is_only();
         let lifetime = if only { Duration::MAX } else { self.lifetime_max.mul_f64(1.0 - spread) };
         let left = Left::Nothing;
-        Ok(Kept { connection, mark, opened, lifetime, idle_since: opened, answered: opened, left, only })
+        let (idle_since, answered) = (opened, opened);
+        Ok(Kept { connection, mark, opened, lifetime, idle_since, answered, left, generation, only })
     }
 
     async fn recycle(&self, kept: &mut Kept<O>, _: &Metrics) -> RecycleResult<Option<ConnectionError>> {
         let age = runtime::now().saturating_sub(kept.opened);
         if age > kept.lifetime {
             return Err(RecycleError::message("older than its lifetime"));
+        }
+        if kept.generation < self.generation.load(Ordering::Acquire) && !kept.only {
+            return Err(RecycleError::message("retired"));
         }
         Ok(())
     }

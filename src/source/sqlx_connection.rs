@@ -55,6 +55,11 @@ pub trait SqlxConnection: Connection {
         false
     }
 
+    /// Whether a statement was refused before it changed anything, because its transaction is read-only.
+    fn is_read_only(_error: &sqlx::Error) -> bool {
+        false
+    }
+
     /// Forgets every prepared statement.
     ///
     /// # Cancel safety

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use unstale::{Error, PgSource, Scope};
+use sqlx::Executor;
+use unstale::{Begin, Error, PgOpenError, PgOptions, PgSource, Scope};
 use unstale_wire::server::{Server, Signal};
 use unstale_wire::trials::Trial;
 
@@ -24,6 +25,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         killed_backend_takes_all_along_and_reads_and_begins_see_nothing,
         frozen_idle_connection_costs_its_probe_and_no_place,
         statement_outdated_by_ddl_is_prepared_anew,
+        connections_that_turned_read_only_are_replaced,
+        transaction_on_a_connection_that_turned_read_only_is_lost,
+        transaction_begun_read_only_keeps_its_connection,
+        server_that_was_read_only_from_the_start_is_no_reason_to_replace_connections,
+        refused_login_is_tried_again_until_it_is_let_in,
     ]
 }
 
@@ -214,6 +220,110 @@ async fn frozen_idle_connection_costs_its_probe_and_no_place() {
         server.signal_backend(frozen, Signal::Continue).expect("woken");
         within(SOON, "the frozen one to go", async || !fresh.pids().await.contains(&frozen)).await;
     }
+}
+
+/// Lets whatever is connected here be read-only from its next transaction on, as a switchover behind one name does.
+async fn turn_read_only(server: &Server, fresh: &Fresh) {
+    server.begin_read_only().expect("its settings can be written");
+    for pid in fresh.pids().await {
+        server.signal_backend(pid, Signal::Reload).expect("told");
+    }
+}
+
+async fn connections_that_turned_read_only_are_replaced() {
+    let server = Server::start().expect("a server");
+    let fresh = Fresh::on(&server, policy()).await;
+    fresh.fill(3).await;
+    let old = fresh.pids().await;
+    turn_read_only(&server, &fresh).await;
+    let reader = fresh.sessions.scope("reader");
+    assert!(old.contains(&pid(&reader).await.expect("a pid")), "nobody knows yet, and reading goes on");
+    let writer = fresh.sessions.scope("writer");
+    put(&writer, 1, 1).await.expect("it was not done, and is done on a new one");
+    writer.end().await.expect("end");
+    reader.end().await.expect("end");
+    let scopes: Vec<_> = (2..5).map(|_| fresh.sessions.scope("later")).collect();
+    for (k, scope) in (2..).zip(&scopes) {
+        assert!(
+            !old.contains(&pid(scope).await.expect("a pid")),
+            "neither an idle one nor one that was lent meanwhile"
+        );
+        put(scope, k, k).await.expect("put");
+    }
+    assert_eq!(fresh.rows().await, [(1, 1), (2, 2), (3, 3), (4, 4)]);
+}
+
+async fn transaction_on_a_connection_that_turned_read_only_is_lost() {
+    let server = Server::start().expect("a server");
+    let fresh = Fresh::on(&server, policy()).await;
+    fresh.fill(1).await;
+    turn_read_only(&server, &fresh).await;
+    let scope = fresh.sessions.scope("writer");
+    scope.begin().await.expect("begin");
+    let lost = put(&scope, 1, 1).await.expect_err("read-only");
+    assert!(matches!(Error::of(&lost), Some(Error::TransactionLost { .. })), "{lost:?}");
+    scope.rollback().await.expect("rollback");
+    scope.begin().await.expect("begin");
+    put(&scope, 1, 1).await.expect("the next one is writable");
+    scope.commit().await.expect("commit");
+    assert_eq!(fresh.rows().await, [(1, 1)]);
+}
+
+async fn transaction_begun_read_only_keeps_its_connection() {
+    let fresh = Fresh::new().await;
+    let scope = fresh.sessions.scope("reader");
+    let before = pid(&scope).await.expect("a pid");
+    scope.begin_with(Begin { read_only: true, ..Begin::default() }).await.expect("begin");
+    let refused = put(&scope, 1, 1).await.expect_err("read-only");
+    assert_eq!(refused.as_database_error().and_then(|it| it.code()).as_deref(), Some("25006"));
+    scope.rollback().await.expect("rollback");
+    assert_eq!(pid(&scope).await.expect("a pid"), before);
+    scope.end().await.expect("end");
+    let health = fresh.sessions.health();
+    assert_eq!((health.lost, health.discarded), (0, 0));
+}
+
+async fn server_that_was_read_only_from_the_start_is_no_reason_to_replace_connections() {
+    let fresh = Fresh::new().await;
+    let read_only = fresh.options.clone().options([("default_transaction_read_only", "on")]);
+    let sessions = PgOptions::new(read_only).open(policy()).await.expect("sessions");
+    let scopes: Vec<_> = (0..3).map(|_| sessions.scope("reader")).collect();
+    let mut old = Vec::new();
+    for scope in scopes {
+        old.push(pid(&scope).await.expect("a pid"));
+        scope.end().await.expect("end");
+    }
+    let scope = sessions.scope("writer");
+    let refused = put(&scope, 1, 1).await.expect_err("read-only");
+    assert_eq!(refused.as_database_error().and_then(|it| it.code()).as_deref(), Some("25006"));
+    scope.end().await.expect("end");
+    let scopes: Vec<_> = (0..3).map(|_| sessions.scope("reader")).collect();
+    let mut kept = 0;
+    for scope in &scopes {
+        kept += usize::from(old.contains(&pid(scope).await.expect("a pid")));
+    }
+    assert_eq!(kept, 2, "the one that was refused is gone");
+}
+
+async fn refused_login_is_tried_again_until_it_is_let_in() {
+    let server = Server::start().expect("a server");
+    let fresh = Fresh::on(&server, policy()).await;
+    let mut outside = fresh.outside().await;
+    outside.execute("create role app login password 'old'").await.expect("a role");
+    let options = server.tcp().username("app").password("old");
+    let sessions = PgOptions::new(options.clone()).open(policy()).await.expect("sessions");
+    outside.execute("alter role app password 'new'").await.expect("a new password");
+    let began = Instant::now();
+    let refused = PgOptions::new(options).open(policy()).await.map(drop).expect_err("the first look");
+    assert!(matches!(refused, PgOpenError::Refused { .. }), "{refused}");
+    assert!(began.elapsed() < SOON, "it is no outage where nobody was ever let in");
+    let scopes: Vec<_> = (0..2).map(|_| sessions.scope("request")).collect();
+    pid(&scopes[0]).await.expect("who is connected stays so");
+    let (opened, ()) = tokio::join!(pid(&scopes[1]), async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        outside.execute("alter role app password 'old'").await.expect("the old password");
+    });
+    opened.expect("it was tried again");
 }
 
 async fn statement_outdated_by_ddl_is_prepared_anew() {

@@ -53,13 +53,15 @@ fn postgres(code: &str) -> FailureClass {
         // serialization_failure, deadlock_detected, lock_not_available.
         "40001" | "40P01" | "55P03" => FailureClass::Busy,
         "57014" => FailureClass::Interrupted,
+        // read_only_sql_transaction.
+        "25006" => FailureClass::ReadOnly,
         // The states of transactions, and a savepoint that is not there.
         "25000" | "25001" | "25P01" | "25P02" | "3B001" => FailureClass::NoTransaction,
         // idle_in_transaction_session_timeout; admin_shutdown, crash_shutdown, database_dropped, idle_session_timeout;
         // statement_completion_unknown.
         "25P03" | "57P01" | "57P02" | "57P04" | "57P05" | "40003" => FailureClass::Dead,
-        // cannot_connect_now, too_many_connections: nothing ran.
-        "57P03" | "53300" => FailureClass::Exhausted,
+        // cannot_connect_now, too_many_connections, and a login that is refused: nothing ran.
+        "57P03" | "53300" | "28P01" | "28000" => FailureClass::Exhausted,
         code if code.starts_with("08") => FailureClass::Dead,
         _ => FailureClass::Mistake,
     }

@@ -14,7 +14,7 @@ use super::observer::Observer;
 use crate::plan::{Fault, Moment, ServerFault};
 use unstale_wire::Agent;
 use unstale_wire::fleet::ServerLease;
-use unstale_wire::inject::{Injected, Target, UP_MAX, Undo, inject};
+use unstale_wire::inject::{Injected, ReadOnly, Target, UP_MAX, Undo, inject};
 use unstale_wire::proxy::{Connection, Proxy, Scope};
 
 /// Between two looks.
@@ -32,11 +32,13 @@ struct Injector {
     observer: Arc<Observer>,
     /// What has to be undone.
     undo: Mutex<Undo>,
+    /// What stays as it is until the plan is over.
+    read_only: Mutex<Vec<ReadOnly>>,
 }
 
 impl Faults {
     pub(super) fn new(target: Target, proxy: Proxy, observer: Arc<Observer>) -> Self {
-        Self { proxy, injector: Arc::new(Injector { target, observer, undo: Mutex::default() }) }
+        Self { proxy, injector: Arc::new(Injector::new(target, observer)) }
     }
 
     pub(super) fn proxy(&self) -> &Proxy {
@@ -62,10 +64,22 @@ impl Faults {
                     self.injector.observer.landed_now();
                 }
             }),
+            Fault::Server(ServerFault::ReadOnly, Moment::Idle) => {
+                let open = self.open_backends(|_| true);
+                self.injector.inject(ServerFault::ReadOnly, &open);
+            }
+            // Whoever comes to the moment, everybody is told.
+            Fault::Server(ServerFault::ReadOnly, at) => {
+                let (injector, open) = (Arc::clone(&self.injector), self.open_backends(|_| true));
+                let _ = self.proxy.arm_call(at, Scope::Next, move |pid| {
+                    let mut open = open.clone();
+                    open.push(pid);
+                    injector.inject(ServerFault::ReadOnly, &open);
+                    injector.observer.injected();
+                });
+            }
             Fault::Server(fault, Moment::Connect | Moment::Idle) => {
-                let open = self.proxy.connections();
-                let is_idle = |it: &&Connection| it.open && it.answered == it.requests;
-                let idle: Vec<u32> = open.iter().filter(is_idle).filter_map(|it| it.pid).collect();
+                let idle = self.open_backends(|it| it.answered == it.requests);
                 let injector = Arc::clone(&self.injector);
                 self.apart(move || injector.inject(fault, &idle));
             }
@@ -97,6 +111,12 @@ impl Faults {
         }
     }
 
+    /// The backends of the open connections of this kind.
+    fn open_backends(&self, which: impl Fn(&Connection) -> bool) -> Vec<u32> {
+        let all = self.proxy.connections();
+        all.iter().filter(|it| it.open && which(it)).filter_map(|it| it.pid).collect()
+    }
+
     /// Blocks this thread while another one works, and lets it be seen that something moves. A runtime may be running here,
     /// and the work needs one of its own.
     fn apart(&self, work: impl FnOnce() + Send) {
@@ -111,12 +131,20 @@ impl Faults {
 }
 
 impl Injector {
+    fn new(target: Target, observer: Arc<Observer>) -> Self {
+        Self { target, observer, undo: Mutex::default(), read_only: Mutex::default() }
+    }
+
     /// Injects this fault into these backends, or into their server.
     fn inject(&self, fault: ServerFault, pids: &[u32]) {
         if self.target.server.private().is_none() && !fault.is_discreet() {
             return self.observer.refuse(&format!("{fault} is not injected into a server that is not ours"));
         }
-        let Injected { landed, undo } = inject(&self.target, fault, pids);
+        let Injected { landed, undo, read_only } = inject(&self.target, fault, pids);
+        if read_only.is_some() {
+            self.observer.turned_read_only();
+            self.read_only.lock().unwrap_or_else(PoisonError::into_inner).extend(read_only);
+        }
         self.observer.stopped(undo.stopped());
         self.undo.lock().unwrap_or_else(PoisonError::into_inner).extend(undo);
         // A statement that was to be cancelled may have ended before: the observer sees whether it was refused.

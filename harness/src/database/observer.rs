@@ -29,6 +29,10 @@ pub(super) const REFUSED_COMMIT: &str = "23514";
 /// The code of a statement that was told to stop.
 const QUERY_CANCELED: &str = "57014";
 
+/// The code of a write on a connection that is read-only: no command of a plan asks for a transaction in which nothing can be
+/// written.
+const READ_ONLY: &str = "25006";
+
 /// Whether a refusal with this code proves that the fault has hit. That the server was told to cancel a statement proves nothing: it
 /// may have ended before.
 fn proves(code: &str, fault: Fault) -> bool {
@@ -60,6 +64,8 @@ struct State {
     wires: BTreeMap<ActorId, Arc<Wire>>,
     /// The fault that waits for its moment, and the command that it belongs to.
     armed: Option<(Option<By>, Fault)>,
+    /// The faults that have made connections read-only, which no write has met so far, and the commands that they belong to.
+    unmet: Vec<(Option<By>, Fault)>,
 }
 
 /// One connection, from the moment when its backend is known.
@@ -137,6 +143,14 @@ impl Observer {
         if let Some((Some(by), fault)) = self.state().armed {
             self.log.record_once(by, What::FaultLanded(fault));
         }
+    }
+
+    /// The fault has made connections read-only for good. That it has landed is known when a write meets it, maybe a later
+    /// command's.
+    pub(super) fn turned_read_only(&self) {
+        let mut state = self.state();
+        let armed = state.armed;
+        state.unmet.extend(armed);
     }
 
     /// Records that the fault was not injected, which makes the plan inconclusive.
@@ -242,7 +256,7 @@ impl Watch for Observer {
             state.connections.insert(connection, fresh);
             return;
         }
-        let State { connections, wires, armed, .. } = &mut *state;
+        let State { connections, wires, armed, unmet, .. } = &mut *state;
         let Some(known) = connections.get_mut(&connection) else { return };
         match what {
             // Drivers prepare a new statement in a request of its own, by which nothing is done.
@@ -259,6 +273,12 @@ impl Watch for Observer {
             Seen::Completed { tag } => known.completed(tag, &self.log),
             Seen::Refused { code, .. } => {
                 known.refused = true;
+                if code == READ_ONLY {
+                    self.log.record_as(known.by, What::RefusedWrite(known.id));
+                    for (by, fault) in unmet.drain(..) {
+                        self.log.record_as(by, What::FaultLanded(fault));
+                    }
+                }
                 if code == QUERY_CANCELED {
                     known.stopped = true;
                 } else {

@@ -68,6 +68,8 @@ pub enum What {
     Disconnected(ConnectionId),
     /// Evidence: this connection answered a request, as if nothing had happened, after its command had been given up.
     Late(ConnectionId),
+    /// Evidence: this connection refused a write, since it is read-only.
+    RefusedWrite(ConnectionId),
     /// Evidence: a connection was cut. Its transaction is over; that it is closed is another event.
     Lost(ConnectionId),
     /// Evidence: a factory built this service from these.
@@ -207,6 +209,8 @@ pub enum FailureClass {
     Exhausted,
     /// The connection is gone; whether it was done is unknown.
     Dead,
+    /// The connection is read-only; it was not done.
+    ReadOnly,
 }
 
 impl FailureClass {
@@ -227,6 +231,7 @@ impl fmt::Display for FailureClass {
             Self::Stale => "stale",
             Self::Exhausted => "exhausted",
             Self::Dead => "dead",
+            Self::ReadOnly => "read-only",
         })
     }
 }

@@ -74,6 +74,7 @@ impl History {
                 What::Committed(connection) => format!("{connection} committed"),
                 What::RolledBack(connection) => format!("{connection} rolled back"),
                 What::Lost(connection) => format!("{connection} lost"),
+                What::RefusedWrite(connection) => format!("{connection} refused a write"),
                 What::Late(connection) => format!("{connection} answered late"),
                 What::Built { build, service, .. } => format!("{build} built, {service}"),
                 What::ThreadGivenUp => "thread given up".into(),

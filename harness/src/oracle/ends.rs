@@ -4,7 +4,7 @@
 //!
 //! Not checked: handles that a system keeps inside and never hands out; leaks of memory, tasks and file handles; how
 //! long a recovery took; sessions that were opened before the pool was closed; recovery of a caller that ran beside a
-//! conflicting one.
+//! conflicting one, or whose write was the first that a connection refused because it had turned read-only.
 
 use super::checked::Checked;
 use super::view::View;
@@ -104,6 +104,7 @@ pub fn recovers(view: &View<'_>) -> Checked {
             && !is_leak(failure.class)
             && !(failure.class.is_unknown() && is_cut_after_plan(view, span))
             && !(yields(failure.class) && is_overlapped(view, by, span))
+            && (view.facts.is_kept_read_only(by) || !view.facts.is_refused_in_session(by))
         {
             let at = span.returned.unwrap_or(span.invoked);
             let expected = format!("`{}` succeeds: the plan is over and nothing conflicts with it", span.step.command);

@@ -35,6 +35,7 @@ pub fn innocent_succeeds(view: &View<'_>) -> Checked {
         };
         match &event.what {
             What::Invoked(step) => scene.invoked(by.actor, step),
+            What::RefusedWrite(_) => scene.refused_write(by.actor),
             What::Returned(outcome) => {
                 let Some(span) = view.facts.spans.get(by) else { continue };
                 look(view, &scene, (by, at), &span.step.command, Some(outcome), &mut checked);
@@ -63,14 +64,19 @@ fn look(
 ) {
     // What an extension's command means is its own business, and what raw SQL begins the system knows nothing of.
     let is_odd = matches!(command, Command::Extra(_) | Command::Raw(Residue::Transaction, _));
-    if is_odd || matches!(outcome, Some(Outcome::Cancelled(_))) || scene.is_excused(by.actor, at) {
+    if is_odd || matches!(outcome, Some(Outcome::Cancelled(_))) {
+        return;
+    }
+    // Whatever else fell on it: that it was read-only was known.
+    let is_kept = matches!(outcome, Some(Outcome::Failed(_))) && view.facts.is_kept_read_only(by);
+    if !is_kept && (scene.is_excused(by.actor, at) || view.facts.read_only.refused_by(by).is_some()) {
         return;
     }
     let wrong = match outcome {
         None if !applies(scene, by, command) || !is_served(view, command) => return,
         None => Some((succeeds(command), "it was skipped".to_owned())),
         Some(Outcome::Failed(failure)) => {
-            let fails = !is_expected(view, scene, (by, at), command, failure);
+            let fails = is_kept || !is_expected(view, scene, (by, at), command, failure);
             fails.then(|| (succeeds(command), format!("it failed ({}): {}", failure.class, failure.message)))
         }
         Some(Outcome::Done(reply)) => untrue(view, scene, by, command, reply),

@@ -5,6 +5,7 @@
 //! replaced; reconnects in a plan that used raw SQL, streams or faults more often than it connected.
 
 use super::checked::Checked;
+use super::read_only::turns_read_only;
 use super::view::View;
 use crate::history::{By, FailureClass, Outcome, Report, Span, What};
 use crate::model::opens_session;
@@ -111,6 +112,10 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
                     let expected = format!("at most {allowed} connections opened by now");
                     checked.found(view, Invariant::ReconnectsBounded, at, expected, format!("{connected} were"));
                 }
+            }
+            // Whatever is connected becomes read-only.
+            What::Invoked(step) if step.fault.is_some_and(turns_read_only) => {
+                (allowed, may_tell) = (allowed + open + 1 + to_tell, may_tell + to_tell);
             }
             what if gives_reason(what) => (allowed, may_tell) = (allowed + 1 + to_tell, may_tell + to_tell),
             What::Blocked | What::Lost(_) => allowed += 1,

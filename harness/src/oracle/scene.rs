@@ -51,6 +51,8 @@ pub(super) struct Position {
     failed: bool,
     /// Nothing is known of its session any more.
     troubled: bool,
+    /// A write of the command that is under way was refused: its connection is read-only.
+    refused_write: bool,
     /// A statement of its session succeeded since the last fault, so its connection is as good as ever.
     proved: bool,
     /// A transaction or a stream of it was left open, and nobody said when it ended.
@@ -138,6 +140,11 @@ impl<'a> Scene<'a> {
         (mine.running, mine.faulted, mine.disturbed, mine.crowded) = (true, step.fault.is_some(), disturbed, crowded);
     }
 
+    /// A connection of this actor's is read-only; its session may be given up for that.
+    pub(super) fn refused_write(&mut self, actor: ActorId) {
+        self.actors[actor.index()].refused_write = true;
+    }
+
     /// A connection was cut.
     pub(super) fn lost(&mut self) {
         self.hurt = true;
@@ -166,6 +173,7 @@ impl<'a> Scene<'a> {
         let is_postgres = self.facts.history.isolation == IsolationModel::Postgres;
         let mine = &mut self.actors[actor.index()];
         (mine.running, mine.faulted) = (false, false);
+        let is_doubtful = std::mem::take(&mut mine.refused_write) && !matches!(outcome, Outcome::Done(_));
         match outcome {
             Outcome::Done(reply) => {
                 mine.done(command);
@@ -182,6 +190,7 @@ impl<'a> Scene<'a> {
                 self.strays |= *phase != Phase::BeforeSend;
             }
         }
+        self.actors[actor.index()].troubled |= is_doubtful;
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::read_only::ReadOnly;
 use super::seen::Seen;
 use crate::history::{By, ByCommand, ConnectionId, History, Outcome, Span, What};
 use crate::model::wiring::Wiring;
@@ -26,6 +27,8 @@ pub struct Facts<'a> {
     /// The event from which on the pool may be closed: a `close-pool` was invoked, and was not cancelled before anything of it
     /// ran.
     pub pool_may_close: Option<usize>,
+    /// Connections that turned read-only.
+    pub read_only: ReadOnly,
     /// The event from which on evidence may be recorded under another command than its own; the end of the history if it
     /// never is.
     pub strays_from: usize,
@@ -79,7 +82,30 @@ impl<'a> Facts<'a> {
             IsolationModel::Simulation | IsolationModel::Postgres => None,
         };
         let strays_from = stray.into_iter().chain(history.tasks_overlap).min().unwrap_or(history.events.len());
-        Self { history, spans, wiring, final_state, pool_closed, pool_may_close, strays_from, evidence }
+        let read_only = ReadOnly::of(history);
+        Self { history, spans, wiring, final_state, pool_closed, pool_may_close, read_only, strays_from, evidence }
+    }
+}
+
+impl Facts<'_> {
+    /// Whether a write of this command's session was refused, by this command or before it.
+    pub fn is_refused_in_session(&self, by: By) -> bool {
+        let from = self.opening(by).map_or(0, |(open, _)| open.step);
+        (from..=by.step).any(|step| self.read_only.refused_by(By { step, ..by }).is_some())
+    }
+
+    /// Whether a write of this command was refused, the first one of its session, by a connection that was known to be
+    /// read-only before the session was asked for.
+    pub fn is_kept_read_only(&self, by: By) -> bool {
+        let Some(connection) = self.read_only.refused_by(by) else { return false };
+        let Some((open, span)) = self.opening(by) else { return false };
+        let is_first = (open.step..by.step).all(|step| self.read_only.refused_by(By { step, ..by }).is_none());
+        is_first && self.read_only.is_known(connection, span.invoked)
+    }
+
+    /// The command that asked for the session that this one ran in.
+    fn opening(&self, by: By) -> Option<(By, &Span<'_>)> {
+        self.spans.before(by).rev().find(|(_, it)| opens_session(&it.step.command) && it.is_done())
     }
 }
 

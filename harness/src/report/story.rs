@@ -68,6 +68,7 @@ pub(super) fn action(what: &What) -> Option<Action> {
         What::Connected(id) => Action(*id, "opened"),
         What::Disconnected(id) => Action(*id, "closed"),
         What::Lost(id) => Action(*id, "lost"),
+        What::RefusedWrite(id) => Action(*id, "refused a write"),
         _ => return None,
     })
 }

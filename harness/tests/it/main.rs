@@ -13,6 +13,7 @@ mod own_system;
 mod own_tables;
 mod plan;
 mod rates;
+mod read_only;
 mod report;
 mod script;
 mod unknown_ends;

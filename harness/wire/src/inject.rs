@@ -39,6 +39,40 @@ pub struct Injected {
     pub landed: bool,
     /// What it left behind.
     pub undo: Undo,
+    /// What it left behind for good, of [`ServerFault::ReadOnly`]; whether that is met is seen by clients.
+    pub read_only: Option<ReadOnly>,
+}
+
+/// Sessions that are read-only from their next transaction on. They stay so; when this is dropped the server itself is as it
+/// was.
+#[must_use = "sessions may learn of it as long as it is there"]
+pub struct ReadOnly {
+    server: Arc<ServerLease>,
+}
+
+impl ReadOnly {
+    /// Makes the sessions of these backends read-only; none if there is none of them.
+    fn of(server: &Arc<ServerLease>, pids: &[i32]) -> Option<Self> {
+        let ours = server.private()?;
+        ours.begin_read_only().ok()?;
+        let read_only = Self { server: Arc::clone(server) };
+        let told = pids.iter().filter(|pid| ours.signal_backend(**pid, Signal::Reload).is_ok()).count();
+        (told > 0).then_some(read_only)
+    }
+}
+
+impl std::fmt::Debug for ReadOnly {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ReadOnly")
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        if let Some(ours) = self.server.private() {
+            ours.end_read_only();
+        }
+    }
 }
 
 /// The effects that last until they are healed.
@@ -68,7 +102,7 @@ pub fn inject(target: &Target, fault: ServerFault, pids: &[u32]) -> Injected {
     let signal = |pid: i32, signal| ours.is_some_and(|server| server.signal_backend(pid, signal).is_ok());
     let restart = |how| ours.is_some_and(|server| server.restart(how).is_ok());
     let pids: Vec<i32> = pids.iter().filter_map(|pid| i32::try_from(*pid).ok()).collect();
-    let mut undo = Undo::default();
+    let (mut undo, mut read_only) = (Undo::default(), None);
     let landed = match fault {
         ServerFault::Terminate => ask(&connect, "pg_terminate_backend", &pids, GONE_MAX),
         ServerFault::CancelQuery => ask(&connect, "pg_cancel_backend", &pids, Duration::ZERO),
@@ -87,8 +121,12 @@ pub fn inject(target: &Target, fault: ServerFault, pids: &[u32]) -> Injected {
         // The proxy does it: `Proxy::time_out_idle`.
         ServerFault::IdleTimeOut => false,
         ServerFault::ConnectionLimit => wait_for(fill(&connect, &mut undo.fillers)).unwrap_or(false),
+        ServerFault::ReadOnly => {
+            read_only = ReadOnly::of(&target.server, &pids);
+            false
+        }
     };
-    Injected { landed, undo }
+    Injected { landed, undo, read_only }
 }
 
 impl Undo {

@@ -188,6 +188,9 @@ impl SqlxConnection for PgConnection {
     /// 4. EPIPE is an error of writing alone, so the end of the message was not sent: its Sync, or the last byte of its text.
     ///    Without that the server does not commit. Over a Unix socket it is the only sign of a backend that was terminated.
     ///
+    /// A statement that is refused because its transaction is read-only has done nothing either. It is retried once: where the
+    /// next connection is read-only too, all are.
+    ///
     /// A connection that broke otherwise proves nothing: a crash can cut it at any point. There only a statement that reads may be
     /// retried, and once, on a connection that answers: the statement may be what crashes the server.
     fn may_retry(sql: &str, error: &sqlx::Error, times: u32) -> bool {
@@ -195,15 +198,20 @@ impl SqlxConnection for PgConnection {
             .is_some_and(|it| it.severity() == PgSeverity::Fatal && matches!(it.code(), "57P01" | "57P04" | "57P05"));
         let unsent = matches!(error, sqlx::Error::Io(io) if io.kind() == io::ErrorKind::BrokenPipe);
         let broken = matches!(error, sqlx::Error::Io(_)) && times == 0;
+        let read_only = is_read_only(error) && times == 0;
         match statement::postgres::retry_safety(sql) {
             RetrySafety::Never => false,
-            RetrySafety::Undone => terminated || unsent || is_outdated(error),
-            RetrySafety::Reads => terminated || unsent || broken || is_outdated(error),
+            RetrySafety::Undone => terminated || unsent || read_only || is_outdated(error),
+            RetrySafety::Reads => terminated || unsent || broken || read_only || is_outdated(error),
         }
     }
 
     fn is_outdated(error: &sqlx::Error) -> bool {
         is_outdated(error)
+    }
+
+    fn is_read_only(error: &sqlx::Error) -> bool {
+        is_read_only(error)
     }
 
     async fn forget(&mut self) -> Result<(), sqlx::Error> {
@@ -221,6 +229,11 @@ fn is_outdated(error: &sqlx::Error) -> bool {
     answer(error).is_some_and(|it| it.code() == "0A000" && it.routine() == Some("RevalidateCachedQuery"))
 }
 
+/// Whether a statement was refused because its transaction is read-only (read_only_sql_transaction).
+fn is_read_only(error: &sqlx::Error) -> bool {
+    code(error).as_deref() == Some("25006")
+}
+
 fn answer(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.as_database_error()?.try_downcast_ref()
 }
@@ -235,11 +248,19 @@ pub(super) fn connect_failure(error: sqlx::Error) -> ConnectionError {
     let class = match &error {
         // Waiting does not help against an invalid certificate.
         sqlx::Error::Io(io) if io.kind() != io::ErrorKind::InvalidInput => ErrorClass::Unavailable,
+        // invalid_password, invalid_authorization_specification: passwords and tokens are changed at the server and at its
+        // clients, and never at the same time.
+        sqlx::Error::Database(_) if is_login_refused(&error) => ErrorClass::Unavailable,
         // The server ended the session while it connected.
         sqlx::Error::Database(_) if PgConnection::class(&error) == ErrorClass::Disconnected => ErrorClass::Unavailable,
         _ => PgConnection::class(&error),
     };
     ConnectionError::new(class, error)
+}
+
+/// Whether the server does not let this user in.
+pub(crate) fn is_login_refused(error: &sqlx::Error) -> bool {
+    matches!(code(error).as_deref(), Some("28P01" | "28000"))
 }
 
 pub(crate) fn code(error: &sqlx::Error) -> Option<String> {

@@ -10,7 +10,7 @@ mod sqlstate;
 mod stop;
 mod version;
 
-pub(crate) use connection::code;
+pub(crate) use connection::{code, is_login_refused};
 pub use open_error::PgOpenError;
 pub use options::PgOptions;
 pub use source::PgSource;

@@ -62,17 +62,17 @@ impl Source for PgSource {
     }
 
     fn abandon(&self, lease: Self::Lease) {
-        let backend = *lease.mark();
+        let backend = lease.mark().backend;
         lease.discard();
         self.stop.backend(backend);
     }
 
     async fn interrupt(&self, lease: &Self::Lease) -> Result<(), ConnectionError> {
-        self.stop.cancel(*lease.mark()).await.map_err(connect_failure)
+        self.stop.cancel(lease.mark().backend).await.map_err(connect_failure)
     }
 
     fn trace(&self, lease: &Self::Lease) -> Option<Trace> {
-        Some(*lease.mark())
+        Some(lease.mark().backend)
     }
 
     async fn is_over(&self, trace: Trace) -> Result<bool, ConnectionError> {
@@ -100,6 +100,14 @@ impl Source for PgSource {
         self.pool.suspect_all();
     }
 
+    fn has_turned_read_only(&self, lease: &Self::Lease) -> bool {
+        lease.mark().can_write
+    }
+
+    fn retire(&self, lease: &Self::Lease) {
+        self.pool.retire(lease);
+    }
+
     fn close(&self) {
         self.pool.close();
     }
@@ -107,6 +115,13 @@ impl Source for PgSource {
     fn usage(&self) -> Usage {
         self.pool.usage()
     }
+}
+
+/// What is known of a connection beside itself.
+pub struct Mark {
+    backend: Trace,
+    /// Whether it could write when it was opened.
+    can_write: bool,
 }
 
 /// Opens connections to one PostgreSQL database.
@@ -117,21 +132,23 @@ pub struct Opener {
 
 impl Open for Opener {
     type Connection = PgConnection;
-    type Mark = Trace;
+    type Mark = Mark;
 
-    async fn open(&self) -> Result<(PgConnection, Trace), ConnectionError> {
+    async fn open(&self) -> Result<(PgConnection, Mark), ConnectionError> {
         let mut connection = PgConnection::connect_with(&self.connect).await.map_err(connect_failure)?;
         if let Some(found) = connection.server_version_num().filter(|it| *it < VERSION_MIN) {
             return Err(ConnectionError::new(ErrorClass::Rejected, TooOld { found }));
         }
         // sqlx knows the process and does not show it. When the process began is asked only when it has to be stopped: the view
         // that knows it costs a sixth of the time that opening a connection takes.
-        let row = connection.fetch_one("select pg_backend_pid()").await.map_err(connect_failure)?;
+        let asked = "select pg_backend_pid(), current_setting('transaction_read_only')";
+        let row = connection.fetch_one(asked).await.map_err(connect_failure)?;
+        let can_write = row.try_get_unchecked::<&str, _>(1).map_err(connect_failure)? == "off";
         let backend = Trace { process: pid(&row).map_err(connect_failure)?, seen: runtime::now() };
         if let Some(on_open) = &self.on_open {
             on_open(&mut connection).await.map_err(connect_failure)?;
         }
-        Ok((connection, backend))
+        Ok((connection, Mark { backend, can_write }))
     }
 }
 

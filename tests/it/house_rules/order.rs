@@ -97,7 +97,7 @@ pub(super) const CRATES: [Layers; 5] = [
             "model/frame model/operation",
             "model/walk model/wiring model/admissible model/observers",
             "model",
-            "oracle/seen",
+            "oracle/seen oracle/read_only",
             "oracle/view",
             "oracle/checked",
             "oracle/values oracle/scene oracle/transactions",

@@ -102,7 +102,10 @@ impl FaultInjector {
 
     /// Injects one fault after the other until the storm is over or is stopped, and heals everything.
     pub(super) fn inject_all(&mut self, storm: &Storm, stop: &AtomicBool, progress: &mut dyn FnMut(usize, u32)) {
-        let (mut wide, mut narrow) = (Deck::new(Fault::server_wide()), Deck::new(Fault::postgres()));
+        // What no client is asked about proves nothing here, and read-only connections would stay so until the storm's end.
+        let is_met_at_once = |fault: &Fault| !matches!(fault, Fault::Server(ServerFault::ReadOnly, _));
+        let narrow = Fault::postgres().iter().copied().filter(is_met_at_once).collect();
+        let (mut wide, mut narrow) = (Deck::new(Fault::server_wide().to_vec()), Deck::new(narrow));
         while !stop.load(Ordering::Relaxed) && self.clock.now() < storm.time && self.restarts() < storm.restarts {
             for deck in [&mut wide, &mut narrow] {
                 let fault = deck.draw(&mut self.random);
@@ -176,7 +179,7 @@ impl FaultInjector {
     /// It is about clients that connect: for a while every connection has to be opened again.
     fn while_connecting(&mut self, fault: Fault, server: ServerFault) -> bool {
         let began = self.clock.now();
-        let Injected { landed, undo } = inject(&self.target, server, &[]);
+        let Injected { landed, undo, .. } = inject(&self.target, server, &[]);
         self.record().undo.extend(undo);
         if landed {
             let _ = self.proxy.arm(NetworkFault::Reset, Moment::BeforeSend, Scope::All);
@@ -200,7 +203,7 @@ impl FaultInjector {
             let _ = self.proxy.arm(NetworkFault::Refuse, Moment::Connect, Scope::All);
         }
         let began = self.clock.now();
-        let Injected { landed, undo } = inject(&self.target, server, &pids);
+        let Injected { landed, undo, .. } = inject(&self.target, server, &pids);
         let lasts = !undo.is_empty();
         self.record().undo.extend(undo);
         if server.is_server_wide() && !landed && !pids.is_empty() {
@@ -225,7 +228,7 @@ impl FaultInjector {
         let armed = self.proxy.arm_call(at, Scope::Next, move |pid| {
             *lock(&shown) = Progress::Injecting;
             let began = clock.now();
-            let Injected { landed, undo } = inject(&target, server, &[pid]);
+            let Injected { landed, undo, .. } = inject(&target, server, &[pid]);
             let ended = clock.now();
             let mut record = lock(&record);
             record.undo.extend(undo);
@@ -302,18 +305,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Faults in any order, each once before any comes again.
 struct Deck {
-    all: &'static [Fault],
+    all: Vec<Fault>,
     left: Vec<Fault>,
 }
 
 impl Deck {
-    fn new(all: &'static [Fault]) -> Self {
+    fn new(all: Vec<Fault>) -> Self {
         Self { all, left: Vec::new() }
     }
 
     fn draw(&mut self, random: &mut StdRng) -> Fault {
         if self.left.is_empty() {
-            self.left = self.all.to_vec();
+            self.left = self.all.clone();
             self.left.shuffle(random);
         }
         self.left.pop().expect("there is at least one fault of either kind")

@@ -140,6 +140,12 @@ exhibits! {
     "zoo-refused-commit-pg" Postgres AnswersRefusedCommits [Transactions, Faults] breaks CommittedDurable in 4:
         "a commit that a deferred constraint refuses is answered as if it were done",
         "layers that take the end of a transaction for its success: Prisma #17303, Doctrine DBAL #3423";
+    "zoo-read-only-kept-pg" Postgres KeepsReadOnly [Transactions, Faults, ConnectionLoss] breaks Recovers in 2:
+        "a connection that has turned read-only is lent again",
+        "pools that take 25006 for a caller's mistake: after a switchover every write fails for as long as a connection lives";
+    "zoo-refused-login-pg" Postgres RemembersRefusedLogin [Transactions, Faults, ConnectionLoss] breaks Recovers in 1:
+        "a login that is refused once is never tried again",
+        "pools that take 28P01 for a mistake in their configuration, while passwords and tokens rotate: sqlx #445, psycopg #743";
     "zoo-reconnect-storm-pg" Postgres Storms [Transactions, Faults, ConnectionLoss] breaks ReconnectsBounded in 1:
         "one dead connection makes the pool reconnect all of them",
         "pools that are thrown away as a whole on the first error, by each caller who meets it";

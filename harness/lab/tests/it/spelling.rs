@@ -52,8 +52,8 @@ fn covers(expected: Effect, residue: Residue) -> bool {
 
 #[test]
 fn library_expects_no_less_than_a_text_leaves() {
-    let readers: [(Backend, fn(&str) -> Effect); 2] =
-        [(Backend::Sqlite, SqliteConnection::effect), (Backend::Postgres, PgConnection::effect)];
+    let of_sqlite: fn(&str) -> Effect = SqliteConnection::effect;
+    let readers = [(Backend::Sqlite, of_sqlite), (Backend::Postgres, PgConnection::effect)];
     let (mut texts, mut wrong) = (0, Vec::new());
     for (backend, effect) in readers {
         for residue in Residue::ALL {

@@ -26,6 +26,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial!(failed_transaction_is_not_ended),
         trial!(full_server_has_no_place_until_it_is_healed),
         trial!(cancelled_query_has_landed_if_it_was_refused),
+        trial!(connection_that_was_open_is_read_only_from_its_next_transaction_on),
+        trial!(read_only_connections_of_one_plan_are_nobody_elses),
+        trial!(server_that_is_started_again_is_writable),
         trial!(library_comes_through),
     ]
 }
@@ -184,6 +187,57 @@ async fn cancelled_query_has_landed_if_it_was_refused() {
         }
     }
     assert!(hit > 0, "{hit} statements were refused, and {missed} were not");
+}
+
+async fn connection_that_was_open_is_read_only_from_its_next_transaction_on() {
+    let (done, refused) = ("done", "25006");
+    let read_only = |moment: &str| format!("read-only@{moment}");
+    for at in ["idle", "before-send", "before-reply"] {
+        // Who connects later can write.
+        let steps =
+            ["open", &format!("get k1 with {}", read_only(at)), "put k1 1", "get k1", "close", "open", "put k1 1"];
+        let (outcomes, landed) = outcomes(&steps);
+        assert_eq!(outcomes, [done, done, refused, done, done, done, done], "{at}");
+        assert_eq!(landed, [fault(&read_only(at))], "it is told of the command that had it, by the one that met it");
+    }
+    for (at, meets_it) in [("idle", refused), ("before-send", refused), ("before-reply", done)] {
+        let (outcomes, landed) = outcomes(&["open", "get k1", &format!("put k1 1 with {}", read_only(at))]);
+        assert_eq!(outcomes, [done, done, meets_it], "{at}");
+        assert_eq!(landed.len(), usize::from(meets_it == refused), "{at}");
+    }
+    // A transaction that has begun goes on, and nothing has met the fault.
+    let (outcomes, landed) = outcomes(&["open", "begin", "get k1 with read-only@idle", "put k1 1"]);
+    assert_eq!((outcomes, landed), (vec![done.to_owned(); 4], vec![]));
+}
+
+async fn read_only_connections_of_one_plan_are_nobody_elses() {
+    let setting = "select current_setting('default_transaction_read_only')";
+    let options = Server::shared().expect("a server").tcp();
+    let mut other = PgConnection::connect_with(&options).await.expect("it accepts connections");
+    let plan = plan(&["open", "get k1 with read-only@idle", "put k1 1"]).plan;
+    let run = std::thread::spawn(move || Chain::new(&Of::<Bare>::new()).run(&plan)).join().expect("it runs");
+    assert!(run.history.events.iter().any(|it| it.what == What::FaultLanded(fault("read-only@idle"))));
+    for _ in 0..2 {
+        let read_only: String = sqlx::query_scalar(setting).fetch_one(&mut other).await.expect("it answers");
+        assert_eq!(read_only, "off");
+        // And of a later one.
+        other = PgConnection::connect_with(&options).await.expect("it accepts connections");
+    }
+}
+
+async fn server_that_is_started_again_is_writable() {
+    let steps = [
+        "open",
+        "get k1 with read-only@idle",
+        "put k1 1",
+        "get k1 with restart-fast@idle",
+        "close",
+        "open",
+        "put k1 1",
+    ];
+    let (outcomes, landed) = outcomes(&steps);
+    assert_eq!(outcomes[2..], ["25006", "57P01", "done", "done", "done"]);
+    assert_eq!(landed, ["read-only@idle", "restart-fast@idle"].map(fault));
 }
 
 async fn library_comes_through() {

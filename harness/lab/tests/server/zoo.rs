@@ -68,5 +68,7 @@ exhibits! {
     mistake_for_loss => "zoo-mistake-for-loss-pg";
     loss_for_mistake => "zoo-loss-for-mistake-pg";
     refused_commit => "zoo-refused-commit-pg";
+    read_only_kept => "zoo-read-only-kept-pg";
+    refused_login => "zoo-refused-login-pg";
     reconnect_storm => "zoo-reconnect-storm-pg";
 }

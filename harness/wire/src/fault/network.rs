@@ -68,6 +68,9 @@ fault_table! {
             lasts: false,
             ..ROW
         },
+        /// Clients that log in are refused as if their password were wrong, until healed: a password or a token has changed, and
+        /// the client does not have the new one yet. Who is logged in already stays so.
+        RefuseLogin => NetworkRow { word: "refuse-login", ..AT_CONNECT },
     }
 
     /// Every fault, with a number where it has one.
@@ -97,10 +100,10 @@ impl NetworkFault {
         self.row().lasts
     }
 
-    /// Whether no single connection can be meant at that moment: clients that are refused have none, and idle ones do nothing
-    /// that could be waited for.
+    /// Whether no single connection is meant at that moment: clients that are refused have none, and idle ones do nothing that
+    /// could be waited for.
     pub fn is_for_all_at(self, moment: Moment) -> bool {
-        self.row().for_everybody || moment == Moment::Idle
+        self.row().for_everybody || self == Self::RefuseLogin || moment == Moment::Idle
     }
 
     /// How each is written, a number's unit in its place.
@@ -143,15 +146,15 @@ mod tests {
         }
         assert_eq!(
             "rest".parse::<NetworkFault>().unwrap_err().to_string(),
-            "expected a network fault: refuse, hang-connect, reset, fin, half-open, black-hole, latency-MILLISECONDS or \
-             cut-after-BYTES, found `rest`"
+            "expected a network fault: refuse, hang-connect, reset, fin, half-open, black-hole, latency-MILLISECONDS, \
+             cut-after-BYTES or refuse-login, found `rest`"
         );
     }
 
     #[test]
     fn senseless_pair_is_refused_with_the_reason() {
         let pairs = NetworkFault::ALL.into_iter().flat_map(|fault| Moment::ALL.map(|moment| fault.check(moment)));
-        assert_eq!(pairs.filter(Result::is_ok).count(), 32);
+        assert_eq!(pairs.filter(Result::is_ok).count(), 33);
         let error = NetworkFault::CutAfter(7).check(Moment::Idle).unwrap_err();
         assert_eq!(
             error.to_string(),

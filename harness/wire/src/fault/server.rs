@@ -32,7 +32,7 @@ pub struct ServerRow {
 pub enum Reach {
     /// One session, by the server's own means: the others do not notice.
     Session,
-    /// The process of one backend, which gets a signal from outside.
+    /// The processes of some backends, which get a signal from outside: the sessions of others do not notice.
     Process,
     /// The places for sessions; those who have one keep it.
     Places,
@@ -53,6 +53,9 @@ pub enum Agent {
 
 /// From the moment when nothing is under way to the one when a reply is there. Later than that it is on its way.
 const UP_TO_THE_REPLY: &[Moment] = &[Moment::Idle, Moment::BeforeSend, Moment::Sent, Moment::BeforeReply];
+
+/// When it is certain whether the statement under way meets it: the process looks for signals between messages.
+const BESIDE_A_STATEMENT: &[Moment] = &[Moment::Idle, Moment::BeforeSend, Moment::BeforeReply];
 
 /// Before an answer is on its way, or a table in use.
 const BEFORE_THE_REQUEST: &[Moment] = &[Moment::Idle, Moment::BeforeSend];
@@ -129,6 +132,15 @@ fault_table! {
             proof: "the server refuses one more connection",
             ..ROW
         },
+        /// Whatever is connected is read-only from its next transaction on and is not disconnected, and whoever connects later
+        /// can write: a switchover behind one name. It is never healed.
+        ReadOnly => ServerRow {
+            word: "read-only",
+            moments: BESIDE_A_STATEMENT,
+            reach: Reach::Process,
+            proof: "a write was refused: the connection is read-only",
+            ..ROW
+        },
     }
 
     /// Every fault.
@@ -196,7 +208,7 @@ mod tests {
         assert_eq!(
             "restart".parse::<ServerFault>().unwrap_err().to_string(),
             "expected a server fault: terminate, cancel-query, stop, kill-backend, restart-fast, restart-immediate, \
-             restart-killed, alter-table, idle-time-out or connection-limit, found `restart`"
+             restart-killed, alter-table, idle-time-out, connection-limit or read-only, found `restart`"
         );
     }
 

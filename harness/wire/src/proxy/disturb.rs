@@ -16,6 +16,8 @@ pub(super) enum AtConnect {
     Delay(Duration),
     /// It is never answered, and reset when the network is healed.
     StaySilent,
+    /// It is told that its password is wrong, and closed in order.
+    RefuseLogin,
     /// Its connection is closed in order.
     Close,
     /// Its connection is reset.
@@ -49,6 +51,7 @@ pub(super) fn at_connect(fault: NetworkFault) -> AtConnect {
         NetworkFault::BlackHole => AtConnect::Wait,
         NetworkFault::Latency(ms) => AtConnect::Delay(Duration::from_millis(ms.into())),
         NetworkFault::HangConnect => AtConnect::StaySilent,
+        NetworkFault::RefuseLogin => AtConnect::RefuseLogin,
         NetworkFault::Fin => AtConnect::Close,
         NetworkFault::Refuse | NetworkFault::Reset | NetworkFault::HalfOpen | NetworkFault::CutAfter(_) => {
             AtConnect::Reset
@@ -65,6 +68,7 @@ pub(super) fn on_line(fault: NetworkFault) -> OnLine {
         | NetworkFault::Reset
         | NetworkFault::Fin
         | NetworkFault::HalfOpen
+        | NetworkFault::RefuseLogin
         | NetworkFault::CutAfter(_) => OnLine::End,
     }
 }
@@ -78,6 +82,7 @@ pub(super) fn at_end(fault: NetworkFault) -> AtEnd {
         | NetworkFault::Reset
         | NetworkFault::BlackHole
         | NetworkFault::Latency(_)
+        | NetworkFault::RefuseLogin
         | NetworkFault::CutAfter(_) => AtEnd::Reset,
     }
 }

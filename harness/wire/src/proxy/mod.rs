@@ -5,8 +5,8 @@
 //! that it did ([`Proxy::arm`]). One per plan, on a thread of its own, so that it goes on while the plan's thread is
 //! busy or blocked.
 //!
-//! It changes no byte that passes, speaks no TLS, and judges nothing. It sends one message of its own, and only on
-//! request: a time limit for idle sessions ([`Proxy::time_out_idle`]).
+//! It changes no byte that passes, speaks no TLS, and judges nothing. It sends two messages of its own, and only on
+//! request: a time limit for idle sessions ([`Proxy::time_out_idle`]), and the refusal of a login.
 //!
 //! | file | owns |
 //! | --- | --- |

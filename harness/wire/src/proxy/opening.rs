@@ -1,7 +1,8 @@
 //! How a connection opens: the client's first message, before there is a server's side.
 //!
 //! Owns the part of the protocol that has no tags yet. Encryption is answered with `N`: there is none here, and the
-//! client goes on in plain text or leaves. Authentication is between the client and the server.
+//! client goes on in plain text or leaves. Authentication is between the client and the server, but for a login that a fault
+//! refuses.
 
 use std::io;
 
@@ -51,6 +52,14 @@ pub(super) async fn opening(client: &mut TcpStream) -> io::Result<Opening> {
         }
     }
     Err(io::Error::new(io::ErrorKind::InvalidData, "the client asks for encryption again and again"))
+}
+
+/// What a server says to a client whose password is wrong (invalid_password).
+pub(super) fn refusal() -> Vec<u8> {
+    let fields = ["SFATAL", "VFATAL", "C28P01", "Mpassword authentication failed", "Rauth_failed", ""];
+    let body: Vec<u8> = fields.iter().flat_map(|it| it.bytes().chain([0])).collect();
+    let length = u32::try_from(body.len() + 4).expect("a short text");
+    [&b"E"[..], &length.to_be_bytes(), &body].concat()
 }
 
 fn number(bytes: &[u8]) -> u32 {

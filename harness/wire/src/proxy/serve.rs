@@ -20,7 +20,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::arming::Act;
 use super::disturb::{AtConnect, AtEnd, at_connect, at_end};
 use super::line::{End, Lines};
-use super::opening::{Opening, opening};
+use super::opening::{Opening, opening, refusal};
 use super::order::{Healing, Order};
 use super::pipe::Pipe;
 use super::shared::Shared;
@@ -163,7 +163,7 @@ async fn refuse(lines: &Lines, door: &mut Door) -> io::Result<()> {
 /// Serves one client from its first byte to its last.
 async fn attend(lines: Rc<Lines>, mut client: TcpStream) {
     let lines = &lines;
-    let mut latency = None;
+    let (mut latency, mut may_log_in) = (None, true);
     if let Some(claim) = lines.shared.armings.claim(None, Moment::Connect) {
         lines.landed(&claim, None);
         let effect = match claim.act {
@@ -176,6 +176,7 @@ async fn attend(lines: Rc<Lines>, mut client: TcpStream) {
                 latency = Some(late);
                 lines.wait(late).await;
             }
+            AtConnect::RefuseLogin => may_log_in = false,
             AtConnect::StaySilent => return stay_silent(lines.healed(Healing::Network), client).await,
             AtConnect::Close => return await_end(half_closed(client).await).await,
             AtConnect::Reset => return reset([client]),
@@ -184,6 +185,11 @@ async fn attend(lines: Rc<Lines>, mut client: TcpStream) {
     // A client that has already left is not an error.
     let Ok(opening) = opening(&mut client).await else { return };
     match opening {
+        Opening::Startup(_) if !may_log_in => {
+            // A client that has left meanwhile is not told.
+            let _ = client.write_all(&refusal()).await;
+            await_end(half_closed(client).await).await;
+        }
         Opening::Startup(bytes) => connect(lines, client, &bytes, false, latency).await,
         Opening::Strange(bytes) => connect(lines, client, &bytes, true, latency).await,
         // It fails if the server is gone, and then there is nothing to cancel.

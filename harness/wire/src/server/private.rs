@@ -41,7 +41,12 @@ pub struct Server {
     port: u16,
     /// None while it is down.
     postmaster: Mutex<Option<Postmaster>>,
+    /// How many wish that its file of settings says that sessions are read-only.
+    read_only: Mutex<usize>,
 }
+
+/// What the file of settings says then.
+const READ_ONLY: &str = "default_transaction_read_only = on\n";
 
 /// A way to end a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +68,8 @@ pub enum Signal {
     Stop,
     /// SIGCONT: the session goes on.
     Continue,
+    /// SIGHUP: the session reads the settings again, before it looks at the next message.
+    Reload,
 }
 
 impl Server {
@@ -99,7 +106,7 @@ impl Server {
         let place = Place::of_this_process()?;
         let (name, folder) = place.cluster()?;
         // From here on its drop removes the cluster.
-        let mut server = Self { place, name, folder, port: 0, postmaster: Mutex::new(None) };
+        let mut server = Self { place, name, folder, port: 0, postmaster: Mutex::new(None), read_only: Mutex::new(0) };
         let text = settings::text(&server.name, &server.folder, settings);
         let file = OpenOptions::new().append(true).open(server.data_directory().join("postgresql.conf"));
         file.and_then(|mut it| it.write_all(text.as_bytes())).map_err(ServerError::io("write postgresql.conf"))?;
@@ -173,6 +180,8 @@ impl Server {
         {
             return Err(ServerError::Running);
         }
+        // No session of before is there any more, and new ones are writable.
+        self.write_altered("")?;
         let (path, begin) = (self.log(), log::length(&self.log()));
         let log = || File::options().create(true).append(true).open(&path).map_err(ServerError::io("open the log"));
         let mut command = self.place.command(&self.place.binaries().program("postgres"));
@@ -196,8 +205,39 @@ impl Server {
             Signal::Kill => rustix::process::Signal::KILL,
             Signal::Stop => rustix::process::Signal::STOP,
             Signal::Continue => rustix::process::Signal::CONT,
+            Signal::Reload => rustix::process::Signal::HUP,
         };
         postmaster.signal_child(pid, signal)
+    }
+
+    /// From now on, and until as many calls of [`Server::end_read_only`], sessions that are told to [`Signal::Reload`] are
+    /// read-only, and no others: a session that is opened later has the settings with which the server was started.
+    ///
+    /// # Errors
+    /// [`ServerError::Io`] if the file of settings cannot be written.
+    pub fn begin_read_only(&self) -> Result<(), ServerError> {
+        let mut users = self.read_only.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write_altered(READ_ONLY)?;
+        *users += 1;
+        Ok(())
+    }
+
+    /// Sessions that read the settings again are writable, unless there is another [`Server::begin_read_only`] that has not ended.
+    pub fn end_read_only(&self) {
+        let mut users = self.read_only.lock().unwrap_or_else(PoisonError::into_inner);
+        *users = users.saturating_sub(1);
+        if *users == 0 {
+            // It fails if the cluster is gone. What is left in the file is read by nobody who is not told to.
+            let _ = self.write_altered("");
+        }
+    }
+
+    /// Writes the file that comes after `postgresql.conf`, whole or not at all.
+    fn write_altered(&self, text: &str) -> Result<(), ServerError> {
+        let data = self.data_directory();
+        let (fresh, file) = (data.join("postgresql.auto.conf.fresh"), data.join("postgresql.auto.conf"));
+        let written = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, &file));
+        written.map_err(ServerError::io("write postgresql.auto.conf"))
     }
 
     /// The pids of all its processes that have not ended, whoever their parent is by now: what a killed server left behind

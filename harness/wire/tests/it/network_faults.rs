@@ -438,3 +438,21 @@ fn proxies_come_and_go_quickly() {
     println!("{each:?} for one proxy");
     assert!(each < Duration::from_millis(50), "{each:?}");
 }
+
+#[test]
+fn login_is_refused_as_a_server_does_until_healed() {
+    let world = World::new();
+    let mut known = world.greeted(5);
+    world.proxy.arm(NetworkFault::RefuseLogin, Moment::Connect, Scope::All).unwrap();
+    for _ in 0..2 {
+        let mut client = TcpStream::connect(world.proxy.address()).unwrap();
+        client.write_all(&startup()).unwrap();
+        let (answer, ending) = rest(&mut client);
+        let body = b"SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed\0Rauth_failed\0\0";
+        assert_eq!((answer, ending), (message(b'E', body), Ending::Orderly));
+    }
+    assert_eq!(world.proxy.counters().connections, 1, "no server has seen them");
+    known.round_trip();
+    world.proxy.heal().unwrap();
+    world.greeted(6).round_trip();
+}

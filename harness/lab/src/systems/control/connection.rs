@@ -143,7 +143,11 @@ impl Boundary {
 pub(super) fn is_refusal(failure: &Failure) -> bool {
     matches!(
         failure.class,
-        FailureClass::Mistake | FailureClass::Busy | FailureClass::Interrupted | FailureClass::NoTransaction
+        FailureClass::Mistake
+            | FailureClass::Busy
+            | FailureClass::Interrupted
+            | FailureClass::NoTransaction
+            | FailureClass::ReadOnly
     )
 }
 

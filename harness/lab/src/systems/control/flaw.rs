@@ -116,6 +116,10 @@ pub enum Flaw {
     BelievesCommits,
     /// The server's process behind a connection that was given up is not told to end.
     LeavesBackends,
+    /// A login that was refused once is not tried again.
+    RemembersRefusedLogin,
+    /// A connection that has turned read-only is lent again.
+    KeepsReadOnly,
     /// A number is read, added to in the application, and written, in a transaction that takes so many round trips.
     LosesUpdates(u8),
 }

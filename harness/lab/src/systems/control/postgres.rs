@@ -2,9 +2,13 @@
 //!
 //! A network costs more care than a file: a connection that is given up is closed on the server as well, by telling the
 //! process behind it to end. That process may wait for a lock, or hold one, and would not look at its connection before.
+//!
+//! A server that turns read-only disconnects nobody, and whoever connects later can write. Once a connection has refused a write
+//! for this reason, each one of before is asked, before it is lent again, whether it can write.
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
@@ -14,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::Flaw;
 use super::connection::{Boundary, Connection, OnDatabase, Source};
 use unstale_harness::database::Database;
-use unstale_harness::history::{Failure, Reply};
+use unstale_harness::history::{Failure, FailureClass, Reply};
 use unstale_harness::plan::Command;
 use unstale_harness::system::{Capabilities, Capability};
 use unstale_harness::workload::{Dialect, answer};
@@ -37,6 +41,10 @@ pub struct Postgres {
     flaw: Option<Flaw>,
     /// For [`Flaw::PreparesOnce`]: how many more connections the statement is prepared on.
     to_prepare: Cell<u8>,
+    /// How often a write was refused because its connection is read-only.
+    read_only: Arc<AtomicU32>,
+    /// For [`Flaw::RemembersRefusedLogin`].
+    is_refused: Cell<bool>,
 }
 
 /// A connection.
@@ -46,6 +54,20 @@ pub struct PostgresConnection {
     flaw: Option<Flaw>,
     /// The server's process behind it.
     pid: i32,
+    /// How often a write had been refused on any connection when this one was opened, or was asked whether it can write.
+    asked: u32,
+    read_only: Arc<AtomicU32>,
+}
+
+impl PostgresConnection {
+    /// The answer as it is, and what it says of all connections.
+    fn noted<T>(&self, answer: Result<T, sqlx::Error>) -> Result<T, Failure> {
+        let answer = answer.map_err(Failure::from);
+        if answer.as_ref().is_err_and(|failure| failure.class == FailureClass::ReadOnly) {
+            self.read_only.fetch_add(1, Ordering::AcqRel);
+        }
+        answer
+    }
 }
 
 impl OnDatabase for Postgres {
@@ -55,7 +77,8 @@ impl OnDatabase for Postgres {
         let keeps = flaw == Some(Flaw::DiscardsStatements);
         let options = Arc::new(if keeps { options } else { options.statement_cache_capacity(0) });
         let prepares = flaw == Some(Flaw::PreparesOnce);
-        Self { options, flaw, to_prepare: Cell::new(if prepares { database.connections() } else { 0 }) }
+        let to_prepare = Cell::new(if prepares { database.connections() } else { 0 });
+        Self { options, flaw, to_prepare, read_only: Arc::default(), is_refused: Cell::new(false) }
     }
 }
 
@@ -71,13 +94,23 @@ impl Source for Postgres {
     }
 
     async fn connect(&self) -> Result<PostgresConnection, Failure> {
-        let mut connection = self.options.connect().await?;
+        let asked = self.read_only.load(Ordering::Acquire);
+        if self.is_refused.get() {
+            return Err(Failure::new(FailureClass::Mistake, "the login was refused: correct the password"));
+        }
+        let opened = self.options.connect().await;
+        let code = opened.as_ref().err().and_then(|it| it.as_database_error()?.code());
+        if code.is_some_and(|it| it == "28P01") && self.flaw == Some(Flaw::RemembersRefusedLogin) {
+            self.is_refused.set(true);
+        }
+        let mut connection = opened?;
         let pid = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut connection).await?;
         if let Some(left) = self.to_prepare.get().checked_sub(1) {
             self.to_prepare.set(left);
             connection.execute(PREPARE).await?;
         }
-        Ok(PostgresConnection { connection, options: Arc::clone(&self.options), flaw: self.flaw, pid })
+        let (options, read_only) = (Arc::clone(&self.options), Arc::clone(&self.read_only));
+        Ok(PostgresConnection { connection, options, flaw: self.flaw, pid, asked, read_only })
     }
 
     async fn pause(&self) {
@@ -97,12 +130,14 @@ impl Connection for PostgresConnection {
             let pair = row.map(|row| sqlx::Postgres::pair(&row)).transpose()?;
             return Ok(Reply::Value(pair.map(|pair| pair.1)));
         }
-        Ok(answer(&mut self.connection, command).await?)
+        let answer = answer(&mut self.connection, command).await;
+        self.noted(answer)
     }
 
     /// A statement without parameters is one round trip.
     async fn number(&mut self, sql: &str) -> Result<Option<i64>, Failure> {
-        let row = self.connection.fetch_optional(sqlx::AssertSqlSafe(sql.to_owned())).await?;
+        let row = self.connection.fetch_optional(sqlx::AssertSqlSafe(sql.to_owned())).await;
+        let row = self.noted(row)?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
@@ -119,6 +154,14 @@ impl Connection for PostgresConnection {
     }
 
     async fn probe(&mut self) -> Result<(), Failure> {
+        let refused = self.read_only.load(Ordering::Acquire);
+        if refused != self.asked && self.flaw != Some(Flaw::KeepsReadOnly) {
+            let asked = "select current_setting('default_transaction_read_only')::bool";
+            if sqlx::query_scalar(asked).fetch_one(&mut self.connection).await? {
+                return Err(Failure::new(FailureClass::Dead, "the connection has turned read-only"));
+            }
+            self.asked = refused;
+        }
         let resets = self.flaw == Some(Flaw::DiscardsStatements);
         self.connection.execute(if resets { "discard all" } else { "select 1" }).await?;
         Ok(())
@@ -130,7 +173,7 @@ impl Connection for PostgresConnection {
     }
 
     async fn abandon(self) {
-        let Self { connection, options, pid, flaw } = self;
+        let Self { connection, options, pid, flaw, .. } = self;
         drop(connection);
         if flaw == Some(Flaw::LeavesBackends) {
             return;
