@@ -289,8 +289,10 @@ async fn server_that_was_read_only_from_the_start_is_no_reason_to_replace_connec
     let sessions = PgOptions::new(read_only).open(policy()).await.expect("sessions");
     let scopes: Vec<_> = (0..3).map(|_| sessions.scope("reader")).collect();
     let mut old = Vec::new();
+    for scope in &scopes {
+        old.push(pid(scope).await.expect("a pid"));
+    }
     for scope in scopes {
-        old.push(pid(&scope).await.expect("a pid"));
         scope.end().await.expect("end");
     }
     let scope = sessions.scope("writer");

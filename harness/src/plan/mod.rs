@@ -8,6 +8,7 @@
 mod command;
 mod fault;
 pub mod file;
+mod print;
 mod schedule;
 pub mod service;
 mod step;

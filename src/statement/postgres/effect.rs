@@ -4,6 +4,8 @@
 //! that is not known to be harmless may leave anything.
 
 use super::harmless::is_harmless;
+use super::places::is_in_its_place;
+use super::set_config::SetConfig;
 use super::tokens::{Token, Tokens};
 use crate::statement::effect::Effect;
 use crate::statement::words::listed;
@@ -79,7 +81,7 @@ struct Statement<'a> {
     /// How many parentheses are open.
     open: u32,
     /// The call of `set_config` whose arguments are being read.
-    setting: Option<Setting>,
+    setting: Option<SetConfig>,
     /// Whether the last token was a closing parenthesis.
     closed: bool,
     /// Whether a query has begun in it.
@@ -89,28 +91,6 @@ struct Statement<'a> {
     /// How many `begin`s and `case`s are open in the body of a function.
     body: u32,
 }
-
-/// What is known of the arguments of a `set_config`.
-#[derive(Clone, Copy)]
-struct Setting {
-    /// How many parentheses were open where they begin.
-    open: u32,
-    /// Whether the last one is `true` alone, as far as it has been read.
-    last_is_true: bool,
-    /// Whether nothing of the last one has been read.
-    last_is_empty: bool,
-}
-
-/// Words that are keywords only in their place, where no function can be called; elsewhere they may be a function's name.
-const KEYWORDS_BEHIND: [(&str, &[&str]); 7] = [
-    ("by", &["group", "order", "partition"]),
-    ("conflict", &["on"]),
-    ("key", &["primary", "foreign"]),
-    ("materialized", &["as", "not"]),
-    ("partition", &[]),
-    ("sets", &["grouping"]),
-    ("within", &[]),
-];
 
 #[derive(Clone, Copy)]
 struct Name<'a> {
@@ -125,7 +105,12 @@ struct Name<'a> {
 
 impl<'a> Statement<'a> {
     fn take(&mut self, token: Token<'a>) {
-        self.read_setting(token);
+        if let Some(lasts) = self.setting.as_mut().and_then(|it| it.read(token, self.open)) {
+            self.setting = None;
+            if lasts {
+                self.add(Effect::Residue("set_config"));
+            }
+        }
         match token {
             Token::Word(word) => self.word(word, false),
             Token::Quoted(name) => self.word(name, true),
@@ -144,29 +129,6 @@ impl<'a> Statement<'a> {
         }
         self.after_dot &= token == Token::Symbol(b'.');
         self.closed = token == Token::Symbol(b')');
-    }
-
-    /// Reads on in the arguments of a `set_config`: with `true` as the last one it lasts as long as its transaction.
-    fn read_setting(&mut self, token: Token<'a>) {
-        let Some(mut setting) = self.setting else { return };
-        match token {
-            Token::Symbol(b')') if self.open == setting.open + 1 => {
-                self.setting = None;
-                if !setting.last_is_true {
-                    self.add(Effect::Residue("set_config"));
-                }
-                return;
-            }
-            Token::Symbol(b',') if self.open == setting.open + 1 => {
-                (setting.last_is_true, setting.last_is_empty) = (false, true);
-            }
-            token => {
-                let is_true = matches!(token, Token::Word(word) if word.eq_ignore_ascii_case("true"));
-                setting.last_is_true = setting.last_is_empty && is_true;
-                setting.last_is_empty = false;
-            }
-        }
-        self.setting = Some(setting);
     }
 
     fn add(&mut self, effect: Effect) {
@@ -256,11 +218,7 @@ impl<'a> Statement<'a> {
         ];
         let word = name.text;
         let starts = |with: &str| word.get(..with.len()).is_some_and(|it| it.eq_ignore_ascii_case(with));
-        let in_its_place = match KEYWORDS_BEHIND.iter().find(|it| word.eq_ignore_ascii_case(it.0)) {
-            Some((_, before)) => listed(name.before, before).is_some(),
-            None if ["filter", "over"].iter().any(|it| word.eq_ignore_ascii_case(it)) => name.behind_parenthesis,
-            None => !(word.eq_ignore_ascii_case("set") && self.first.eq_ignore_ascii_case("select")),
-        };
+        let in_its_place = is_in_its_place(word, name.before, name.behind_parenthesis, self.first);
         // Behind the `on` of a join stands a condition.
         let is_listed = listed(name.before, &listing).is_some()
             || name.before.eq_ignore_ascii_case("on") && self.first.eq_ignore_ascii_case("create") && !self.selects;
@@ -268,7 +226,7 @@ impl<'a> Statement<'a> {
         if is_listed || is_explain || built_in && in_its_place && is_harmless(word) {
             // A list of columns, or a function that leaves nothing.
         } else if word.eq_ignore_ascii_case("set_config") {
-            if self.setting.replace(Setting { open: self.open, last_is_true: false, last_is_empty: true }).is_some() {
+            if self.setting.replace(SetConfig::new(self.open)).is_some() {
                 self.add(Effect::Residue("set_config"));
             }
         } else if starts("pg_advisory") || starts("pg_try_advisory") {

@@ -2,7 +2,9 @@
 
 mod effect;
 mod harmless;
+mod places;
 mod retry;
+mod set_config;
 mod tokens;
 
 pub(crate) use effect::effect;

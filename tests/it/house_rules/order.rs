@@ -79,7 +79,7 @@ pub(super) const CRATES: [Layers; 5] = [
             "plan/step",
             "plan/schedule",
             "plan/test_case",
-            "plan/text",
+            "plan/print plan/text",
             "plan/file",
             "plan",
             "limits capability fault_switch spelling",

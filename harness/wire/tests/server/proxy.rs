@@ -186,7 +186,8 @@ async fn every_fault_lands_at_every_moment() {
             let world = World::new();
             fresh_table(&world, "proxied").await;
             let expected = match fault {
-                NetworkFault::Refuse | NetworkFault::Reset | NetworkFault::Fin | NetworkFault::CutAfter(_) => "error",
+                NetworkFault::Refuse | NetworkFault::RefuseLogin => "error",
+                NetworkFault::Reset | NetworkFault::Fin | NetworkFault::CutAfter(_) => "error",
                 NetworkFault::HangConnect | NetworkFault::HalfOpen | NetworkFault::BlackHole => "silence",
                 NetworkFault::Latency(_) => "late",
             };
