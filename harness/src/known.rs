@@ -1,7 +1,7 @@
 //! Known causes: which defects are reported already, as a file says it.
 //!
 //! Owns the format of the file and what is refused in it. A finding of a known cause is counted and not reported again;
-//! that is the business of [`crate::explore`] and [`crate::check`].
+//! that is the business of [`mod@crate::explore`] and [`crate::check`].
 
 use std::fmt;
 use std::path::Path;
