@@ -186,8 +186,8 @@ async fn every_fault_lands_at_every_moment() {
             let world = World::new();
             fresh_table(&world, "proxied").await;
             let expected = match fault {
-                NetworkFault::Refuse | NetworkFault::RefuseLogin => "error",
-                NetworkFault::Reset | NetworkFault::Fin | NetworkFault::CutAfter(_) => "error",
+                NetworkFault::Refuse | NetworkFault::Reset | NetworkFault::Fin | NetworkFault::CutAfter(_) => "error",
+                NetworkFault::RefuseLogin => "not let in",
                 NetworkFault::HangConnect | NetworkFault::HalfOpen | NetworkFault::BlackHole => "silence",
                 NetworkFault::Latency(_) => "late",
             };
@@ -251,6 +251,7 @@ async fn meet(world: &World, fault: NetworkFault, moment: Moment) -> &'static st
             }
             Some(Ok(_)) if begun.elapsed() >= Duration::from_millis(20) => "late",
             Some(Ok(_)) => "nothing",
+            Some(Err(sqlx::Error::Database(error))) if error.code().as_deref() == Some("28P01") => "not let in",
             Some(Err(error)) => io_error(&error),
         };
     }
