@@ -1,8 +1,8 @@
 //! The pool: idle connections in deadpool's managed pool, with the facts that decide how each may be lent.
 //!
-//! Owns age, idleness, which connection is suspect, which is retired and which needs a reset. Each database opens its own connections
-//! ([`Open`]); the [`ConnectLimiter`] bounds how many are opened at a time, and code above the source decides how long
-//! a caller waits.
+//! Owns age, idleness, which connection is suspect, which is retired and which needs a reset. Each database opens its own
+//! connections ([`Open`]); the [`ConnectLimiter`] bounds how many are opened at a time, and code above the source decides
+//! how long a caller waits.
 
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
@@ -130,6 +130,7 @@ impl<O: Open> ConnectionPool<O> {
     }
 
     /// Lends no connection again that was opened before this one, or at about the same time: each is closed when it would be.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "no other server is behind the name of a file"))]
     pub(super) fn retire(&self, lease: &Lease<O>) {
         self.pool.manager().generation.fetch_max(lease.kept().generation + 1, Ordering::AcqRel);
     }
