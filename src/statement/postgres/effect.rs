@@ -8,9 +8,7 @@ use super::places::is_in_its_place;
 use super::set_config::SetConfig;
 use super::tokens::{Token, Tokens};
 use crate::statement::effect::Effect;
-use crate::statement::words::listed;
-
-const CONTROL: [&str; 8] = ["begin", "commit", "end", "rollback", "savepoint", "release", "start", "abort"];
+use crate::statement::words::{CONTROL, listed};
 
 /// First words of statements that leave nothing on the connection, as far as their functions do not.
 const PLAIN: [&str; 30] = [
@@ -239,7 +237,7 @@ impl<'a> Statement<'a> {
 
 /// Whether it is the schema of temporary tables, or a name that is written so that it cannot be told.
 fn is_temporary_schema(name: &str, quoted: bool) -> bool {
-    let is_prefix = name.get(..7).is_some_and(|it| it.eq_ignore_ascii_case("pg_temp"));
+    let is_prefix = name.as_bytes().get(..7).is_some_and(|it| it.eq_ignore_ascii_case(b"pg_temp"));
     is_prefix || quoted && name.contains('\\')
 }
 

@@ -3,6 +3,8 @@
 //! Owns the lexical structure (<https://www.postgresql.org/docs/current/sql-syntax-lexical.html>): strings, quoted names, dollar
 //! quotes, nested comments. What the tokens mean is not known here.
 
+use crate::statement::words::quoted;
+
 /// A token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token<'a> {
@@ -100,20 +102,6 @@ impl<'a> Iterator for Tokens<'a> {
 
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
-}
-
-/// The length of what begins with a quote; a quote in it is doubled.
-fn quoted(bytes: &[u8], quote: u8, escapes: bool) -> usize {
-    let mut at = 1;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' if escapes => at += 2,
-            it if it == quote && bytes.get(at + 1) == Some(&quote) => at += 2,
-            it if it == quote => return at + 1,
-            _ => at += 1,
-        }
-    }
-    bytes.len()
 }
 
 /// The length of what stands between a string and its continuation: blanks and comments to the end of a line, with the end of a

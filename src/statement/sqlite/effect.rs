@@ -5,9 +5,7 @@
 
 use super::tokens::{Token, Tokens};
 use crate::statement::effect::Effect;
-use crate::statement::words::listed;
-
-const CONTROL: [&str; 8] = ["begin", "commit", "end", "rollback", "savepoint", "release", "start", "abort"];
+use crate::statement::words::{CONTROL, listed};
 
 /// Statements that work on data or on the schema, and leave nothing on the connection.
 const PLAIN: [&str; 17] = [
@@ -37,11 +35,16 @@ const ANSWERING: [&str; 14] = [
 pub(crate) fn effect(sql: &str) -> Effect {
     let mut strongest = Effect::Nothing;
     let mut statement = Statement::default();
+    // Most texts are one statement, and of most statements the first word says it all.
+    let is_one = !sql.contains(';');
     for token in Tokens::of(sql) {
         if token == Token::Symbol(b';') && statement.ends_here() {
             strongest = strongest.max(std::mem::take(&mut statement).effect);
         } else {
             statement.take(token);
+        }
+        if is_one && statement.is_known() {
+            break;
         }
     }
     strongest.max(statement.effect)
@@ -72,6 +75,11 @@ enum Body {
 }
 
 impl<'a> Statement<'a> {
+    /// Whether nothing behind what has been read changes its effect.
+    fn is_known(&self) -> bool {
+        self.words > 0 && !["create", "pragma"].iter().any(|it| self.first.eq_ignore_ascii_case(it))
+    }
+
     /// Whether a semicolon ends it; in a trigger's body it may end one of the statements there.
     fn ends_here(&self) -> bool {
         matches!(self.body, Body::None | Body::BehindEnd)

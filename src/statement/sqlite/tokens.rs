@@ -3,6 +3,8 @@
 //! Owns the lexical structure, as SQLite's `tokenize.c` and <https://sqlite.org/lang_comment.html> have it: strings, names in
 //! three kinds of quotes, parameters, comments. What the tokens mean is not known here.
 
+use crate::statement::words::quoted;
+
 /// A token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token<'a> {
@@ -34,8 +36,9 @@ impl<'a> Tokens<'a> {
         cut
     }
 
-    fn name(&mut self, end: u8) -> Token<'a> {
-        let name = self.cut(quoted(self.rest.as_bytes(), end));
+    /// A name of this length, with its quotes.
+    fn name(&mut self, length: usize) -> Token<'a> {
+        let name = self.cut(length);
         let inner = name.get(1..name.len().saturating_sub(1)).unwrap_or_default();
         Token::Quoted(inner)
     }
@@ -67,11 +70,11 @@ impl<'a> Iterator for Tokens<'a> {
                     continue;
                 }
                 b'\'' => {
-                    self.cut(quoted(bytes, b'\''));
+                    self.cut(quoted(bytes, b'\'', false));
                     Token::Other
                 }
-                quote @ (b'"' | b'`') => self.name(quote),
-                b'[' => self.name(b']'),
+                quote @ (b'"' | b'`') => self.name(quoted(bytes, quote, false)),
+                b'[' => self.name(bytes.iter().position(|it| *it == b']').map_or(bytes.len(), |at| at + 1)),
                 b'$' | b'@' | b':' | b'#' | b'?' => {
                     let end = bytes[1..].iter().position(|it| !is_word(*it)).map_or(bytes.len(), |at| at + 1);
                     self.cut(end);
@@ -93,17 +96,4 @@ impl<'a> Iterator for Tokens<'a> {
 
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || !byte.is_ascii()
-}
-
-/// The length of what begins with a quote and ends with this one; a quote in it is doubled, but for a bracket.
-fn quoted(bytes: &[u8], end: u8) -> usize {
-    let mut at = 1;
-    while at < bytes.len() {
-        match bytes[at] {
-            it if it == end && end != b']' && bytes.get(at + 1) == Some(&end) => at += 2,
-            it if it == end => return at + 1,
-            _ => at += 1,
-        }
-    }
-    bytes.len()
 }
