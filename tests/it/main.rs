@@ -17,6 +17,7 @@ mod outside;
 mod recovery;
 mod registry;
 mod repository;
+mod residue;
 mod slot_schedules;
 mod sync;
 mod table;
