@@ -204,7 +204,8 @@ impl FromStr for Cause {
     fn from_str(text: &str) -> Result<Self, NoCause> {
         let plain = [true, false].map(|by_nested_begin| Self::Ended { by_nested_begin }).into_iter();
         let plain = plain.chain([Self::CommittedEarly, Self::Left, Self::Ordinary(None)]);
-        let accounts = Invariant::ALL.into_iter().filter(|it| is_account(*it)).map(|it| Self::Ordinary(Some(it)));
+        let accounts = Invariant::ALL.into_iter().filter(|invariant| is_account(*invariant));
+        let accounts = accounts.map(|invariant| Self::Ordinary(Some(invariant)));
         let itself = SPECIAL.map(|kind| Self::Command { what: kind.to_string(), how: How::Itself });
         let fixed = plain.chain(accounts).chain(itself).find(|cause| cause.to_string() == text);
         fixed.or_else(|| disturbed(text)).ok_or_else(|| NoCause(text.to_owned()))

@@ -16,6 +16,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::cause::Cause;
 use crate::chain::{Chain, Of, Run};
+use crate::explored::by_cause;
 use crate::finding_file::{FindingFile, Stage};
 use crate::generate::{Profile, plans};
 use crate::invariant::Invariant;
@@ -257,26 +258,18 @@ impl Failures {
 
     /// What is said of all: in a test that goes on to its last plan by their causes, the one that most plans met first.
     fn text(&self) -> String {
-        let mut causes: Vec<Vec<&Seen>> = Vec::new();
-        for seen in &self.seen {
-            match causes.iter_mut().find(|faces| faces[0].cause == seen.cause) {
-                Some(faces) => faces.push(seen),
-                None => causes.push(vec![seen]),
-            }
-        }
-        if !self.is_all || causes.is_empty() {
+        if !self.is_all || self.seen.is_empty() {
             return self.messages.join("\n\n");
         }
-        let plans = |faces: &Vec<&Seen>| faces.iter().map(|seen| seen.plans).sum::<u64>();
-        causes.sort_by_key(|faces| std::cmp::Reverse(plans(faces)));
-        let rows = causes.iter().map(|faces| CauseRow {
-            cause: faces[0].cause.to_string(),
-            plans: plans(faces),
-            faces: faces.len(),
-            commands: faces.iter().map(|seen| seen.smallest.commands()).min().unwrap_or(0),
+        let causes = by_cause(&self.seen, |seen| (&seen.cause, seen.plans));
+        let rows = causes.iter().map(|found| CauseRow {
+            cause: found.cause.to_string(),
+            plans: found.plans,
+            faces: found.faces.len(),
+            commands: found.faces.iter().map(|seen| seen.smallest.commands()).min().unwrap_or(0),
         });
         let table = causes_table(&rows.collect::<Vec<_>>());
-        let of_causes: Vec<usize> = causes.iter().flatten().map(|seen| seen.message).collect();
+        let of_causes: Vec<usize> = causes.iter().flat_map(|found| &found.faces).map(|seen| seen.message).collect();
         let others = (0..self.messages.len()).filter(|message| !of_causes.contains(message));
         let messages = of_causes.iter().copied().chain(others).map(|message| self.messages[message].as_str());
         [table.trim_end()].into_iter().chain(messages).collect::<Vec<_>>().join("\n\n")

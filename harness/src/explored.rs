@@ -93,28 +93,37 @@ impl Finding {
 
 /// The findings of one cause.
 #[derive(Clone, Debug)]
-pub struct CauseFound<'a> {
+pub struct CauseFound<'a, F = Finding> {
     /// What went wrong first.
     pub cause: &'a Cause,
     /// How many plans broke by it.
     pub plans: u64,
     /// How it showed itself, the fewest commands first.
-    pub faces: Vec<&'a Finding>,
+    pub faces: Vec<&'a F>,
+}
+
+/// Findings by their causes, the one that most plans met first; of each finding its cause and how many plans broke by it.
+pub(crate) fn by_cause<'a, F>(findings: &'a [F], of: impl Fn(&'a F) -> (&'a Cause, u64)) -> Vec<CauseFound<'a, F>> {
+    let mut causes: BTreeMap<&Cause, (u64, Vec<&F>)> = BTreeMap::new();
+    for finding in findings {
+        let (cause, count) = of(finding);
+        let (plans, faces) = causes.entry(cause).or_default();
+        *plans += count;
+        faces.push(finding);
+    }
+    let causes = causes.into_iter().map(|(cause, (plans, faces))| CauseFound { cause, plans, faces });
+    let mut causes: Vec<_> = causes.collect();
+    causes.sort_by_key(|found| std::cmp::Reverse(found.plans));
+    causes
 }
 
 impl Explored {
     /// The findings by their causes, the one that most plans met first.
     pub fn causes(&self) -> Vec<CauseFound<'_>> {
-        let mut by_cause: BTreeMap<&Cause, Vec<&Finding>> = BTreeMap::new();
-        for finding in &self.findings {
-            by_cause.entry(&finding.cause).or_default().push(finding);
+        let mut causes = by_cause(&self.findings, |finding| (&finding.cause, finding.count));
+        for found in &mut causes {
+            found.faces.sort_by_key(|face| face.counterexample.plan.commands());
         }
-        let mut causes = Vec::with_capacity(by_cause.len());
-        for (cause, mut faces) in by_cause {
-            faces.sort_by_key(|face| face.counterexample.plan.commands());
-            causes.push(CauseFound { cause, plans: faces.iter().map(|face| face.count).sum(), faces });
-        }
-        causes.sort_by_key(|found| std::cmp::Reverse(found.plans));
         causes
     }
 

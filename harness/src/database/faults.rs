@@ -114,7 +114,7 @@ impl Faults {
     /// The backends of the open connections of this kind.
     fn open_backends(&self, which: impl Fn(&Connection) -> bool) -> Vec<u32> {
         let all = self.proxy.connections();
-        all.iter().filter(|it| it.open && which(it)).filter_map(|it| it.pid).collect()
+        all.iter().filter(|connection| connection.open && which(connection)).filter_map(|it| it.pid).collect()
     }
 
     /// Blocks this thread while another one works, and lets it be seen that something moves. A runtime may be running here,

@@ -2,7 +2,7 @@
 //!
 //! Owns the columns. Which causes there are, and their order, is given.
 
-/// One cause, as it stands in the table.
+/// One line of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CauseRow {
     /// Its signature.

@@ -24,7 +24,7 @@ pub(super) enum Lane {
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ChartRow {
-    /// What stands in some of the lanes.
+    /// What happened, in the lanes where something did.
     Cells(BTreeMap<Lane, Cell>),
     /// The plan is over; observers follow.
     AfterPlan,
