@@ -3,7 +3,8 @@
 //! Owns what can be moved or put in a simpler form, and the order in which moves are worth trying; what takes commands away is
 //! in `removing`. Whether a candidate makes sense, is smaller, and breaks is not decided here.
 
-use super::removing::{chunks, compact, fewer_actors, pairs, sessions, singles, without};
+use super::removing::{chunks, compact, fewer_actors, pairs, removals, sessions, singles, without};
+use super::size::simplicity;
 use crate::extension::Extension;
 use crate::model::written;
 use crate::plan::{
@@ -15,7 +16,7 @@ use crate::plan::{
 pub(super) type Move = fn(&Plan, Option<&'static dyn Extension>) -> Vec<Plan>;
 
 /// Every move, in the order in which they are tried.
-pub(super) const ALL: [Move; 15] = [
+pub(super) const ALL: [Move; 16] = [
     // This move is first, since on `:memory:` all actors wait for a transaction that is never ended.
     surroundings,
     fewer_actors,
@@ -30,6 +31,7 @@ pub(super) const ALL: [Move; 15] = [
     replacing,
     moved,
     schedules,
+    other_faults,
     plainer,
     renumbered,
 ];
@@ -52,16 +54,34 @@ pub(super) fn undisturbed(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec
     })
 }
 
-/// A disturbed command goes, and what fell on it falls on the one before or after it instead.
+/// Simpler faults in place of those there are: the same at another moment, or the simplest that costs as much.
+pub(super) fn other_faults(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
+    let all = plan.storage.faults();
+    replaced(plan, |step| {
+        let Some(fault) = step.fault else { return Vec::new() };
+        let row = fault.row();
+        let simplest = all.iter().map(|it| it.row()).find(|it| it.costs_connection == row.costs_connection);
+        let words = [row.word, simplest.map_or(row.word, |it| it.word)];
+        let simpler = all.iter().take(simplicity(plan.storage, fault)).filter(|it| words.contains(&it.row().word));
+        simpler.map(|it| Step { fault: Some(*it), ..step.clone() }).collect()
+    })
+}
+
+/// A disturbed command goes, alone or with another of its actor's, and what fell on it falls on the one before or after it.
 fn handed_on(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
     let mut candidates = Vec::new();
+    let all = [removals(plan, 1), removals(plan, 2)].concat();
     for (actor, at, step) in plan.steps().filter(|(_, _, step)| step.fault.is_some() || step.cancel.is_some()) {
-        let remaining = plan.actors[actor.index()].steps.len() - 1;
-        for heir in [at.checked_sub(1), Some(at)].into_iter().flatten().filter(|heir| *heir < remaining) {
-            let mut candidate = without(plan, &[(actor, at)]);
-            let heir = &mut candidate.actors[actor.index()].steps[heir];
-            (heir.fault, heir.cancel) = (step.fault, step.cancel);
-            candidates.push(candidate);
+        let has_it = |gone: &&Vec<_>| gone.contains(&(actor, at)) && gone.iter().all(|it| it.0 == actor);
+        for gone in all.iter().filter(has_it) {
+            let remaining = plan.actors[actor.index()].steps.len() - gone.len();
+            let after = at - gone.iter().filter(|it| it.1 < at).count();
+            for heir in [after.checked_sub(1), Some(after)].into_iter().flatten().filter(|heir| *heir < remaining) {
+                let mut candidate = without(plan, gone);
+                let heir = &mut candidate.actors[actor.index()].steps[heir];
+                (heir.fault, heir.cancel) = (step.fault, step.cancel);
+                candidates.push(candidate);
+            }
         }
     }
     candidates

@@ -268,9 +268,10 @@ impl Search<'_> {
             return false;
         }
         let extension = self.chain.subject.extension();
-        let second: [Move; 7] = [
+        let second: [Move; 8] = [
             moves::roomier,
             moves::undisturbed,
+            moves::other_faults,
             moves::apart,
             moves::moved,
             moves::merged,

@@ -4,7 +4,7 @@
 
 use crate::model::written;
 use crate::plan::{
-    ActorId, BeginMode, Command, Conflict, Gate, Phase, Plan, Residue, StaleUse, Step, Storage, Tasks, Wanted,
+    ActorId, BeginMode, Command, Conflict, Fault, Gate, Phase, Plan, Residue, StaleUse, Step, Storage, Tasks, Wanted,
 };
 
 /// What is compared, the most important first.
@@ -20,6 +20,7 @@ pub(super) struct Size {
     storage: u8,
     connections: u8,
     weight: u32,
+    faults: usize,
     order: Vec<ActorId>,
     extra: Vec<(usize, Box<str>)>,
     values: Vec<u32>,
@@ -47,11 +48,18 @@ impl Size {
             },
             connections: plan.connections,
             weight: steps().map(|it| weight(&it.command)).sum(),
+            faults: steps().filter_map(|it| it.fault).map(|it| simplicity(plan.storage, it)).sum(),
             order: plan.schedule.0.iter().map(|it| it.actor).collect(),
             extra: steps().filter_map(words).collect(),
             values: steps().filter_map(|it| written(&it.command)).map(|it| it.1).collect(),
         }
     }
+}
+
+/// How many faults of the storage are simpler: its table goes from the simple to the intricate.
+pub(super) fn simplicity(storage: Storage, fault: Fault) -> usize {
+    let all = storage.faults();
+    all.iter().position(|it| *it == fault).unwrap_or(all.len())
 }
 
 fn disturbance(step: &Step) -> u32 {

@@ -3,11 +3,15 @@
 //!
 //! Each is searched with one seed after the other here, until it is found. Further seeds are the nightly run's (`unstale nightly`).
 
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use unstale_harness::chain::Chain;
 use unstale_harness::explore::{Exploration, StopAt, explore};
-use unstale_harness::plan::Backend;
+use unstale_harness::oracle::Invariant;
+use unstale_harness::plan::{Backend, PlanFile};
+use unstale_harness::shrink::{Budget, shrink};
 use unstale_lab::zoo::EXHIBITS;
 use unstale_wire::trial;
 use unstale_wire::trials::Trial;
@@ -63,7 +67,7 @@ macro_rules! exhibits {
         $(async fn $test() { is_caught_and_minimal($name).await; })*
 
         pub(crate) fn trials() -> Vec<Trial> {
-            vec![trial!(every_exhibit_has_a_test), $(trial!($test)),*]
+            vec![trial!(every_exhibit_has_a_test), trial!(intricate_fault_gives_way_to_a_simple_one), $(trial!($test)),*]
         }
 
         async fn every_exhibit_has_a_test() {
@@ -87,4 +91,25 @@ exhibits! {
     read_only_kept => "zoo-read-only-kept-pg";
     refused_login => "zoo-refused-login-pg";
     reconnect_storm => "zoo-reconnect-storm-pg";
+}
+
+/// A search came to this plan and did not get on: its fault is on a `begin` that goes with its `rollback` only, and strikes no
+/// other command of the plan.
+async fn intricate_fault_gives_way_to_a_simple_one() {
+    let subject =
+        EXHIBITS.iter().find(|it| it.subject.name() == "zoo-reconnect-storm-pg").expect("the zoo has it").subject;
+    let text = r#"
+        version = 1
+        storage = "postgres"
+        connections = 2
+        [actors]
+        a = ["open", "begin with read-only@before-reply", "rollback", "put k1 1"]"#;
+    let plan = PlanFile::parse(text, Path::new("p.toml")).expect("it is a plan").plan;
+    let begun = Instant::now();
+    let is_over = || begun.elapsed() > SHRINK_MAX;
+    let budget = Budget { runs: 3000, is_over: &is_over, is_stopped: &|| false, progress: &|_| {} };
+    let found = shrink(&Chain::new(subject), &plan, Invariant::ReconnectsBounded, budget).expect("it breaks");
+    assert_eq!(found.plan.commands(), 1, "{:#?}", found.plan);
+    let words: Vec<_> = found.plan.steps().filter_map(|it| it.2.fault).map(|it| it.row().word).collect();
+    assert_eq!(words, ["terminate"]);
 }
