@@ -88,8 +88,6 @@ impl<S: Source> Drop for Queued<'_, S> {
                 lease.rest(left);
             }
         }
-        // The scope may have ended while this call had its session.
-        cell.release_if_ended();
     }
 }
 

@@ -1,11 +1,12 @@
 //! The cell: what a scope and its handles share.
 //!
 //! Owns the session and what can be read without it: its generation, how much was done on it, whether the scope has
-//! ended. A session is released by the scope's end, or by the last call that still has it then.
+//! ended. A session is released by the scope's end, or by the last call that has it or waits for it then.
 
 use std::any::Any;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -41,7 +42,35 @@ pub(crate) struct Cell<S: Source> {
 }
 
 /// The session, while one call has it.
-pub(crate) type SessionGuard<'a, S> = MutexGuard<'a, Session<Lease<S>>>;
+pub(crate) struct SessionGuard<'a, S: Source> {
+    // Dropped first: what leaves finds the session free.
+    session: MutexGuard<'a, Session<Lease<S>>>,
+    _leaving: Leaving<'a, S>,
+}
+
+/// Whoever has the session, or waits for it. A scope that ended meanwhile gives its session back when the last of them leaves,
+/// whichever that is: the one whose turn has come may be dropped before it learns of it.
+struct Leaving<'a, S: Source>(&'a Cell<S>);
+
+impl<S: Source> Drop for Leaving<'_, S> {
+    fn drop(&mut self) {
+        self.0.release_if_ended();
+    }
+}
+
+impl<S: Source> Deref for SessionGuard<'_, S> {
+    type Target = Session<Lease<S>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.session
+    }
+}
+
+impl<S: Source> DerefMut for SessionGuard<'_, S> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.session
+    }
+}
 
 impl<S: Source> Cell<S> {
     pub(crate) fn new(lender: Arc<Lender<S>>, holder: Holder, resolver: Option<Arc<dyn CommitResolver<S>>>) -> Self {
@@ -86,12 +115,15 @@ impl<S: Source> Cell<S> {
 
     /// The session, if no call has it.
     pub(crate) fn try_session(&self) -> Option<SessionGuard<'_, S>> {
-        self.session.try_lock().ok()
+        let session = self.session.try_lock().ok()?;
+        Some(SessionGuard { session, _leaving: Leaving(self) })
     }
 
     /// Waits for the session, in the order in which calls came.
     pub(crate) async fn session(&self) -> SessionGuard<'_, S> {
-        self.session.lock().await
+        let leaving = Leaving(self);
+        let session = self.session.lock().await;
+        SessionGuard { session, _leaving: leaving }
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -136,7 +168,7 @@ impl<S: Source> Cell<S> {
         self.ended.store(true, Ordering::SeqCst);
         // The scope's services hold handles, and handles hold the cell: dropping the services breaks this cycle.
         drop(self.attached.with(std::mem::take));
-        // If a call in flight has the session, the end of that call releases it.
+        // If calls have the session, or wait for it, the last of them to leave releases it.
         self.release_if_ended();
         self.lender.leave(&self.holder);
         if self.generation() > 0 {
@@ -145,11 +177,11 @@ impl<S: Source> Cell<S> {
     }
 
     /// Releases the session of a scope that has ended, unless a call still has it.
-    pub(crate) fn release_if_ended(&self) {
+    fn release_if_ended(&self) {
         if !self.has_ended() {
             return;
         }
-        if let Some(mut session) = self.try_session()
+        if let Ok(mut session) = self.session.try_lock()
             && *session.state() != State::Ended
         {
             self.lender.release(&mut session);

@@ -3,7 +3,9 @@
 //! Owns the current turn, the loss of the test's isolation, and undoing what the last turn left. What one scope does in
 //! its turn is in [`super::turns`].
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -11,7 +13,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use crate::bounded::{Bounded, InTransaction, RollBackTo};
 use crate::error::Error;
 use crate::health::Holder;
-use crate::source::{Connection, ConnectionError, ErrorClass, Source, TaskId};
+use crate::source::{Connection, ConnectionError, Source, TaskId};
 use crate::sync::Shared;
 
 /// The savepoint that stands for a joined scope's transaction; savepoints of its own count from 1.
@@ -26,6 +28,41 @@ pub(crate) struct Joint<S: Source> {
     turn: Shared<Option<Turn>>,
     /// Why the test is no longer isolated.
     lost: Shared<Option<String>>,
+    /// The test has ended.
+    ended: AtomicBool,
+    /// Gives up a connection with whatever is open on it.
+    give_up: Box<dyn Fn(S::Lease) + Send + Sync>,
+}
+
+/// The connection, while it is one scope's turn.
+pub(super) struct CoreGuard<S: Source> {
+    // Dropped first: what leaves finds the connection free.
+    core: OwnedMutexGuard<Core<S>>,
+    _leaving: Leaving<S>,
+}
+
+/// Whoever has the connection, or waits for it. A test that ended meanwhile has its connection given up when the last of them
+/// leaves, whichever that is: the one whose turn has come may be dropped before it learns of it.
+struct Leaving<S: Source>(Arc<Joint<S>>);
+
+impl<S: Source> Drop for Leaving<S> {
+    fn drop(&mut self) {
+        self.0.give_up_if_ended();
+    }
+}
+
+impl<S: Source> Deref for CoreGuard<S> {
+    type Target = Core<S>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.core
+    }
+}
+
+impl<S: Source> DerefMut for CoreGuard<S> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.core
+    }
 }
 
 /// The part that only the scope whose turn it is can reach.
@@ -36,6 +73,8 @@ pub(crate) struct Core<S: Source> {
     unclean: bool,
     /// A call was cancelled on the connection: its running statement has to be stopped, or drained.
     in_doubt: Option<InDoubt>,
+    /// The number of the scope that may have left something on the connection that no rollback undoes.
+    residue_of: Option<u64>,
 }
 
 /// Whose turn it is.
@@ -59,9 +98,16 @@ pub(crate) enum InDoubt {
 
 impl<S: Source> Joint<S> {
     /// Over a connection on which the test's transaction is open.
-    pub(crate) fn new(test: Holder, lease: S::Lease) -> Self {
-        let core = Core { lease: Some(lease), unclean: false, in_doubt: None };
-        Self { test, core: Arc::new(Mutex::new(core)), turn: Shared::default(), lost: Shared::default() }
+    pub(crate) fn new(test: Holder, lease: S::Lease, give_up: impl Fn(S::Lease) + Send + Sync + 'static) -> Self {
+        let core = Core { lease: Some(lease), unclean: false, in_doubt: None, residue_of: None };
+        Self {
+            test,
+            core: Arc::new(Mutex::new(core)),
+            turn: Shared::default(),
+            lost: Shared::default(),
+            ended: AtomicBool::new(false),
+            give_up: Box::new(give_up),
+        }
     }
 
     pub(crate) fn test(&self) -> &Holder {
@@ -90,14 +136,27 @@ impl<S: Source> Joint<S> {
         }
     }
 
-    /// The connection, if it is nobody's turn.
-    pub(crate) fn try_core(&self) -> Option<OwnedMutexGuard<Core<S>>> {
+    /// The test ends, and takes its connection back if it is nobody's turn; otherwise whoever has it or waits for it gives it up.
+    pub(crate) fn end(&self) -> Option<OwnedMutexGuard<Core<S>>> {
+        self.ended.store(true, Ordering::SeqCst);
         Arc::clone(&self.core).try_lock_owned().ok()
     }
 
     /// Waits for the connection.
-    pub(super) async fn core(&self) -> OwnedMutexGuard<Core<S>> {
-        Arc::clone(&self.core).lock_owned().await
+    pub(super) async fn core(self: &Arc<Self>) -> CoreGuard<S> {
+        let leaving = Leaving(Arc::clone(self));
+        let core = Arc::clone(&self.core).lock_owned().await;
+        CoreGuard { core, _leaving: leaving }
+    }
+
+    /// Gives up the connection of a test that has ended, unless somebody still has it.
+    fn give_up_if_ended(&self) {
+        if self.ended.load(Ordering::SeqCst)
+            && let Ok(mut core) = self.core.try_lock()
+            && let Some(lease) = core.take_lease()
+        {
+            (self.give_up)(lease);
+        }
     }
 
     /// Whose turn it is.
@@ -133,6 +192,18 @@ impl<S: Source> Joint<S> {
             None => self.lose("what a scope had left could not be rolled back in time"),
         }
     }
+
+    /// Undoes what another scope may have left on the connection beside its work. What it has left itself, a scope goes on with.
+    pub(super) async fn clean_for(&self, scope: u64, core: &mut Core<S>, bounded: &Bounded<S>) {
+        let is_others = core.residue_of.is_some_and(|other| other != scope);
+        let Some(lease) = core.lease.as_mut().filter(|_| is_others && !core.unclean) else { return };
+        match bounded.in_time(bounded.policy().release_timeout, bounded.source().clean(lease)).await {
+            Ok(()) => core.residue_of = None,
+            Err(failure) => {
+                self.lose(&format!("what a scope had left on its connection could not be undone: {failure}"))
+            }
+        }
+    }
 }
 
 impl<S: Source> Core<S> {
@@ -152,6 +223,11 @@ impl<S: Source> Core<S> {
     /// What a cancelled call may have left running.
     pub(crate) fn in_doubt(&self) -> Option<InDoubt> {
         self.in_doubt
+    }
+
+    /// This scope may have left something that no rollback undoes.
+    pub(super) fn leave_residue(&mut self, scope: u64) {
+        self.residue_of = Some(scope);
     }
 
     /// The turn has left something to undo, and perhaps something that still runs.
@@ -178,7 +254,7 @@ pub(crate) async fn quiesce<S: Source>(
         }
         match bounded.within(bounded.policy().probe_timeout, lease.probe()).await {
             Some(Ok(())) => return Ok(()),
-            Some(Err(failure)) if matches!(failure.class, ErrorClass::Disconnected | ErrorClass::OutcomeUnknown) => {
+            Some(Err(failure)) if failure.class.is_loss() => {
                 return Err(failure);
             }
             Some(Err(_)) => silent = false,

@@ -61,6 +61,15 @@ impl<S: Source> Lease<S> {
         }
     }
 
+    /// A statement may leave something on the connection: where it is shared, the next scope is to find nothing of it.
+    pub(crate) fn leave_residue(&mut self) {
+        if let Self::Turns(turns) = self
+            && S::Connection::CLEANS
+        {
+            turns.leave_residue();
+        }
+    }
+
     /// Ends the turn: the next call may be another scope's.
     pub(crate) fn rest(&mut self, left: Left) {
         if let Self::Turns(turns) = self {

@@ -6,9 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedMutexGuard;
-
-use super::joint::{Core, InDoubt, JOINED, Joint, Turn, quiesce};
+use super::joint::{CoreGuard, InDoubt, JOINED, Joint, Turn, quiesce};
 use crate::bounded::Bounded;
 use crate::error::{Error, TurnTimedOut};
 use crate::health::Holder;
@@ -18,7 +16,7 @@ use crate::source::{Connection, ConnectionError, Control, ErrorClass, Source};
 pub(crate) struct Turns<S: Source> {
     joint: Arc<Joint<S>>,
     scope: Holder,
-    core: Option<OwnedMutexGuard<Core<S>>>,
+    core: Option<CoreGuard<S>>,
     begun: Begun,
 }
 
@@ -57,6 +55,7 @@ impl<S: Source> Turns<S> {
                 return Err(self.waited_too_long(source, operation, began));
             };
             self.joint.put_in_order(&mut core, bounded).await;
+            self.joint.clean_for(self.scope.id, &mut core, bounded).await;
             let turn = Turn { scope: self.scope.clone(), operation, since: source.now(), task: source.task() };
             self.joint.set_turn(Some(turn));
             self.core = Some(core);
@@ -82,6 +81,13 @@ impl<S: Source> Turns<S> {
     /// What may be running, if a call was cancelled now.
     fn in_doubt(&self) -> InDoubt {
         if self.begun == Begun::Yes { InDoubt::Statement } else { InDoubt::Control }
+    }
+
+    /// A statement of this turn may leave something on the connection that no rollback undoes.
+    pub(super) fn leave_residue(&mut self) {
+        if let Some(core) = &mut self.core {
+            core.leave_residue(self.scope.id);
+        }
     }
 
     /// Whether the savepoint that stands for the transaction may be set.

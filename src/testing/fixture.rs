@@ -92,7 +92,8 @@ impl<S: Source> Fixture<S> {
         }
         let name = Cow::Owned(format!("{}:{}", opened.file(), opened.line()));
         let test = Holder { id: 0, name, opened, since: source.now() };
-        let joint = Arc::new(Joint::new(test, lease));
+        let lender = Arc::clone(parent.lender());
+        let joint = Arc::new(Joint::new(test, lease, move |lease| give_up(lender.source(), lease)));
         let sessions = parent.joined(Arc::clone(&joint));
         Ok(Self { parent, joint, sessions, joined: Shared::default(), ended: false })
     }
@@ -138,8 +139,7 @@ impl<S: Source> Fixture<S> {
     async fn roll_back(&self) -> Result<(), String> {
         let lender = self.parent.lender();
         let (bounded, source, policy) = (lender.bounded(), lender.source(), lender.policy());
-        let Some(mut core) = self.joint.try_core() else {
-            // The call that has the connection discards it.
+        let Some(mut core) = self.joint.end() else {
             return Err("a call is still in flight".into());
         };
         let Some(mut lease) = core.take_lease() else { return Err("its connection is gone".into()) };
@@ -189,7 +189,7 @@ impl<S: Source> Drop for Fixture<S> {
         }
         self.sessions.close();
         drop(self.joined.with(std::mem::take));
-        if let Some(mut core) = self.joint.try_core()
+        if let Some(mut core) = self.joint.end()
             && let Some(lease) = core.take_lease()
         {
             give_up(self.parent.source(), lease);
@@ -222,7 +222,7 @@ mod tests {
         let options = SqliteOptions::from_url("sqlite::memory:").expect("a URL");
         let sessions = options.open(Policy::for_tests()).await.expect("a database");
         let test = Fixture::begin(&sessions).await.expect("a test");
-        let mut core = test.joint.try_core().expect("the turn is free");
+        let mut core = test.joint.end().expect("the turn is free");
         let connection = core.connection().expect("the test's connection");
         connection.control(Control::Rollback).await.expect("ended behind the test's back");
         connection.control(Control::Begin(Begin::default())).await.expect("another one");

@@ -2,10 +2,11 @@
 
 use std::fmt::Debug;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use unstale::source::{Source, SqlxConnection};
 use unstale::{Error, Handle, Policy, PolicyError, Scope, Sessions};
 
@@ -120,6 +121,14 @@ pub(crate) fn only_one() -> Policy {
 pub(crate) fn own<T: Debug>(result: sqlx::Result<T>) -> String {
     let error = result.expect_err("an error");
     Error::of(&error).map_or_else(|| format!("not ours: {error}"), ToString::to_string)
+}
+
+/// Calls of these, begun until the first of them that is not answered at once: it waits for the database.
+pub(crate) fn under_way<F: Future>(calls: impl IntoIterator<Item = F>) -> Pin<Box<F>> {
+    let mut calls = calls.into_iter().map(Box::pin);
+    calls
+        .find_map(|mut call| (&mut call).now_or_never().is_none().then_some(call))
+        .expect("the database takes its time")
 }
 
 /// Polls a future this often, back to back, and drops it; what it came to, if it was done by then.

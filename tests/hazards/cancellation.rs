@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use unstale::Error;
 
-use super::bed::{Bed, Failed, cancel_after, only_one, own};
+use super::bed::{Bed, Failed, cancel_after, only_one, own, under_way};
 
 /// The most polls that a call is let go on for; it is done in two or three.
 const POLLS: u32 = 8;
@@ -27,6 +28,28 @@ pub(crate) async fn cancelled_begin_leaves_no_transaction<B: Bed>() {
         B::put(&next, 100 + k, 1).await.expect("in autocommit");
         assert!(bed.rows().await.contains(&(100 + k, 1)), "cancelled after {polls} polls");
     }
+}
+
+/// 1. One call has the session, the next one waits for it, and the scope is dropped.
+/// 2. The first call ends, so the turn is the second one's.
+/// 3. The second call is dropped before it runs on, while a service keeps the handle.
+pub(crate) async fn call_that_is_dropped_when_its_turn_has_come_keeps_no_connection<B: Bed>() {
+    let bed = B::with(only_one()).await;
+    let scope = bed.sessions().scope("dropped");
+    scope.begin().await.expect("begin");
+    let kept = scope.handle("service");
+    let first = under_way((1..).map(|k| B::put_by(&kept, k, 1)));
+    let mut waiting: Vec<_> = (0..3).map(|k| Box::pin(B::put_by(&kept, -k, 1))).collect();
+    for call in &mut waiting {
+        assert!(call.now_or_never().is_none(), "it waits for its turn");
+    }
+    drop(scope);
+    first.await.expect("it was under way");
+    drop(waiting);
+    let next = bed.sessions().scope("next");
+    B::put(&next, 7, 7).await.expect("in autocommit");
+    assert_eq!(bed.rows().await, [(7, 7)], "the dropped scope's transaction is undone");
+    assert!(own(B::put_by(&kept, 8, 8).await).contains("ended"));
 }
 
 pub(crate) async fn cancelled_commit_is_done_or_not_and_never_half<B: Bed>() {

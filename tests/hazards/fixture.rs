@@ -9,7 +9,7 @@ use unstale::registry::{Dep, Registry};
 use unstale::testing::{Fixture, FixtureError};
 use unstale::{Error, Repository, Sessions};
 
-use super::bed::{Bed, SOON, cancel_after, own, policy, within};
+use super::bed::{Bed, SOON, cancel_after, only_one, own, policy, under_way, within};
 
 pub(crate) async fn what_was_committed_survives_a_later_rollback_and_is_gone_after_the_test<B: Bed>() {
     let bed = B::new().await;
@@ -45,6 +45,29 @@ pub(crate) async fn savepoints_of_the_application_nest_inside_its_joined_transac
     assert_eq!(B::keys(&scope).await, [1]);
     drop(scope);
     test.end().await.expect("isolated");
+}
+
+/// The test ends while a call has its connection, and a service keeps the handle of that call.
+pub(crate) async fn call_that_outlives_its_test_keeps_no_connection<B: Bed>() {
+    for waiting in 0..3 {
+        let bed = B::with(only_one()).await;
+        let test = Fixture::begin(bed.sessions()).await.expect("a test");
+        let scope = test.sessions().scope("request");
+        let kept = scope.handle("service");
+        let first = under_way((1..).map(|k| B::put_by(&kept, k, 1)));
+        let mut later: Vec<_> = (0..waiting).map(|k| Box::pin(B::put_by(&kept, -k, 1))).collect();
+        for call in &mut later {
+            assert!(call.now_or_never().is_none(), "it waits for its turn");
+        }
+        assert!(matches!(test.end().await, Err(FixtureError::IsolationLost { .. })));
+        drop(scope);
+        drop(first.await);
+        drop(later);
+        let next = bed.sessions().scope("next");
+        B::put(&next, 7, 7).await.expect("in autocommit");
+        assert_eq!(bed.rows().await, [(7, 7)]);
+        drop(kept);
+    }
 }
 
 pub(crate) async fn open_scopes_take_turns<B: Bed>() {

@@ -25,12 +25,14 @@ macro_rules! every_case {
                 cancelled_begin_leaves_no_transaction,
                 cancelled_commit_is_done_or_not_and_never_half,
                 cancelled_rollback_keeps_nothing,
+                call_that_is_dropped_when_its_turn_has_come_keeps_no_connection,
                 call_that_waits_for_its_own_tasks_stream_is_refused_at_once,
                 cancelled_call_of_a_dropped_scope_leaves_nothing_open,
             }
             fixture {
                 what_was_committed_survives_a_later_rollback_and_is_gone_after_the_test,
                 savepoints_of_the_application_nest_inside_its_joined_transaction,
+                call_that_outlives_its_test_keeps_no_connection,
                 open_scopes_take_turns,
                 a_wait_that_takes_too_long_names_the_holder,
                 a_scope_dropped_in_a_transaction_is_undone_before_the_next_turn,
