@@ -182,7 +182,7 @@ where
             let mut lease = lender.connection().await.map_err(not_up_yet)?;
             let fate = lease.fate(number).await;
             match &fate {
-                Err(failure) if matches!(failure.class, ErrorClass::Disconnected | ErrorClass::OutcomeUnknown) => {
+                Err(failure) if failure.class.is_loss() => {
                     lender.discard(lease, "it did not say what became of a commit", Gone::of(failure));
                 }
                 _ => lender.source().give_back(lease),

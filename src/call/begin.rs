@@ -3,6 +3,8 @@
 //! Owns the number of connections that a begin tries, since nothing can be lost before it, and the cleaning that
 //! travels with it.
 
+use std::time::Duration;
+
 use super::entry::enter;
 use super::flight::InFlight;
 use crate::cell::Handle;
@@ -38,7 +40,7 @@ pub(crate) async fn begin<S: Source>(handle: &Handle<S>, begin: Begin) -> Result
         match result {
             Err(failure) if depth == 0 && attempt < policy.attempts_max && failure.class != ErrorClass::Rejected => {
                 // Nothing was begun, so a fresh connection loses nothing.
-                let dead = matches!(failure.class, ErrorClass::Disconnected | ErrorClass::OutcomeUnknown);
+                let dead = failure.class.is_loss();
                 let refused = call.finish::<()>(Err(failure)).await;
                 if !dead {
                     return refused.map(|()| depth);
@@ -64,14 +66,14 @@ impl<S: Source> InFlight<'_, S> {
         let limit = if condition.is_suspect() { policy.probe_timeout } else { policy.begin_timeout };
         let needs_reset = matches!(condition, Condition::NeedsReset { .. });
         let begun = if needs_reset && source.cleans_in_begin() {
-            self.begin_outermost(Control::CleanBegin(begin), limit).await
+            self.begin_whole(Control::CleanBegin(begin), limit).await
         } else {
             let cleaned = match self.queued.session().lease_mut().and_then(|lease| lease.own()) {
                 Some(lease) if needs_reset => bounded.in_time(limit, source.clean(lease)).await,
                 _ => Ok(()),
             };
             match cleaned {
-                Ok(()) => self.begin_outermost(Control::Begin(begin), limit).await,
+                Ok(()) => self.begin_whole(Control::Begin(begin), limit).await,
                 Err(failure) => Err(failure),
             }
         };
@@ -86,5 +88,20 @@ impl<S: Source> InFlight<'_, S> {
             source.mark_healthy(lease);
         }
         Ok(())
+    }
+
+    /// Begins the outermost level, or nothing of it. A begin is a message of several statements, and the first may be done when
+    /// a later one is refused: what was begun is rolled back then, or the connection is given up.
+    async fn begin_whole(&mut self, control: Control, limit: Duration) -> Result<(), ConnectionError> {
+        let begun = self.begin_outermost(control, limit).await;
+        let Err(failure) = begun else { return begun };
+        let lender = self.queued.cell().lender();
+        let undone = match self.queued.session().lease_mut().and_then(|lease| lease.own()) {
+            Some(lease) if !failure.class.is_loss() => lender.undo_begun(lease).await,
+            _ => Ok(()),
+        };
+        // What cannot be undone goes with its connection.
+        let class = if undone.is_ok() { failure.class } else { ErrorClass::Disconnected };
+        Err(ConnectionError { class, ..failure })
     }
 }

@@ -7,7 +7,7 @@ use super::queued::Queued;
 use crate::error::Error;
 use crate::lender::Gone;
 use crate::session::{Call, Happened, Loss};
-use crate::source::{ConnectionError, Control, Effect, ErrorClass, Source};
+use crate::source::{ConnectionError, Control, Effect, Source};
 
 impl<S: Source> Queued<'_, S> {
     /// Commits the innermost level.
@@ -85,7 +85,7 @@ impl<S: Source> InFlight<'_, S> {
     /// Ends a commit that the database did not confirm.
     async fn finish_commit(mut self, failure: ConnectionError) -> Result<(), Error> {
         let depth = self.depth();
-        if matches!(failure.class, ErrorClass::Disconnected | ErrorClass::OutcomeUnknown) {
+        if failure.class.is_loss() {
             return if depth == 1 { self.finish_unknown(failure).await } else { Err(self.died(failure)) };
         }
         let rolled_back = match self.in_transaction().await {
@@ -123,13 +123,14 @@ impl<S: Source> InFlight<'_, S> {
     /// Undoes what the begin set on the connection, after the outermost end.
     async fn reset(&mut self) -> Result<(), ConnectionError> {
         let outermost = self.depth() == 1;
-        if !outermost || !self.queued.session().begun().read_only {
+        if !outermost || !self.queued.session().owes_reset() {
             return Ok(());
         }
         let limit = self.queued.cell().lender().policy().end_timeout;
-        if self.insist(Control::Reset, limit).await.is_err() {
+        match self.insist(Control::Reset, limit).await {
+            Ok(()) => self.queued.session().was_reset(),
             // The transaction is over even so; the connection is not lent again.
-            self.leave(Effect::Permanent("a read-only setting"));
+            Err(_) => self.leave(Effect::Permanent("a read-only setting")),
         }
         Ok(())
     }

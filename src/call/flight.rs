@@ -31,6 +31,7 @@ pub(crate) enum ReadOnly {
 impl<'a, S: Source> Queued<'a, S> {
     /// Begins the call: refuses it where the session does not allow it, and borrows a connection where there is none.
     pub(super) async fn enter(mut self, call: Call, operation: &'static str) -> Result<InFlight<'a, S>, Error> {
+        self.undo_setting_of_begin().await;
         self.admit(call, operation)?;
         if S::Connection::BEGIN_PROBES && matches!(call, Call::Begin(_)) {
             // The call itself shows whether the connection answers.
@@ -68,7 +69,11 @@ impl<'a, S: Source> InFlight<'a, S> {
 
     /// Records what a statement of this call leaves on the connection.
     pub(crate) fn leave(&mut self, effect: Effect) {
-        self.queued.session().leave(effect);
+        let session = self.queued.session();
+        session.leave(effect);
+        if let Some(lease) = session.lease_mut().filter(|_| effect != Effect::Nothing) {
+            lease.leave_residue();
+        }
     }
 
     /// Whether the connection has answered nothing since it was lent.

@@ -4,12 +4,13 @@
 //! first use. Lending itself belongs to `lender`.
 
 use super::queued::Queued;
+use crate::bounded::Repeatable;
 use crate::error::Error;
 use crate::events::Event;
 use crate::health::Count;
 use crate::lender::{Fitness, Gone};
 use crate::session::{Call, Happened, State};
-use crate::source::{ConnectionError, Source};
+use crate::source::{ConnectionError, Control, Source};
 
 impl<S: Source> Queued<'_, S> {
     /// Whether the session allows this call as it stands.
@@ -31,6 +32,27 @@ impl<S: Source> Queued<'_, S> {
         self.borrow(fitness).await?;
         // The owner of a pinned handle has set something up on a session that is gone.
         self.handle.refuse_stale(operation)
+    }
+
+    /// Undoes what a begin has set on the connection itself, where its transaction ended without that: by itself, or by a call
+    /// that was cancelled. A connection that does not answer is given up.
+    pub(super) async fn undo_setting_of_begin(&mut self) {
+        if *self.state() != State::Ready || !self.session().owes_reset() {
+            return;
+        }
+        let lender = self.cell().lender();
+        let bounded = lender.bounded();
+        let undone = match self.session().lease_mut().and_then(|lease| lease.own()) {
+            Some(lease) => {
+                let reset = bounded.ask(&mut **lease, Repeatable(Control::Reset));
+                bounded.in_time(lender.policy().end_timeout, reset).await
+            }
+            None => Ok(()),
+        };
+        match undone {
+            Ok(()) => self.session().was_reset(),
+            Err(failure) => lender.lose(self.session(), failure.to_string(), Gone::of(&failure)),
+        }
     }
 
     /// Makes the connection fit for use, if its first call should have done so and was not made.

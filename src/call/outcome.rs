@@ -26,7 +26,7 @@ impl<S: Source> InFlight<'_, S> {
             Err(failure) => failure,
         };
         let depth = self.depth();
-        if matches!(failure.class, ErrorClass::Disconnected | ErrorClass::OutcomeUnknown) {
+        if failure.class.is_loss() {
             return Err(self.died(failure));
         }
         if S::Connection::ABORTS && depth > 0 {

@@ -26,9 +26,9 @@ impl<S: Source> Lender<S> {
             None => return,
         };
         let source = self.source();
-        // A read-only transaction that ended by itself has left its setting behind.
-        let clean = state == State::Ready || matches!(state, State::Failed { .. }) && !session.begun().read_only;
-        let standing = clean || matches!(state, State::Open { .. } | State::Failed { .. });
+        // A read-only transaction that ended by itself, or whose end was cancelled, has left its setting behind.
+        let clean = matches!(state, State::Ready | State::Failed { .. }) && !session.owes_reset();
+        let standing = matches!(state, State::Ready | State::Open { .. } | State::Failed { .. });
         let why = "its scope left something on it";
         match self.need(session) {
             // A connection in doubt is discarded, without waiting for it.
@@ -63,6 +63,12 @@ impl<S: Source> Lender<S> {
             (Reset::IfNeeded | Reset::Always, _) => Need::Reset,
         };
         before.max(now)
+    }
+
+    /// Undoes what a begin that was refused may have begun.
+    pub(crate) async fn undo_begun(&self, lease: &mut S::Lease) -> Result<(), ConnectionError> {
+        let bounded = &self.bounded;
+        bounded.in_time(bounded.policy().release_timeout, roll_back(bounded, &mut **lease)).await
     }
 
     fn clean_beside(self: &Arc<Self>, mut lease: S::Lease, need: Need) {
@@ -102,8 +108,14 @@ pub(super) async fn clean<S: Source>(
     bounded: &Bounded<S>,
     connection: &mut S::Connection,
 ) -> Result<(), ConnectionError> {
+    roll_back(bounded, connection).await?;
+    bounded.ask(connection, Repeatable(Control::Reset)).await
+}
+
+/// Rolls back what is open on a connection, if anything is.
+async fn roll_back<S: Source>(bounded: &Bounded<S>, connection: &mut S::Connection) -> Result<(), ConnectionError> {
     if bounded.ask(connection, InTransaction).await? {
         bounded.ask(connection, Repeatable(Control::Rollback)).await?;
     }
-    bounded.ask(connection, Repeatable(Control::Reset)).await
+    Ok(())
 }

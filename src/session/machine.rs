@@ -16,6 +16,8 @@ pub(crate) struct Session<L> {
     generation: u64,
     /// How the outermost transaction was begun.
     begun: Begin,
+    /// The begin may have set something on the connection itself, and that was not undone since.
+    owes_reset: bool,
     /// The strongest of what statements have left on the connection.
     left: Effect,
     /// What has to be done with the connection before it is used.
@@ -38,6 +40,7 @@ impl<L> Session<L> {
             lease: None,
             generation: 0,
             begun: Begin::default(),
+            owes_reset: false,
             left: Effect::Nothing,
             condition: Condition::Good,
             touched: false,
@@ -57,6 +60,16 @@ impl<L> Session<L> {
 
     pub(crate) fn begun(&self) -> Begin {
         self.begun
+    }
+
+    /// Whether a begin may have set something on the connection itself that is still to be undone.
+    pub(crate) fn owes_reset(&self) -> bool {
+        self.owes_reset
+    }
+
+    /// Records that the connection has answered: what a begin has set on it is undone.
+    pub(crate) fn was_reset(&mut self) {
+        self.owes_reset = false;
     }
 
     /// Whether the connection has anything that a fresh one would not have.
@@ -218,12 +231,14 @@ impl<L> Session<L> {
             Happened::Lent => {
                 self.generation += 1;
                 self.left = Effect::Nothing;
+                self.owes_reset = false;
                 self.touched = false;
                 self.asking = false;
                 self.last_failure = None;
             }
             Happened::Called(Call::Begin(begin)) if *before == State::Ready => {
                 self.begun = *begin;
+                self.owes_reset |= begin.read_only;
                 self.transaction = None;
                 self.last_failure = None;
             }

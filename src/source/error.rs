@@ -58,3 +58,10 @@ pub enum ErrorClass {
     /// The statement was refused: a retry would be refused too.
     Rejected,
 }
+
+impl ErrorClass {
+    /// Whether the connection is given up for it.
+    pub(crate) fn is_loss(self) -> bool {
+        matches!(self, Self::Disconnected | Self::OutcomeUnknown)
+    }
+}

@@ -29,6 +29,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         read_only_transaction_has_no_number,
         question_that_fails_leaves_it_unknown,
         begin_with_a_number_costs_no_round_trip,
+        begin_whose_number_is_refused_begins_nothing,
     ]
 }
 
@@ -392,4 +393,28 @@ async fn begin_with_a_number_costs_no_round_trip() {
         requests.push(world.proxy.counters().requests - before);
     }
     assert_eq!(requests, [2, 2]);
+}
+
+/// A role that may not ask for the number: BEGIN is done, and what comes behind it in the same message is refused.
+async fn begin_whose_number_is_refused_begins_nothing() {
+    let fresh = Fresh::new().await;
+    let mut outside = fresh.outside().await;
+    let limited = "create role limited login; grant all on kv to limited; \
+        revoke execute on function pg_current_xact_id() from public; \
+        do $$ begin execute format('grant usage on schema %I to limited', current_schema()); end $$";
+    sqlx::raw_sql(limited).execute(&mut outside).await.expect("a role");
+    let mut only_one = policy();
+    only_one.sessions_max = 1;
+    let sessions = PgOptions::new(fresh.options.clone().username("limited")).open(only_one).await.expect("sessions");
+    for k in 1..4 {
+        let scope = sessions.resolving(Resolver::transaction_id()).scope("numbered");
+        assert!(scope.begin().await.is_err(), "it may not ask for the number");
+        put(&scope, k, 1).await.expect("in autocommit");
+        scope.end().await.expect("nothing is open");
+        let next = sessions.scope("next");
+        put(&next, -k, 1).await.expect("in autocommit");
+        next.begin().await.expect("without a number");
+        next.rollback().await.expect("rollback");
+    }
+    assert_eq!(fresh.rows().await.len(), 6);
 }
