@@ -16,12 +16,16 @@ pub enum Capability {
     Nesting,
     /// Beginning with an explicit statement.
     ExplicitBegin,
+    /// Beginning a transaction that is read-only.
+    ReadOnlyBegin,
     /// Its futures may be dropped at any point.
     Cancellation,
     /// The database's faults can reach it.
     Faults,
     /// It hands out handles that can outlive their session.
     Retention,
+    /// Several calls can be under way in one session, each through a handle of its own.
+    Sharing,
     /// The whole pool can be closed while it is in use.
     ClosePool,
     /// SQLite's conflict clauses.
@@ -54,13 +58,15 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Transactions,
         Self::Nesting,
         Self::ExplicitBegin,
+        Self::ReadOnlyBegin,
         Self::Cancellation,
         Self::Faults,
         Self::Retention,
+        Self::Sharing,
         Self::ClosePool,
         Self::ConflictClauses,
         Self::RawSql,
@@ -84,9 +90,11 @@ impl fmt::Display for Capability {
             Self::Transactions => "transactions",
             Self::Nesting => "nesting",
             Self::ExplicitBegin => "explicit-begin",
+            Self::ReadOnlyBegin => "read-only-begin",
             Self::Cancellation => "cancellation",
             Self::Faults => "faults",
             Self::Retention => "retention",
+            Self::Sharing => "sharing",
             Self::ClosePool => "close-pool",
             Self::ConflictClauses => "conflict-clauses",
             Self::RawSql => "raw-sql",
@@ -123,7 +131,14 @@ impl Capabilities {
     pub fn sqlite() -> Self {
         Self::services()
             .iter()
-            .chain([Capability::Reports, Capability::Extension, Capability::Postgres, Capability::ConnectionLocks])
+            .chain([
+                Capability::ReadOnlyBegin,
+                Capability::Sharing,
+                Capability::Reports,
+                Capability::Extension,
+                Capability::Postgres,
+                Capability::ConnectionLocks,
+            ])
             .chain(Self::simulation().iter())
             .fold(Self::of(Capability::ALL), Self::without)
     }
@@ -132,6 +147,7 @@ impl Capabilities {
     pub fn postgres() -> Self {
         Self::sqlite().without(Capability::ConflictClauses).and(Self::of([
             Capability::Postgres,
+            Capability::ReadOnlyBegin,
             Capability::ConnectionLocks,
             Capability::ConnectionLoss,
         ]))
@@ -199,11 +215,13 @@ pub fn needed(command: &Command) -> Option<Capability> {
         Command::Begin(BeginMode::Plain) | Command::Commit | Command::Rollback | Command::Drop => {
             Some(Capability::Transactions)
         }
+        Command::Begin(BeginMode::ReadOnly) => Some(Capability::ReadOnlyBegin),
         Command::Begin(_) => Some(Capability::ExplicitBegin),
         Command::Stream(_) => Some(Capability::Streams),
         Command::Raw(Residue::Lock, _) => Some(Capability::ConnectionLocks),
         Command::Raw(..) | Command::Inspect => Some(Capability::RawSql),
         Command::Retain | Command::Stale(StaleUse::Get(_) | StaleUse::Put(..)) => Some(Capability::Retention),
+        Command::Race(_) | Command::Abandon(_) => Some(Capability::Sharing),
         Command::ClosePool => Some(Capability::ClosePool),
         Command::Resolve(_) | Command::Override(_) | Command::Restore | Command::Invalidate(_) | Command::WarmUp => {
             Some(Capability::Registry)

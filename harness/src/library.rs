@@ -23,7 +23,8 @@ use crate::port::{Ended, Port};
 pub async fn transaction<S: Source>(scope: &Scope<S>, command: &Command, port: &mut Port) {
     match command {
         Command::Begin(mode) => {
-            let begin = Begin { locking: locking(*mode), ..Begin::default() };
+            let read_only = *mode == BeginMode::ReadOnly;
+            let begin = Begin { locking: locking(*mode), read_only, ..Begin::default() };
             port.run(scope.begin_with(begin)).await;
             return;
         }
@@ -109,7 +110,7 @@ fn of_class(class: unstale::ErrorClass) -> FailureClass {
 
 fn locking(mode: BeginMode) -> Locking {
     match mode {
-        BeginMode::Plain => Locking::Deferred,
+        BeginMode::Plain | BeginMode::ReadOnly => Locking::Deferred,
         BeginMode::Immediate => Locking::Immediate,
         BeginMode::Exclusive => Locking::Exclusive,
     }

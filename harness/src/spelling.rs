@@ -2,7 +2,8 @@
 //!
 //! A library that reads out of a statement's text what it leaves behind has to understand SQL as the database does. So raw SQL
 //! of one meaning is written in many ways: each *core* leaves the residue, each *setting* puts something around it that a reader
-//! may stumble over, and changes nothing. Every text can be run again in the same session. New ones come last: plans name them by
+//! may stumble over, and changes nothing. Every text can be run again in the same session, but for those that give
+//! something a name. New ones come last: plans name them by
 //! number.
 //!
 //! Pure. That each text leaves what it says is tried on the databases themselves (`harness/lab/tests/it/spelling.rs`,
@@ -56,8 +57,13 @@ fn cores(backend: Backend, residue: Residue) -> &'static [&'static str] {
             "create view if not exists temp.leftover as select 1",
             "create/**/temp/**/view if not exists leftover as select 1",
         ],
-        // It has none.
-        (Backend::Sqlite, Residue::Lock) => &[],
+        (Backend::Sqlite, Residue::Attached) => &[
+            "attach ':memory:' as leftover",
+            "ATTACH DATABASE ':memory:' AS \"leftover\"",
+            "attach/**/'' as [leftover]",
+        ],
+        // It has none of these.
+        (Backend::Sqlite, Residue::Lock | Residue::Channel | Residue::Cursor | Residue::Prepared) => &[],
         (Backend::Postgres, Residue::Transaction) => {
             &["begin", "START TRANSACTION", "begin work isolation level read committed"]
         }
@@ -95,7 +101,23 @@ fn cores(backend: Backend, residue: Residue) -> &'static [&'static str] {
             "explain analyze select pg_advisory_lock_shared(77)",
             "do $$ begin perform pg_advisory_lock_shared(77); end $$",
         ],
-        (Backend::Sim, _) => &[""],
+        (Backend::Postgres, Residue::Channel) => {
+            &["listen leftover", "LISTEN \"leftover\"", "do $$ begin listen leftover; end $$"]
+        }
+        (Backend::Postgres, Residue::Cursor) => &[
+            "declare leftover cursor with hold for select 1",
+            "DECLARE leftover INSENSITIVE NO SCROLL CURSOR WITH HOLD FOR VALUES (1)",
+            "declare/**/\"leftover\" scroll cursor with hold for select generate_series(1, 9)",
+        ],
+        (Backend::Postgres, Residue::Prepared) => &[
+            "prepare leftover as select 1",
+            "PREPARE \"leftover\" (int) AS SELECT $1",
+            "do $$ begin execute 'prepare leftover as select 1'; end $$",
+        ],
+        // It has none.
+        (Backend::Postgres, Residue::Attached) => &[],
+        (Backend::Sim, Residue::Transaction | Residue::Setting | Residue::TempTable | Residue::Lock) => &[""],
+        (Backend::Sim, _) => &[],
     }
 }
 

@@ -81,6 +81,7 @@ pub fn begin_statement<DB: Dialect>(mode: BeginMode) -> Option<&'static str> {
         BeginMode::Plain => None,
         BeginMode::Immediate => Some(DB::WORDS.begin_immediate),
         BeginMode::Exclusive => Some(DB::WORDS.begin_exclusive),
+        BeginMode::ReadOnly => DB::WORDS.begin_read_only,
     }
 }
 

@@ -13,7 +13,7 @@ use unstale_lab::storm::systems::{Library, SqlxPool as StressedPool};
 use unstale_lab::storm::{self, StormError};
 use unstale_lab::systems::control::{PostgresControl, SqliteControl, WithRequest};
 use unstale_lab::systems::sqlx_pool::{SqlxPgPool, SqlxPgPoolTrusting, SqlxPool};
-use unstale_lab::systems::unstale::{Unstale, UnstalePg};
+use unstale_lab::systems::unstale::{Unstale, UnstalePg, UnstalePgResolving};
 use unstale_lab::zoo;
 use unstale_wire::fleet;
 
@@ -45,11 +45,13 @@ pub(crate) fn all() -> Vec<Known> {
     static CONTROL_REQUEST_PG: Of<PostgresControl<WithRequest>> = Of::new();
     static UNSTALE: Of<Unstale> = Of::new();
     static UNSTALE_PG: Of<UnstalePg> = Of::new();
+    static UNSTALE_PG_RESOLVING: Of<UnstalePgResolving> = Of::new();
     static UNSTALE_SIM: SimulatedSystem<sim::system::Unstale> = SimulatedSystem::new();
     static CONTROL_SIM: SimulatedSystem<sim::control::SimControl> = SimulatedSystem::new();
-    let systems: [(&'static dyn Subject, &'static str); 10] = [
+    let systems: [(&'static dyn Subject, &'static str); 11] = [
         (&UNSTALE, "the library `unstale` over SQLite"),
         (&UNSTALE_PG, "the library `unstale` over PostgreSQL"),
+        (&UNSTALE_PG_RESOLVING, "the same with a resolver of commits whose answer is missing"),
         (&UNSTALE_SIM, "the library `unstale` over the simulated database, in virtual time"),
         (&SQLX_POOL, "sqlx's own SqlitePool and Transaction, unmodified"),
         (&SQLX_POOL_PG, "sqlx's own PgPool and Transaction, unmodified"),

@@ -57,6 +57,8 @@ pub struct Words {
     pub begin_immediate: &'static str,
     /// The other one.
     pub begin_exclusive: &'static str,
+    /// Begins a transaction that is read-only, where one statement does it.
+    pub begin_read_only: Option<&'static str>,
 }
 
 #[cfg(feature = "sqlite")]
@@ -68,9 +70,11 @@ impl Dialect for Sqlite {
         get: "select k, v from kv where k = ?",
         delete: "delete from kv where k = ?",
         slow: "with recursive c (x) as (values (1) union all select x + 1 from c where x < 3000) select count(*) from c",
-        inspect: "select recursive_triggers, (select count(*) from temp.sqlite_schema) from pragma_recursive_triggers",
+        inspect: "select recursive_triggers, (select count(*) from temp.sqlite_schema), \
+            (select count(*) from pragma_database_list where name = 'leftover') from pragma_recursive_triggers",
         begin_immediate: "begin immediate",
         begin_exclusive: "begin exclusive",
+        begin_read_only: None,
     };
 
     fn insert(conflict: Conflict) -> &'static str {
@@ -95,7 +99,8 @@ impl Dialect for Sqlite {
     }
 
     fn leftovers(row: &SqliteRow) -> Leftovers {
-        Leftovers { setting: row.get::<i64, _>(0) != 0, temp_tables: row.get(1), locks: 0 }
+        let (setting, attached) = (row.get::<i64, _>(0) != 0, row.get::<i64, _>(2) != 0);
+        Leftovers { setting, temp_tables: row.get(1), attached, ..Leftovers::default() }
     }
 }
 
@@ -111,9 +116,13 @@ impl Dialect for Postgres {
         inspect: "select current_setting('default_statistics_target') = '77', \
             (select count(*) from pg_class where relpersistence = 't' and relnamespace = pg_my_temp_schema() \
                 and relkind = 'r'), \
-            (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid())",
+            (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()), \
+            exists (select from pg_listening_channels() it where it = 'leftover'), \
+            exists (select from pg_cursors where name = 'leftover'), \
+            exists (select from pg_prepared_statements where name = 'leftover')",
         begin_immediate: "begin read write",
         begin_exclusive: "begin isolation level read committed",
+        begin_read_only: Some("begin read only"),
     };
 
     /// Of SQLite's conflict clauses it has one; the others are not asked for.
@@ -138,7 +147,15 @@ impl Dialect for Postgres {
 
     fn leftovers(row: &PgRow) -> Leftovers {
         let count = |at| u32::try_from(row.get::<i64, _>(at)).unwrap_or(u32::MAX);
-        Leftovers { setting: row.get(0), temp_tables: count(1), locks: count(2) }
+        Leftovers {
+            setting: row.get(0),
+            temp_tables: count(1),
+            locks: count(2),
+            channel: row.get(3),
+            cursor: row.get(4),
+            prepared: row.get(5),
+            ..Leftovers::default()
+        }
     }
 }
 

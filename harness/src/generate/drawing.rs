@@ -6,7 +6,7 @@
 use rand::Rng;
 
 use super::draw::Draw;
-use super::kinds::Kind;
+use super::kinds::{Kind, residue_of};
 use super::table::Table;
 use crate::capability::Capabilities;
 use crate::extension::Extension;
@@ -101,7 +101,8 @@ impl Drawing<'_> {
             Kind::Crash => state.session || state.overrides > 0,
             Kind::Resolve | Kind::Override | Kind::Invalidate | Kind::WarmUp | Kind::Fork => true,
             _ if !state.session => false,
-            Kind::Begin => state.depth == 0,
+            kind if residue_of(kind).is_some_and(|it| spellings(self.capabilities.backend(), it).0 == 0) => false,
+            Kind::Begin | Kind::BeginReadOnly => state.depth == 0,
             Kind::Nest => (1..3).contains(&state.depth),
             Kind::BeginExplicit => state.depth == 0 || self.nests && state.depth < 3,
             Kind::Commit | Kind::Rollback | Kind::Drop => state.depth > 0,
@@ -116,6 +117,7 @@ impl Drawing<'_> {
             Kind::Close => Command::Close,
             Kind::Begin | Kind::Nest => Command::Begin(BeginMode::Plain),
             Kind::BeginExplicit => Command::Begin(*draw.one(&[BeginMode::Immediate, BeginMode::Exclusive])),
+            Kind::BeginReadOnly => Command::Begin(BeginMode::ReadOnly),
             Kind::Commit => Command::Commit,
             Kind::Rollback => Command::Rollback,
             Kind::Drop => Command::Drop,
@@ -136,14 +138,20 @@ impl Drawing<'_> {
             Kind::Fail => Command::Fail,
             Kind::Slow => Command::Slow,
             Kind::Wait => Command::Wait(*draw.one(&Pause::ALL)),
-            Kind::RawBegin => self.raw(Residue::Transaction, draw),
-            Kind::RawSetting => self.raw(Residue::Setting, draw),
-            Kind::RawTempTable => self.raw(Residue::TempTable, draw),
-            Kind::RawLock => self.raw(Residue::Lock, draw),
+            Kind::RawBegin
+            | Kind::RawSetting
+            | Kind::RawTempTable
+            | Kind::RawLock
+            | Kind::RawChannel
+            | Kind::RawCursor
+            | Kind::RawPrepared
+            | Kind::RawAttached => self.raw(residue_of(kind).unwrap_or(Residue::Setting), draw),
             Kind::Inspect => Command::Inspect,
             Kind::Retain => Command::Retain,
             Kind::Stale if draw.chance(8) => Command::Stale(StaleUse::Get(self.key(draw))),
             Kind::Stale => Command::Stale(StaleUse::Put(self.key(draw), self.value())),
+            Kind::Race => Command::Race(self.key(draw)),
+            Kind::Abandon => Command::Abandon(self.key(draw)),
             Kind::ClosePool => {
                 self.pool_open = false;
                 Command::ClosePool

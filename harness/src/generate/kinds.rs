@@ -16,6 +16,7 @@ pub enum Kind {
     Close,
     Begin,
     BeginExplicit,
+    BeginReadOnly,
     Nest,
     Commit,
     Rollback,
@@ -34,9 +35,15 @@ pub enum Kind {
     RawSetting,
     RawTempTable,
     RawLock,
+    RawChannel,
+    RawCursor,
+    RawPrepared,
+    RawAttached,
     Inspect,
     Retain,
     Stale,
+    Race,
+    Abandon,
     ClosePool,
     Resolve,
     Override,
@@ -54,11 +61,12 @@ pub enum Kind {
 /// Ends are drawn less often than what they end, since most defects need several commands in one session; explicit and
 /// nested begins are known more often than other kinds beyond the basic ones, since they are only met together. A plan
 /// that retains a handle knows how to use it.
-pub(super) const WEIGHTS: [(Kind, u8, u32); 35] = [
+pub(super) const WEIGHTS: [(Kind, u8, u32); 42] = [
     (Kind::Open, 6, 16),
     (Kind::Close, 2, 14),
     (Kind::Begin, 6, 14),
     (Kind::BeginExplicit, 5, 11),
+    (Kind::BeginReadOnly, 3, 6),
     (Kind::Nest, 5, 12),
     (Kind::Commit, 4, 14),
     (Kind::Rollback, 5, 14),
@@ -77,9 +85,15 @@ pub(super) const WEIGHTS: [(Kind, u8, u32); 35] = [
     (Kind::RawSetting, 2, 2),
     (Kind::RawTempTable, 2, 2),
     (Kind::RawLock, 2, 2),
+    (Kind::RawChannel, 2, 2),
+    (Kind::RawCursor, 2, 2),
+    (Kind::RawPrepared, 2, 2),
+    (Kind::RawAttached, 2, 2),
     (Kind::Inspect, 1, 4),
     (Kind::Retain, 4, 10),
     (Kind::Stale, 4, 16),
+    (Kind::Race, 2, 6),
+    (Kind::Abandon, 2, 7),
     (Kind::ClosePool, 1, 2),
     (Kind::Resolve, 6, 13),
     (Kind::Override, 3, 11),
@@ -107,12 +121,21 @@ pub(super) fn needed_for(kind: Kind) -> Option<Capability> {
     match kind {
         Kind::Begin | Kind::Commit | Kind::Rollback | Kind::Drop => Some(Capability::Transactions),
         Kind::BeginExplicit => Some(Capability::ExplicitBegin),
+        Kind::BeginReadOnly => Some(Capability::ReadOnlyBegin),
         Kind::Nest => Some(Capability::Nesting),
         Kind::ConflictClause => Some(Capability::ConflictClauses),
         Kind::Stream => Some(Capability::Streams),
-        Kind::RawBegin | Kind::RawSetting | Kind::RawTempTable | Kind::Inspect => Some(Capability::RawSql),
+        Kind::RawBegin
+        | Kind::RawSetting
+        | Kind::RawTempTable
+        | Kind::RawChannel
+        | Kind::RawCursor
+        | Kind::RawPrepared
+        | Kind::RawAttached
+        | Kind::Inspect => Some(Capability::RawSql),
         Kind::RawLock => Some(Capability::ConnectionLocks),
         Kind::Retain | Kind::Stale => Some(Capability::Retention),
+        Kind::Race | Kind::Abandon => Some(Capability::Sharing),
         Kind::ClosePool => Some(Capability::ClosePool),
         Kind::Resolve
         | Kind::Override
@@ -136,6 +159,21 @@ pub(super) fn needed_for(kind: Kind) -> Option<Capability> {
     }
 }
 
+/// What raw SQL of this kind leaves behind.
+pub(super) fn residue_of(kind: Kind) -> Option<Residue> {
+    Some(match kind {
+        Kind::RawBegin => Residue::Transaction,
+        Kind::RawSetting => Residue::Setting,
+        Kind::RawTempTable => Residue::TempTable,
+        Kind::RawLock => Residue::Lock,
+        Kind::RawChannel => Residue::Channel,
+        Kind::RawCursor => Residue::Cursor,
+        Kind::RawPrepared => Residue::Prepared,
+        Kind::RawAttached => Residue::Attached,
+        _ => return None,
+    })
+}
+
 impl Kind {
     /// Every kind.
     pub fn all() -> impl Iterator<Item = Self> {
@@ -149,6 +187,7 @@ impl Kind {
             Command::Close => Self::Close,
             Command::Begin(_) if depth > 0 => Self::Nest,
             Command::Begin(BeginMode::Plain) => Self::Begin,
+            Command::Begin(BeginMode::ReadOnly) => Self::BeginReadOnly,
             Command::Begin(_) => Self::BeginExplicit,
             Command::Commit => Self::Commit,
             Command::Rollback => Self::Rollback,
@@ -167,9 +206,15 @@ impl Kind {
             Command::Raw(Residue::Setting, _) => Self::RawSetting,
             Command::Raw(Residue::TempTable, _) => Self::RawTempTable,
             Command::Raw(Residue::Lock, _) => Self::RawLock,
+            Command::Raw(Residue::Channel, _) => Self::RawChannel,
+            Command::Raw(Residue::Cursor, _) => Self::RawCursor,
+            Command::Raw(Residue::Prepared, _) => Self::RawPrepared,
+            Command::Raw(Residue::Attached, _) => Self::RawAttached,
             Command::Inspect => Self::Inspect,
             Command::Retain => Self::Retain,
             Command::Stale(_) => Self::Stale,
+            Command::Race(_) => Self::Race,
+            Command::Abandon(_) => Self::Abandon,
             Command::ClosePool => Self::ClosePool,
             Command::Resolve(_) => Self::Resolve,
             Command::Override(_) => Self::Override,
@@ -202,7 +247,10 @@ impl Kind {
     /// Whether it affects services, or the session or fixture that they live in.
     pub(super) fn is_about_services(self) -> bool {
         self.in_registry()
-            || matches!(self, Self::Open | Self::Close | Self::Replace | Self::Crash | Self::Retain | Self::Stale)
+            || matches!(
+                self,
+                Self::Open | Self::Close | Self::Replace | Self::Crash | Self::Abandon | Self::Retain | Self::Stale
+            )
     }
 
     /// Whether it is a registry's business alone.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::plan::{ActorId, Build, Fault, Key, Phase, Service, Step, Value};
+use crate::plan::{ActorId, Build, Fault, Key, Phase, Residue, Service, Step, Value};
 
 /// One entry of a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,13 +158,36 @@ pub struct Leftovers {
     pub temp_tables: u32,
     /// How many locks belong to the connection.
     pub locks: u32,
+    /// The connection listens to the channel of [`Residue::Channel`](crate::plan::Residue::Channel).
+    pub channel: bool,
+    /// The cursor of [`Residue::Cursor`](crate::plan::Residue::Cursor) is open.
+    pub cursor: bool,
+    /// The statement of [`Residue::Prepared`](crate::plan::Residue::Prepared) is there.
+    pub prepared: bool,
+    /// The database of [`Residue::Attached`](crate::plan::Residue::Attached) is attached.
+    pub attached: bool,
+}
+
+impl Leftovers {
+    /// What has a name of its own, with what it is.
+    pub fn named(self) -> [(Residue, bool, &'static str); 4] {
+        [
+            (Residue::Channel, self.channel, "a channel"),
+            (Residue::Cursor, self.cursor, "a cursor"),
+            (Residue::Prepared, self.prepared, "a prepared statement"),
+            (Residue::Attached, self.attached, "an attached database"),
+        ]
+    }
 }
 
 impl fmt::Display for Leftovers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let setting = if self.setting { "setting changed" } else { "setting default" };
         write!(f, "{setting}, {} temp tables", self.temp_tables)?;
-        if self.locks > 0 { write!(f, ", {} locks", self.locks) } else { Ok(()) }
+        if self.locks > 0 {
+            write!(f, ", {} locks", self.locks)?;
+        }
+        self.named().into_iter().filter(|it| it.1).try_for_each(|(_, _, what)| write!(f, ", {what}"))
     }
 }
 

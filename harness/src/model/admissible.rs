@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::meaning::written;
 use crate::capability::{Capabilities, Capability, needed};
-use crate::plan::{ActorId, Command, Conflict, Fault, Key, Phase, Plan, Step};
+use crate::plan::{ActorId, Backend, BeginMode, Command, Conflict, Fault, Key, Phase, Plan, Step};
 use crate::spelling::spellings;
 
 /// A plan that makes no sense for a system.
@@ -130,6 +130,11 @@ impl ActorState {
         if let Command::Raw(residue, spelling) = *command {
             let backend = capabilities.backend();
             let (cores, around) = spellings(backend, residue);
+            if cores == 0 {
+                let others = Backend::ALL.into_iter().filter(|it| spellings(*it, residue).0 > 0);
+                let others: Vec<_> = others.map(|it| it.to_string()).collect();
+                return Err(format!("{backend} has no such thing; {} has", others.join(" and ")));
+            }
             if spelling.core >= cores || spelling.around >= around {
                 return Err(format!(
                     "on {backend} `raw {residue}` has {cores} statements, and {around} texts around them, counted from 0"
@@ -157,10 +162,15 @@ impl ActorState {
             }
             Command::Stale(_) => {}
             _ if !self.session => return Err("the actor has no session: `open` comes first".into()),
-            Command::Close => (self.session, self.depth, self.outlived) = (false, 0, self.retained),
+            Command::Close | Command::Abandon(_) => {
+                (self.session, self.depth, self.outlived) = (false, 0, self.retained)
+            }
             Command::Replace => self.depth = 0,
             Command::Begin(_) if self.depth > 0 && !capabilities.has(Capability::Nesting) => {
                 return lacks(Capability::Nesting);
+            }
+            Command::Begin(BeginMode::ReadOnly) if self.depth > 0 => {
+                return Err("a transaction inside another one is as that one was begun".into());
             }
             Command::Begin(_) => self.depth += 1,
             Command::Commit | Command::Rollback | Command::Drop => {

@@ -28,7 +28,7 @@ pub(crate) fn opens_session(command: &Command) -> bool {
 
 /// Whether the session is no more from the moment when this is asked for.
 pub(crate) fn ends_session(command: &Command) -> bool {
-    matches!(command, Command::Close | Command::Replace | Command::Crash)
+    matches!(command, Command::Close | Command::Replace | Command::Crash | Command::Abandon(_))
 }
 
 /// Whether this may have closed the pool. A close that was cancelled before its first poll ran nothing; one that was
@@ -41,7 +41,8 @@ pub(crate) fn may_close_pool(span: &Span<'_>) -> bool {
 /// The row that it reads or changes.
 pub(crate) fn touched(command: &Command) -> Option<Key> {
     match *command {
-        Command::Delete(key) | Command::Get(key) | Command::Stale(StaleUse::Get(key)) => Some(key),
+        Command::Delete(key) | Command::Get(key) | Command::Race(key) | Command::Abandon(key) => Some(key),
+        Command::Stale(StaleUse::Get(key)) => Some(key),
         ref command => written(command).map(|(key, _)| key),
     }
 }

@@ -46,7 +46,9 @@ impl Operation {
             Command::Begin(_) => Self::Begin,
             Command::Commit => Self::Commit,
             Command::Rollback | Command::Drop => Self::Rollback,
-            Command::Close | Command::ClosePool | Command::Replace | Command::Crash => Self::Close,
+            Command::Close | Command::ClosePool | Command::Replace | Command::Crash | Command::Abandon(_) => {
+                Self::Close
+            }
             command if needed(command) == Some(Capability::Registry) => Self::Registry,
             _ if depth > 0 => Self::InTransaction,
             _ => Self::Statement,
@@ -114,7 +116,7 @@ pub fn may_meet(step: &Step, standing: Standing, meets: Meets) -> bool {
             command => standing.depth == 0 && effect_of(command).is_some(),
         },
         Meets::Task => {
-            let is_let_go = matches!(command, Command::Close | Command::Replace | Command::Crash | Command::Drop);
+            let is_let_go = ends_session(command) || *command == Command::Drop;
             is_cut_off(step) || standing.is_unsettled && is_let_go
         }
     }

@@ -128,11 +128,11 @@ impl Walk<'_> {
                 let id = self.claims.sessions.len() - 1;
                 self.place(by.actor).session = Some(id);
             }
-            Command::Close | Command::Replace | Command::Crash => self.drop_frames(by.actor, at),
+            command if ends_session(command) => self.drop_frames(by.actor, at),
             Command::Begin(mode) if done => {
                 // SQLite refuses it inside a raw transaction. PostgreSQL warns, and the next end ends everything.
                 self.doubt(by.actor, at);
-                if *mode != BeginMode::Plain {
+                if matches!(mode, BeginMode::Immediate | BeginMode::Exclusive) {
                     self.lock(by, at);
                 }
                 let frame = Frame { begun: span.invoked, raw: false, uncertain: false, writes: Vec::new() };
@@ -318,7 +318,7 @@ impl Walk<'_> {
     fn read(&mut self, by: By, span: &Span<'_>, at: usize, reply: &Reply) {
         let one = |key: Key, seen: Option<Value>| (key, seen);
         let seen: Vec<(Key, Option<Value>)> = match (reply, &span.step.command) {
-            (Reply::Value(value), Command::Get(key) | Command::Stale(StaleUse::Get(key))) => {
+            (Reply::Value(value), Command::Get(key) | Command::Race(key) | Command::Stale(StaleUse::Get(key))) => {
                 vec![one(*key, *value)]
             }
             (Reply::Rows(rows), _) => all_keys(&self.keys, rows, None),

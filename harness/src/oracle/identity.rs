@@ -128,7 +128,8 @@ fn of_somebody_else(seen: Leftovers, own: &[Residue]) -> Option<(&'static str, S
     } else if seen.locks > 0 && foreign(Residue::Lock) {
         Some(("no lock on the connection: this session never took one", format!("{} locks", seen.locks)))
     } else {
-        None
+        let named = seen.named().into_iter().find(|(residue, is_there, _)| *is_there && foreign(*residue));
+        named.map(|(_, _, what)| ("nothing that this session has not made itself", what.to_owned()))
     }
 }
 

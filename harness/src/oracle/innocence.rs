@@ -16,6 +16,7 @@ use super::seen::presence;
 use super::view::View;
 use crate::capability::needed;
 use crate::history::{By, Failure, FailureClass, Leftovers, Outcome, Reply, What};
+use crate::model::effect_of;
 use crate::plan::{BeginMode, Command, Conflict, Residue};
 use crate::verdict::Invariant;
 
@@ -129,6 +130,11 @@ fn is_expected(
     if failure.class == FailureClass::Dead && scene.may_wait_in_vain(by.actor) {
         return true;
     }
+    // What its own transaction was begun for.
+    let is_refusal = matches!(failure.class, FailureClass::Mistake | FailureClass::ReadOnly);
+    if scene.position(by.actor).read_only && is_refusal && changes_something(command) {
+        return true;
+    }
     match command {
         Command::Fail => failure.class == FailureClass::Mistake,
         // The next one waits for a connection that somebody has; how long is the system's own business.
@@ -155,6 +161,11 @@ fn is_expected(
     }
 }
 
+/// Whether a read-only transaction refuses it.
+fn changes_something(command: &Command) -> bool {
+    effect_of(command).is_some() || matches!(command, Command::Fail | Command::Raw(..))
+}
+
 /// What the answer should have been and was, if that differs.
 fn untrue(view: &View<'_>, scene: &Scene<'_>, by: By, command: &Command, reply: &Reply) -> Option<(String, String)> {
     let changed = match reply {
@@ -164,6 +175,10 @@ fn untrue(view: &View<'_>, scene: &Scene<'_>, by: By, command: &Command, reply: 
     let wrong = |expected: &str| Some((format!("`{command}` {expected}"), reply.to_string()));
     match (command, changed) {
         (Command::Fail, _) => wrong("fails: a value is missing"),
+        // Inside a test it is a part of the test's transaction, which can write.
+        (_, Some(true)) if scene.position(by.actor).read_only && !view.facts.history.fixture => {
+            wrong("is refused: its transaction is read-only")
+        }
         (Command::Put(..), Some(false)) => wrong("changes a row"),
         (Command::Inspect, _) => forgotten(reply, &scene.position(by.actor).left),
         // Somebody else may have written the row at the same time.
@@ -189,7 +204,7 @@ fn untrue(view: &View<'_>, scene: &Scene<'_>, by: By, command: &Command, reply: 
 
 /// What the session itself has left on its connection is still there.
 fn forgotten(reply: &Reply, left: &[bool]) -> Option<(String, String)> {
-    let Reply::Residue(seen @ Leftovers { setting, temp_tables, locks }) = reply else { return None };
+    let Reply::Residue(seen @ Leftovers { setting, temp_tables, locks, .. }) = reply else { return None };
     let left = |residue| left[place(residue)];
     let what = if left(Residue::Setting) && !setting {
         "the setting as this session has changed it"

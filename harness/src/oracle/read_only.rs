@@ -9,7 +9,8 @@
 //! opened after the one that is known, and may have turned read-only since.
 
 use crate::history::{By, ConnectionId, History, Outcome, What};
-use crate::plan::{Fault, ServerFault};
+use crate::model::{ends_session, opens_session};
+use crate::plan::{ActorId, BeginMode, Command, Fault, ServerFault};
 
 /// What is known of connections that turned read-only.
 #[derive(Clone, Debug, Default)]
@@ -28,13 +29,20 @@ pub(super) fn turns_read_only(fault: Fault) -> bool {
 impl ReadOnly {
     /// Reads a history.
     pub(super) fn of(history: &History) -> Self {
-        let mut found = Self::default();
+        let (mut found, mut disturbed) = (Self::default(), Vec::new());
+        let mut has_turned = false;
+        let mut begun = Begun::default();
         for (at, event) in history.events.iter().enumerate() {
             let Some(by) = event.by else { continue };
+            begun.follow(by, &event.what);
             match &event.what {
+                What::Invoked(step) => has_turned |= step.fault.is_some_and(turns_read_only),
+                What::RefusedWrite(_) if !has_turned || begun.is_read_only(by) => {}
                 What::RefusedWrite(id) if found.refused_by(by).is_none() => found.refused.push((by, *id)),
-                // A caller that has gone has not been told, and its system perhaps neither.
-                What::Returned(Outcome::Done(_) | Outcome::Failed(_)) => {
+                What::FaultLanded(fault) if !turns_read_only(*fault) => disturbed.push(by),
+                // A caller that has gone has not been told, and its system perhaps neither. Nor has one on whose command
+                // another fault fell: the answer with the refusal may have been what was lost.
+                What::Returned(Outcome::Done(_) | Outcome::Failed(_)) if !disturbed.contains(&by) => {
                     found.told.extend(found.refused_by(by).map(|id| (at, id)));
                 }
                 _ => {}
@@ -51,5 +59,43 @@ impl ReadOnly {
     /// Whether it was known before this event that this connection is read-only.
     pub(super) fn is_known(&self, connection: ConnectionId, at: usize) -> bool {
         self.told.iter().any(|(told, id)| *told < at && connection <= *id)
+    }
+}
+
+/// The actors whose transaction was begun read-only by themselves: a write that is refused there says nothing of its connection.
+#[derive(Default)]
+struct Begun {
+    /// Each with the number of its transactions that may be open.
+    open: Vec<(ActorId, u32)>,
+    ending: Vec<ActorId>,
+}
+
+impl Begun {
+    fn follow(&mut self, by: By, what: &What) {
+        match what {
+            What::Invoked(step) => match &step.command {
+                Command::Begin(BeginMode::ReadOnly) => self.open.push((by.actor, 1)),
+                Command::Begin(_) => self.change(by.actor, |depth| depth + 1),
+                Command::Commit | Command::Rollback | Command::Drop => self.ending.push(by.actor),
+                command if ends_session(command) || opens_session(command) => self.open.retain(|it| it.0 != by.actor),
+                _ => {}
+            },
+            What::Returned(_) if self.ending.contains(&by.actor) => {
+                self.ending.retain(|it| *it != by.actor);
+                self.change(by.actor, |depth| depth - 1);
+            }
+            _ => {}
+        }
+    }
+
+    fn change(&mut self, actor: ActorId, to: impl Fn(u32) -> u32) {
+        for (_, depth) in self.open.iter_mut().filter(|it| it.0 == actor) {
+            *depth = to(*depth);
+        }
+        self.open.retain(|it| it.1 > 0);
+    }
+
+    fn is_read_only(&self, by: By) -> bool {
+        self.open.iter().any(|it| it.0 == by.actor)
     }
 }

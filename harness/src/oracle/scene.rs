@@ -9,7 +9,8 @@
 
 use super::view::Facts;
 use crate::history::{FailureClass, Outcome, Reply};
-use crate::plan::{ActorId, Command, Fault, IsolationModel, Phase, Residue, ServerFault, Step};
+use crate::model::ends_session;
+use crate::plan::{ActorId, BeginMode, Command, Fault, IsolationModel, Phase, Residue, ServerFault, Step};
 
 /// Where all actors stand.
 pub(super) struct Scene<'a> {
@@ -47,6 +48,8 @@ pub(super) struct Position {
     crowded: bool,
     /// Somebody was in the way of the transaction that it has open, at any time since that began.
     met: bool,
+    /// Its outermost transaction was begun read-only.
+    pub(super) read_only: bool,
     /// Something failed in the transaction that it has open.
     failed: bool,
     /// Nothing is known of its session any more.
@@ -142,7 +145,9 @@ impl<'a> Scene<'a> {
 
     /// A connection of this actor's is read-only; its session may be given up for that.
     pub(super) fn refused_write(&mut self, actor: ActorId) {
-        self.actors[actor.index()].refused_write = true;
+        let mine = &mut self.actors[actor.index()];
+        // Where its caller has begun so, that says nothing of the connection.
+        mine.refused_write = !mine.read_only;
     }
 
     /// A connection was cut.
@@ -202,13 +207,14 @@ impl Position {
                 self.end_session();
                 self.begin_session();
             }
-            Command::Close => self.end_session(),
+            Command::Close | Command::Abandon(_) => self.end_session(),
             Command::Crash => {
                 self.end_session();
                 self.guards = 0;
             }
-            Command::Begin(_) => {
+            Command::Begin(mode) => {
                 if self.depth == 0 {
+                    self.read_only = *mode == BeginMode::ReadOnly;
                     self.met = self.crowded;
                 }
                 self.depth += 1;
@@ -239,7 +245,8 @@ impl Position {
     fn failed(&mut self, command: &Command, class: FailureClass) {
         let is_inside = self.depth > 0;
         match command {
-            Command::Open | Command::Replace | Command::Close | Command::Crash => self.end_session(),
+            Command::Open => self.end_session(),
+            command if ends_session(command) => self.end_session(),
             Command::ClosePool => {}
             command if is_of_registry(command) => {}
             Command::Commit | Command::Rollback | Command::Drop => {
@@ -253,7 +260,8 @@ impl Position {
                     self.left = Default::default();
                 }
                 // These say that the statement was refused, and nothing else happened.
-                self.troubled |= !matches!(class, FailureClass::Mistake | FailureClass::Busy);
+                let is_refusal = matches!(class, FailureClass::Mistake | FailureClass::Busy);
+                self.troubled |= !is_refusal && !(self.read_only && class == FailureClass::ReadOnly);
             }
         }
     }
@@ -268,7 +276,7 @@ impl Position {
                 self.troubled = true;
                 self.lingering |= self.depth > 0;
                 match command {
-                    Command::Close | Command::Replace | Command::Crash => {
+                    command if ends_session(command) => {
                         self.end_session();
                         self.troubled = true;
                         self.guards = 0;
@@ -282,6 +290,7 @@ impl Position {
 
     fn begin_session(&mut self) {
         (self.session, self.depth, self.failed, self.troubled) = (true, 0, false, false);
+        self.read_only = false;
         (self.proved, self.left) = (false, Default::default());
     }
 
@@ -296,7 +305,7 @@ impl Position {
     fn end_transaction(&mut self) {
         self.depth = self.depth.saturating_sub(1);
         if self.depth == 0 {
-            (self.failed, self.met) = (false, false);
+            (self.failed, self.met, self.read_only) = (false, false, false);
         }
     }
 }
@@ -335,6 +344,7 @@ pub(super) fn reaches_database(command: &Command) -> bool {
         Command::Put(..)
             | Command::Insert(..)
             | Command::Get(_)
+            | Command::Race(_)
             | Command::Delete(_)
             | Command::Scan
             | Command::Inspect

@@ -64,6 +64,11 @@ pub enum Command {
     Retain,
     /// Uses the retained handle.
     Stale(StaleUse),
+    /// Several reads at once in the actor's session, each through a handle of its own: the first that ends counts, and the
+    /// others are dropped where they wait.
+    Race(Key),
+    /// The same, and the session is dropped while they are under way.
+    Abandon(Key),
     /// Closes the whole pool.
     ClosePool,
     /// Asks the registry for a service.
@@ -106,6 +111,8 @@ pub enum BeginMode {
     Immediate,
     /// An explicit statement: `BEGIN EXCLUSIVE`.
     Exclusive,
+    /// Whatever would change a row in it is refused. Only the outermost transaction is begun so.
+    ReadOnly,
 }
 
 /// SQLite's conflict clauses. `OR ROLLBACK` ends the transaction by itself.
@@ -157,11 +164,33 @@ pub enum Residue {
     TempTable,
     /// A lock that belongs to the connection, where the database has such.
     Lock,
+    /// A subscription to a channel: `LISTEN`.
+    Channel,
+    /// A cursor that outlives its transaction.
+    Cursor,
+    /// A statement that is prepared by name.
+    Prepared,
+    /// A second database: `ATTACH`.
+    Attached,
 }
 
 impl Residue {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Transaction, Self::Setting, Self::TempTable, Self::Lock];
+    pub const ALL: [Self; 8] = [
+        Self::Transaction,
+        Self::Setting,
+        Self::TempTable,
+        Self::Lock,
+        Self::Channel,
+        Self::Cursor,
+        Self::Prepared,
+        Self::Attached,
+    ];
+
+    /// Whether the same statement can be run again in the session that has run it: a name is given once.
+    pub fn can_be_repeated(self) -> bool {
+        !matches!(self, Self::Transaction | Self::Cursor | Self::Prepared | Self::Attached)
+    }
 }
 
 /// Which of the [ways](crate::spelling) to write raw SQL; the first is the plain one.

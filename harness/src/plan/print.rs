@@ -27,6 +27,7 @@ impl fmt::Display for Command {
             Self::Begin(BeginMode::Plain) => f.write_str("begin"),
             Self::Begin(BeginMode::Immediate) => f.write_str("begin immediate"),
             Self::Begin(BeginMode::Exclusive) => f.write_str("begin exclusive"),
+            Self::Begin(BeginMode::ReadOnly) => f.write_str("begin read-only"),
             Self::Commit => f.write_str("commit"),
             Self::Rollback => f.write_str("rollback"),
             Self::Drop => f.write_str("drop"),
@@ -45,6 +46,8 @@ impl fmt::Display for Command {
             Self::Retain => f.write_str("retain"),
             Self::Stale(StaleUse::Get(key)) => write!(f, "stale get {key}"),
             Self::Stale(StaleUse::Put(key, value)) => write!(f, "stale put {key} {value}"),
+            Self::Race(key) => write!(f, "race {key}"),
+            Self::Abandon(key) => write!(f, "abandon {key}"),
             Self::ClosePool => f.write_str("close-pool"),
             Self::Resolve(wanted) => write!(f, "resolve {wanted}"),
             Self::Override(service) => write!(f, "override {service}"),
@@ -87,6 +90,10 @@ impl fmt::Display for Residue {
             Self::Setting => "setting",
             Self::TempTable => "temp-table",
             Self::Lock => "lock",
+            Self::Channel => "channel",
+            Self::Cursor => "cursor",
+            Self::Prepared => "prepared",
+            Self::Attached => "attached",
         })
     }
 }

@@ -25,10 +25,10 @@ pub struct TextError {
     pub found: String,
 }
 
-const COMMANDS: &str = "a command: open, close, begin [immediate|exclusive], commit, rollback, drop, put KEY VALUE, \
+const COMMANDS: &str = "a command: open, close, begin [immediate|exclusive|read-only], commit, rollback, drop, put KEY VALUE, \
     insert KEY VALUE [or ignore|replace|rollback], get KEY, delete KEY, scan, stream ROWS, fail, slow, wait 1s|1m|1h, \
-    raw begin|setting|temp-table|lock [spelled N.M], \
-    inspect, retain, stale get KEY, stale put KEY VALUE, close-pool, resolve SERVICE, \
+    raw begin|setting|temp-table|lock|channel|cursor|prepared|attached [spelled N.M], \
+    inspect, retain, stale get KEY, stale put KEY VALUE, race KEY, abandon KEY, close-pool, resolve SERVICE, \
     override SERVICE, restore, invalidate SERVICE, warm-up, fork, replace, crash, extra …";
 
 impl fmt::Display for Storage {
@@ -147,6 +147,8 @@ fn command(words: &mut Words<'_>) -> Result<Command, TextError> {
             BeginMode::Immediate
         } else if words.take("exclusive") {
             BeginMode::Exclusive
+        } else if words.take("read-only") {
+            BeginMode::ReadOnly
         } else {
             BeginMode::Plain
         }),
@@ -171,7 +173,7 @@ fn command(words: &mut Words<'_>) -> Result<Command, TextError> {
             Command::Wait(one_of(&Pause::ALL, at, word, expected)?)
         }
         "raw" => {
-            let expected = "begin, setting, temp-table or lock";
+            let expected = "begin, setting, temp-table, lock, channel, cursor, prepared or attached";
             let (at, word) = words.need(expected)?;
             Command::Raw(one_of(&Residue::ALL, at, word, expected)?, spelling(words)?)
         }
@@ -185,6 +187,8 @@ fn command(words: &mut Words<'_>) -> Result<Command, TextError> {
                 _ => return Err(unexpected(at, word, "get or put")),
             })
         }
+        "race" => Command::Race(key(words)?),
+        "abandon" => Command::Abandon(key(words)?),
         "close-pool" => Command::ClosePool,
         "resolve" => {
             let expected = "settings, mailer, pager, rows, report or channels";

@@ -230,7 +230,7 @@ fn plainer_than(command: &Command) -> Vec<Command> {
         Command::Begin(BeginMode::Exclusive) => {
             vec![Command::Begin(BeginMode::Plain), Command::Begin(BeginMode::Immediate)]
         }
-        Command::Begin(BeginMode::Immediate) => vec![Command::Begin(BeginMode::Plain)],
+        Command::Begin(BeginMode::Immediate | BeginMode::ReadOnly) => vec![Command::Begin(BeginMode::Plain)],
         Command::Drop | Command::Close => vec![Command::Rollback, Command::Commit],
         Command::Put(key, value) => {
             let mut plainer = vec![Command::Get(key)];
@@ -264,7 +264,7 @@ fn plainer_than(command: &Command) -> Vec<Command> {
             let mut plainer: Vec<_> =
                 (0..spelling.around).map(|around| Command::Raw(residue, Spelling { around, ..spelling })).collect();
             plainer.extend((0..spelling.core).map(|core| Command::Raw(residue, Spelling { core, ..spelling })));
-            if matches!(residue, Residue::TempTable | Residue::Lock) {
+            if !matches!(residue, Residue::Setting | Residue::Transaction) {
                 plainer.insert(0, Command::Raw(Residue::Setting, Spelling::PLAIN));
             }
             plainer
@@ -275,6 +275,8 @@ fn plainer_than(command: &Command) -> Vec<Command> {
         Command::WarmUp => vec![Command::Resolve(Wanted::One(Service::Mailer))],
         Command::Crash => vec![Command::Close, Command::Restore],
         Command::Replace => vec![Command::Close],
+        Command::Race(key) => vec![Command::Get(key)],
+        Command::Abandon(_) => vec![Command::Close],
         Command::Stale(StaleUse::Put(key, value)) => {
             vec![Command::Get(key), Command::Put(key, value), Command::Stale(StaleUse::Get(key))]
         }

@@ -387,7 +387,7 @@ fn key_that_may_be_there_or_not_allows_either_answer() {
 #[test]
 fn session_sees_what_it_has_left_on_its_connection() {
     let inspect = |setting: bool, temp_tables: u32, locks: u32| {
-        Outcome::Done(Reply::Residue(Leftovers { setting, temp_tables, locks }))
+        Outcome::Done(Reply::Residue(Leftovers { setting, temp_tables, locks, ..Leftovers::default() }))
     };
     let cases = [
         ("raw setting", inspect(true, 0, 0)),

@@ -1,7 +1,7 @@
 //! A server turns read-only, disconnects nobody, and whoever connects later can write: what a system may not know of, and what it
 //! has to. Beside each history that is condemned stands one that a sloppier check would condemn too.
 
-use unstale_harness::history::{ConnectionId, Failure, FailureClass, Outcome, What};
+use unstale_harness::history::{ConnectionId, Failure, FailureClass, Outcome, Reply, What};
 use unstale_harness::oracle::Invariant;
 use unstale_harness::plan::{Fault, Phase};
 
@@ -49,6 +49,22 @@ fn first_write_that_is_refused_tells_the_system() {
             meets(s, 0, &format!("put k1 1 with {FAULT}"));
             s.done(0, "close", &[]).done(1, "open", &[]);
             meets_again(s, 1, class);
+        });
+    }
+}
+
+/// The answer with the refusal is cut off, so what the system was told is that its connection is gone.
+#[test]
+fn refusal_whose_answer_is_lost_tells_nothing() {
+    const CUT: &str = "cut-after-60@mid-reply";
+    for (is_cut, expected) in [(true, None), (false, Some(Invariant::InnocentSucceeds))] {
+        breaks(expected, |s| {
+            s.done(0, "open", &[]).done(0, &format!("get k1 with {FAULT}"), &[landed()]);
+            let mut evidence = vec![What::RefusedWrite(C2)];
+            evidence.extend(is_cut.then(|| What::FaultLanded(CUT.parse().expect("a fault"))));
+            s.command(0, &format!("put k1 1 with {CUT}"), &evidence, refusal(FailureClass::NoTransaction));
+            s.done(0, "close", &[]).done(1, "open", &[]);
+            meets_again(s, 1, FailureClass::ReadOnly);
         });
     }
 }
@@ -148,4 +164,20 @@ fn whatever_is_connected_may_be_replaced() {
     };
     assert_eq!(replaced(&format!(" with {FAULT}")), None);
     assert_eq!(replaced(""), Some(Invariant::ReconnectsBounded));
+}
+
+/// Its caller has begun it so, which says nothing of the connection.
+#[test]
+fn write_in_a_transaction_that_was_begun_read_only_is_refused_and_none_after_it() {
+    let changed = || Outcome::Done(Reply::Changed(true));
+    let writes = |s: &mut Script, inside: Outcome, after: Outcome| {
+        s.done(0, "open", &[]).done(0, "begin read-only", &[]);
+        s.command(0, "put k1 1", &[What::RefusedWrite(C1)], inside).done(0, "rollback", &[]);
+        s.command(0, "delete k2", &[], after);
+    };
+    for class in [FailureClass::ReadOnly, FailureClass::Mistake] {
+        breaks(None, |s| writes(s, refusal(class), Outcome::Done(Reply::Changed(false))));
+        breaks(Some(Invariant::InnocentSucceeds), |s| writes(s, refusal(class), refusal(class)));
+    }
+    breaks(Some(Invariant::InnocentSucceeds), |s| writes(s, changed(), Outcome::Done(Reply::Changed(false))));
 }

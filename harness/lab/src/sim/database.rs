@@ -220,6 +220,8 @@ impl Database {
             Residue::Setting => self.session(id).leftovers.setting = true,
             Residue::TempTable => self.session(id).leftovers.temp_tables = 1,
             Residue::Lock => self.session(id).leftovers.locks += 1,
+            // Its grammar has none of these.
+            Residue::Channel | Residue::Cursor | Residue::Prepared | Residue::Attached => {}
         }
         Ok(())
     }

@@ -171,6 +171,7 @@ impl Simulated for Unstale {
             .without(Capability::RawSql)
             .and(Capabilities::services())
             .with(Capability::Reports)
+            .with(Capability::Sharing)
             .and(Capabilities::simulation())
     }
 

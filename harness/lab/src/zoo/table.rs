@@ -143,6 +143,9 @@ exhibits! {
     "zoo-read-only-kept-pg" Postgres KeepsReadOnly [Transactions, Faults, ConnectionLoss] breaks Recovers in 2:
         "a connection that has turned read-only is lent again",
         "pools that take 25006 for a caller's mistake: after a switchover every write fails for as long as a connection lives";
+    "zoo-read-only-stays-pg" Postgres StaysReadOnly [Transactions, ReadOnlyBegin] breaks Recovers in 2:
+        "what makes a transaction read-only stays on its connection",
+        "pools that lend a connection again as read-only as it came back: PgBouncer #224, Agroal (Quarkus #47466)";
     "zoo-refused-login-pg" Postgres RemembersRefusedLogin [Transactions, Faults, ConnectionLoss] breaks Recovers in 1:
         "a login that is refused once is never tried again",
         "pools that take 28P01 for a mistake in their configuration, while passwords and tokens rotate: sqlx #445, psycopg #743";

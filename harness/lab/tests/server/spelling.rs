@@ -23,7 +23,7 @@ async fn left(
     spelling: Spelling,
 ) -> Result<(Leftovers, bool), String> {
     run(connection, Command::Raw(residue, spelling)).await?;
-    if residue != Residue::Transaction {
+    if residue.can_be_repeated() {
         run(connection, Command::Raw(residue, spelling)).await?;
     }
     let Reply::Residue(seen) = run(connection, Command::Inspect).await? else { unreachable!() };
@@ -45,6 +45,7 @@ async fn every_way_leaves_what_it_says_on_postgres() {
                 seen.setting == (residue == Residue::Setting)
                     && (seen.temp_tables > 0) == (residue == Residue::TempTable)
                     && (seen.locks > 0) == (residue == Residue::Lock)
+                    && seen.named().into_iter().all(|(named, is_there, _)| is_there == (residue == named))
                     && *is_open == (residue == Residue::Transaction)
             });
             if !is_right {

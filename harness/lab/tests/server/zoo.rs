@@ -89,6 +89,7 @@ exhibits! {
     loss_for_mistake => "zoo-loss-for-mistake-pg";
     refused_commit => "zoo-refused-commit-pg";
     read_only_kept => "zoo-read-only-kept-pg";
+    read_only_stays => "zoo-read-only-stays-pg";
     refused_login => "zoo-refused-login-pg";
     reconnect_storm => "zoo-reconnect-storm-pg";
 }

@@ -120,6 +120,8 @@ pub enum Flaw {
     RemembersRefusedLogin,
     /// A connection that has turned read-only is lent again.
     KeepsReadOnly,
+    /// What makes a transaction read-only is set on its connection, and stays there.
+    StaysReadOnly,
     /// A number is read, added to in the application, and written, in a transaction that takes so many round trips.
     LosesUpdates(u8),
 }

@@ -19,7 +19,7 @@ use super::Flaw;
 use super::connection::{Boundary, Connection, OnDatabase, Source};
 use unstale_harness::database::Database;
 use unstale_harness::history::{Failure, FailureClass, Reply};
-use unstale_harness::plan::Command;
+use unstale_harness::plan::{BeginMode, Command};
 use unstale_harness::system::{Capabilities, Capability};
 use unstale_harness::workload::{Dialect, answer};
 
@@ -147,6 +147,9 @@ impl Connection for PostgresConnection {
         let sql = match boundary {
             Boundary::Commit if self.flaw == Some(Flaw::BelievesCommits) => "commit".to_owned(),
             Boundary::Commit => "select 1; commit".to_owned(),
+            Boundary::Begin(BeginMode::ReadOnly) if self.flaw == Some(Flaw::StaysReadOnly) => {
+                "set session characteristics as transaction read only; begin".to_owned()
+            }
             boundary => boundary.sql::<sqlx::Postgres>(),
         };
         self.connection.execute(sqlx::AssertSqlSafe(sql)).await?;

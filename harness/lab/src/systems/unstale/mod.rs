@@ -9,22 +9,23 @@ mod postgres;
 
 pub use application::Application;
 pub(crate) use application::{others_go_on, panic_with};
-pub use postgres::UnstalePg;
+pub use postgres::{UnstalePg, UnstalePgResolving};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use futures_util::future::{FutureExt, select_all};
 use unstale::registry::Dep;
 use unstale::source::Source;
-use unstale::{Event, Handle, ListenerGuard, Policy, Sessions, SqliteSource, Validity};
+use unstale::{Event, Handle, ListenerGuard, Policy, Scope, Sessions, SqliteSource, Validity};
 
 use application::{Rows, Unit};
 
 use unstale_harness::database::Database;
 use unstale_harness::history::{Failure, Reply, Report};
 use unstale_harness::library::transaction;
-use unstale_harness::plan::{Command, StaleUse};
+use unstale_harness::plan::{Command, Key, StaleUse};
 use unstale_harness::system::{Capabilities, Capability, Port, System, needed};
 use unstale_harness::workload::{get, put, statement};
 
@@ -64,6 +65,14 @@ pub async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
                     port.run(scope.end()).await;
                 }
             }
+            (Command::Race(key), Some(scope)) => {
+                port.ask(Box::pin(race(&unit, scope, *key)), Reply::clone).await;
+            }
+            (Command::Abandon(key), Some(_)) => {
+                if let Some(scope) = unit.scope.take() {
+                    port.run(Box::pin(abandon(&unit, scope, *key))).await;
+                }
+            }
             (Command::Retain, Some(open)) => {
                 if let Some(kept) = port.run(unit.rows(open)).await {
                     retained = Some(kept);
@@ -89,6 +98,29 @@ pub async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
             },
             (_, None) => {}
         }
+    }
+}
+
+/// As many calls as there are at once: one has the session, one is the next, and one waits behind it.
+const AT_ONCE: usize = 3;
+
+/// The first of several calls that ends counts; the others are dropped where they wait.
+async fn race<S: Served>(unit: &Unit<'_, S>, scope: &Scope<S>, key: Key) -> Result<Reply, Failure> {
+    let rows = unit.rows(scope).await?;
+    let calls = (0..AT_ONCE).map(|_| S::stale(&rows.db, StaleUse::Get(key)).boxed_local());
+    select_all(calls).await.0
+}
+
+/// The same, and the scope is dropped while they are under way.
+async fn abandon<S: Served>(unit: &Unit<'_, S>, scope: Scope<S>, key: Key) -> Result<Reply, Failure> {
+    let rows = unit.rows(&scope).await?;
+    let calls = (0..AT_ONCE).map(|_| S::stale(&rows.db, StaleUse::Get(key)).boxed_local());
+    let mut first = select_all(calls);
+    let ended = (&mut first).now_or_never();
+    drop(scope);
+    match ended {
+        Some((answer, ..)) => answer,
+        None => first.await.0,
     }
 }
 
@@ -195,7 +227,11 @@ impl System for Unstale {
     const NAME: &'static str = "unstale";
 
     fn capabilities() -> Capabilities {
-        Capabilities::sqlite().and(Capabilities::services()).with(Capability::Reports)
+        Capabilities::sqlite().and(Capabilities::services()).and(Capabilities::of([
+            Capability::ReadOnlyBegin,
+            Capability::Sharing,
+            Capability::Reports,
+        ]))
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {

@@ -1,9 +1,9 @@
-//! `unstale-pg`: the library under test, on PostgreSQL.
+//! `unstale-pg` and `unstale-pg-resolving`: the library under test, on PostgreSQL, without and with a resolver of commits.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use unstale::{Handle, ListenerGuard, PgOptions, PgSource, Sessions};
+use unstale::{Handle, ListenerGuard, PgOptions, PgSource, Resolver, Sessions};
 
 use super::{Application, Served, Told, actor, policy, report};
 use unstale_harness::database::Database;
@@ -26,29 +26,11 @@ impl System for UnstalePg {
     const NAME: &'static str = "unstale-pg";
 
     fn capabilities() -> Capabilities {
-        Capabilities::postgres().and(Capabilities::services()).with(Capability::Reports)
+        Capabilities::postgres().and(Capabilities::services()).with(Capability::Sharing).with(Capability::Reports)
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {
-        let mut policy = policy(database.connections());
-        // Well below the wait that the harness takes for one without an end: a peer may be gone for good.
-        policy.begin_timeout = CALL_MAX;
-        policy.end_timeout = CALL_MAX;
-        policy.statement_timeout = CALL_MAX;
-        // On a busy machine a healthy server takes longer than in production: what it is late with is no loss.
-        policy.connect_timeout = CALL_MAX;
-        policy.probe_timeout = CALL_MAX / 4;
-        policy.settle_timeout = CALL_MAX / 2;
-        policy.release_timeout = CALL_MAX / 2;
-        let source = PgSource::new(PgOptions::new(database.pg_connect_options()), &policy);
-        let sessions = Sessions::new(source, policy)?;
-        let told: Arc<Told> = Arc::default();
-        let listening = told.listen(&sessions);
-        let application = Application::new(sessions, database.build_recorder());
-        if database.fixture() {
-            application.begin_test().await?;
-        }
-        Ok(Self { application, told, _listening: listening })
+        Self::over(database, |sessions| sessions).await
     }
 
     async fn actor(&self, port: Port) {
@@ -61,6 +43,62 @@ impl System for UnstalePg {
 
     async fn stop(&self) {
         self.application.stop().await;
+    }
+}
+
+impl UnstalePg {
+    /// Starts with sessions that are as the application wants them.
+    async fn over(
+        database: &Database,
+        wanted: impl FnOnce(Sessions<PgSource>) -> Sessions<PgSource>,
+    ) -> Result<Self, Failure> {
+        let mut policy = policy(database.connections());
+        // Well below the wait that the harness takes for one without an end: a peer may be gone for good.
+        policy.begin_timeout = CALL_MAX;
+        policy.end_timeout = CALL_MAX;
+        policy.statement_timeout = CALL_MAX;
+        // On a busy machine a healthy server takes longer than in production: what it is late with is no loss.
+        policy.connect_timeout = CALL_MAX;
+        policy.probe_timeout = CALL_MAX / 4;
+        policy.settle_timeout = CALL_MAX / 2;
+        policy.release_timeout = CALL_MAX / 2;
+        let source = PgSource::new(PgOptions::new(database.pg_connect_options()), &policy);
+        let sessions = wanted(Sessions::new(source, policy)?);
+        let told: Arc<Told> = Arc::default();
+        let listening = told.listen(&sessions);
+        let application = Application::new(sessions, database.build_recorder());
+        if database.fixture() {
+            application.begin_test().await?;
+        }
+        Ok(Self { application, told, _listening: listening })
+    }
+}
+
+/// The same, whose every begin asks for its transaction's number in one message with it, so that a commit without an answer
+/// can be looked up.
+pub struct UnstalePgResolving(UnstalePg);
+
+impl System for UnstalePgResolving {
+    const NAME: &'static str = "unstale-pg-resolving";
+
+    fn capabilities() -> Capabilities {
+        UnstalePg::capabilities()
+    }
+
+    async fn start(database: &Database) -> Result<Self, Failure> {
+        UnstalePg::over(database, |sessions| sessions.resolving(Resolver::transaction_id())).await.map(Self)
+    }
+
+    async fn actor(&self, port: Port) {
+        self.0.actor(port).await;
+    }
+
+    async fn report(&self) -> Report {
+        self.0.report().await
+    }
+
+    async fn stop(&self) {
+        self.0.stop().await;
     }
 }
 
