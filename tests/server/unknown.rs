@@ -399,13 +399,14 @@ async fn begin_with_a_number_costs_no_round_trip() {
 async fn begin_whose_number_is_refused_begins_nothing() {
     let fresh = Fresh::new().await;
     let mut outside = fresh.outside().await;
-    let limited = "create role limited login; grant all on kv to limited; \
+    let limited = "create role limited login password 'limited'; grant all on kv to limited; \
         revoke execute on function pg_current_xact_id() from public; \
         do $$ begin execute format('grant usage on schema %I to limited', current_schema()); end $$";
     sqlx::raw_sql(limited).execute(&mut outside).await.expect("a role");
     let mut only_one = policy();
     only_one.sessions_max = 1;
-    let sessions = PgOptions::new(fresh.options.clone().username("limited")).open(only_one).await.expect("sessions");
+    let limited = fresh.options.clone().username("limited").password("limited");
+    let sessions = PgOptions::new(limited).open(only_one).await.expect("sessions");
     for k in 1..4 {
         let scope = sessions.resolving(Resolver::transaction_id()).scope("numbered");
         assert!(scope.begin().await.is_err(), "it may not ask for the number");

@@ -261,7 +261,7 @@ impl Position {
                 }
                 // These say that the statement was refused, and nothing else happened.
                 let is_refusal = matches!(class, FailureClass::Mistake | FailureClass::Busy);
-                self.troubled |= !is_refusal && !(self.read_only && class == FailureClass::ReadOnly);
+                self.troubled |= !(is_refusal || self.read_only && class == FailureClass::ReadOnly);
             }
         }
     }

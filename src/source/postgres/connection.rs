@@ -19,7 +19,10 @@ use crate::statement::{self, Effect};
 macro_rules! clean {
     () => {
         "close all; set session authorization default; reset all; unlisten *; \
-         select pg_advisory_unlock_all(); discard temp; discard sequences"
+         select pg_advisory_unlock_all(); discard temp; discard sequences; \
+         do $$ declare it text; begin \
+             for it in select name from pg_prepared_statements where from_sql loop execute format('deallocate %I', it); end loop; \
+         end $$"
     };
 }
 
