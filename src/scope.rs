@@ -161,7 +161,7 @@ impl<S: Source> Scope<S> {
             return Err(FailedAttempt { error: error.into(), may_retry });
         }
         let error = match work(self).await {
-            Ok(value) => match self.commit().await {
+            Ok(value) => match self.handle.commit_outermost().await {
                 Ok(()) => return Ok(value),
                 Err(error @ Error::CommitUnknown { .. }) => {
                     return Err(FailedAttempt { error: error.into(), may_retry: false });

@@ -63,14 +63,25 @@ impl<S: Source> Handle<S> {
         queue(self, "rollback").await?.rollback("rollback").await
     }
 
+    /// Commits the outermost level, whatever was begun inside it and not ended: that is rolled back before.
+    pub(crate) async fn commit_outermost(&self) -> Result<(), Error> {
+        self.roll_back_to(1, "commit").await?;
+        self.commit().await
+    }
+
     /// Rolls every level back.
     pub(crate) async fn roll_back_all(&self) -> Result<(), Error> {
+        self.roll_back_to(0, "end").await
+    }
+
+    /// Rolls the levels back that were begun inside this many.
+    async fn roll_back_to(&self, levels: u32, operation: &'static str) -> Result<(), Error> {
         loop {
-            let mut queued = queue(self, "end").await?;
-            if queued.session().depth() == 0 {
+            let mut queued = queue(self, operation).await?;
+            if queued.session().depth() <= levels {
                 return Ok(());
             }
-            queued.rollback("end").await?;
+            queued.rollback(operation).await?;
         }
     }
 

@@ -66,7 +66,8 @@ impl<S: Source> Sessions<S> {
     /// Runs a whole transaction, and retries it when the database asks for that: after a serialization failure, a deadlock or
     /// a lock that could not be taken, at most `transaction_attempts_max` times.
     ///
-    /// Side effects of `work` outside the database happen once for each attempt.
+    /// Side effects of `work` outside the database happen once for each attempt. A level that `work` has begun and not ended, as one
+    /// whose future was dropped, is rolled back; what it did outside of that level is kept.
     ///
     /// # Errors
     /// The last attempt's. [`Error::CommitUnknown`] is never retried.

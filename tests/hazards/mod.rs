@@ -74,6 +74,7 @@ macro_rules! every_case {
                 read_only_transaction_refuses_writes_and_leaves_no_trace,
                 dropped_scope_rolls_back_and_its_locks_are_free,
                 run_can_be_spawned,
+                run_keeps_what_was_done_outside_of_a_level_that_was_left_open,
             }
         }
     };

@@ -121,6 +121,23 @@ pub(crate) async fn dropped_scope_rolls_back_and_its_locks_are_free<B: Bed>() {
     assert_eq!((bed.rows().await, bed.sessions().health().discarded), (vec![(1, 2)], 0));
 }
 
+/// An optional part of the work is given up in the middle, and the work goes on without it.
+pub(crate) async fn run_keeps_what_was_done_outside_of_a_level_that_was_left_open<B: Bed>() {
+    for levels in 1..4 {
+        let bed = B::new().await;
+        let answer = bed.sessions().run("work", async |scope| {
+            B::put(scope, 1, 1).await?;
+            for level in 0..levels {
+                scope.begin().await?;
+                B::put(scope, 10 + level, 1).await?;
+            }
+            Ok::<_, Failed>(7)
+        });
+        assert_eq!(answer.await.expect("committed"), 7);
+        assert_eq!(bed.rows().await, [(1, 1)], "{levels} levels were left open");
+    }
+}
+
 pub(crate) async fn run_can_be_spawned<B: Bed>() {
     let bed = B::new().await;
     let sessions = bed.sessions().clone();
