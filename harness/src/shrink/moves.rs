@@ -68,7 +68,7 @@ pub(super) fn other_faults(plan: &Plan, _: Option<&'static dyn Extension>) -> Ve
 }
 
 /// A disturbed command goes, alone or with another of its actor's, and what fell on it falls on the one before or after it.
-fn handed_on(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
+pub(super) fn handed_on(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
     let mut candidates = Vec::new();
     let all = [removals(plan, 1), removals(plan, 2)].concat();
     for (actor, at, step) in plan.steps().filter(|(_, _, step)| step.fault.is_some() || step.cancel.is_some()) {

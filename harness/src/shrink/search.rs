@@ -281,6 +281,10 @@ impl Search<'_> {
         if moves::few(&plan).into_iter().any(|few| self.first(moves::roomier(&few, extension))) {
             return true;
         }
+        let mut handed_on = moves::handed_on(&plan, extension).into_iter();
+        if handed_on.any(|it| self.first(moves::other_faults(&it, extension))) {
+            return true;
+        }
         removals(&plan, 1).into_iter().any(|gone| {
             let fewer = without(&plan, &gone);
             second.into_iter().any(|pass| self.first(pass(&fewer, extension)))
