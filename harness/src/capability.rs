@@ -143,11 +143,11 @@ impl Capabilities {
             .fold(Self::of(Capability::ALL), Self::without)
     }
 
-    /// Everything that a plain PostgreSQL pool can do.
+    /// Everything that a plain PostgreSQL pool can do, but for [`Capability::ReadOnlyBegin`]: who begins every transaction in the same
+    /// way would be blamed for what it lets through.
     pub fn postgres() -> Self {
         Self::sqlite().without(Capability::ConflictClauses).and(Self::of([
             Capability::Postgres,
-            Capability::ReadOnlyBegin,
             Capability::ConnectionLocks,
             Capability::ConnectionLoss,
         ]))

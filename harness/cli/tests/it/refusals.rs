@@ -9,7 +9,7 @@ fn unknown_system_lists_those_that_exist_and_the_nearest() {
     for verb in [&["explore"][..], &["compare"], &["replay", "x.toml"], &["shrink", "x.toml"]] {
         let arguments = [verb, &["--system", "sqlx-pol"]].concat();
         is_refused(&arguments, "invalid value 'sqlx-pol' for '--system <NAME>'");
-        is_refused(&arguments, "[possible values: unstale, unstale-pg, unstale-sim, sqlx-pool, sqlx-pool-pg, ");
+        is_refused(&arguments, "[possible values: unstale, unstale-pg, unstale-pg-resolving, unstale-sim, sqlx-pool, ");
         is_refused(&arguments, "a similar value exists: 'sqlx-pool'");
     }
     is_refused(&["storm", "--system", "unstale"], "[possible values: unstale-pg, sqlx-pool-pg]");

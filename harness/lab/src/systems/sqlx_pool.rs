@@ -10,7 +10,7 @@ use sqlx::{Connection, Database as SqlxDatabase, Executor, Pool, Postgres, Sqlit
 use unstale_harness::database::Database;
 use unstale_harness::history::Failure;
 use unstale_harness::plan::{BeginMode, Command};
-use unstale_harness::system::{Capabilities, Port, System};
+use unstale_harness::system::{Capabilities, Capability, Port, System};
 use unstale_harness::workload::{Dialect, begin_statement, statement};
 
 /// A plain `SqlitePool`.
@@ -52,7 +52,7 @@ impl System for SqlxPgPool {
     const NAME: &'static str = "sqlx-pool-pg";
 
     fn capabilities() -> Capabilities {
-        Capabilities::postgres()
+        Capabilities::postgres().with(Capability::ReadOnlyBegin)
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {
@@ -72,7 +72,7 @@ impl System for SqlxPgPoolTrusting {
     const NAME: &'static str = "sqlx-pool-trusting-pg";
 
     fn capabilities() -> Capabilities {
-        Capabilities::postgres()
+        Capabilities::postgres().with(Capability::ReadOnlyBegin)
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {

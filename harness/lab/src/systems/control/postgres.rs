@@ -90,7 +90,7 @@ impl Source for Postgres {
     const OPENING_ANSWERS: bool = true;
 
     fn capabilities() -> Capabilities {
-        Capabilities::postgres().with(Capability::Retention)
+        Capabilities::postgres().with(Capability::ReadOnlyBegin).with(Capability::Retention)
     }
 
     async fn connect(&self) -> Result<PostgresConnection, Failure> {

@@ -26,7 +26,11 @@ impl System for UnstalePg {
     const NAME: &'static str = "unstale-pg";
 
     fn capabilities() -> Capabilities {
-        Capabilities::postgres().and(Capabilities::services()).with(Capability::Sharing).with(Capability::Reports)
+        Capabilities::postgres().and(Capabilities::services()).and(Capabilities::of([
+            Capability::ReadOnlyBegin,
+            Capability::Sharing,
+            Capability::Reports,
+        ]))
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {
