@@ -134,7 +134,7 @@ exhibits! {
     "zoo-mistake-for-loss-pg" Postgres MistakesAreLosses [Transactions] breaks ReconnectsBounded in 2:
         "a constraint that is violated is taken for a lost connection, which is replaced to try again",
         "handlers that catch the driver's base class of errors, or look for words in the message";
-    "zoo-loss-for-mistake-pg" Postgres LossesAreMistakes [Transactions, Faults, ConnectionLoss] breaks Recovers in 2:
+    "zoo-loss-for-mistake-pg" Postgres LossesAreMistakes [Transactions, Faults, ConnectionLoss] breaks Recovers in 1:
         "a lost connection is taken for a statement that was refused, and is lent again",
         "lists of fatal codes with gaps: HikariCP's lacks 25P03 and 57P05";
     "zoo-refused-commit-pg" Postgres AnswersRefusedCommits [Transactions, Faults] breaks CommittedDurable in 4:
