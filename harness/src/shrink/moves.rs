@@ -15,6 +15,10 @@ use crate::plan::{
 /// From a plan to its candidates. The extension knows simpler forms of its own commands.
 pub(super) type Move = fn(&Plan, Option<&'static dyn Extension>) -> Vec<Plan>;
 
+/// Above this many commands it takes too long to try other faults, and to hand one on from two commands: a run with a fault takes
+/// up to a second on a server.
+const FAULTS_TRIED_MAX: usize = 4;
+
 /// Every move, in the order in which they are tried.
 pub(super) const ALL: [Move; 16] = [
     // This move is first, since on `:memory:` all actors wait for a transaction that is never ended.
@@ -57,6 +61,9 @@ pub(super) fn undisturbed(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec
 /// Simpler faults in place of those there are: the same at another moment, or the simplest that costs as much.
 pub(super) fn other_faults(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
     let all = plan.storage.faults();
+    if plan.commands() > FAULTS_TRIED_MAX {
+        return Vec::new();
+    }
     replaced(plan, |step| {
         let Some(fault) = step.fault else { return Vec::new() };
         let row = fault.row();
@@ -70,7 +77,8 @@ pub(super) fn other_faults(plan: &Plan, _: Option<&'static dyn Extension>) -> Ve
 /// A disturbed command goes, alone or with another of its actor's, and what fell on it falls on the one before or after it.
 pub(super) fn handed_on(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
     let mut candidates = Vec::new();
-    let all = [removals(plan, 1), removals(plan, 2)].concat();
+    let pairs = if plan.commands() <= FAULTS_TRIED_MAX { removals(plan, 2) } else { Vec::new() };
+    let all = [removals(plan, 1), pairs].concat();
     for (actor, at, step) in plan.steps().filter(|(_, _, step)| step.fault.is_some() || step.cancel.is_some()) {
         let has_it = |gone: &&Vec<_>| gone.contains(&(actor, at)) && gone.iter().all(|it| it.0 == actor);
         for gone in all.iter().filter(has_it) {
