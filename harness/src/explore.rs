@@ -78,7 +78,7 @@ pub enum StopAt {
     Budget,
     /// The first finding.
     First,
-    /// The first finding that breaks this invariant.
+    /// The first finding that breaks this invariant. What breaks another one is passed over: shrinking it would take the time.
     Found(Invariant),
 }
 
@@ -213,6 +213,9 @@ impl Shared<'_> {
 
     fn violated(&self, chain: &Chain<'_>, plan: &Plan, run: &Run, violation: &Violation, origin: &str, plans: u64) {
         let (after, invariant) = (self.started.elapsed(), violation.invariant);
+        if matches!(self.exploration.stop_at, StopAt::Found(wanted) if wanted != invariant) {
+            return;
+        }
         if self.is_known(plan, invariant) || is_taken(&mut self.found().known, plan, &run.history, violation) {
             return;
         }
