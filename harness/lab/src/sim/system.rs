@@ -1,16 +1,15 @@
 //! Systems over the simulated source, and the library as the first of them.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use unstale::{Handle, ListenerGuard, Sessions};
+use unstale::{Handle, Sessions};
 
 use super::execute::execute;
 use super::request::Statement;
 use super::source::{Network, Order, Ordered, SimSource};
 use super::world::World;
-use crate::systems::unstale::{Application, Served, Told, actor, policy, report};
+use crate::systems::unstale::{Running, Served, policy};
 use unstale_harness::Local;
 use unstale_harness::chain::Subject;
 use unstale_harness::erased::{self, Started};
@@ -150,17 +149,12 @@ fn same_again(mut history: History, second: &History) -> History {
     history
 }
 
-/// The library over the simulated database.
-pub struct Unstale {
-    over: Over,
-    told: Arc<Told>,
-    _listening: ListenerGuard,
-}
-
-/// The plan's storage decides what its connections are like.
-enum Over {
-    Network(Application<SimSource<Network>>),
-    Ordered(Application<SimSource<Ordered>>),
+/// The library over the simulated database. The plan's storage decides what its connections are like.
+pub enum Unstale {
+    /// Behind a network.
+    Network(Running<SimSource<Network>>),
+    /// In one process with it.
+    Ordered(Running<SimSource<Ordered>>),
 }
 
 impl Simulated for Unstale {
@@ -176,55 +170,38 @@ impl Simulated for Unstale {
     }
 
     fn start(world: &World, plan: &Plan) -> Self {
-        let told: Arc<Told> = Arc::default();
         match plan.storage {
-            Storage::Sim => {
-                let sessions = sessions::<Network>(world, plan);
-                let listening = told.listen(&sessions);
-                Self {
-                    over: Over::Network(Application::new(sessions, world.build_recorder())),
-                    told,
-                    _listening: listening,
-                }
-            }
-            _ => {
-                let sessions = sessions::<Ordered>(world, plan);
-                let listening = told.listen(&sessions);
-                Self {
-                    over: Over::Ordered(Application::new(sessions, world.build_recorder())),
-                    told,
-                    _listening: listening,
-                }
-            }
+            Storage::Sim => Self::Network(Running::over(sessions(world, plan), world.build_recorder())),
+            _ => Self::Ordered(Running::over(sessions(world, plan), world.build_recorder())),
         }
     }
 
     async fn begin(&self, plan: &Plan) -> Result<(), Failure> {
-        match &self.over {
+        match self {
             _ if !plan.fixture => Ok(()),
-            Over::Network(application) => application.begin_test().await,
-            Over::Ordered(application) => application.begin_test().await,
+            Self::Network(running) => running.begin_test().await,
+            Self::Ordered(running) => running.begin_test().await,
         }
     }
 
     async fn actor(&self, port: Port) {
-        match &self.over {
-            Over::Network(application) => actor(application, port).await,
-            Over::Ordered(application) => actor(application, port).await,
+        match self {
+            Self::Network(running) => running.actor(port).await,
+            Self::Ordered(running) => running.actor(port).await,
         }
     }
 
     async fn report(&self) -> Report {
-        match &self.over {
-            Over::Network(application) => report(application.sessions(), &self.told).await,
-            Over::Ordered(application) => report(application.sessions(), &self.told).await,
+        match self {
+            Self::Network(running) => running.report().await,
+            Self::Ordered(running) => running.report().await,
         }
     }
 
     async fn stop(&self) {
-        match &self.over {
-            Over::Network(application) => application.stop().await,
-            Over::Ordered(application) => application.stop().await,
+        match self {
+            Self::Network(running) => running.stop().await,
+            Self::Ordered(running) => running.stop().await,
         }
     }
 }

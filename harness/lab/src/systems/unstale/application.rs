@@ -40,7 +40,7 @@ pub(super) struct Rows<S: Source> {
 struct Report(Build);
 
 /// An application over the library.
-pub struct Application<S: Source> {
+pub(super) struct Application<S: Source> {
     sessions: Sessions<S>,
     registry: Registry<S>,
     build_recorder: BuildRecorder,
@@ -49,7 +49,7 @@ pub struct Application<S: Source> {
 
 impl<S: Source> Application<S> {
     /// An application over these sessions.
-    pub fn new(sessions: Sessions<S>, build_recorder: BuildRecorder) -> Self {
+    pub(super) fn new(sessions: Sessions<S>, build_recorder: BuildRecorder) -> Self {
         let mut services = Registry::builder();
         services.instance(sessions.clone());
         let make = build_recorder.clone();
@@ -80,7 +80,7 @@ impl<S: Source> Application<S> {
     }
 
     /// The application's own sessions.
-    pub fn sessions(&self) -> &Sessions<S> {
+    pub(super) fn sessions(&self) -> &Sessions<S> {
         &self.sessions
     }
 
@@ -91,7 +91,7 @@ impl<S: Source> Application<S> {
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub async fn begin_test(&self) -> Result<(), Failure> {
+    pub(super) async fn begin_test(&self) -> Result<(), Failure> {
         let test = Fixture::begin(&self.sessions).await?;
         test.join(&self.registry)?;
         *self.fixture.borrow_mut() = Some(test);
@@ -102,7 +102,7 @@ impl<S: Source> Application<S> {
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub async fn stop(&self) {
+    pub(super) async fn stop(&self) {
         if let Some(test) = self.fixture.take() {
             // What it answers is judged by what is left in the database.
             let _ = test.end().await;

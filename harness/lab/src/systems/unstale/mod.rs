@@ -2,28 +2,27 @@
 //!
 //! The actor is generic over the source, so that what runs on a real database also runs on a simulated one. As in an
 //! application, what it runs statements on is a service that the registry resolves in its scope, and what it keeps for too
-//! long is that service. The application itself is in [`Application`]'s file.
+//! long is that service. The application itself is in `application`'s file.
 
 mod application;
 mod postgres;
 
-pub use application::Application;
 pub(crate) use application::{others_go_on, panic_with};
-pub use postgres::{UnstalePg, UnstalePgResolving};
+pub use postgres::{OnPostgres, UnstalePg, UnstalePgResolving, WithResolver};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use futures_util::future::{FutureExt, select_all};
+use futures_util::future::{FutureExt, LocalBoxFuture, SelectAll, select_all};
 use unstale::registry::Dep;
 use unstale::source::Source;
 use unstale::{Event, Handle, ListenerGuard, Policy, Scope, Sessions, SqliteSource, Validity};
 
-use application::{Rows, Unit};
+use application::{Application, Rows, Unit};
 
 use unstale_harness::database::Database;
-use unstale_harness::history::{Failure, Reply, Report};
+use unstale_harness::history::{BuildRecorder, Failure, Reply, Report};
 use unstale_harness::library::transaction;
 use unstale_harness::plan::{Command, Key, StaleUse};
 use unstale_harness::system::{Capabilities, Capability, Port, System, needed};
@@ -44,11 +43,7 @@ pub trait Served: Source + Sized {
     fn stale(handle: &Handle<Self>, usage: StaleUse) -> impl Future<Output = Result<Reply, Failure>>;
 }
 
-/// One actor: a unit of work with a scope, and a service of it that it may keep for too long.
-///
-/// # Cancel safety
-/// Dropped, it drops its scope.
-pub async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
+async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
     let mut unit = Unit::new(application);
     let mut retained: Option<Dep<Rows<S>>> = None;
     while let Some(command) = port.next().await {
@@ -104,18 +99,21 @@ pub async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
 /// As many calls as there are at once: one has the session, one is the next, and one waits behind it.
 const AT_ONCE: usize = 3;
 
+/// The first of several reads that ends, with those that wait then.
+fn reads<S: Served>(rows: &Rows<S>, key: Key) -> SelectAll<LocalBoxFuture<'_, Result<Reply, Failure>>> {
+    select_all((0..AT_ONCE).map(|_| S::stale(&rows.db, StaleUse::Get(key)).boxed_local()))
+}
+
 /// The first of several calls that ends counts; the others are dropped where they wait.
 async fn race<S: Served>(unit: &Unit<'_, S>, scope: &Scope<S>, key: Key) -> Result<Reply, Failure> {
     let rows = unit.rows(scope).await?;
-    let calls = (0..AT_ONCE).map(|_| S::stale(&rows.db, StaleUse::Get(key)).boxed_local());
-    select_all(calls).await.0
+    reads(&rows, key).await.0
 }
 
 /// The same, and the scope is dropped while they are under way.
 async fn abandon<S: Served>(unit: &Unit<'_, S>, scope: Scope<S>, key: Key) -> Result<Reply, Failure> {
     let rows = unit.rows(&scope).await?;
-    let calls = (0..AT_ONCE).map(|_| S::stale(&rows.db, StaleUse::Get(key)).boxed_local());
-    let mut first = select_all(calls);
+    let mut first = reads(&rows, key);
     let ended = (&mut first).now_or_never();
     drop(scope);
     match ended {
@@ -177,85 +175,150 @@ async fn registry_command<S: Served>(unit: &mut Unit<'_, S>, command: &Command, 
     }
 }
 
-/// The library over a SQLite file or an in-memory database.
-pub struct Unstale {
-    application: Application<SqliteSource>,
+/// An application over the library while it runs, and a listener to its sessions.
+pub struct Running<S: Source> {
+    application: Application<S>,
     told: Arc<Told>,
     _listening: ListenerGuard,
 }
 
 /// What a listener was told.
 #[derive(Default)]
-pub struct Told {
+struct Told {
     opened: AtomicU32,
     closed: AtomicU32,
 }
 
-impl Told {
-    /// Listens to these sessions until the guard is dropped.
-    pub fn listen<S: Source>(self: &Arc<Self>, sessions: &Sessions<S>) -> ListenerGuard {
-        let told = Arc::clone(self);
-        sessions.listen(move |event| {
-            match event {
-                Event::Opened { .. } => told.opened.fetch_add(1, Ordering::Relaxed),
-                Event::Closed { .. } => told.closed.fetch_add(1, Ordering::Relaxed),
-                _ => 0,
-            };
-        })
-    }
-}
-
-/// What the sessions, and a listener to them, say.
-///
-/// # Cancel safety
-/// Cancel safe.
-pub async fn report<S: Source>(sessions: &Sessions<S>, told: &Told) -> Report {
-    let healthy = matches!(sessions.check().await, Validity::Valid { .. });
-    let health = sessions.health();
-    Report {
-        healthy,
-        connections: health.usage.size,
-        lent: health.usage.in_use,
-        sessions: u32::try_from(health.scopes).unwrap_or(u32::MAX),
-        listeners: 0,
-        told_opened: told.opened.load(Ordering::Relaxed),
-        told_closed: told.closed.load(Ordering::Relaxed),
-    }
-}
-
-impl System for Unstale {
-    const NAME: &'static str = "unstale";
-
-    fn capabilities() -> Capabilities {
-        Capabilities::sqlite().and(Capabilities::services()).and(Capabilities::of([
-            Capability::ReadOnlyBegin,
-            Capability::Sharing,
-            Capability::Reports,
-        ]))
-    }
-
-    async fn start(database: &Database) -> Result<Self, Failure> {
-        let source = SqliteSource::new(database.sqlite_options(), &policy(database.connections()));
-        let sessions = Sessions::new(source, policy(database.connections()))?;
+impl<S: Served> Running<S> {
+    /// An application over these sessions.
+    pub fn over(sessions: Sessions<S>, build_recorder: BuildRecorder) -> Self {
         let told: Arc<Told> = Arc::default();
-        let listening = told.listen(&sessions);
-        let application = Application::new(sessions, database.build_recorder());
-        if database.fixture() {
-            application.begin_test().await?;
-        }
-        Ok(Self { application, told, _listening: listening })
+        let listening = sessions.listen({
+            let told = Arc::clone(&told);
+            move |event| {
+                match event {
+                    Event::Opened { .. } => told.opened.fetch_add(1, Ordering::Relaxed),
+                    Event::Closed { .. } => told.closed.fetch_add(1, Ordering::Relaxed),
+                    _ => 0,
+                };
+            }
+        });
+        Self { application: Application::new(sessions, build_recorder), told, _listening: listening }
     }
 
-    async fn actor(&self, port: Port) {
+    /// Begins a test: from here on everything happens inside it.
+    ///
+    /// # Errors
+    /// What the fixture answers.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn begin_test(&self) -> Result<(), Failure> {
+        self.application.begin_test().await
+    }
+
+    /// One actor: a unit of work with a scope, and a service of it that it may keep for too long.
+    ///
+    /// # Cancel safety
+    /// Dropped, it drops its scope.
+    pub async fn actor(&self, port: Port) {
         actor(&self.application, port).await;
     }
 
+    /// What the sessions, and the listener to them, say.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn report(&self) -> Report {
+        let sessions = self.application.sessions();
+        let healthy = matches!(sessions.check().await, Validity::Valid { .. });
+        let health = sessions.health();
+        Report {
+            healthy,
+            connections: health.usage.size,
+            lent: health.usage.in_use,
+            sessions: u32::try_from(health.scopes).unwrap_or(u32::MAX),
+            listeners: 0,
+            told_opened: self.told.opened.load(Ordering::Relaxed),
+            told_closed: self.told.closed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Ends the test if there is one, and closes the sessions.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn stop(&self) {
+        self.application.stop().await;
+    }
+}
+
+/// One way to use the library on a real database.
+pub trait Setup: 'static {
+    /// Where its connections come from.
+    type Source: Served;
+    /// The name of the system.
+    const NAME: &'static str;
+
+    /// What a pool on that database can do.
+    fn pool() -> Capabilities;
+
+    /// Its sessions on this database.
+    ///
+    /// # Errors
+    /// What the library answers.
+    fn sessions(database: &Database) -> Result<Sessions<Self::Source>, Failure>;
+}
+
+/// The library under test, on a real database.
+pub struct Library<U: Setup>(Running<U::Source>);
+
+impl<U: Setup> System for Library<U> {
+    const NAME: &'static str = U::NAME;
+
+    fn capabilities() -> Capabilities {
+        let further = [Capability::ReadOnlyBegin, Capability::Sharing, Capability::Reports];
+        U::pool().and(Capabilities::services()).and(Capabilities::of(further))
+    }
+
+    async fn start(database: &Database) -> Result<Self, Failure> {
+        let running = Running::over(U::sessions(database)?, database.build_recorder());
+        if database.fixture() {
+            running.begin_test().await?;
+        }
+        Ok(Self(running))
+    }
+
+    async fn actor(&self, port: Port) {
+        self.0.actor(port).await;
+    }
+
     async fn report(&self) -> Report {
-        report(self.application.sessions(), &self.told).await
+        self.0.report().await
     }
 
     async fn stop(&self) {
-        self.application.stop().await;
+        self.0.stop().await;
+    }
+}
+
+/// The library over a SQLite file or an in-memory database.
+pub type Unstale = Library<OnSqlite>;
+
+/// With the defaults.
+pub struct OnSqlite;
+
+impl Setup for OnSqlite {
+    type Source = SqliteSource;
+    const NAME: &'static str = "unstale";
+
+    fn pool() -> Capabilities {
+        Capabilities::sqlite()
+    }
+
+    fn sessions(database: &Database) -> Result<Sessions<SqliteSource>, Failure> {
+        let policy = policy(database.connections());
+        Ok(Sessions::new(SqliteSource::new(database.sqlite_options(), &policy), policy)?)
     }
 }
 

@@ -1,61 +1,34 @@
 //! `unstale-pg` and `unstale-pg-resolving`: the library under test, on PostgreSQL, without and with a resolver of commits.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use unstale::{Handle, ListenerGuard, PgOptions, PgSource, Resolver, Sessions};
+use unstale::{Handle, PgOptions, PgSource, Resolver, Sessions};
 
-use super::{Application, Served, Told, actor, policy, report};
+use super::{Library, Served, Setup, policy};
 use unstale_harness::database::Database;
-use unstale_harness::history::{Failure, Reply, Report};
+use unstale_harness::history::{Failure, Reply};
 use unstale_harness::plan::{Command, StaleUse};
-use unstale_harness::system::{Capabilities, Capability, Port, System};
+use unstale_harness::system::{Capabilities, Port};
 use unstale_harness::workload::{get, put, statement};
 
 /// Longer than any call of a plan takes.
 const CALL_MAX: Duration = Duration::from_secs(4);
 
 /// The library over a PostgreSQL server.
-pub struct UnstalePg {
-    application: Application<PgSource>,
-    told: Arc<Told>,
-    _listening: ListenerGuard,
-}
+pub type UnstalePg = Library<OnPostgres>;
 
-impl System for UnstalePg {
+/// With limits for a busy machine.
+pub struct OnPostgres;
+
+impl Setup for OnPostgres {
+    type Source = PgSource;
     const NAME: &'static str = "unstale-pg";
 
-    fn capabilities() -> Capabilities {
-        Capabilities::postgres().and(Capabilities::services()).and(Capabilities::of([
-            Capability::ReadOnlyBegin,
-            Capability::Sharing,
-            Capability::Reports,
-        ]))
+    fn pool() -> Capabilities {
+        Capabilities::postgres()
     }
 
-    async fn start(database: &Database) -> Result<Self, Failure> {
-        Self::over(database, |sessions| sessions).await
-    }
-
-    async fn actor(&self, port: Port) {
-        actor(&self.application, port).await;
-    }
-
-    async fn report(&self) -> Report {
-        report(self.application.sessions(), &self.told).await
-    }
-
-    async fn stop(&self) {
-        self.application.stop().await;
-    }
-}
-
-impl UnstalePg {
-    /// Starts with sessions that are as the application wants them.
-    async fn over(
-        database: &Database,
-        wanted: impl FnOnce(Sessions<PgSource>) -> Sessions<PgSource>,
-    ) -> Result<Self, Failure> {
+    fn sessions(database: &Database) -> Result<Sessions<PgSource>, Failure> {
         let mut policy = policy(database.connections());
         // Well below the wait that the harness takes for one without an end: a peer may be gone for good.
         policy.begin_timeout = CALL_MAX;
@@ -66,43 +39,26 @@ impl UnstalePg {
         policy.probe_timeout = CALL_MAX / 4;
         policy.settle_timeout = CALL_MAX / 2;
         policy.release_timeout = CALL_MAX / 2;
-        let source = PgSource::new(PgOptions::new(database.pg_connect_options()), &policy);
-        let sessions = wanted(Sessions::new(source, policy)?);
-        let told: Arc<Told> = Arc::default();
-        let listening = told.listen(&sessions);
-        let application = Application::new(sessions, database.build_recorder());
-        if database.fixture() {
-            application.begin_test().await?;
-        }
-        Ok(Self { application, told, _listening: listening })
+        Ok(Sessions::new(PgSource::new(PgOptions::new(database.pg_connect_options()), &policy), policy)?)
     }
 }
 
-/// The same, whose every begin asks for its transaction's number in one message with it, so that a commit without an answer
-/// can be looked up.
-pub struct UnstalePgResolving(UnstalePg);
+/// The same with a resolver of commits.
+pub type UnstalePgResolving = Library<WithResolver>;
 
-impl System for UnstalePgResolving {
+/// Every begin asks for its transaction's number in one message with it, so that a commit without an answer can be looked up.
+pub struct WithResolver;
+
+impl Setup for WithResolver {
+    type Source = PgSource;
     const NAME: &'static str = "unstale-pg-resolving";
 
-    fn capabilities() -> Capabilities {
-        UnstalePg::capabilities()
+    fn pool() -> Capabilities {
+        OnPostgres::pool()
     }
 
-    async fn start(database: &Database) -> Result<Self, Failure> {
-        UnstalePg::over(database, |sessions| sessions.resolving(Resolver::transaction_id())).await.map(Self)
-    }
-
-    async fn actor(&self, port: Port) {
-        self.0.actor(port).await;
-    }
-
-    async fn report(&self) -> Report {
-        self.0.report().await
-    }
-
-    async fn stop(&self) {
-        self.0.stop().await;
+    fn sessions(database: &Database) -> Result<Sessions<PgSource>, Failure> {
+        Ok(OnPostgres::sessions(database)?.resolving(Resolver::transaction_id()))
     }
 }
 
