@@ -8,8 +8,8 @@
 //! Not checked: later statements of a session whose write was refused; sessions that were opened before; connections that were
 //! opened after the one that is known, and may have turned read-only since.
 
-use crate::history::{By, ConnectionId, History, Outcome, What};
-use crate::model::{ends_session, opens_session};
+use crate::history::{By, ByCommand, ConnectionId, History, Outcome, Span, What};
+use crate::model::depth_after;
 use crate::plan::{ActorId, BeginMode, Command, Fault, ServerFault};
 
 /// What is known of connections that turned read-only.
@@ -27,14 +27,14 @@ pub(super) fn turns_read_only(fault: Fault) -> bool {
 }
 
 impl ReadOnly {
-    /// Reads a history.
-    pub(super) fn of(history: &History) -> Self {
+    /// Reads a history and its commands.
+    pub(super) fn of(history: &History, spans: &ByCommand<Span<'_>>) -> Self {
         let (mut found, mut disturbed) = (Self::default(), Vec::new());
         let mut has_turned = false;
         let mut begun = Begun::default();
         for (at, event) in history.events.iter().enumerate() {
             let Some(by) = event.by else { continue };
-            begun.follow(by, &event.what);
+            begun.follow(by, &event.what, spans);
             match &event.what {
                 What::Invoked(step) => has_turned |= step.fault.is_some_and(turns_read_only),
                 What::RefusedWrite(_) if !has_turned || begun.is_read_only(by) => {}
@@ -62,40 +62,27 @@ impl ReadOnly {
     }
 }
 
-/// The actors whose transaction was begun read-only by themselves: a write that is refused there says nothing of its connection.
+/// The actors that have begun a read-only transaction themselves, each with its depth: a write that is refused there says nothing
+/// of its connection.
 #[derive(Default)]
-struct Begun {
-    /// Each with the number of its transactions that may be open.
-    open: Vec<(ActorId, u32)>,
-    ending: Vec<ActorId>,
-}
+struct Begun(Vec<(ActorId, u32)>);
 
 impl Begun {
-    fn follow(&mut self, by: By, what: &What) {
+    fn follow(&mut self, by: By, what: &What, spans: &ByCommand<Span<'_>>) {
         match what {
-            What::Invoked(step) => match &step.command {
-                Command::Begin(BeginMode::ReadOnly) => self.open.push((by.actor, 1)),
-                Command::Begin(_) => self.change(by.actor, |depth| depth + 1),
-                Command::Commit | Command::Rollback | Command::Drop => self.ending.push(by.actor),
-                command if ends_session(command) || opens_session(command) => self.open.retain(|it| it.0 != by.actor),
-                _ => {}
-            },
-            What::Returned(_) if self.ending.contains(&by.actor) => {
-                self.ending.retain(|it| *it != by.actor);
-                self.change(by.actor, |depth| depth - 1);
+            What::Invoked(step) if step.command == Command::Begin(BeginMode::ReadOnly) => self.0.push((by.actor, 0)),
+            What::Returned(_) => {
+                let Some(span) = spans.get(by) else { return };
+                for (_, depth) in self.0.iter_mut().filter(|it| it.0 == by.actor) {
+                    *depth = depth_after(*depth, span);
+                }
+                self.0.retain(|it| it.1 > 0);
             }
             _ => {}
         }
     }
 
-    fn change(&mut self, actor: ActorId, to: impl Fn(u32) -> u32) {
-        for (_, depth) in self.open.iter_mut().filter(|it| it.0 == actor) {
-            *depth = to(*depth);
-        }
-        self.open.retain(|it| it.1 > 0);
-    }
-
     fn is_read_only(&self, by: By) -> bool {
-        self.open.iter().any(|it| it.0 == by.actor)
+        self.0.iter().any(|it| it.0 == by.actor)
     }
 }

@@ -82,7 +82,7 @@ impl<'a> Facts<'a> {
             IsolationModel::Simulation | IsolationModel::Postgres => None,
         };
         let strays_from = stray.into_iter().chain(history.tasks_overlap).min().unwrap_or(history.events.len());
-        let read_only = ReadOnly::of(history);
+        let read_only = ReadOnly::of(history, &spans);
         Self { history, spans, wiring, final_state, pool_closed, pool_may_close, read_only, strays_from, evidence }
     }
 }

@@ -53,7 +53,7 @@ fn first_write_that_is_refused_tells_the_system() {
     }
 }
 
-/// The answer with the refusal is cut off, so what the system was told is that its connection is gone.
+/// The server refuses the write, and its answer is cut off: the system learns no more than that it has lost a connection.
 #[test]
 fn refusal_whose_answer_is_lost_tells_nothing() {
     const CUT: &str = "cut-after-60@mid-reply";
@@ -180,4 +180,16 @@ fn write_in_a_transaction_that_was_begun_read_only_is_refused_and_none_after_it(
         breaks(Some(Invariant::InnocentSucceeds), |s| writes(s, refusal(class), refusal(class)));
     }
     breaks(Some(Invariant::InnocentSucceeds), |s| writes(s, changed(), Outcome::Done(Reply::Changed(false))));
+}
+
+/// A begin inside it that fails is no level, so one rollback ends it.
+#[test]
+fn write_after_a_read_only_transaction_tells_the_system() {
+    breaks(Some(Invariant::InnocentSucceeds), |s| {
+        s.done(0, "open", &[]).done(0, &format!("get k1 with {FAULT}"), &[landed()]).done(0, "begin read-only", &[]);
+        s.failed(0, "begin", FailureClass::Mistake).done(0, "rollback", &[]);
+        meets_again(s, 0, FailureClass::ReadOnly);
+        s.done(0, "close", &[]).done(1, "open", &[]);
+        meets_again(s, 1, FailureClass::ReadOnly);
+    });
 }
