@@ -6,7 +6,6 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -21,7 +20,7 @@ use crate::lease::Lease;
 use crate::lender::Lender;
 use crate::session::{Happened, Session, State};
 use crate::source::Source;
-use crate::sync::Shared;
+use crate::sync::{Held, Lockable, Shared};
 
 /// What a scope and its handles share.
 pub(crate) struct Cell<S: Source> {
@@ -42,33 +41,11 @@ pub(crate) struct Cell<S: Source> {
 }
 
 /// The session, while one call has it.
-pub(crate) struct SessionGuard<'a, S: Source> {
-    // Dropped first: what leaves finds the session free.
-    session: MutexGuard<'a, Session<Lease<S>>>,
-    _leaving: Leaving<'a, S>,
-}
+pub(crate) type SessionGuard<'a, S> = Held<MutexGuard<'a, Session<Lease<S>>>, &'a Cell<S>>;
 
-/// Whoever has the session, or waits for it. A scope that ended meanwhile gives its session back when the last of them leaves,
-/// whichever that is: the one whose turn has come may be dropped before it learns of it.
-struct Leaving<'a, S: Source>(&'a Cell<S>);
-
-impl<S: Source> Drop for Leaving<'_, S> {
-    fn drop(&mut self) {
-        self.0.release_if_ended();
-    }
-}
-
-impl<S: Source> Deref for SessionGuard<'_, S> {
-    type Target = Session<Lease<S>>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.session
-    }
-}
-
-impl<S: Source> DerefMut for SessionGuard<'_, S> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.session
+impl<S: Source> Lockable for &Cell<S> {
+    fn left(&self) {
+        self.release_if_ended();
     }
 }
 
@@ -115,15 +92,12 @@ impl<S: Source> Cell<S> {
 
     /// The session, if no call has it.
     pub(crate) fn try_session(&self) -> Option<SessionGuard<'_, S>> {
-        let session = self.session.try_lock().ok()?;
-        Some(SessionGuard { session, _leaving: Leaving(self) })
+        Some(Held::new(self, self.session.try_lock().ok()?))
     }
 
     /// Waits for the session, in the order in which calls came.
     pub(crate) async fn session(&self) -> SessionGuard<'_, S> {
-        let leaving = Leaving(self);
-        let session = self.session.lock().await;
-        SessionGuard { session, _leaving: leaving }
+        Held::wait(self, self.session.lock()).await
     }
 
     pub(crate) fn generation(&self) -> u64 {

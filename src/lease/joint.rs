@@ -3,7 +3,6 @@
 //! Owns the current turn, the loss of the test's isolation, and undoing what the last turn left. What one scope does in
 //! its turn is in [`super::turns`].
 
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,7 +13,7 @@ use crate::bounded::{Bounded, InTransaction, RollBackTo};
 use crate::error::Error;
 use crate::health::Holder;
 use crate::source::{Connection, ConnectionError, Source, TaskId};
-use crate::sync::Shared;
+use crate::sync::{Held, Lockable, Shared};
 
 /// The savepoint that stands for a joined scope's transaction; savepoints of its own count from 1.
 pub(super) const JOINED: u32 = 0;
@@ -35,33 +34,11 @@ pub(crate) struct Joint<S: Source> {
 }
 
 /// The connection, while it is one scope's turn.
-pub(super) struct CoreGuard<S: Source> {
-    // Dropped first: what leaves finds the connection free.
-    core: OwnedMutexGuard<Core<S>>,
-    _leaving: Leaving<S>,
-}
+pub(super) type CoreGuard<S> = Held<OwnedMutexGuard<Core<S>>, Arc<Joint<S>>>;
 
-/// Whoever has the connection, or waits for it. A test that ended meanwhile has its connection given up when the last of them
-/// leaves, whichever that is: the one whose turn has come may be dropped before it learns of it.
-struct Leaving<S: Source>(Arc<Joint<S>>);
-
-impl<S: Source> Drop for Leaving<S> {
-    fn drop(&mut self) {
-        self.0.give_up_if_ended();
-    }
-}
-
-impl<S: Source> Deref for CoreGuard<S> {
-    type Target = Core<S>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.core
-    }
-}
-
-impl<S: Source> DerefMut for CoreGuard<S> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.core
+impl<S: Source> Lockable for Arc<Joint<S>> {
+    fn left(&self) {
+        self.give_up_if_ended();
     }
 }
 
@@ -144,9 +121,7 @@ impl<S: Source> Joint<S> {
 
     /// Waits for the connection.
     pub(super) async fn core(self: &Arc<Self>) -> CoreGuard<S> {
-        let leaving = Leaving(Arc::clone(self));
-        let core = Arc::clone(&self.core).lock_owned().await;
-        CoreGuard { core, _leaving: leaving }
+        Held::wait(Arc::clone(self), Arc::clone(&self.core).lock_owned()).await
     }
 
     /// Gives up the connection of a test that has ended, unless somebody still has it.

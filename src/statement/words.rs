@@ -1,4 +1,4 @@
-//! What both grammars share: words, which are the same in any case, and what stands in quotes.
+//! What the readers of both databases share: keywords, in upper or lower case, and quoted text.
 
 /// First words of statements that begin or end a transaction.
 pub(super) const CONTROL: [&str; 8] = ["begin", "commit", "end", "rollback", "savepoint", "release", "start", "abort"];
