@@ -8,8 +8,8 @@ use super::size::simplicity;
 use crate::extension::Extension;
 use crate::model::written;
 use crate::plan::{
-    ACTORS_MAX, Actor, ActorId, Backend, BeginMode, CONNECTIONS_MAX, Command, Conflict, Gate, Key, Pause, Phase, Plan,
-    Residue, Schedule, Service, Spelling, StaleUse, Step, Storage, Tasks, Turn, Wanted,
+    ACTORS_MAX, Actor, ActorId, Backend, BeginMode, CONNECTIONS_MAX, Command, Conflict, Fault, Gate, Key, Pause, Phase,
+    Plan, Residue, Schedule, Service, Spelling, StaleUse, Step, Storage, Tasks, Turn, Wanted,
 };
 
 /// From a plan to its candidates. The extension knows simpler forms of its own commands.
@@ -67,8 +67,8 @@ pub(super) fn other_faults(plan: &Plan, _: Option<&'static dyn Extension>) -> Ve
     replaced(plan, |step| {
         let Some(fault) = step.fault else { return Vec::new() };
         let row = fault.row();
-        let simplest = all.iter().map(|it| it.row()).find(|it| it.costs_connection == row.costs_connection);
-        let words = [row.word, simplest.map_or(row.word, |it| it.word)];
+        let costs_as_much = |other: &&Fault| other.row().costs_connection == row.costs_connection;
+        let words = [row.word, all.iter().find(costs_as_much).map_or(row.word, |simplest| simplest.row().word)];
         let simpler = all.iter().take(simplicity(plan.storage, fault)).filter(|it| words.contains(&it.row().word));
         simpler.map(|it| Step { fault: Some(*it), ..step.clone() }).collect()
     })

@@ -48,7 +48,7 @@ impl Size {
             },
             connections: plan.connections,
             weight: steps().map(|it| weight(&it.command)).sum(),
-            faults: steps().filter_map(|it| it.fault).map(|it| simplicity(plan.storage, it)).sum(),
+            faults: steps().filter_map(|step| step.fault).map(|fault| simplicity(plan.storage, fault)).sum(),
             order: plan.schedule.0.iter().map(|it| it.actor).collect(),
             extra: steps().filter_map(words).collect(),
             values: steps().filter_map(|it| written(&it.command)).map(|it| it.1).collect(),
