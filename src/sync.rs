@@ -35,7 +35,7 @@ pub(crate) trait Lockable {
 }
 
 /// The guard of a lock. Its owner learns when it is let go, and also when somebody who waits for it is dropped, whose turn may have
-/// come: a duty that is left to whoever comes next is so left to nobody.
+/// come: whatever was left for the next one to do would otherwise be done by nobody.
 pub(crate) struct Held<G, O: Lockable> {
     // Dropped first: what leaves finds the lock free.
     guard: G,

@@ -47,26 +47,28 @@ pub(crate) async fn savepoints_of_the_application_nest_inside_its_joined_transac
     test.end().await.expect("isolated");
 }
 
-/// The test ends while a call has its connection, and a service keeps the handle of that call.
+/// 1. One call has the test's connection, calls of another scope wait for their turn, and the test ends.
+/// 2. The first call ends, so the turn is the next one's.
+/// 3. Those that wait are dropped before they run on, while services keep their handles.
 pub(crate) async fn call_that_outlives_its_test_keeps_no_connection<B: Bed>() {
     for waiting in 0..3 {
         let bed = B::with(only_one()).await;
         let test = Fixture::begin(bed.sessions()).await.expect("a test");
-        let scope = test.sessions().scope("request");
-        let kept = scope.handle("service");
+        let (scope, other) = (test.sessions().scope("request"), test.sessions().scope("other"));
+        let (kept, others) = (scope.handle("service"), other.handle("service"));
         let first = under_way((1..).map(|k| B::put_by(&kept, k, 1)));
-        let mut later: Vec<_> = (0..waiting).map(|k| Box::pin(B::put_by(&kept, -k, 1))).collect();
+        let mut later: Vec<_> = (0..waiting).map(|k| Box::pin(B::put_by(&others, -k, 1))).collect();
         for call in &mut later {
             assert!(call.now_or_never().is_none(), "it waits for its turn");
         }
         assert!(matches!(test.end().await, Err(FixtureError::IsolationLost { .. })));
-        drop(scope);
+        drop((scope, other));
         drop(first.await);
         drop(later);
         let next = bed.sessions().scope("next");
         B::put(&next, 7, 7).await.expect("in autocommit");
         assert_eq!(bed.rows().await, [(7, 7)]);
-        drop(kept);
+        drop((kept, others));
     }
 }
 
