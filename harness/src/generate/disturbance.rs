@@ -90,7 +90,7 @@ impl Disturbances<'_> {
     fn phase(&self, draw: &mut Draw<'_, impl Rng>) -> Phase {
         if self.capabilities.has(Capability::Polls) && draw.chance(8) {
             let most = if draw.chance(12) { POLLS_USUAL } else { POLLS_MAX };
-            return Phase::Poll(draw.length(most, false));
+            return Phase::Poll(draw.in_octaves(0, most));
         }
         // Nothing has happened yet to a future that was never polled, so little can go wrong.
         if self.aimed && !draw.chance(2) {

@@ -46,17 +46,25 @@ impl<R: Rng> Draw<'_, R> {
         self.below(16) < sixteenths
     }
 
-    /// A length from 1 to `max`: each of 1, 2 to 3, 4 to 7 and so on is equally likely.
+    /// A length from 2 to `max`, where there is room, by [octaves](Draw::in_octaves): an actor of a single command meets nothing.
     pub(super) fn length(&mut self, max: u8, full: bool) -> u8 {
+        if full || max < 4 { max.max(1) } else { self.in_octaves(1, max) }
+    }
+
+    /// A number up to `max`, from 2 to the power of `first` on: of what lies between one power of 2 and the next, each is as likely
+    /// as the others.
+    pub(super) fn in_octaves(&mut self, first: u32, max: u8) -> u8 {
         let max = max.max(1);
-        if full {
-            return max;
-        }
-        let octaves = u32::from(max).ilog2().max(1);
-        let octave = self.below(octaves);
+        let octaves = max.ilog2().max(first + 1);
+        let octave = first + self.below(octaves - first);
         let least = 1 << octave;
         let most = if octave + 1 == octaves { u32::from(max) } else { 2 * least - 1 };
         u8::try_from(least + self.below(most - least + 1)).unwrap_or(max)
+    }
+
+    /// A size from 1 to `max`, the larger of two.
+    pub(super) fn large_size(&mut self, max: u8, full: bool) -> u8 {
+        self.size(max, full).max(self.size(max, full))
     }
 
     pub(super) fn size(&mut self, max: u8, full: bool) -> u8 {

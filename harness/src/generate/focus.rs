@@ -10,14 +10,16 @@ use crate::capability::{Capabilities, Capability};
 
 /// What a plan may be focused on, how often, and what each is nothing without. What has many commands of its own is drawn
 /// more often.
-const SUBJECTS: [(Capability, u32, &[Capability]); 15] = [
+const SUBJECTS: [(Capability, u32, &[Capability]); 17] = [
     (Capability::Nesting, 2, &[Capability::Transactions]),
     (Capability::ExplicitBegin, 1, &[Capability::Transactions]),
+    (Capability::ReadOnlyBegin, 1, &[Capability::Transactions]),
     (Capability::Cancellation, 2, &[Capability::Transactions]),
     (Capability::Polls, 1, &[Capability::Cancellation, Capability::Transactions]),
     (Capability::Faults, 2, &[Capability::Transactions]),
     (Capability::ConnectionLoss, 2, &[Capability::Faults]),
     (Capability::Retention, 2, &[]),
+    (Capability::Sharing, 1, &[]),
     (Capability::ClosePool, 1, &[]),
     (Capability::ConflictClauses, 1, &[Capability::Transactions]),
     (Capability::RawSql, 2, &[]),

@@ -32,7 +32,7 @@ pub fn generate(
     random: &mut impl Rng,
 ) -> Plan {
     let mut draw = Draw { random };
-    let actors = draw.size(profile.actors, profile.full_size);
+    let actors = draw.large_size(profile.actors, profile.full_size);
     let is_focused = profile.focus && draw.chance(4);
     let storage = match capabilities.backend() {
         Backend::Sqlite => {

@@ -3,7 +3,7 @@
 use rand::Rng;
 
 use super::draw::Draw;
-use super::kinds::{Kind, TABLE, WEIGHTS, needed_for};
+use super::kinds::{FAVOURED, FAVOURITES, Kind, TABLE, WEIGHTS, needed_for};
 use super::profile::Profile;
 use crate::capability::Capabilities;
 
@@ -52,24 +52,37 @@ impl Table {
         draw: &mut Draw<'_, impl Rng>,
     ) -> Self {
         let mut table = Self { outside: Weighted::EMPTY, inside: Weighted::EMPTY };
+        let is_able =
+            |kind: Kind| needed_for(kind).is_none_or(|it| capabilities.has(it)) && !profile.without.contains(&kind);
         for (kind, weight, chance) in WEIGHTS {
-            let able = needed_for(kind).is_none_or(|it| capabilities.has(it));
             let chance = match knowledge {
                 Knowledge::Services if !kind.is_about_services() => chance / 4,
                 Knowledge::Requests if !matches!(kind, Kind::Extra | Kind::Open | Kind::Close) => chance / 8,
                 Knowledge::Everything => 16,
                 Knowledge::Swarm | Knowledge::Services | Knowledge::Requests => chance,
             };
-            if able && !profile.without.contains(&kind) && draw.chance(chance) {
-                if kind.outside() {
-                    table.outside.add(kind, weight);
-                }
-                if kind.inside() {
-                    table.inside.add(kind, weight);
+            if is_able(kind) && draw.chance(chance) {
+                table.add(kind, weight);
+            }
+        }
+        if matches!(knowledge, Knowledge::Swarm | Knowledge::Everything) {
+            let able = WEIGHTS.iter().filter(|(kind, ..)| is_able(*kind));
+            for _ in 0..FAVOURITES {
+                if let Some((favourite, ..)) = draw.weighted(able.clone(), |_| 1) {
+                    table.add(*favourite, FAVOURED);
                 }
             }
         }
         table
+    }
+
+    fn add(&mut self, kind: Kind, weight: u8) {
+        if kind.outside() {
+            self.outside.add(kind, weight);
+        }
+        if kind.inside() {
+            self.inside.add(kind, weight);
+        }
     }
 
     pub(super) fn has(&self, kind: Kind) -> bool {

@@ -87,7 +87,11 @@ impl Drawing<'_> {
             if draw.chance(4) {
                 self.statement(made, draw);
             }
-            let end = if draw.chance(10) { Kind::Commit } else { Kind::Rollback };
+            let end = match draw.below(16) {
+                0..10 => Kind::Commit,
+                10..12 if self.table.has(Kind::Drop) => Kind::Drop,
+                _ => Kind::Rollback,
+            };
             if made.state.depth > 0 {
                 let end = self.command_of(end, made.state, draw);
                 made.push(self, end);
