@@ -7,10 +7,11 @@
 //! conflicting one, or whose write was the first that a connection refused because it had turned read-only.
 
 use super::checked::Checked;
+use super::limit::open_connections;
 use super::view::View;
 use crate::history::{By, FailureClass, Outcome, Span, What};
 use crate::model::opens_session;
-use crate::plan::{Command, Fault};
+use crate::plan::{Command, Fault, IsolationModel};
 use crate::verdict::Invariant;
 
 /// A handle whose session has ended is never served.
@@ -136,7 +137,7 @@ fn is_overlapped(view: &View<'_>, by: By, span: &Span<'_>) -> bool {
     view.facts.spans.iter().any(|(other, it)| other != by && it.invoked < end(span) && span.invoked < end(it))
 }
 
-/// A closed pool lends no session.
+/// A closed pool lends no session, and keeps no connection.
 pub fn close_ends(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     let Some(closed) = view.facts.pool_closed else {
@@ -150,7 +151,26 @@ pub fn close_ends(view: &View<'_>) -> Checked {
             checked.found(view, Invariant::CloseEnds, at, expected, "one was opened".to_owned());
         }
     }
+    keeps_connections(view, &mut checked);
     checked
+}
+
+/// In the simulation nothing is being closed any more when the plan is over: what is open then, a closed pool keeps. On a real
+/// database threads and processes may be late.
+fn keeps_connections(view: &View<'_>, checked: &mut Checked) {
+    let events = &view.facts.history.events;
+    let is_at_rest = view.facts.history.isolation == IsolationModel::Simulation;
+    // The connection of a test is its fixture's.
+    if !is_at_rest || view.facts.history.fixture || events.iter().any(|it| it.what == What::Hung) {
+        return;
+    }
+    let Some(over) = events.iter().position(|it| it.what == What::PlanOver) else { return };
+    checked.evaluated += 1;
+    let open = open_connections(&events[..over]);
+    if open > 0 {
+        let expected = "no connection: the pool was closed, and nobody has a session".to_owned();
+        checked.found(view, Invariant::CloseEnds, over, expected, format!("{open} are open"));
+    }
 }
 
 /// The system does not panic.

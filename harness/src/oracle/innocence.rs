@@ -139,7 +139,8 @@ fn is_expected(
         Command::Fail => failure.class == FailureClass::Mistake,
         // The next one waits for a connection that somebody has; how long is the system's own business.
         Command::Open | Command::Replace => {
-            failure.class == FailureClass::Exhausted && scene.others_have_sessions(by.actor)
+            let may_wait = scene.others_have_sessions(by.actor);
+            failure.class == FailureClass::Exhausted && may_wait && has_waited(view, by, at)
         }
         Command::Insert(_, _, conflict @ (Conflict::Abort | Conflict::Rollback)) => {
             // `or rollback` ends the transaction, and a system may say that instead.
@@ -159,6 +160,13 @@ fn is_expected(
         Command::Stale(_) => scene.position(by.actor).outlived || !scene.position(by.actor).retained,
         _ => false,
     }
+}
+
+/// Whether the command waited before it ended: it was blocked, or somebody else went on meanwhile.
+fn has_waited(view: &View<'_>, by: By, at: usize) -> bool {
+    let invoked = view.facts.spans.get(by).map_or(at, |it| it.invoked);
+    let mut meanwhile = view.facts.history.events.get(invoked..at).unwrap_or_default().iter();
+    meanwhile.any(|it| it.what == What::Blocked || it.by.is_some_and(|other| other.actor != by.actor))
 }
 
 /// Whether a read-only transaction refuses it.

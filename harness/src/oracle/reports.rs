@@ -8,7 +8,7 @@ use super::checked::Checked;
 use super::read_only::turns_read_only;
 use super::view::View;
 use crate::history::{By, FailureClass, Outcome, Report, Span, What};
-use crate::model::opens_session;
+use crate::model::{ends_session, opens_session};
 use crate::plan::{Command, IsolationModel, Moment};
 use crate::verdict::Invariant;
 
@@ -150,13 +150,17 @@ fn gives_reason(what: &What) -> bool {
     }
 }
 
-/// Returns the most sessions that were live, or being opened, at once; each may need a connection of its own from its
-/// invocation on.
+/// Returns the most sessions that were live, being opened or being closed at once; each may need a connection of its own from its
+/// invocation on, until the command that ends it is answered.
 fn most_at_once(view: &View<'_>) -> usize {
     let sessions = &view.claims.sessions;
+    let answered = |ended: usize| {
+        let closing = view.facts.spans.values().find(|it| it.invoked == ended && ends_session(&it.step.command));
+        closing.map_or(ended, |it| it.returned.unwrap_or(usize::MAX))
+    };
     let end = |span: &Span<'_>| {
         let session = sessions.iter().find(|it| Some(it.opened) == span.returned);
-        session.map(|it| it.ended).or(span.returned).unwrap_or(usize::MAX)
+        session.map(|it| answered(it.ended)).or(span.returned).unwrap_or(usize::MAX)
     };
     let opens = || view.facts.spans.values().filter(|it| opens_session(&it.step.command));
     let live = |at: usize| opens().filter(|it| it.invoked <= at && at < end(it)).count();

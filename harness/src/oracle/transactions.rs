@@ -7,8 +7,9 @@
 //! where one writer does not exclude the others.
 
 use super::checked::Checked;
+use super::scene::reaches_database;
 use super::view::View;
-use crate::history::{By, ConnectionId, FailureClass, Outcome, What};
+use crate::history::{By, ConnectionId, FailureClass, Outcome, Span, What};
 use crate::model::{Ending, Lock, Transaction};
 use crate::plan::{Command, IsolationModel, Residue};
 use crate::verdict::Invariant;
@@ -17,6 +18,7 @@ use crate::verdict::Invariant;
 pub fn transaction_agreement(view: &View<'_>) -> Checked {
     let mut checked = Checked::default();
     goes_on_after_its_end(view, &mut checked);
+    leaves_its_connection(view, &mut checked);
     locks_nothing(view, &mut checked);
     for transaction in &view.claims.transactions {
         for by in &transaction.writes {
@@ -73,6 +75,28 @@ fn goes_on_after_its_end(view: &View<'_>, checked: &mut Checked) {
                 checked.found(view, Invariant::TransactionAgreement, transaction.end, expected, observed);
                 break;
             }
+        }
+    }
+}
+
+/// All statements of a transaction are served by the connection that it is open on. How it ends may have to be asked elsewhere.
+fn leaves_its_connection(view: &View<'_>, checked: &mut Checked) {
+    if view.facts.history.fixture {
+        return;
+    }
+    let inside = |by: By| view.claims.in_transaction.contains(&by);
+    let server = |(by, span): (By, &Span<'_>)| {
+        reaches_database(&span.step.command).then(|| view.server(by)).flatten().map(|(connection, _)| connection)
+    };
+    for (by, span) in view.facts.spans.iter().filter(|(by, _)| inside(*by)) {
+        let Some(mine) = server((by, span)) else { continue };
+        let mut before = view.facts.spans.before(by).rev().take_while(|(earlier, _)| inside(*earlier));
+        let Some(first) = before.find_map(server) else { continue };
+        checked.evaluated += 1;
+        if first != mine {
+            let at = span.returned.unwrap_or(span.invoked);
+            let expected = format!("`{}` is done on {first}, where its transaction is open", span.step.command);
+            checked.found(view, Invariant::TransactionAgreement, at, expected, format!("{mine} served it"));
         }
     }
 }

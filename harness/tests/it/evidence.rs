@@ -325,3 +325,66 @@ fn what_strikes_the_idle_is_a_reason_for_each_of_them() {
     assert_eq!(opened_after("stop@before-send", 2), None);
     assert_eq!(opened_after("stop@before-send", 3), Some(Invariant::ReconnectsBounded));
 }
+
+#[test]
+fn statement_of_a_transaction_is_served_where_that_is_open() {
+    only_broken(Invariant::TransactionAgreement, |s, broken| {
+        s.done(0, "open", &[]).done(1, "open", &[]).done(1, "close", &[]);
+        s.done(0, "begin", &[What::Served(C1)]);
+        s.command(0, "get k1", &[What::Served(C1)], Outcome::Done(Reply::Value(None)));
+        let server = What::Served(if broken { C2 } else { C1 });
+        s.command(0, "get k1", &[server], Outcome::Done(Reply::Value(None)));
+        s.done(0, "commit", &[]).finish(&[])
+    });
+}
+
+/// Between two transactions a session may be given another connection, and a fixture's transaction is everybody's.
+#[test]
+fn next_transaction_may_be_on_another_connection() {
+    let mut script = Script::default();
+    script.done(0, "open", &[]);
+    for connection in [C1, C2] {
+        script.done(0, "begin", &[What::Served(connection)]);
+        script.command(0, "get k1", &[What::Served(connection)], Outcome::Done(Reply::Value(None)));
+        script.done(0, "commit", &[]);
+    }
+    assert_eq!(condemned(&script.finish(&[])), None);
+}
+
+#[test]
+fn closed_pool_keeps_no_connection() {
+    for (isolation, fixture) in
+        [(IsolationModel::Simulation, false), (IsolationModel::Simulation, true), (IsolationModel::Sqlite, false)]
+    {
+        let write = |broken: bool| {
+            let mut script = Script::default();
+            script.done(0, "open", &[What::Connected(C1)]).done(1, "close-pool", &[]);
+            let (before, after) = if broken { (None, Some(C1)) } else { (Some(C1), None) };
+            script.done(0, "close", &before.map(What::Disconnected).into_iter().collect::<Vec<_>>());
+            script.note(What::PlanOver);
+            after.into_iter().for_each(|it| drop(script.note(What::Disconnected(it))));
+            History { isolation, fixture, ..script.finish(&[]) }
+        };
+        assert_eq!(condemned(&write(false)), None);
+        // Elsewhere a thread may be late to close it, and the connection of a test is its fixture's.
+        let is_judged = isolation == IsolationModel::Simulation && !fixture;
+        assert_eq!(condemned(&write(true)), is_judged.then_some(Invariant::CloseEnds), "{isolation:?}, {fixture}");
+    }
+}
+
+/// Until its end is answered a session needs its connection.
+#[test]
+fn session_that_is_being_closed_has_its_connection() {
+    for end in ["close", "abandon k1"] {
+        only_broken(Invariant::ReconnectsBounded, |s, broken| {
+            s.done(0, "open", &[What::Connected(C1)]);
+            if broken {
+                s.done(0, end, &[]).done(1, "open", &[What::Connected(C2)]);
+            } else {
+                s.invoke(0, end).done(1, "open", &[What::Connected(C2)]);
+                s.push(0, What::Returned(Outcome::Done(Reply::Done)));
+            }
+            s.done(1, "close", &[]).note(What::Disconnected(C1)).note(What::Disconnected(C2)).finish(&[])
+        });
+    }
+}

@@ -108,10 +108,6 @@ fn one_connection_is_enough_for_one_session_after_the_other() {
         };
         s.finish(&[])
     });
-    // While somebody has a session, the next one may have to wait, and for how long is the system's own business.
-    breaks(false, |s| {
-        s.done(0, "open", &[]).failed(1, "open", FailureClass::Exhausted);
-    });
 }
 
 #[test]
@@ -423,4 +419,17 @@ fn innocent_failure_is_reported_only_if_nothing_else_breaks() {
     script.done(0, "open", &[]).failed(0, "get k1", FailureClass::Closed);
     script.command(0, "put k1 1", &[What::Served(ConnectionId(1))], CHANGED);
     assert_eq!(condemned(&script.finish(&[])), Some(Invariant::CommittedDurable));
+}
+
+/// While somebody has a session, the next one may have to wait, and for how long is the system's own business. Whether a
+/// connection will be free in time is known only to who waits.
+#[test]
+fn caller_is_refused_a_connection_only_after_it_has_waited() {
+    only_broken(Invariant::InnocentSucceeds, |s, broken| {
+        s.done(0, "open", &[]).invoke(1, "open");
+        if !broken {
+            s.push(1, What::Blocked);
+        }
+        s.push(1, What::Returned(failed(FailureClass::Exhausted))).finish(&[])
+    });
 }

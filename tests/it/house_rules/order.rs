@@ -100,8 +100,9 @@ pub(super) const CRATES: [Layers; 5] = [
             "oracle/seen oracle/read_only",
             "oracle/view",
             "oracle/checked",
-            "oracle/values oracle/scene oracle/transactions",
-            "oracle/limit oracle/innocence oracle/identity oracle/ends oracle/reports oracle/wiring",
+            "oracle/values oracle/scene",
+            "oracle/transactions oracle/limit",
+            "oracle/innocence oracle/identity oracle/ends oracle/reports oracle/wiring",
             "oracle/judge",
             "oracle",
             // How plans are drawn, and how a run is shown.
