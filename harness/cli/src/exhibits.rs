@@ -62,7 +62,8 @@ pub(crate) fn exploration(subject: &dyn Subject, stop_at: StopAt, seed: u64, pla
     let default = Exploration::default();
     let (jobs, shrink_time) = match subject.backend() {
         Backend::Postgres => ON_POSTGRES,
-        Backend::Sqlite | Backend::Sim => (1, default.shrink_time),
+        Backend::Sqlite => (default.jobs, default.shrink_time),
+        Backend::Sim => (1, default.shrink_time),
     };
     Exploration { seed, plans, stop_at, jobs, shrink_time, time: TIME_MAX, ..default }
 }

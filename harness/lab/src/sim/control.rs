@@ -59,7 +59,7 @@ impl Source for Simulation {
     const OPENING_ANSWERS: bool = false;
 
     fn capabilities() -> Capabilities {
-        Capabilities::sqlite().with(Capability::Retention).and(Capabilities::simulation())
+        Capabilities::sqlite().and(Capabilities::simulation()).with(Capability::Retention).with(Capability::Sharing)
     }
 
     async fn connect(&self) -> Result<SimConnection<Ordered>, Failure> {

@@ -101,6 +101,87 @@ exhibits! {
     "zoo-expired-transaction" Sqlite ExpiresTransactions [Transactions] breaks TransactionAgreement in 4:
         "a transaction that idles for long is ended beside its owner, and what the owner does next commits by itself",
         "transaction time limits that tell nobody: Prisma #29762, Quarkus #45087";
+    "zoo-commit-on-drop" Sqlite CommitsOnDrop [Transactions] breaks RolledBackInvisible in 4:
+        "a transaction that is dropped is committed",
+        "guards that commit when they go out of scope, and cannot tell how their block ended";
+    "zoo-commit-on-close" Sqlite CommitsOnClose [Transactions] breaks RolledBackInvisible in 4:
+        "a session that ends commits what is open in it",
+        "JDBC's `close()`, which Oracle's driver commits in, and pools that turn autocommit on when they take back";
+    "zoo-commit-outer" Sqlite CommitsOuter [Transactions, Nesting] breaks TransactionAgreement in 6:
+        "the commit of a nested transaction commits all that is around it",
+        "layers that pass COMMIT on at any depth: Python's sqlite3, MySQL, whose BEGIN commits what is open";
+    "zoo-nested-ignored" Sqlite IgnoresNested [Transactions, Nesting] breaks RolledBackInvisible in 6:
+        "a nested transaction is none, and its rollback undoes nothing",
+        "Rails' `transaction` without `requires_new`, Spring's REQUIRED";
+    "zoo-doomed-quietly" Sqlite DoomsQuietly [Transactions, Nesting] breaks CommittedDurable in 6:
+        "after the rollback of a nested transaction the outer commit rolls back, and says that it is done",
+        "rollback-only flags whose owner is not told, as Spring's without UnexpectedRollbackException";
+    "zoo-failed-forgotten" Sqlite ForgetsFailed [Transactions] breaks CommittedDurable in 3:
+        "a session that ends in a transaction that failed is lent again without a rollback",
+        "layers that take every error for the end of the transaction, as it is for some";
+    "zoo-identity-map" Sqlite KeepsReads [Transactions] breaks CommittedDurable in 1:
+        "a row that was read once is not read again in its session",
+        "identity maps and first-level caches that are not expired, as Hibernate's within a session";
+    "zoo-early-cache" Sqlite CachesEarly [Transactions] breaks NoCrossScope in 5:
+        "what is written is in everybody's cache before it is committed",
+        "second-level caches and `cache.set` inside a transaction that is rolled back";
+    "zoo-reads-elsewhere" Sqlite ReadsElsewhere [Transactions] breaks TransactionAgreement in 6:
+        "a read inside a transaction is asked of another connection",
+        "read/write splitting by the verb of a statement: ProxySQL, Pgpool-II, database routers";
+    "zoo-short-scan" Sqlite EndsEarly [Transactions] breaks CommittedDurable in 5:
+        "a list ends after its second row",
+        "pages with a default size, and streams whose end is an error that nobody looks at";
+    "zoo-swallowed-conflict" Sqlite SwallowsConflicts [Transactions] breaks CommittedDurable in 3:
+        "a row that is there already is answered as if it were inserted",
+        "idempotent consumers that take each 23505 for a repetition of their own";
+    "zoo-says-deleted" Sqlite SaysDeleted [Transactions] breaks InnocentSucceeds in 2:
+        "a deletion answers that there was a row",
+        "repositories that answer `true` instead of asking for `rows_affected`";
+    "zoo-write-behind" Sqlite BuffersWrites [Transactions] breaks CommittedDurable in 1:
+        "a write is answered before it is sent",
+        "write-behind buffers that are flushed at the next query: Hibernate's AUTO flush, Doctrine's unit of work";
+    "zoo-refuses-to-wait" Sqlite RefusesToWait [Transactions] breaks InnocentSucceeds in 2:
+        "a caller is refused where it would have to wait",
+        "pools without a queue, and `try_acquire` where `acquire` is meant";
+    "zoo-lost-wake-up" Sqlite WakesForReturnsAlone [Transactions] breaks NoHang in 3:
+        "whoever waits is woken by a connection that comes back, and not by one that is closed",
+        "condition variables that are notified where a connection comes back, and not where it is closed";
+    "zoo-lends-after-close" Sqlite LendsAfterClose [Transactions, ClosePool] breaks CloseEnds in 1:
+        "a pool that was closed opens connections anew",
+        "pools that reconnect by themselves, whatever the reason for which a connection is gone";
+    "zoo-returned-twice" Sqlite ReturnsTwice [Transactions] breaks NoCrossScope in 2:
+        "a connection on which a statement failed is given back twice",
+        "error paths that release, followed by a `finally` that releases";
+    "zoo-counted-for-ever" Sqlite CountsOn [Transactions, Registry, Reports] breaks ListenersBalanced in 2:
+        "a session that ends by a panic is counted for ever",
+        "gauges that are decreased behind the last line of a request";
+    "zoo-handle-reconnects" Sqlite HandleReconnects [Transactions, Retention] breaks NoStaleUse in 4:
+        "a handle whose session has ended gets another connection by itself",
+        "sessions that begin again when they are used after `close()`: SQLAlchemy's";
+    "zoo-handle-names-connection" Sqlite HandleNamesConnection [Transactions, Retention] breaks StaleIsNamed in 4:
+        "a handle whose session has ended says that a connection is closed",
+        "the error that this project began with: `This Connection is closed`";
+    "zoo-left-to-waiters" Sqlite LeavesToWaiters [Transactions, Sharing] breaks NoLeak in 2:
+        "a session that ends under its calls is given back by the last of them, which may be dropped",
+        "duties that are handed to whoever comes next through a fair lock";
+    "zoo-restores-all" Sqlite RestoresAll [Transactions, Registry] breaks RegistryFresh in 5:
+        "the end of one override takes back every override of its service",
+        "containers with one slot for each service, which has no room for two tests";
+    "zoo-fork-shares" Sqlite ForkShares [Transactions, Registry] breaks RegistryFresh in 2:
+        "a fork has the singletons of what it was made from",
+        "child containers that fall back to their parent's cache";
+    "zoo-built-always" Sqlite BuildsAlways [Transactions, Registry] breaks RegistryFresh in 1:
+        "a singleton is built for each one who asks",
+        "factories that are registered without a lifetime, where the default is transient";
+    "zoo-keeps-fork" Sqlite KeepsFork [Transactions, Registry] breaks RegistryFresh in 3:
+        "a unit of work goes on with its fork after a panic",
+        "test runners that use a thread again with what the last test has put into it";
+    "zoo-scoped-for-all" Sqlite SharesScoped [Transactions, Registry] breaks RegistryFresh in 1:
+        "what belongs to a session is kept for everybody",
+        "`@lru_cache` on a factory, and FastAPI dependencies that are cached by hand";
+    "zoo-missed-race" Sqlite MissesRacing [Transactions, Registry] breaks RegistryFresh in 2:
+        "what is built while it is invalidated is taken for current",
+        "caches that read the version after building instead of before";
     "zoo-blind-retry" Sim RetriesBlindly breaks NoDuplicateEffect in 2:
         "a write whose connection was lost before its answer is retried",
         "retry policies around a data-access layer that retry on every connection error";
@@ -113,6 +194,18 @@ exhibits! {
     "zoo-loss-for-mistake-sim" Sim LossesAreMistakes breaks Recovers in 1:
         "a lost connection is taken for a statement that was refused, and is lent again",
         "lists of fatal codes with gaps: HikariCP's lacks 25P03 and 57P05";
+    "zoo-rollback-by-task-sim" Sim RollsBackByTask breaks CommittedDurable in 4:
+        "what is open is rolled back by a task, and its connection is lent meanwhile",
+        "guards whose Drop cannot await, and spawns";
+    "zoo-returned-after-close-sim" Sim KeepsAfterClose [Transactions, ClosePool] breaks CloseEnds in 2:
+        "a session that ends after the pool was closed gives its connection back to it",
+        "pools that look for `closed` when they lend and not when they take back";
+    "zoo-loses-room-sim" Sim LosesRoom breaks NoHang in 4:
+        "a connection that was found dead takes its room with it",
+        "size counters that are decreased by their owner, and not by whoever finds it dead";
+    "zoo-lost-wake-up-sim" Sim WakesForReturnsAlone breaks NoHang in 3:
+        "whoever waits is woken by a connection that comes back, and not by one that is closed",
+        "condition variables that are notified where a connection comes back, and not where it is closed";
     "zoo-endless-rollback-pg" Postgres RollsBackForEver [Transactions, Faults, ConnectionLoss] breaks NoHang in 3:
         "a rollback waits for ever for a peer that is gone",
         "clean-up without a time limit: sqlx's `Transaction::rollback`, `database/sql` before contexts";
@@ -149,6 +242,12 @@ exhibits! {
     "zoo-refused-login-pg" Postgres RemembersRefusedLogin [Transactions, Faults, ConnectionLoss] breaks Recovers in 1:
         "a login that is refused once is never tried again",
         "pools that take 28P01 for a mistake in their configuration, while passwords and tokens rotate: sqlx #445, psycopg #743";
+    "zoo-reset-settings-pg" Postgres ResetsSettingsAlone [Transactions, RawSql, ConnectionLocks] breaks NoResidue in 2:
+        "a connection is reset by `reset all`, which leaves what is no setting",
+        "`server_reset_query` by hand: channels (wpmgr #496), locks, cursors and tables stay";
+    "zoo-failed-forgotten-pg" Postgres ForgetsFailed [Transactions] breaks Recovers in 3:
+        "a session that ends in a transaction that failed is lent again without a rollback",
+        "pools that look for the status `T` of a connection and not for `E`";
     "zoo-reconnect-storm-pg" Postgres Storms [Transactions, Faults, ConnectionLoss] breaks ReconnectsBounded in 1:
         "one dead connection makes the pool reconnect all of them",
         "pools that are thrown away as a whole on the first error, by each caller who meets it";

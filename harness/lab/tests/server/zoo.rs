@@ -91,6 +91,8 @@ exhibits! {
     read_only_kept => "zoo-read-only-kept-pg";
     read_only_stays => "zoo-read-only-stays-pg";
     refused_login => "zoo-refused-login-pg";
+    reset_settings => "zoo-reset-settings-pg";
+    failed_forgotten => "zoo-failed-forgotten-pg";
     reconnect_storm => "zoo-reconnect-storm-pg";
 }
 

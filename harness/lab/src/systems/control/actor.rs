@@ -5,7 +5,8 @@
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
-use futures_util::future::lazy;
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, SelectAll, lazy, select_all};
 use tokio::sync::Mutex;
 
 use super::Flaw;
@@ -15,7 +16,7 @@ use super::pool::{Kept, Pool};
 use super::registry::{Cache, Guard, Registry};
 use crate::systems::unstale::panic_with;
 use unstale_harness::history::{BuildRecorder, Failure, FailureClass, Reply, Report};
-use unstale_harness::plan::{Command, StaleUse};
+use unstale_harness::plan::{Command, Key, StaleUse};
 use unstale_harness::system::{Capability, Port, needed};
 
 /// The state that all actors share. It is compiled once for each source, with any flaw.
@@ -26,7 +27,12 @@ pub(crate) struct Shared<S: Source> {
     first: RefCell<Option<Session<S>>>,
     /// For [`Flaw::KeepsOverrides`].
     never_given_up: RefCell<Vec<Guard>>,
+    /// For [`Flaw::LeavesToWaiters`].
+    left_to_waiters: RefCell<Vec<Session<S>>>,
 }
+
+/// As many reads as there are at once: one has the session, one is the next, and one waits behind it.
+const AT_ONCE: usize = 3;
 
 type Session<S> = Rc<Mutex<Lease<S>>>;
 
@@ -53,8 +59,8 @@ struct Retained<S: Source> {
 impl<S: Source> Shared<S> {
     pub(crate) fn new(source: S, sessions_max: u8, build_recorder: BuildRecorder, flaw: Option<Flaw>) -> Self {
         let pool = Rc::new(Pool::new(source, sessions_max, flaw));
-        let (first, never_given_up) = Default::default();
-        Self { pool, registry: Registry::new(build_recorder, flaw), first, never_given_up }
+        let (first, never_given_up, left_to_waiters) = Default::default();
+        Self { pool, registry: Registry::new(build_recorder, flaw), first, never_given_up, left_to_waiters }
     }
 
     pub(crate) async fn begin_test(&self) -> Result<(), Failure> {
@@ -82,11 +88,60 @@ impl<S: Source> Shared<S> {
 
     pub(crate) async fn stop(&self) {
         drop(self.first.take());
+        drop(self.left_to_waiters.take());
         self.pool.stop().await;
     }
 
     fn has(&self, flaw: Flaw) -> bool {
         self.pool.has(flaw)
+    }
+
+    /// A session ends, with whatever is open in it.
+    async fn end(&self, session: Option<Session<S>>) -> Result<(), Failure> {
+        if let Some(session) = session.filter(|_| self.has(Flaw::CommitsOnClose)) {
+            session.lock().await.end_by_commit().await?;
+        }
+        Ok(())
+    }
+
+    /// A session ends while calls are under way in it: the last of them gives its connection back.
+    async fn abandon(&self, session: Session<S>, key: Key) -> Result<Reply, Failure> {
+        let mut first = reads(&session, key);
+        let ended = (&mut first).now_or_never();
+        if self.has(Flaw::LeavesToWaiters) && ended.is_none() {
+            self.left_to_waiters.borrow_mut().push(session);
+        } else {
+            drop(session);
+        }
+        match ended {
+            Some((answer, ..)) => answer,
+            None => first.await.0,
+        }
+    }
+
+    async fn use_retained(
+        &self,
+        session: Weak<Mutex<Lease<S>>>,
+        connection: Option<Kept<S>>,
+        usage: StaleUse,
+    ) -> Result<Reply, Failure> {
+        let command = match usage {
+            StaleUse::Get(key) => Command::Get(key),
+            StaleUse::Put(key, value) => Command::Put(key, value),
+        };
+        if let Some(session) = session.upgrade() {
+            return session.lock().await.serve_retained(&command).await;
+        }
+        if self.has(Flaw::HandleReconnects) {
+            return Lease::open(Rc::clone(&self.pool)).await?.serve_retained(&command).await;
+        }
+        if self.has(Flaw::HandleNamesConnection) {
+            return Err(Failure::new(FailureClass::Closed, "this connection is closed"));
+        }
+        let Some(connection) = connection else {
+            return Err(Failure::new(FailureClass::Stale, "this handle's session has ended: resolve it again"));
+        };
+        connection.lock().await.answer(&command).await
     }
 
     async fn session(&self) -> Result<Session<S>, Failure> {
@@ -116,7 +171,16 @@ impl<S: Source> Unit<'_, S> {
             }
             (Command::Close, Some(_)) => {
                 let session = self.session.take();
-                port.run(done(|| drop(session))).await;
+                port.run(self.shared.end(session)).await;
+            }
+            (Command::Race(key), Some(session)) => {
+                port.ask(async { reads(session, *key).await.0 }, Reply::clone).await;
+                session.lock().await.settle();
+            }
+            (Command::Abandon(key), Some(_)) => {
+                if let Some(session) = self.session.take() {
+                    port.run(self.shared.abandon(session, *key)).await;
+                }
             }
             (Command::Retain, Some(session)) => {
                 if port.run(done(|| ())).await.is_some() {
@@ -128,7 +192,8 @@ impl<S: Source> Unit<'_, S> {
             (Command::Stale(usage), session) => {
                 let by_place = session.as_ref().filter(|_| self.shared.has(Flaw::HandleByPlace)).map(Rc::downgrade);
                 let handle = by_place.unwrap_or_else(|| self.retained.session.clone());
-                port.ask(use_retained(handle, self.retained.connection.clone(), *usage), Reply::clone).await;
+                let connection = self.retained.connection.clone();
+                port.ask(self.shared.use_retained(handle, connection, *usage), Reply::clone).await;
             }
             (command, _) if needed(command) == Some(Capability::Registry) => self.serve_registry(command, port).await,
             (command, Some(session)) => session.lock().await.serve(command, port).await,
@@ -202,7 +267,9 @@ impl<S: Source> Unit<'_, S> {
         if cascades || self.shared.has(Flaw::KeepsOverrides) {
             self.shared.never_given_up.borrow_mut().append(&mut self.guards);
         }
-        self.registry = Rc::clone(&self.shared.registry);
+        if !self.shared.has(Flaw::KeepsFork) {
+            self.registry = Rc::clone(&self.shared.registry);
+        }
         self.forget_resolved();
         (session, std::mem::take(&mut self.guards))
     }
@@ -220,20 +287,10 @@ fn done<T>(step: impl FnOnce() -> T) -> impl Future<Output = Result<T, Failure>>
     lazy(|_| Ok(step()))
 }
 
-async fn use_retained<S: Source>(
-    session: Weak<Mutex<Lease<S>>>,
-    connection: Option<Kept<S>>,
-    usage: StaleUse,
-) -> Result<Reply, Failure> {
-    let command = match usage {
-        StaleUse::Get(key) => Command::Get(key),
-        StaleUse::Put(key, value) => Command::Put(key, value),
-    };
-    if let Some(session) = session.upgrade() {
-        return session.lock().await.serve_retained(&command).await;
-    }
-    let Some(connection) = connection else {
-        return Err(Failure::new(FailureClass::Stale, "this handle's session has ended: resolve it again"));
-    };
-    connection.lock().await.answer(&command).await
+/// The first of several reads at once in a session that ends, and those that are under way then.
+type FirstRead<'a> = SelectAll<LocalBoxFuture<'a, Result<Reply, Failure>>>;
+
+fn reads<'a, S: Source>(session: &Session<S>, key: Key) -> FirstRead<'a> {
+    let read = |session: Session<S>| async move { session.lock().await.serve_retained(&Command::Get(key)).await };
+    select_all((0..AT_ONCE).map(|_| read(Rc::clone(session)).boxed_local()))
 }

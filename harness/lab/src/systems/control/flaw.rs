@@ -86,6 +86,66 @@ pub enum Flaw {
     PrefersOlderOverride,
     /// What others have not committed is read where the database allows it.
     ReadsUncommitted,
+    /// A transaction that is dropped is committed.
+    CommitsOnDrop,
+    /// A session that ends commits what is open in it.
+    CommitsOnClose,
+    /// The commit of a transaction inside another one commits both.
+    CommitsOuter,
+    /// A transaction inside another one is none, so that its end does nothing.
+    IgnoresNested,
+    /// A transaction in which another one was rolled back is rolled back by its commit, which is answered as if it were done.
+    DoomsQuietly,
+    /// What is open at a session's end is rolled back by a task, and its connection is lent again meanwhile.
+    RollsBackByTask,
+    /// A transaction in which a statement failed is taken for one that the database has ended.
+    ForgetsFailed,
+    /// What a session has read or written is not read again in it.
+    KeepsReads,
+    /// What is written is in everybody's cache at once, before it is committed.
+    CachesEarly,
+    /// A read inside a transaction is asked of another connection, where one is idle.
+    ReadsElsewhere,
+    /// A list of rows ends after the second one.
+    EndsEarly,
+    /// A row that is there already is taken for one that was inserted earlier, and is no error.
+    SwallowsConflicts,
+    /// A deletion answers that there was a row.
+    SaysDeleted,
+    /// A write outside of a transaction is answered at once, and sent before what comes next.
+    BuffersWrites,
+    /// A caller that meets no free connection is refused at once.
+    RefusesToWait,
+    /// The room of a connection that was found dead is lost.
+    LosesRoom,
+    /// Whoever waits for a connection is woken by one that is given back, and not by one that is closed.
+    WakesForReturnsAlone,
+    /// A session that ends after the pool was closed gives its connection back to it.
+    KeepsAfterClose,
+    /// A pool that was closed still lends.
+    LendsAfterClose,
+    /// A connection on which a statement failed is given back twice.
+    ReturnsTwice,
+    /// A session that ends by a panic is counted for ever.
+    CountsOn,
+    /// A handle whose session has ended gets itself another connection.
+    HandleReconnects,
+    /// A handle whose session has ended says that a connection is closed.
+    HandleNamesConnection,
+    /// The last of the calls that are under way in a session that ends is to give its connection back, and may be dropped.
+    LeavesToWaiters,
+    /// A guard that is dropped takes back every override of its service.
+    RestoresAll,
+    /// A fork has the singletons of the registry that it was made from.
+    ForkShares,
+    /// A singleton is built for each one who asks.
+    BuildsAlways,
+    /// A unit of work goes on with its own registry after a panic.
+    KeepsFork,
+    /// What belongs to a session is kept for everybody.
+    SharesScoped,
+    /// What is built while it is invalidated is taken for current.
+    MissesRacing,
     /// A database in memory is lost with its last connection, which may be given up as any other.
     LosesMemory,
     /// A commit that the database refuses is answered as if it were done.
@@ -122,6 +182,8 @@ pub enum Flaw {
     KeepsReadOnly,
     /// What makes a transaction read-only is set on its connection, and stays there.
     StaysReadOnly,
+    /// What was left on a connection is cleared but for what is no setting.
+    ResetsSettingsAlone,
     /// A number is read, added to in the application, and written, in a transaction that takes so many round trips.
     LosesUpdates(u8),
 }

@@ -6,14 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use super::Flaw;
 use super::connection::{Boundary, Connection, Source, is_refusal, within};
+use super::for_flaws::ForFlaws;
 use super::pool::{Kept, Permit, Pool, discard};
 use unstale_harness::history::{Failure, FailureClass, Reply};
-use unstale_harness::plan::{BeginMode, Command, Key};
+use unstale_harness::plan::{BeginMode, Command, Conflict};
 use unstale_harness::port::Ended;
 use unstale_harness::system::Port;
 use unstale_harness::workload::is_statement;
@@ -34,17 +34,7 @@ pub(super) struct Lease<S: Source> {
     pub(super) in_doubt: bool,
     /// Something may be left on the connection: raw SQL ran here, or a stream was dropped.
     touched: bool,
-    /// For [`Flaw::CommitsLater`]: a commit was answered and not sent.
-    pub(super) commit_is_due: bool,
-    /// For [`Flaw::ClosesAfterTransaction`].
-    pub(super) has_begun: bool,
-    /// For [`Flaw::AutocommitsAfterFailure`] and [`Flaw::ExpiresTransactions`]: the transaction has ended, and its caller does
-    /// not know.
-    pub(super) is_ended: bool,
-    /// For [`Flaw::ExpiresTransactions`]: when the last command ended.
-    used: Instant,
-    /// For [`Flaw::WaitsCrosswise`]: the keys that the transaction holds.
-    held: Vec<(Key, OwnedMutexGuard<()>)>,
+    pub(super) for_flaws: ForFlaws,
     /// Shared with the task that closes the connection.
     permit: Option<Permit>,
 }
@@ -52,7 +42,9 @@ pub(super) struct Lease<S: Source> {
 /// The release gate: a connection goes back only if nothing can be left on it.
 impl<S: Source> Drop for Lease<S> {
     fn drop(&mut self) {
-        self.pool.session_ended();
+        if !(std::thread::panicking() && self.has(Flaw::CountsOn)) {
+            self.pool.session_ended();
+        }
         if self.in_doubt && !self.in_test() && !self.has(Flaw::AlwaysHealthy) {
             return self.give_up();
         }
@@ -64,15 +56,33 @@ impl<S: Source> Drop for Lease<S> {
             }
             return;
         }
-        let is_overlooked = self.has(Flaw::KeepsTransaction) || self.has(Flaw::KeepsNested) && self.depth > 1;
-        let unfinished = self.depth > 0 && !is_overlooked || self.commit_is_due;
-        let unclean = unfinished || self.touched && !self.has(Flaw::KeepsResidue);
-        let is_used_up = self.has(Flaw::AlwaysSick) || self.has(Flaw::ClosesAfterTransaction) && self.has_begun;
+        if self.depth > 0 && self.has(Flaw::RollsBackByTask) {
+            self.pool.undo_later(Arc::clone(&connection), &[Boundary::Rollback], None);
+            self.depth = 0;
+        }
+        if let Some(write) = self.for_flaws.due_write.take() {
+            self.pool.write_later(Arc::clone(&connection), write);
+        }
+        let is_overlooked = match self.depth {
+            0 => true,
+            depth => {
+                self.has(Flaw::KeepsTransaction)
+                    || self.has(Flaw::KeepsNested) && depth > 1
+                    || self.has(Flaw::ForgetsFailed) && self.aborted
+            }
+        };
+        let unfinished = !is_overlooked || self.for_flaws.commit_is_due;
+        let keeps = self.has(Flaw::KeepsResidue) || self.has(Flaw::ResetsSettingsAlone);
+        let unclean = unfinished || self.touched && !keeps;
+        let is_used_up =
+            self.has(Flaw::AlwaysSick) || self.has(Flaw::ClosesAfterTransaction) && self.for_flaws.has_begun;
         let doubtful = unclean && !self.has(Flaw::AlwaysHealthy) || is_used_up;
-        if doubtful || self.pool.is_closed() {
-            self.pool.close_later(connection, permit);
-        } else {
-            self.pool.put_back(connection);
+        if doubtful || self.pool.is_closed() && !self.has(Flaw::KeepsAfterClose) {
+            return self.pool.close_later(connection, permit);
+        }
+        self.pool.put_back(Arc::clone(&connection));
+        if self.has(Flaw::ReturnsTwice) && self.for_flaws.has_failed {
+            self.pool.put_again(connection);
         }
     }
 }
@@ -86,22 +96,9 @@ impl<S: Source> Lease<S> {
             pool.put_back(Arc::clone(&connection));
         }
         let connection = Some(connection);
-        let (depth, aborted, in_doubt, touched, commit_is_due) = Default::default();
-        let (has_begun, is_ended, held) = Default::default();
-        Ok(Self {
-            connection,
-            pool,
-            depth,
-            aborted,
-            in_doubt,
-            touched,
-            commit_is_due,
-            has_begun,
-            is_ended,
-            used: Instant::now(),
-            held,
-            permit,
-        })
+        let (depth, aborted, in_doubt, touched) = Default::default();
+        let for_flaws = pool.for_flaws();
+        Ok(Self { connection, pool, depth, aborted, in_doubt, touched, for_flaws, permit })
     }
 
     pub(super) fn has(&self, flaw: Flaw) -> bool {
@@ -123,13 +120,16 @@ impl<S: Source> Lease<S> {
     }
 
     pub(super) async fn serve(&mut self, command: &Command, port: &mut Port) {
-        if self.has(Flaw::ExpiresTransactions) && self.depth > 0 && self.used.elapsed() > EXPIRY {
+        if self.has(Flaw::ExpiresTransactions) && self.depth > 0 && self.for_flaws.used.elapsed() > EXPIRY {
             self.end_unnoticed().await;
             self.aborted = false;
         }
         match command {
             Command::Commit | Command::Rollback | Command::Drop if self.depth == 0 => {}
             Command::Commit => {
+                port.run(self.commit()).await;
+            }
+            Command::Drop if self.has(Flaw::CommitsOnDrop) => {
                 port.run(self.commit()).await;
             }
             Command::Rollback | Command::Drop => {
@@ -150,10 +150,11 @@ impl<S: Source> Lease<S> {
         let believes = is_cancelled && self.has(Flaw::ShiftsReplies) && is_statement(command);
         self.in_doubt = (self.in_doubt || is_cancelled) && !believes;
         if self.depth == 0 {
-            self.held.clear();
-            self.is_ended = false;
+            self.for_flaws.held.clear();
+            self.for_flaws.is_ended = false;
+            self.for_flaws.is_doomed = false;
         }
-        self.used = Instant::now();
+        self.for_flaws.used = Instant::now();
         self.settle();
     }
 
@@ -171,7 +172,11 @@ impl<S: Source> Lease<S> {
         self.refuse().await?;
         self.wait_for_key(command).await;
         self.touched |= matches!(command, Command::Raw(..) | Command::Stream(_));
-        self.send_due_commit().await;
+        self.send_what_is_due().await;
+        if matches!(command, Command::Put(..)) && self.depth == 0 && self.has(Flaw::BuffersWrites) {
+            self.for_flaws.due_write = Some(command.clone());
+            return Ok(Reply::Changed(true));
+        }
         let mut result = self.answer(command).await;
         if result.as_ref().is_err_and(|failure| self.is_rerun_after(failure)) {
             result = match self.replace_connection().await {
@@ -179,13 +184,32 @@ impl<S: Source> Lease<S> {
                 Err(failure) => Err(failure),
             };
         }
+        let result = self.retold(command, result);
+        self.for_flaws.has_failed |= result.is_err();
         match &result {
-            Err(_) if self.depth == 0 || self.is_ended || self.has(Flaw::BelievesCommits) => {}
+            Err(_) if self.depth == 0 || self.for_flaws.is_ended || self.has(Flaw::BelievesCommits) => {}
             Err(failure) if is_refusal(failure) && self.ends_unnoticed() => self.end_unnoticed().await,
             Err(_) => self.aborted = true,
             Ok(_) => {}
         }
         result
+    }
+
+    /// What flaws make of an answer.
+    fn retold(&self, command: &Command, answer: Result<Reply, Failure>) -> Result<Reply, Failure> {
+        match (command, answer) {
+            (Command::Scan, Ok(Reply::Rows(mut rows))) if self.has(Flaw::EndsEarly) => {
+                rows.truncate(2);
+                Ok(Reply::Rows(rows))
+            }
+            (Command::Delete(_), Ok(_)) if self.has(Flaw::SaysDeleted) => Ok(Reply::Changed(true)),
+            (Command::Insert(_, _, Conflict::Abort), Err(failure))
+                if failure.class == FailureClass::Mistake && self.has(Flaw::SwallowsConflicts) =>
+            {
+                Ok(Reply::Changed(true))
+            }
+            (_, answer) => answer,
+        }
     }
 
     fn ends_unnoticed(&self) -> bool {
@@ -195,15 +219,32 @@ impl<S: Source> Lease<S> {
     /// For [`Flaw::WaitsCrosswise`]: a transaction holds what it writes, from the first write to its end.
     async fn wait_for_key(&mut self, command: &Command) {
         let (Command::Put(key, _) | Command::Insert(key, ..) | Command::Delete(key)) = command else { return };
-        let holds = self.depth == 0 || self.held.iter().any(|(held, _)| held == key);
+        let holds = self.depth == 0 || self.for_flaws.held.iter().any(|(held, _)| held == key);
         if self.has(Flaw::WaitsCrosswise) && !holds {
             let guard = self.pool.hold(*key).await;
-            self.held.push((*key, guard));
+            self.for_flaws.held.push((*key, guard));
         }
     }
 
     async fn answer(&mut self, command: &Command) -> Result<Reply, Failure> {
+        if let Some(known) = self.for_flaws.remembered.as_ref().and_then(|it| it.borrow().reply(command)) {
+            return Ok(known);
+        }
+        let answer = self.asked(command).await;
+        if let (Some(remembered), Ok(reply)) = (&self.for_flaws.remembered, &answer) {
+            remembered.borrow_mut().note(command, reply);
+        }
+        answer
+    }
+
+    async fn asked(&mut self, command: &Command) -> Result<Reply, Failure> {
         let own = self.kept();
+        let is_read = matches!(command, Command::Get(_) | Command::Scan);
+        if is_read && self.depth > 0 && self.has(Flaw::ReadsElsewhere) && !self.in_test() {
+            if let Some(answer) = self.pool.ask_another(command).await {
+                return answer;
+            }
+        }
         let connection = if self.has(Flaw::CaptiveSession) { self.pool.captive(own) } else { own };
         if self.has(Flaw::ShiftsReplies) {
             let pool = Rc::clone(&self.pool);
@@ -272,7 +313,7 @@ impl<S: Source> Lease<S> {
     }
 
     /// Gives a connection in doubt up at once, so that nobody waits for what was abandoned on it. A test has no other one.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         let keeps = self.has(Flaw::AlwaysHealthy) || self.has(Flaw::RecoversInside) && self.depth > 0;
         if self.in_doubt && !self.in_test() && !keeps {
             self.give_up();
@@ -280,7 +321,7 @@ impl<S: Source> Lease<S> {
     }
 
     fn give_up(&mut self) {
-        self.held.clear();
+        self.for_flaws.held.clear();
         if let Some(connection) = self.connection.take() {
             self.pool.abandon(connection, self.permit.clone());
         }

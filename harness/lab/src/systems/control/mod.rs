@@ -15,6 +15,8 @@
 //! | `flaw` | what can be wrong, and what a system with a flaw is called |
 //! | `connection` | what the control needs of a database |
 //! | `pool` | permits, idle connections, opening and closing |
+//! | `pool_flaws` | what the pool does for flaws alone |
+//! | `for_flaws` | what a session has for its flaw alone |
 //! | `replies` | for one flaw: replies that are told apart by their order alone |
 //! | `lease` | a session: a connection lent to one actor, and the release gate |
 //! | `transaction` | how a session begins and ends transactions |
@@ -29,8 +31,10 @@
 mod actor;
 mod connection;
 mod flaw;
+mod for_flaws;
 mod lease;
 mod pool;
+mod pool_flaws;
 mod postgres;
 mod registry;
 mod replies;

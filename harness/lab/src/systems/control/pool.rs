@@ -5,16 +5,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use super::Flaw;
 use super::connection::{Boundary, Connection, Source, is_refusal, within};
+use super::for_flaws::Remembered;
 use super::replies::Replies;
-use crate::systems::unstale::others_go_on;
-use unstale_harness::history::{Failure, FailureClass, Reply, Report};
-use unstale_harness::plan::{BeginMode, Command, Key};
+use unstale_harness::history::{Failure, FailureClass, Report};
+use unstale_harness::plan::{BeginMode, Key};
 
 /// How often a connection is asked for that cannot be had.
 const TRIES_MAX: u32 = 4;
@@ -30,19 +31,24 @@ pub(super) type Permit = Arc<OwnedSemaphorePermit>;
 
 /// The connections of one source.
 pub(super) struct Pool<S: Source> {
-    source: S,
-    flaw: Option<Flaw>,
-    idle: RefCell<Vec<Kept<S>>>,
+    pub(super) source: S,
+    pub(super) flaw: Option<Flaw>,
+    pub(super) idle: RefCell<Vec<Kept<S>>>,
     /// The one connection of a fixture, on which its transaction is open.
     test: RefCell<Option<Kept<S>>>,
     /// For [`Flaw::CaptiveSession`].
-    captive: RefCell<Option<Kept<S>>>,
+    pub(super) captive: RefCell<Option<Kept<S>>>,
     /// For [`Flaw::ShiftsReplies`].
-    replies: Replies<S::Connection>,
+    pub(super) replies: Replies<S::Connection>,
     /// For [`Flaw::WaitsCrosswise`].
-    keys: RefCell<BTreeMap<Key, Arc<Mutex<()>>>>,
-    permits: Arc<Semaphore>,
-    connections: u8,
+    pub(super) keys: RefCell<BTreeMap<Key, Arc<Mutex<()>>>>,
+    /// For [`Flaw::CachesEarly`].
+    pub(super) remembered: Rc<RefCell<Remembered>>,
+    /// For [`Flaw::WakesForReturnsAlone`]: the room of connections that were closed while others waited.
+    pub(super) owed: RefCell<Vec<Permit>>,
+    waiting: Cell<u32>,
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) connections: u8,
     closed: Cell<bool>,
     sessions: Cell<u32>,
     opened: Cell<u32>,
@@ -51,9 +57,26 @@ pub(super) struct Pool<S: Source> {
 impl<S: Source> Pool<S> {
     pub(super) fn new(source: S, connections: u8, flaw: Option<Flaw>) -> Self {
         let permits = Arc::new(Semaphore::new(usize::from(connections)));
-        let (idle, test, captive, keys, closed, sessions, opened) = Default::default();
         let replies = Replies::new();
-        Self { source, flaw, idle, test, captive, replies, keys, permits, connections, closed, sessions, opened }
+        let (idle, test, captive, keys, remembered, owed) = Default::default();
+        let (waiting, closed, sessions, opened) = Default::default();
+        Self {
+            source,
+            flaw,
+            idle,
+            test,
+            captive,
+            replies,
+            keys,
+            remembered,
+            owed,
+            waiting,
+            permits,
+            connections,
+            closed,
+            sessions,
+            opened,
+        }
     }
 
     /// Opens the connection of a fixture, and its transaction on it.
@@ -103,7 +126,10 @@ impl<S: Source> Pool<S> {
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, Failure> {
         let permit = async { Ok(Arc::clone(&self.permits).acquire_owned().await) };
-        let mut waiting = Waiting { pool: self, is_served: !self.has(Flaw::SwallowsPermits) };
+        if self.has(Flaw::RefusesToWait) && self.permits.available_permits() == 0 {
+            return Err(Failure::new(FailureClass::Exhausted, "every connection is lent"));
+        }
+        let mut waiting = Waiting::among(self);
         let permit = within(S::CALL_MAX, permit).await;
         waiting.is_served = true;
         match permit {
@@ -122,6 +148,9 @@ impl<S: Source> Pool<S> {
             }
             if alive {
                 return Ok(kept);
+            }
+            if self.has(Flaw::LosesRoom) {
+                self.lose_room();
             }
             if self.in_test() {
                 answer?;
@@ -145,18 +174,8 @@ impl<S: Source> Pool<S> {
         if self.has(Flaw::Shares) || self.has(Flaw::CheckThenUse) { idle.last().cloned() } else { idle.pop() }
     }
 
-    /// For [`Flaw::RacesAtGate`]: between this gate and the next, another caller may find the same connection.
-    async fn take_late(&self, gate: u8) -> Option<Kept<S>> {
-        for _ in 1..gate {
-            others_go_on().await;
-        }
-        let found = self.idle.borrow().last().cloned()?;
-        others_go_on().await;
-        self.idle.borrow_mut().retain(|other| !Arc::ptr_eq(other, &found));
-        Some(found)
-    }
-
     pub(super) fn put_back(&self, connection: Kept<S>) {
+        self.owed.borrow_mut().clear();
         let mut idle = self.idle.borrow_mut();
         if !idle.iter().any(|other| Arc::ptr_eq(other, &connection)) {
             idle.push(connection);
@@ -191,23 +210,12 @@ impl<S: Source> Pool<S> {
         within(max, async { kept.lock().await.probe().await }).await
     }
 
-    /// For [`Flaw::Storms`].
-    async fn reconnect_all(&self) -> Result<(), Failure> {
-        self.idle.take();
-        for _ in 0..self.connections {
-            let kept = self.connect().await?;
-            self.put_back(kept);
-        }
-        Ok(())
-    }
-
-    /// For [`Flaw::CaptiveSession`]: the connection that a shared service works on.
-    pub(super) fn captive(&self, first: Kept<S>) -> Kept<S> {
-        Arc::clone(self.captive.borrow_mut().get_or_insert(first))
-    }
-
     /// Closes a connection on which nothing is under way, as a task; its permit gives no room before that is done.
     pub(super) fn close_later(&self, kept: Kept<S>, permit: Option<Permit>) {
+        let mut permit = permit;
+        if self.has(Flaw::WakesForReturnsAlone) && self.waiting.get() > 0 {
+            self.owed.borrow_mut().extend(permit.take());
+        }
         self.source.spawn(async move {
             discard::<S>(kept).await;
             drop(permit);
@@ -229,27 +237,6 @@ impl<S: Source> Pool<S> {
         });
     }
 
-    /// For [`Flaw::AnswersBeforeCommit`]: commits, as a task.
-    pub(super) fn commit_later(&self, kept: Kept<S>) {
-        self.source.spawn(async move {
-            // Its caller has been told already that the commit is done.
-            let _ = kept.lock().await.cross(Boundary::Commit).await;
-        });
-    }
-
-    /// For [`Flaw::ShiftsReplies`]: asks, and returns the oldest reply that nobody has taken.
-    pub(super) async fn oldest_reply(&self, kept: &Kept<S>, command: &Command) -> Result<Reply, Failure> {
-        let (asking, reply) = self.replies.ask(kept, command);
-        self.source.spawn(asking);
-        reply.await
-    }
-
-    /// For [`Flaw::WaitsCrosswise`]: waits until no other session holds the key.
-    pub(super) async fn hold(&self, key: Key) -> OwnedMutexGuard<()> {
-        let lock = Arc::clone(self.keys.borrow_mut().entry(key).or_default());
-        lock.lock_owned().await
-    }
-
     /// Undoes what a session has left in the test's transaction, as a task: the next session gets its turn afterwards.
     pub(super) fn undo_later(&self, kept: Kept<S>, undo: &'static [Boundary], permit: Option<Permit>) {
         self.source.spawn(async move {
@@ -263,7 +250,10 @@ impl<S: Source> Pool<S> {
 
     pub(super) async fn close(&self) -> Result<(), Failure> {
         self.closed.set(true);
-        self.permits.close();
+        self.owed.borrow_mut().clear();
+        if !self.has(Flaw::LendsAfterClose) {
+            self.permits.close();
+        }
         loop {
             let Some(kept) = self.idle.borrow_mut().pop() else { break };
             discard::<S>(kept).await;
@@ -313,18 +303,20 @@ struct Waiting<'a, S: Source> {
     is_served: bool,
 }
 
-/// For [`Flaw::SwallowsPermits`]: who gives up waiting keeps the place in the queue.
+impl<'a, S: Source> Waiting<'a, S> {
+    fn among(pool: &'a Pool<S>) -> Self {
+        pool.waiting.set(pool.waiting.get() + 1);
+        Self { pool, is_served: false }
+    }
+}
+
 impl<S: Source> Drop for Waiting<'_, S> {
     fn drop(&mut self) {
-        if self.is_served {
-            return;
+        self.pool.waiting.set(self.pool.waiting.get() - 1);
+        // Who gives up waiting keeps the place in the queue.
+        if !self.is_served && self.pool.has(Flaw::SwallowsPermits) {
+            self.pool.lose_room();
         }
-        let permits = Arc::clone(&self.pool.permits);
-        self.pool.source.spawn(async move {
-            if let Ok(permit) = permits.acquire_owned().await {
-                permit.forget();
-            }
-        });
     }
 }
 

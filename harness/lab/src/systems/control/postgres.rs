@@ -90,7 +90,11 @@ impl Source for Postgres {
     const OPENING_ANSWERS: bool = true;
 
     fn capabilities() -> Capabilities {
-        Capabilities::postgres().with(Capability::ReadOnlyBegin).with(Capability::Retention)
+        Capabilities::postgres().and(Capabilities::of([
+            Capability::ReadOnlyBegin,
+            Capability::Retention,
+            Capability::Sharing,
+        ]))
     }
 
     async fn connect(&self) -> Result<PostgresConnection, Failure> {
@@ -165,8 +169,12 @@ impl Connection for PostgresConnection {
             }
             self.asked = refused;
         }
-        let resets = self.flaw == Some(Flaw::DiscardsStatements);
-        self.connection.execute(if resets { "discard all" } else { "select 1" }).await?;
+        let probe = match self.flaw {
+            Some(Flaw::DiscardsStatements) => "discard all",
+            Some(Flaw::ResetsSettingsAlone) => "reset all",
+            _ => "select 1",
+        };
+        self.connection.execute(probe).await?;
         Ok(())
     }
 

@@ -49,20 +49,27 @@ pub(super) struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.registry.overrides.borrow_mut().retain(|other| other.guard != self.number);
+        let of_all = self.registry.has(Flaw::RestoresAll);
+        let is_taken_back = |other: &Override| other.guard == self.number || of_all && other.service == self.service;
+        self.registry.overrides.borrow_mut().retain(|other| !is_taken_back(other));
         self.registry.invalidate_dependents(self.service);
     }
 }
 
 impl Registry {
     pub(super) fn new(build_recorder: BuildRecorder, flaw: Option<Flaw>) -> Rc<Self> {
-        Self::with(build_recorder, flaw, Rc::default())
+        Self::with(build_recorder, flaw, Rc::default(), Rc::default())
     }
 
-    fn with(build_recorder: BuildRecorder, flaw: Option<Flaw>, overrides: Rc<RefCell<Vec<Override>>>) -> Rc<Self> {
+    fn with(
+        build_recorder: BuildRecorder,
+        flaw: Option<Flaw>,
+        overrides: Rc<RefCell<Vec<Override>>>,
+        shared: Cache,
+    ) -> Rc<Self> {
         Rc::new(Self {
             build_recorder,
-            shared: Rc::default(),
+            shared,
             building: Mutex::new(()),
             versions: RefCell::default(),
             overrides,
@@ -78,7 +85,8 @@ impl Registry {
     /// Another registry, independent of this one.
     pub(super) fn fork(&self) -> Rc<Self> {
         let overrides = if self.has(Flaw::SharesOverrides) { Rc::clone(&self.overrides) } else { Rc::default() };
-        Self::with(self.build_recorder.clone(), self.flaw, overrides)
+        let shared = if self.has(Flaw::ForkShares) { Rc::clone(&self.shared) } else { Rc::default() };
+        Self::with(self.build_recorder.clone(), self.flaw, overrides, shared)
     }
 
     /// What is wanted, with `mine` for what belongs to a session.
@@ -99,7 +107,8 @@ impl Registry {
             if let Some(build) = self.overriding(service) {
                 return build;
             }
-            let kept = if service.is_scoped() { mine } else { &self.shared };
+            let is_mine = service.is_scoped() && !self.has(Flaw::SharesScoped);
+            let kept = if is_mine { mine } else { &self.shared };
             if let Some(build) = self.current(service, kept) {
                 return build;
             }
@@ -120,6 +129,7 @@ impl Registry {
             if !parts.is_empty() {
                 others_go_on().await;
             }
+            let version = if self.has(Flaw::MissesRacing) { self.version(service) } else { version };
             let build = self.build_recorder.built(service, &parts);
             kept.borrow_mut().insert(service, (build, version));
             build
@@ -138,7 +148,8 @@ impl Registry {
     /// What is kept, if it is not out of date.
     fn current(&self, service: Service, kept: &Cache) -> Option<Build> {
         let (build, version) = *kept.borrow().get(&service)?;
-        (version == self.version(service)).then_some(build)
+        let is_kept = service.is_scoped() || !self.has(Flaw::BuildsAlways);
+        (is_kept && version == self.version(service)).then_some(build)
     }
 
     fn version(&self, service: Service) -> u32 {

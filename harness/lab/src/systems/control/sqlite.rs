@@ -46,7 +46,7 @@ impl Source for Sqlite {
     const OPENING_ANSWERS: bool = false;
 
     fn capabilities() -> Capabilities {
-        Capabilities::sqlite().and(Capabilities::services()).with(Capability::Reports)
+        Capabilities::sqlite().and(Capabilities::services()).with(Capability::Reports).with(Capability::Sharing)
     }
 
     async fn connect(&self) -> Result<SqliteConnection, Failure> {

@@ -3,7 +3,7 @@
 //! A transaction inside another one is a savepoint, and so is the outermost inside a test.
 
 use super::Flaw;
-use super::connection::{Boundary, Source, is_refusal};
+use super::connection::{Boundary, Connection, Source, is_refusal};
 use super::lease::Lease;
 use unstale_harness::history::{Failure, FailureClass};
 use unstale_harness::plan::BeginMode;
@@ -15,7 +15,7 @@ impl<S: Source> Lease<S> {
         match &result {
             Ok(()) => {
                 self.depth += 1;
-                self.has_begun = true;
+                self.for_flaws.has_begun = true;
             }
             Err(_) => self.aborted |= self.depth > 0,
         }
@@ -28,14 +28,14 @@ impl<S: Source> Lease<S> {
             (0, _) if self.in_test() => Boundary::Savepoint(0),
             (0, _) if self.has(Flaw::DefersImmediate) => Boundary::Begin(BeginMode::Plain),
             (0, mode) => Boundary::Begin(mode),
-            _ if self.is_ended => return self.do_nothing().await,
+            _ if self.for_flaws.is_ended || self.has(Flaw::IgnoresNested) => return self.do_nothing().await,
             _ if self.has(Flaw::RefusesNesting) => {
                 return Err(Failure::new(FailureClass::Mistake, "transactions cannot be nested"));
             }
             (depth, BeginMode::Plain) => Boundary::Savepoint(depth),
             _ => return Err(Failure::new(FailureClass::Mistake, "an explicit begin cannot be nested")),
         };
-        self.send_due_commit().await;
+        self.send_what_is_due().await;
         self.cross(boundary, S::CALL_MAX).await
     }
 
@@ -45,7 +45,7 @@ impl<S: Source> Lease<S> {
             return Err(refusal);
         }
         if self.has(Flaw::CommitsLater) && self.depth == 1 {
-            self.commit_is_due = true;
+            self.for_flaws.commit_is_due = true;
             self.depth = 0;
             return Ok(());
         }
@@ -54,8 +54,16 @@ impl<S: Source> Lease<S> {
             self.depth = 0;
             return Ok(());
         }
+        if self.for_flaws.is_doomed && self.depth == 1 {
+            return self.rollback().await;
+        }
         let result = match self.depth {
-            _ if self.is_ended => self.do_nothing().await,
+            _ if self.for_flaws.is_ended => self.do_nothing().await,
+            depth if depth > 1 && self.has(Flaw::IgnoresNested) => self.do_nothing().await,
+            depth if depth > 1 && self.has(Flaw::CommitsOuter) && !self.in_test() => {
+                self.for_flaws.is_ended = true;
+                self.cross(Boundary::Commit, S::CALL_MAX).await
+            }
             1 if self.fakes_commit() => self.do_nothing().await,
             1 if !self.in_test() => self.cross(Boundary::Commit, S::CALL_MAX).await,
             depth => self.cross(Boundary::Release(depth - 1), S::CALL_MAX).await,
@@ -91,8 +99,10 @@ impl<S: Source> Lease<S> {
         if !is_outermost && self.aborted {
             return Ok(());
         }
+        self.for_flaws.is_doomed |= !is_outermost && self.has(Flaw::DoomsQuietly);
         let result = match self.depth {
-            _ if self.is_ended => self.do_nothing().await,
+            _ if self.for_flaws.is_ended => self.do_nothing().await,
+            depth if depth > 0 && self.has(Flaw::IgnoresNested) => self.do_nothing().await,
             _ if is_outermost => self.undo_all().await,
             depth if self.has(Flaw::ReleasesInstead) => self.undo(&[Boundary::Release(depth)]).await,
             depth => self.undo(&[Boundary::RollbackTo(depth)]).await,
@@ -123,14 +133,26 @@ impl<S: Source> Lease<S> {
     pub(super) async fn end_unnoticed(&mut self) {
         // Where a statement that failed has ended it itself there is nothing to undo.
         let _ = self.cross(Boundary::Rollback, S::CALL_MAX).await;
-        self.is_ended = true;
+        self.for_flaws.is_ended = true;
     }
 
-    /// For [`Flaw::CommitsLater`]: sends the commit that was answered already.
-    pub(super) async fn send_due_commit(&mut self) {
-        if std::mem::take(&mut self.commit_is_due) {
-            // The answer does not matter: the caller has already been told that the commit is done.
+    /// For [`Flaw::CommitsOnClose`]: commits all that is open, and gives the connection back.
+    pub(super) async fn end_by_commit(&mut self) -> Result<(), Failure> {
+        while self.depth > 0 {
+            self.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// For [`Flaw::CommitsLater`] and [`Flaw::BuffersWrites`]: sends what was answered already. What comes back does not matter:
+    /// the caller has been told that it is done.
+    pub(super) async fn send_what_is_due(&mut self) {
+        if std::mem::take(&mut self.for_flaws.commit_is_due) {
             let _ = self.cross(Boundary::Commit, S::CALL_MAX).await;
+        }
+        if let Some(write) = self.for_flaws.due_write.take() {
+            let connection = self.kept();
+            let _ = self.call(S::CALL_MAX, async { connection.lock().await.answer(&write).await }).await;
         }
     }
 
