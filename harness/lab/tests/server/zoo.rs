@@ -1,7 +1,7 @@
 //! Every broken system on PostgreSQL is caught by the right invariant, and its plan is shrunk to the smallest that is known, or
 //! to one command more: a real server does not always answer in the same order.
 //!
-//! Each is searched with one seed after the other here, until it is found. Further seeds are the nightly run's (`unstale nightly`).
+//! Each is searched with one seed after the other here, until it is found as small. Further seeds are the nightly run's (`unstale nightly`).
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -11,7 +11,7 @@ use unstale_harness::chain::Chain;
 use unstale_harness::explore::{Exploration, StopAt, explore};
 use unstale_harness::oracle::Invariant;
 use unstale_harness::plan::{Backend, PlanFile};
-use unstale_harness::shrink::{Budget, shrink};
+use unstale_harness::shrink::{Budget, Counterexample, shrink};
 use unstale_lab::zoo::EXHIBITS;
 use unstale_wire::trial;
 use unstale_wire::trials::Trial;
@@ -37,7 +37,8 @@ const LONGER_MAX: usize = 2;
 async fn is_caught_and_minimal(name: &str) {
     let exhibit = EXHIBITS.iter().find(|it| it.subject.name() == name).expect("the zoo has it");
     let begun = Instant::now();
-    let smallest = (0..SEEDS).find_map(|seed| {
+    let known = exhibit.smallest_known;
+    let found = (0..SEEDS).filter_map(|seed| {
         let exploration = Exploration {
             seed,
             plans: PLANS_MAX / SEEDS,
@@ -52,14 +53,28 @@ async fn is_caught_and_minimal(name: &str) {
         let found = found.filter(|it| it.violation.invariant == exhibit.invariant);
         found.min_by_key(|it| it.plan.commands())
     });
-    let smallest = smallest.unwrap_or_else(|| panic!("{name} got away"));
+    let smallest = smallest_of(found, known + LONGER_MAX).unwrap_or_else(|| panic!("{name} got away"));
     let commands = smallest.plan.commands();
-    let known = exhibit.smallest_known;
     assert!(commands <= known + LONGER_MAX, "{name}: {commands} commands, {known} known: {:#?}", smallest.plan);
     // Not every run comes so far, so a smaller one is news for the table and no failure.
     if commands < known {
         println!("{name}: {commands} commands, where the smallest known has {known}: {:?}", smallest.plan);
     }
+}
+
+/// The first that is as small as this, or else the smallest: a seed may end in a form of the defect from which no move leads on.
+fn smallest_of(found: impl Iterator<Item = Counterexample>, wanted: usize) -> Option<Counterexample> {
+    let mut smallest: Option<Counterexample> = None;
+    for one in found {
+        let is_wanted = one.plan.commands() <= wanted;
+        if smallest.as_ref().is_none_or(|it| one.plan.commands() < it.plan.commands()) {
+            smallest = Some(one);
+        }
+        if is_wanted {
+            break;
+        }
+    }
+    smallest
 }
 
 macro_rules! exhibits {
