@@ -362,7 +362,9 @@ fn closed_pool_keeps_no_connection() {
             let (before, after) = if broken { (None, Some(C1)) } else { (Some(C1), None) };
             script.done(0, "close", &before.map(What::Disconnected).into_iter().collect::<Vec<_>>());
             script.note(What::PlanOver);
-            after.into_iter().for_each(|it| drop(script.note(What::Disconnected(it))));
+            if let Some(connection) = after {
+                script.note(What::Disconnected(connection));
+            }
             History { isolation, fixture, ..script.finish(&[]) }
         };
         assert_eq!(condemned(&write(false)), None);

@@ -240,10 +240,9 @@ impl<S: Source> Lease<S> {
     async fn asked(&mut self, command: &Command) -> Result<Reply, Failure> {
         let own = self.kept();
         let is_read = matches!(command, Command::Get(_) | Command::Scan);
-        if is_read && self.depth > 0 && self.has(Flaw::ReadsElsewhere) && !self.in_test() {
-            if let Some(answer) = self.pool.ask_another(command).await {
-                return answer;
-            }
+        let goes_elsewhere = is_read && self.depth > 0 && self.has(Flaw::ReadsElsewhere) && !self.in_test();
+        if goes_elsewhere && let Some(answer) = self.pool.ask_another(command).await {
+            return answer;
         }
         let connection = if self.has(Flaw::CaptiveSession) { self.pool.captive(own) } else { own };
         if self.has(Flaw::ShiftsReplies) {
