@@ -168,7 +168,7 @@ pub(super) const CRATES: [Layers; 5] = [
         folder: "harness/lab/src/",
         order: &[
             // The library and the control, each over several databases.
-            "systems/unstale/application",
+            "systems/at_once systems/unstale/application",
             "systems/unstale",
             "systems/control/flaw",
             "systems/control/connection",

@@ -5,8 +5,7 @@
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
-use futures_util::FutureExt;
-use futures_util::future::{LocalBoxFuture, SelectAll, lazy, select_all};
+use futures_util::future::lazy;
 use tokio::sync::Mutex;
 
 use super::Flaw;
@@ -14,6 +13,7 @@ use super::connection::{Connection, Source};
 use super::lease::Lease;
 use super::pool::{Kept, Pool};
 use super::registry::{Cache, Guard, Registry};
+use crate::systems::at_once::AtOnce;
 use crate::systems::unstale::panic_with;
 use unstale_harness::history::{BuildRecorder, Failure, FailureClass, Reply, Report};
 use unstale_harness::plan::{Command, Key, StaleUse};
@@ -30,9 +30,6 @@ pub(crate) struct Shared<S: Source> {
     /// For [`Flaw::LeavesToWaiters`].
     left_to_waiters: RefCell<Vec<Session<S>>>,
 }
-
-/// As many reads as there are at once: one has the session, one is the next, and one waits behind it.
-const AT_ONCE: usize = 3;
 
 type Session<S> = Rc<Mutex<Lease<S>>>;
 
@@ -106,17 +103,12 @@ impl<S: Source> Shared<S> {
 
     /// A session ends while calls are under way in it: the last of them gives its connection back.
     async fn abandon(&self, session: Session<S>, key: Key) -> Result<Reply, Failure> {
-        let mut first = reads(&session, key);
-        let ended = (&mut first).now_or_never();
-        if self.has(Flaw::LeavesToWaiters) && ended.is_none() {
-            self.left_to_waiters.borrow_mut().push(session);
-        } else {
-            drop(session);
-        }
-        match ended {
-            Some((answer, ..)) => answer,
-            None => first.await.0,
-        }
+        let leave = |session, under_way| {
+            if under_way && self.has(Flaw::LeavesToWaiters) {
+                self.left_to_waiters.borrow_mut().push(session);
+            }
+        };
+        reads(&session, key).first_after(|under_way| leave(session, under_way)).await
     }
 
     async fn use_retained(
@@ -174,7 +166,7 @@ impl<S: Source> Unit<'_, S> {
                 port.run(self.shared.end(session)).await;
             }
             (Command::Race(key), Some(session)) => {
-                port.ask(async { reads(session, *key).await.0 }, Reply::clone).await;
+                port.ask(reads(session, *key).first(), Reply::clone).await;
                 session.lock().await.settle();
             }
             (Command::Abandon(key), Some(_)) => {
@@ -287,10 +279,8 @@ fn done<T>(step: impl FnOnce() -> T) -> impl Future<Output = Result<T, Failure>>
     lazy(|_| Ok(step()))
 }
 
-/// The first of several reads at once in a session that ends, and those that are under way then.
-type FirstRead<'a> = SelectAll<LocalBoxFuture<'a, Result<Reply, Failure>>>;
-
-fn reads<'a, S: Source>(session: &Session<S>, key: Key) -> FirstRead<'a> {
+/// Several reads of a row at once in a session.
+fn reads<'a, S: Source>(session: &Session<S>, key: Key) -> AtOnce<'a> {
     let read = |session: Session<S>| async move { session.lock().await.serve_retained(&Command::Get(key)).await };
-    select_all((0..AT_ONCE).map(|_| read(Rc::clone(session)).boxed_local()))
+    AtOnce::of(|| read(Rc::clone(session)))
 }

@@ -1,6 +1,6 @@
 //! What the control's pool does for flaws alone.
 //!
-//! Where a flaw takes a safeguard away the pool itself says so; in here is what stands in its place.
+//! The pool asks which flaw it has, and calls these.
 
 use std::sync::Arc;
 

@@ -136,7 +136,7 @@ impl<S: Source> Lease<S> {
         self.for_flaws.is_ended = true;
     }
 
-    /// For [`Flaw::CommitsOnClose`]: commits all that is open, and gives the connection back.
+    /// For [`Flaw::CommitsOnClose`]: commits all that is open.
     pub(super) async fn end_by_commit(&mut self) -> Result<(), Failure> {
         while self.depth > 0 {
             self.commit().await?;

@@ -14,12 +14,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use futures_util::future::{FutureExt, LocalBoxFuture, SelectAll, select_all};
 use unstale::registry::Dep;
 use unstale::source::Source;
 use unstale::{Event, Handle, ListenerGuard, Policy, Scope, Sessions, SqliteSource, Validity};
 
 use application::{Application, Rows, Unit};
+
+use super::at_once::AtOnce;
 
 use unstale_harness::database::Database;
 use unstale_harness::history::{BuildRecorder, Failure, Reply, Report};
@@ -96,30 +97,16 @@ async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
     }
 }
 
-/// As many calls as there are at once: one has the session, one is the next, and one waits behind it.
-const AT_ONCE: usize = 3;
-
-/// The first of several reads that ends, with those that wait then.
-fn reads<S: Served>(rows: &Rows<S>, key: Key) -> SelectAll<LocalBoxFuture<'_, Result<Reply, Failure>>> {
-    select_all((0..AT_ONCE).map(|_| S::stale(&rows.db, StaleUse::Get(key)).boxed_local()))
-}
-
 /// The first of several calls that ends counts; the others are dropped where they wait.
 async fn race<S: Served>(unit: &Unit<'_, S>, scope: &Scope<S>, key: Key) -> Result<Reply, Failure> {
     let rows = unit.rows(scope).await?;
-    reads(&rows, key).await.0
+    AtOnce::of(|| S::stale(&rows.db, StaleUse::Get(key))).first().await
 }
 
 /// The same, and the scope is dropped while they are under way.
 async fn abandon<S: Served>(unit: &Unit<'_, S>, scope: Scope<S>, key: Key) -> Result<Reply, Failure> {
     let rows = unit.rows(&scope).await?;
-    let mut first = reads(&rows, key);
-    let ended = (&mut first).now_or_never();
-    drop(scope);
-    match ended {
-        Some((answer, ..)) => answer,
-        None => first.await.0,
-    }
+    AtOnce::of(|| S::stale(&rows.db, StaleUse::Get(key))).first_after(|_| drop(scope)).await
 }
 
 async fn registry_command<S: Served>(unit: &mut Unit<'_, S>, command: &Command, port: &mut Port) {
