@@ -3,15 +3,15 @@
 //! They check what happens after an end: of a session, of the plan, of the pool.
 //!
 //! Not checked: handles that a system keeps inside and never hands out; leaks of memory, tasks and file handles; how
-//! long a recovery took; sessions that were opened before the pool was closed; recovery of a caller that ran beside a
-//! conflicting one, or whose write was the first that a connection refused because it had turned read-only.
+//! long a recovery took; sessions that were opened before the pool was closed; what a closed pool keeps open on a real
+//! database; recovery of a caller that ran beside a conflicting one, or whose write was the first that a connection refused because it had turned read-only.
 
 use super::checked::Checked;
-use super::limit::open_connections;
+use super::limit::open_at_rest;
 use super::view::View;
 use crate::history::{By, FailureClass, Outcome, Span, What};
 use crate::model::opens_session;
-use crate::plan::{Command, Fault, IsolationModel};
+use crate::plan::{Command, Fault};
 use crate::verdict::Invariant;
 
 /// A handle whose session has ended is never served.
@@ -155,18 +155,10 @@ pub fn close_ends(view: &View<'_>) -> Checked {
     checked
 }
 
-/// In the simulation nothing is being closed any more when the plan is over: what is open then, a closed pool keeps. On a real
-/// database threads and processes may be late.
+/// The connection of a test is its fixture's.
 fn keeps_connections(view: &View<'_>, checked: &mut Checked) {
-    let events = &view.facts.history.events;
-    let is_at_rest = view.facts.history.isolation == IsolationModel::Simulation;
-    // The connection of a test is its fixture's.
-    if !is_at_rest || view.facts.history.fixture || events.iter().any(|it| it.what == What::Hung) {
-        return;
-    }
-    let Some(over) = events.iter().position(|it| it.what == What::PlanOver) else { return };
+    let Some((over, open)) = open_at_rest(view).filter(|_| !view.facts.history.fixture) else { return };
     checked.evaluated += 1;
-    let open = open_connections(&events[..over]);
     if open > 0 {
         let expected = "no connection: the pool was closed, and nobody has a session".to_owned();
         checked.found(view, Invariant::CloseEnds, over, expected, format!("{open} are open"));

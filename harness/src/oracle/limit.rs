@@ -9,7 +9,7 @@
 use super::checked::Checked;
 use super::scene::reaches_database;
 use super::view::View;
-use crate::history::{ConnectionId, Event, What};
+use crate::history::{ConnectionId, What};
 use crate::plan::IsolationModel;
 use crate::verdict::Invariant;
 
@@ -50,26 +50,26 @@ fn last_use(view: &View<'_>, connection: ConnectionId) -> usize {
     uses.map(|(_, span)| span.invoked).max().unwrap_or(0)
 }
 
-/// How many connections are open after these events.
-pub(super) fn open_connections(events: &[Event]) -> usize {
-    events.iter().fold(0, |open, event| match event.what {
-        What::Connected(_) => open + 1,
-        What::Disconnected(_) => open.saturating_sub(1),
-        _ => open,
-    })
-}
-
-/// In the simulation nothing is being closed any more when the plan is over. On a real database threads and processes may
-/// be late.
 fn at_rest(view: &View<'_>, max: usize, checked: &mut Checked) {
-    let events = &view.facts.history.events;
-    if view.facts.history.isolation != IsolationModel::Simulation || events.iter().any(|it| it.what == What::Hung) {
-        return;
-    }
-    let Some(over) = events.iter().position(|it| it.what == What::PlanOver) else { return };
-    let open = open_connections(&events[..over]);
+    let Some((over, open)) = open_at_rest(view) else { return };
     if open > max {
         let observed = format!("{open} are open, and everybody rests");
         checked.found(view, Invariant::LimitKept, over, format!("at most {max} connections at once"), observed);
     }
+}
+
+/// The event at which the plan is over, and how many connections are open there; none where some may still be being closed. In
+/// the simulation nothing is being closed any more when the plan is over. On a real database threads and processes may be late.
+pub(super) fn open_at_rest(view: &View<'_>) -> Option<(usize, usize)> {
+    let events = &view.facts.history.events;
+    if view.facts.history.isolation != IsolationModel::Simulation || events.iter().any(|it| it.what == What::Hung) {
+        return None;
+    }
+    let over = events.iter().position(|it| it.what == What::PlanOver)?;
+    let open = events[..over].iter().fold(0_usize, |open, event| match event.what {
+        What::Connected(_) => open + 1,
+        What::Disconnected(_) => open.saturating_sub(1),
+        _ => open,
+    });
+    Some((over, open))
 }

@@ -162,9 +162,10 @@ fn most_at_once(view: &View<'_>) -> usize {
         let session = sessions.iter().find(|it| Some(it.opened) == span.returned);
         session.map(|it| answered(it.ended)).or(span.returned).unwrap_or(usize::MAX)
     };
-    let opens = || view.facts.spans.values().filter(|it| opens_session(&it.step.command));
-    let live = |at: usize| opens().filter(|it| it.invoked <= at && at < end(it)).count();
-    opens().map(|it| live(it.invoked)).max().unwrap_or(0).max(1)
+    let opens = view.facts.spans.values().filter(|it| opens_session(&it.step.command));
+    let needs: Vec<(usize, usize)> = opens.map(|it| (it.invoked, end(it))).collect();
+    let live = |at: usize| needs.iter().filter(|(from, until)| *from <= at && at < *until).count();
+    needs.iter().map(|(from, _)| live(*from)).max().unwrap_or(0).max(1)
 }
 
 fn reports<'a>(view: &'a View<'_>) -> impl Iterator<Item = (usize, Report)> + 'a {
