@@ -1,7 +1,8 @@
 //! Every broken system on PostgreSQL is caught by the right invariant, and its plan is shrunk to the smallest that is known, or
 //! to one command more: a real server does not always answer in the same order.
 //!
-//! Each is searched with one seed after the other here, until it is found as small. Further seeds are the nightly run's (`unstale nightly`).
+//! Each is searched with one seed after the other here, until a plan as small is found. Further seeds are the
+//! nightly run's (`unstale nightly`).
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
