@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::plan::{Backend, BeginMode, Command, Conflict, Residue, StaleUse};
+use crate::plan::{Backend, BeginMode, Command, Conflict, Residue};
 
 /// Something that a system may be able to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +26,10 @@ pub enum Capability {
     Retention,
     /// Several calls can be under way in one session, each through a handle of its own.
     Sharing,
+    /// A service that was resolved can be kept and used later.
+    ServiceUse,
+    /// An actor can open another session beside its own.
+    Autonomous,
     /// The whole pool can be closed while it is in use.
     ClosePool,
     /// SQLite's conflict clauses.
@@ -58,7 +62,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Transactions,
         Self::Nesting,
         Self::ExplicitBegin,
@@ -67,6 +71,8 @@ impl Capability {
         Self::Faults,
         Self::Retention,
         Self::Sharing,
+        Self::ServiceUse,
+        Self::Autonomous,
         Self::ClosePool,
         Self::ConflictClauses,
         Self::RawSql,
@@ -95,6 +101,8 @@ impl fmt::Display for Capability {
             Self::Faults => "faults",
             Self::Retention => "retention",
             Self::Sharing => "sharing",
+            Self::ServiceUse => "service-use",
+            Self::Autonomous => "autonomous",
             Self::ClosePool => "close-pool",
             Self::ConflictClauses => "conflict-clauses",
             Self::RawSql => "raw-sql",
@@ -134,6 +142,8 @@ impl Capabilities {
             .chain([
                 Capability::ReadOnlyBegin,
                 Capability::Sharing,
+                Capability::ServiceUse,
+                Capability::Autonomous,
                 Capability::Reports,
                 Capability::Extension,
                 Capability::Postgres,
@@ -220,8 +230,10 @@ pub fn needed(command: &Command) -> Option<Capability> {
         Command::Stream(_) => Some(Capability::Streams),
         Command::Raw(Residue::Lock, _) => Some(Capability::ConnectionLocks),
         Command::Raw(..) | Command::Inspect => Some(Capability::RawSql),
-        Command::Retain | Command::Stale(StaleUse::Get(_) | StaleUse::Put(..)) => Some(Capability::Retention),
+        Command::Retain | Command::Stale(_) => Some(Capability::Retention),
         Command::Race(_) | Command::Abandon(_) => Some(Capability::Sharing),
+        Command::Use(_) => Some(Capability::ServiceUse),
+        Command::Autonomous(_) => Some(Capability::Autonomous),
         Command::ClosePool => Some(Capability::ClosePool),
         Command::Resolve(_) | Command::Override(_) | Command::Restore | Command::Invalidate(_) | Command::WarmUp => {
             Some(Capability::Registry)

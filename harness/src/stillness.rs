@@ -2,9 +2,9 @@
 //!
 //! Waiting alone cannot distinguish an endless wait from a long one, but observation can: no event, no step of a
 //! statement in the database, no task of the system that came or went. When nothing has moved for [`Limits::still`]
-//! looks, the runtime's clock is brought forward by a stride, and again until it has gone the whole of
-//! [`Limits::hang`]: every timer of the system that would have fired by then has fired, the shorter of two before the
-//! longer. If nothing moves after that either, the wait counts as endless.
+//! looks, the runtime's clock is brought forward by a stride, and again until it has gone further than what a system waits
+//! for by default: every timer of the system that would have fired by then has fired, the shorter of two before the longer. If
+//! nothing moves after that either, the wait counts as endless.
 //!
 //! Looks are counted and not milliseconds, the bounds of waits included: on a machine that is too busy to run a plan, its
 //! looks are late as well. Whoever works for the database must have had a turn. The threads of a driver in this process must be
@@ -30,6 +30,9 @@ pub(crate) const WAIT: Duration = Duration::from_micros(100);
 /// The stride by which the clock is brought forward. Two timers of a system that are further apart fire one after the
 /// other.
 const STRIDE: Duration = Duration::from_secs(1);
+
+/// How far the clock is brought forward before a wait counts as endless. sqlx's pools wait for a connection for 30 s by default.
+const FORWARD_MAX: Duration = Duration::from_mins(1);
 
 /// However busy the machine is, a wait whose bound is counted in looks ends after so many times that bound.
 const SLOWED_MAX: u32 = 20;
@@ -85,7 +88,7 @@ impl<'a> Stillness<'a> {
             return true;
         }
         // The last look decides, and takes twice as long.
-        let is_over = self.brought_forward >= self.limits.hang;
+        let is_over = self.brought_forward >= FORWARD_MAX;
         let looks = self.limits.still * if is_over { 2 } else { 1 };
         if !self.is_still(looks) || !self.had_everybody_a_turn() {
             return false;
@@ -93,7 +96,9 @@ impl<'a> Stillness<'a> {
         if is_over {
             return true;
         }
-        self.bring_forward().await;
+        // Beyond what a call takes the strides grow, and still two timers fire one after the other unless they are nearly as long.
+        let stride = if self.brought_forward < self.limits.hang { self.stride() } else { self.brought_forward };
+        self.go_forward(stride).await;
         false
     }
 
@@ -102,8 +107,15 @@ impl<'a> Stillness<'a> {
     /// # Cancel safety
     /// Not cancel safe, as [`Stillness::is_endless`].
     pub(crate) async fn bring_forward(&mut self) -> bool {
-        let stride = STRIDE.min(self.limits.hang);
-        if self.brought_forward >= self.limits.hang || !bring_forward(stride).await {
+        self.brought_forward < self.limits.hang && self.go_forward(self.stride()).await
+    }
+
+    fn stride(&self) -> Duration {
+        STRIDE.min(self.limits.hang)
+    }
+
+    async fn go_forward(&mut self, stride: Duration) -> bool {
+        if !bring_forward(stride).await {
             return false;
         }
         self.brought_forward += stride;

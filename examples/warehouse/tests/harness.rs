@@ -3,7 +3,7 @@
 use unstale::registry::{Dep, Registry};
 use unstale::{Policy, RepositoryError, Scope, Sessions, SqliteSource};
 use unstale_harness::library::transaction;
-use unstale_harness::plan::{Command, StaleUse};
+use unstale_harness::plan::{Command, Usage};
 use unstale_harness::system::{Capabilities, Capability::*, Port, System};
 use unstale_harness::{check, database::Database, history::Failure, history::Reply};
 use warehouse::{Limits, SCHEMA, Stocks, services};
@@ -55,10 +55,10 @@ impl System for Warehouse {
     }
 }
 
-async fn serve(stocks: &Stocks, usage: StaleUse) -> Result<Reply, RepositoryError> {
+async fn serve(stocks: &Stocks, usage: Usage) -> Result<Reply, RepositoryError> {
     Ok(match usage {
-        StaleUse::Put(key, value) => stocks.set(key.0.into(), value.into()).await.map(|()| Reply::Changed(true))?,
-        StaleUse::Get(key) => Reply::Value(stocks.count(key.0.into()).await?),
+        Usage::Put(key, value) => stocks.set(key.0.into(), value.into()).await.map(|()| Reply::Changed(true))?,
+        Usage::Get(key) => Reply::Value(stocks.count(key.0.into()).await?),
     })
 }
 

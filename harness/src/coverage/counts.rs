@@ -257,6 +257,7 @@ fn has_succeeded(span: &Span<'_>) -> bool {
     match span.step.command {
         Command::Fail => refused(FailureClass::Mistake),
         Command::Stale(_) => refused(FailureClass::Stale),
+        Command::Use(_) => span.is_done() || refused(FailureClass::Stale),
         _ => span.is_done(),
     }
 }

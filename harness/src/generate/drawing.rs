@@ -11,9 +11,7 @@ use super::table::Table;
 use crate::capability::Capabilities;
 use crate::extension::Extension;
 use crate::model::ActorState;
-use crate::plan::{
-    Actor, BeginMode, Command, Conflict, Key, Pause, Residue, Service, Spelling, StaleUse, Step, Wanted,
-};
+use crate::plan::{Actor, BeginMode, Command, Conflict, Key, Pause, Residue, Service, Spelling, Step, Usage, Wanted};
 use crate::spelling::spellings;
 
 /// One plan while it is drawn.
@@ -97,6 +95,9 @@ impl Drawing<'_> {
             // The fixture has limits of its own, and the test ends with them.
             Kind::Wait => !self.fixture,
             Kind::Stale => state.retained,
+            Kind::Use => state.resolved,
+            // It would wait for the fixture's one connection.
+            Kind::Autonomous => state.session && !self.fixture,
             Kind::Restore => state.overrides > 0,
             Kind::Crash => state.session || state.overrides > 0,
             Kind::Resolve | Kind::Override | Kind::Invalidate | Kind::WarmUp | Kind::Fork => true,
@@ -148,8 +149,12 @@ impl Drawing<'_> {
             | Kind::RawAttached => self.raw(residue_of(kind).unwrap_or(Residue::Setting), draw),
             Kind::Inspect => Command::Inspect,
             Kind::Retain => Command::Retain,
-            Kind::Stale if draw.chance(8) => Command::Stale(StaleUse::Get(self.key(draw))),
-            Kind::Stale => Command::Stale(StaleUse::Put(self.key(draw), self.value())),
+            Kind::Stale if draw.chance(8) => Command::Stale(Usage::Get(self.key(draw))),
+            Kind::Stale => Command::Stale(Usage::Put(self.key(draw), self.value())),
+            Kind::Use if draw.chance(8) => Command::Use(Usage::Get(self.key(draw))),
+            Kind::Use => Command::Use(Usage::Put(self.key(draw), self.value())),
+            Kind::Autonomous if draw.chance(6) => Command::Autonomous(Usage::Get(self.key(draw))),
+            Kind::Autonomous => Command::Autonomous(Usage::Put(self.key_of_autonomous(), self.value())),
             Kind::Race => Command::Race(self.key(draw)),
             Kind::Abandon => Command::Abandon(self.key(draw)),
             Kind::ClosePool => {
@@ -195,6 +200,11 @@ impl Drawing<'_> {
 
     fn key(&mut self, draw: &mut Draw<'_, impl Rng>) -> Key {
         Key(u8::try_from(draw.below(self.keys)).unwrap_or(0) + 1)
+    }
+
+    /// One that nothing else changes.
+    fn key_of_autonomous(&self) -> Key {
+        Key(u8::try_from(self.keys).unwrap_or(u8::MAX - 1) + 1)
     }
 
     pub(super) fn value(&mut self) -> u32 {

@@ -10,7 +10,7 @@ use crate::capability::{Capabilities, Capability};
 
 /// What a plan may be focused on, how often, and what each is nothing without. What has many commands of its own is drawn
 /// more often.
-const SUBJECTS: [(Capability, u32, &[Capability]); 17] = [
+const SUBJECTS: [(Capability, u32, &[Capability]); 19] = [
     (Capability::Nesting, 2, &[Capability::Transactions]),
     (Capability::ExplicitBegin, 1, &[Capability::Transactions]),
     (Capability::ReadOnlyBegin, 1, &[Capability::Transactions]),
@@ -20,6 +20,8 @@ const SUBJECTS: [(Capability, u32, &[Capability]); 17] = [
     (Capability::ConnectionLoss, 2, &[Capability::Faults]),
     (Capability::Retention, 2, &[]),
     (Capability::Sharing, 1, &[]),
+    (Capability::ServiceUse, 2, &[Capability::Registry]),
+    (Capability::Autonomous, 1, &[Capability::Transactions]),
     (Capability::ClosePool, 1, &[]),
     (Capability::ConflictClauses, 1, &[Capability::Transactions]),
     (Capability::RawSql, 2, &[]),

@@ -42,6 +42,8 @@ pub enum Kind {
     Inspect,
     Retain,
     Stale,
+    Use,
+    Autonomous,
     Race,
     Abandon,
     ClosePool,
@@ -61,7 +63,7 @@ pub enum Kind {
 /// Ends are drawn less often than what they end, since most defects need several commands in one session; explicit and
 /// nested begins are known more often than other kinds beyond the basic ones, since they are only met together. A plan
 /// that retains a handle knows how to use it.
-pub(super) const WEIGHTS: [(Kind, u8, u32); 42] = [
+pub(super) const WEIGHTS: [(Kind, u8, u32); 44] = [
     (Kind::Open, 12, 16),
     (Kind::Close, 2, 14),
     (Kind::Begin, 6, 14),
@@ -92,6 +94,8 @@ pub(super) const WEIGHTS: [(Kind, u8, u32); 42] = [
     (Kind::Inspect, 1, 4),
     (Kind::Retain, 4, 10),
     (Kind::Stale, 4, 16),
+    (Kind::Use, 3, 8),
+    (Kind::Autonomous, 2, 6),
     (Kind::Race, 2, 6),
     (Kind::Abandon, 2, 7),
     (Kind::ClosePool, 1, 2),
@@ -142,6 +146,8 @@ pub(super) fn needed_for(kind: Kind) -> Option<Capability> {
         | Kind::Inspect => Some(Capability::RawSql),
         Kind::RawLock => Some(Capability::ConnectionLocks),
         Kind::Retain | Kind::Stale => Some(Capability::Retention),
+        Kind::Use => Some(Capability::ServiceUse),
+        Kind::Autonomous => Some(Capability::Autonomous),
         Kind::Race | Kind::Abandon => Some(Capability::Sharing),
         Kind::ClosePool => Some(Capability::ClosePool),
         Kind::Resolve
@@ -220,6 +226,8 @@ impl Kind {
             Command::Inspect => Self::Inspect,
             Command::Retain => Self::Retain,
             Command::Stale(_) => Self::Stale,
+            Command::Use(_) => Self::Use,
+            Command::Autonomous(_) => Self::Autonomous,
             Command::Race(_) => Self::Race,
             Command::Abandon(_) => Self::Abandon,
             Command::ClosePool => Self::ClosePool,
@@ -243,7 +251,10 @@ impl Kind {
     /// Whether it may apply to an actor without a session.
     pub(super) fn outside(self) -> bool {
         self.in_registry()
-            || matches!(self, Self::Open | Self::ClosePool | Self::Stale | Self::Crash | Self::Extra | Self::Wait)
+            || matches!(
+                self,
+                Self::Open | Self::ClosePool | Self::Stale | Self::Use | Self::Crash | Self::Extra | Self::Wait
+            )
     }
 
     /// Whether it may apply to an actor with a session.
@@ -256,7 +267,14 @@ impl Kind {
         self.in_registry()
             || matches!(
                 self,
-                Self::Open | Self::Close | Self::Replace | Self::Crash | Self::Abandon | Self::Retain | Self::Stale
+                Self::Open
+                    | Self::Close
+                    | Self::Replace
+                    | Self::Crash
+                    | Self::Abandon
+                    | Self::Retain
+                    | Self::Stale
+                    | Self::Use
             )
     }
 

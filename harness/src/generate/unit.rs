@@ -87,6 +87,10 @@ impl Drawing<'_> {
             if draw.chance(4) {
                 self.statement(made, draw);
             }
+            // What an end comes to after a statement that was refused is a question of its own.
+            if self.table.has(Kind::Fail) && draw.chance(3) {
+                made.push(self, Command::Fail);
+            }
             let end = match draw.below(16) {
                 0..10 => Kind::Commit,
                 10..12 if self.table.has(Kind::Drop) => Kind::Drop,

@@ -17,6 +17,8 @@ pub struct History {
     pub fixture: bool,
     /// The most connections that the system was to have open at once, if that is known.
     pub connections_max: Option<u8>,
+    /// Whether the database is lost with its connections, so that a system may keep to one of them.
+    pub in_memory: bool,
     /// The event from which on a task of the system may have been under way while another command ran, so that what a
     /// connection did may be recorded under either.
     pub tasks_overlap: Option<usize>,

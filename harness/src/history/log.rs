@@ -159,6 +159,7 @@ impl Log {
         history.isolation = plan.storage.isolation();
         history.fixture = plan.fixture;
         history.connections_max = Some(plan.connections);
+        history.in_memory = plan.storage.is_in_memory();
         history.events.reserve(EVENTS_USUAL);
     }
 

@@ -4,9 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use super::meaning::written;
+use super::meaning::{effect_of, is_autonomous, written};
 use crate::capability::{Capabilities, Capability, needed};
-use crate::plan::{ActorId, Backend, BeginMode, Command, Conflict, Fault, Key, Phase, Plan, Step};
+use crate::plan::{
+    ActorId, Backend, BeginMode, Command, Conflict, Fault, Key, Phase, Plan, Service, Step, Usage, Wanted,
+};
 use crate::spelling::spellings;
 
 /// A plan that makes no sense for a system.
@@ -44,6 +46,7 @@ pub fn admissible(plan: &Plan, capabilities: Capabilities) -> Result<(), Inadmis
         let mut state = ActorState::default();
         for (step_at, step) in actor.steps.iter().enumerate() {
             let checked = state.take(step, capabilities).and_then(|()| {
+                own_key(plan, &step.command)?;
                 let fresh = written(&step.command).is_none_or(|(_, value)| values.insert(value));
                 match step.fault.filter(|it| !plan.storage.allows(*it)) {
                     Some(fault) => Err(format!("`{fault}` cannot be done to the storage `{}`", plan.storage)),
@@ -62,12 +65,26 @@ pub fn admissible(plan: &Plan, capabilities: Capabilities) -> Result<(), Inadmis
     Ok(())
 }
 
+/// A session beside one's own that wrote what that one has written would wait for it, and it for the other, and no database would
+/// see that they wait for each other.
+fn own_key(plan: &Plan, command: &Command) -> Result<(), String> {
+    let Command::Autonomous(Usage::Put(key, _)) = *command else { return Ok(()) };
+    let changes = |it: &Step| !is_autonomous(&it.command) && effect_of(&it.command).is_some_and(|it| it.0 == key);
+    match plan.steps().find(|(_, _, step)| changes(step)) {
+        Some((actor, _, step)) => {
+            Err(format!("`{step}` of `{actor}` changes {key} too, so the two could wait for each other"))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Why the plan cannot happen inside a fixture, if it is to: what may end the fixture's own transaction ends the test, as it
 /// should, and nothing could be seen after it.
 fn outside_of_fixture(plan: &Plan, capabilities: Capabilities) -> Option<String> {
     let ends = |it: &Step| {
         it.fault.is_some() || matches!(it.command, Command::Insert(_, _, Conflict::Rollback) | Command::Wait(_))
     };
+    let waits = |it: &Step| is_autonomous(&it.command);
     if !plan.fixture {
         None
     } else if !capabilities.has(Capability::Fixture) {
@@ -78,8 +95,11 @@ fn outside_of_fixture(plan: &Plan, capabilities: Capabilities) -> Option<String>
             plan.storage
         ))
     } else {
-        let (_, _, step) = plan.steps().find(|it| ends(it.2))?;
-        Some(format!("`{step}` may end the fixture's own transaction"))
+        let (_, _, step) = plan.steps().find(|it| ends(it.2) || waits(it.2))?;
+        Some(match waits(step) {
+            true => format!("`{step}` would wait for the fixture's one connection, which its own session has"),
+            false => format!("`{step}` may end the fixture's own transaction"),
+        })
     }
 }
 
@@ -94,6 +114,8 @@ pub struct ActorState {
     pub retained: bool,
     /// That handle's session has ended.
     pub outlived: bool,
+    /// It has resolved the service `rows`.
+    pub resolved: bool,
     /// The most guards of overrides that it may have.
     pub overrides: u8,
 }
@@ -151,6 +173,7 @@ impl ActorState {
             Command::Resolve(wanted) if wanted.needs_session() && !self.session => {
                 return Err(format!("`{wanted}` needs a session: `open` comes first"));
             }
+            Command::Resolve(Wanted::One(Service::Rows)) => self.resolved = true,
             Command::Resolve(_) | Command::Invalidate(_) | Command::WarmUp | Command::Fork => {}
             Command::Override(_) => self.overrides = self.overrides.saturating_add(1),
             Command::Restore => {
@@ -161,6 +184,8 @@ impl ActorState {
                 return Err("no handle was retained before".into());
             }
             Command::Stale(_) => {}
+            Command::Use(_) if !self.resolved => return Err("`rows` was not resolved before".into()),
+            Command::Use(_) => {}
             _ if !self.session => return Err("the actor has no session: `open` comes first".into()),
             Command::Close | Command::Abandon(_) => {
                 (self.session, self.depth, self.outlived) = (false, 0, self.retained)

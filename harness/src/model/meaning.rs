@@ -1,16 +1,35 @@
 //! What a command means: the row that it touches, and the session that it opens or ends.
 
 use crate::history::{Outcome, Span};
-use crate::plan::{Command, Key, Phase, StaleUse, Value};
+use crate::plan::{Command, Key, Phase, Usage, Value};
 
 /// The value that a command writes, if it writes one.
 pub fn written(command: &Command) -> Option<(Key, Value)> {
     match *command {
-        Command::Put(key, value) | Command::Insert(key, value, _) | Command::Stale(StaleUse::Put(key, value)) => {
-            Some((key, value))
-        }
+        Command::Put(key, value) | Command::Insert(key, value, _) => Some((key, value)),
+        ref command => match used(command) {
+            Some(Usage::Put(key, value)) => Some((key, value)),
+            Some(Usage::Get(_)) | None => None,
+        },
+    }
+}
+
+/// What is done to a row through something else than the session itself, if that is what the command does.
+pub(crate) fn used(command: &Command) -> Option<Usage> {
+    match *command {
+        Command::Stale(usage) | Command::Use(usage) | Command::Autonomous(usage) => Some(usage),
         _ => None,
     }
+}
+
+/// Whether it is done in a session of its own, which is over with it.
+pub(crate) fn is_autonomous(command: &Command) -> bool {
+    matches!(command, Command::Autonomous(_))
+}
+
+/// Whether a session begins with it, the actor's own or one for itself.
+pub(crate) fn begins_session(command: &Command) -> bool {
+    opens_session(command) || is_autonomous(command)
 }
 
 /// What a command changes if it is done.
@@ -42,7 +61,9 @@ pub(crate) fn may_close_pool(span: &Span<'_>) -> bool {
 pub(crate) fn touched(command: &Command) -> Option<Key> {
     match *command {
         Command::Delete(key) | Command::Get(key) | Command::Race(key) | Command::Abandon(key) => Some(key),
-        Command::Stale(StaleUse::Get(key)) => Some(key),
-        ref command => written(command).map(|(key, _)| key),
+        ref command => match used(command) {
+            Some(Usage::Get(key)) => Some(key),
+            _ => written(command).map(|(key, _)| key),
+        },
     }
 }

@@ -24,7 +24,9 @@ pub mod wiring;
 pub use admissible::{ActorState, Inadmissible, admissible};
 pub use claims::{Claims, Dead, Ending, Lock, Read, Session, Statement, Target, Transaction, UNKNOWNS_MAX, Write};
 pub use meaning::written;
-pub(crate) use meaning::{effect_of, ends_session, may_close_pool, opens_session, touched};
+pub(crate) use meaning::{
+    begins_session, effect_of, ends_session, is_autonomous, may_close_pool, opens_session, touched,
+};
 pub use observers::observers;
 pub(crate) use operation::depth_after;
 pub use operation::{Operation, Standing, is_cut_off, may_meet, waits};

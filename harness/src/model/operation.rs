@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::meaning::{effect_of, ends_session};
+use super::meaning::{effect_of, ends_session, is_autonomous};
 use crate::capability::{Capability, needed};
 use crate::history::Span;
 use crate::plan::{Command, Meets, Phase, Step};
@@ -50,6 +50,7 @@ impl Operation {
                 Self::Close
             }
             command if needed(command) == Some(Capability::Registry) => Self::Registry,
+            command if is_autonomous(command) => Self::Statement,
             _ if depth > 0 => Self::InTransaction,
             _ => Self::Statement,
         }
@@ -110,10 +111,10 @@ pub fn may_meet(step: &Step, standing: Standing, meets: Meets) -> bool {
             waits(command) && !is_returned && needed(command) != Some(Capability::Registry)
         }
         Meets::Connection => !matches!(command, Command::Close | Command::ClosePool),
-        Meets::Connect => *command == Command::Open,
+        Meets::Connect => matches!(command, Command::Open | Command::Autonomous(_)),
         Meets::Commit => match command {
             Command::Commit => standing.depth == 1,
-            command => standing.depth == 0 && effect_of(command).is_some(),
+            command => (standing.depth == 0 || is_autonomous(command)) && effect_of(command).is_some(),
         },
         Meets::Task => {
             let is_let_go = ends_session(command) || *command == Command::Drop;

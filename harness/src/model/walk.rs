@@ -4,9 +4,9 @@
 
 use super::claims::{Claims, Ending, Lock, Read, Session, Statement, Target, Transaction, Write};
 use super::frame::{Frame, Pending, all_keys, dead, last_per_key, own, seen_from};
-use super::meaning::{effect_of, ends_session, opens_session, touched};
+use super::meaning::{effect_of, ends_session, is_autonomous, opens_session, touched, used};
 use crate::history::{By, ByCommand, History, Outcome, Reply, Span, What};
-use crate::plan::{ActorId, BeginMode, Command, Key, Phase, Residue, StaleUse, Value};
+use crate::plan::{ActorId, BeginMode, Command, Key, Phase, Residue, Usage, Value};
 
 impl Claims {
     /// Draws up the claims from the history and its commands; bit *n* of `assignment` says whether the *n*-th unknown outcome
@@ -23,7 +23,7 @@ impl Claims {
             let Some(by) = event.by else { continue };
             match &event.what {
                 What::Invoked(step) => {
-                    if walk.place(by.actor).frames.iter().any(|it| !it.raw) {
+                    if !is_autonomous(&step.command) && walk.place(by.actor).frames.iter().any(|it| !it.raw) {
                         walk.claims.in_transaction.push(by);
                     }
                     walk.faulted |= step.fault.is_some();
@@ -162,7 +162,8 @@ impl Walk<'_> {
                     self.aim(by, *key, span.invoked, at);
                 }
                 if let Some((key, value)) = effect_of(command) {
-                    self.write(Pending { by, key, value }, span.invoked, at, outcome, unknown);
+                    let pending = Pending { by, key, value };
+                    self.write(pending, is_autonomous(command), (span.invoked, at), outcome, unknown);
                 }
                 if let Outcome::Done(reply) = outcome {
                     self.read(by, span, at, reply);
@@ -171,7 +172,14 @@ impl Walk<'_> {
         }
     }
 
-    fn write(&mut self, pending: Pending, from: usize, at: usize, outcome: &Outcome, unknown: bool) {
+    fn write(
+        &mut self,
+        pending: Pending,
+        is_autonomous: bool,
+        (from, at): (usize, usize),
+        outcome: &Outcome,
+        unknown: bool,
+    ) {
         if matches!(outcome, Outcome::Done(Reply::Changed(false))) {
             return;
         }
@@ -179,7 +187,7 @@ impl Walk<'_> {
         if done || unknown && self.decide() {
             let until = if done { at } else { self.settled };
             let Pending { by, key, value } = pending;
-            match self.place(by.actor).frames.last_mut() {
+            match self.place(by.actor).frames.last_mut().filter(|_| !is_autonomous) {
                 Some(frame) if frame.uncertain => self.limbo(&[pending], from),
                 Some(frame) => frame.writes.push(pending),
                 None => {
@@ -261,7 +269,8 @@ impl Walk<'_> {
         let Some((key, value)) = effect_of(&span.step.command) else { return };
         // One row is changed whole or not at all, so no branch is needed to follow it. What is written inside a transaction
         // goes with that.
-        if self.place(by.actor).frames.last().is_none_or(|frame| frame.uncertain) {
+        let frames = &self.place(by.actor).frames;
+        if is_autonomous(&span.step.command) || frames.last().is_none_or(|frame| frame.uncertain) {
             self.limbo(&[Pending { by, key, value }], span.invoked);
         }
     }
@@ -318,9 +327,11 @@ impl Walk<'_> {
     fn read(&mut self, by: By, span: &Span<'_>, at: usize, reply: &Reply) {
         let one = |key: Key, seen: Option<Value>| (key, seen);
         let seen: Vec<(Key, Option<Value>)> = match (reply, &span.step.command) {
-            (Reply::Value(value), Command::Get(key) | Command::Race(key) | Command::Stale(StaleUse::Get(key))) => {
-                vec![one(*key, *value)]
-            }
+            (Reply::Value(value), Command::Get(key) | Command::Race(key)) => vec![one(*key, *value)],
+            (Reply::Value(value), command) => match used(command) {
+                Some(Usage::Get(key)) => vec![one(key, *value)],
+                _ => return,
+            },
             (Reply::Rows(rows), _) => all_keys(&self.keys, rows, None),
             // Fewer than were asked for are all that there are.
             (Reply::FirstRows(rows), Command::Stream(limit)) if rows.len() < usize::from(*limit) => {
@@ -332,7 +343,8 @@ impl Walk<'_> {
             },
             _ => return,
         };
-        let frames = self.actors.get(by.actor.index()).map_or(&[][..], |place| &place.frames);
+        let place = self.actors.get(by.actor.index()).filter(|_| !is_autonomous(&span.step.command));
+        let frames = place.map_or(&[][..], |place| &place.frames);
         let Some(from) = seen_from(self.history.isolation, frames, span.invoked) else { return };
         let read = |(key, seen)| Read { by, key, seen, own: own(frames, key), from, at };
         self.claims.reads.extend(seen.into_iter().map(read));

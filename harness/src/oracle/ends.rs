@@ -11,7 +11,7 @@ use super::limit::open_at_rest;
 use super::view::View;
 use crate::history::{By, FailureClass, Outcome, Span, What};
 use crate::model::opens_session;
-use crate::plan::{Command, Fault};
+use crate::plan::{Command, Fault, Service, Wanted};
 use crate::verdict::Invariant;
 
 /// A handle whose session has ended is never served.
@@ -206,15 +206,16 @@ fn observations<'a>(view: &'a View<'_>) -> impl Iterator<Item = (By, &'a Span<'a
     view.facts.spans.iter().filter(|(by, _)| view.facts.history.is_observer(by.actor))
 }
 
-/// Returns the uses of retained handles that were invoked after the end of their session.
+/// Returns the uses of handles, retained or behind a service, that were invoked after the end of their session.
 fn stale_uses<'a>(view: &'a View<'_>) -> impl Iterator<Item = (By, &'a Span<'a>)> {
     view.facts.spans.iter().filter_map(|(by, span)| {
-        if !matches!(span.step.command, Command::Stale(_)) {
-            return None;
-        }
-        let retained =
-            view.facts.spans.before(by).rev().find(|(_, it)| it.step.command == Command::Retain && it.is_done());
-        let (_, session) = view.session(retained?.0)?;
+        let source = match span.step.command {
+            Command::Stale(_) => Command::Retain,
+            Command::Use(_) => Command::Resolve(Wanted::One(Service::Rows)),
+            _ => return None,
+        };
+        let given = view.facts.spans.before(by).rev().find(|(_, it)| it.step.command == source && it.is_done());
+        let (_, session) = view.session(given?.0)?;
         (session.ended <= span.invoked).then_some((by, span))
     })
 }

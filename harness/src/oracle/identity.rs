@@ -12,6 +12,7 @@ use super::seen::Wrong;
 use super::transactions::in_a_transaction;
 use super::view::View;
 use crate::history::{By, ConnectionId, Event, Leftovers, Outcome, Reply, Span, What};
+use crate::model::is_autonomous;
 use crate::plan::{Command, Residue};
 use crate::verdict::Invariant;
 
@@ -24,9 +25,11 @@ pub fn no_cross_scope(view: &View<'_>) -> Checked {
         view.facts.spans.iter().filter_map(|(by, _)| view.server(by).map(|(id, at)| (at, id, by))).collect();
     served.sort_unstable();
     for (at, connection, by) in served {
-        let Some((session, mine)) = view.session(by) else {
+        let mine = view.session(by).map(|(session, _)| session);
+        let is_autonomous = view.facts.spans.get(by).is_some_and(|it| is_autonomous(&it.step.command));
+        if mine.is_none() && !is_autonomous {
             continue;
-        };
+        }
         if view.facts.history.fixture {
             // Inside a fixture all sessions share one connection, in turn.
             break;
@@ -35,13 +38,16 @@ pub fn no_cross_scope(view: &View<'_>) -> Checked {
         let before = users.iter().filter(|(served_by, _)| *served_by == connection);
         let other = before
             .map(|(_, session)| &view.claims.sessions[*session])
-            .find(|session| session.actor != mine.actor && session.ended > at);
+            .find(|session| (is_autonomous || session.actor != by.actor) && session.ended > at);
         if let Some(other) = other {
             let expected = format!("{connection} serves nobody but {}, whose session is open", other.actor);
-            let observed = format!("{connection} served {} as well", by.actor);
+            let observed = match is_autonomous {
+                true => format!("{connection} served another session of {} as well", by.actor),
+                false => format!("{connection} served {} as well", by.actor),
+            };
             checked.found(view, Invariant::NoCrossScope, at, expected, observed);
         }
-        users.push((connection, session));
+        users.extend(mine.map(|session| (connection, session)));
     }
     for (read, wrong) in &view.seen.reads {
         if let Wrong::Foreign(Some(seen)) = wrong {

@@ -16,7 +16,7 @@ use super::seen::presence;
 use super::view::View;
 use crate::capability::needed;
 use crate::history::{By, Failure, FailureClass, Leftovers, Outcome, Reply, What};
-use crate::model::effect_of;
+use crate::model::{effect_of, is_autonomous};
 use crate::plan::{BeginMode, Command, Conflict, Residue};
 use crate::verdict::Invariant;
 
@@ -70,7 +70,7 @@ fn look(
     }
     // Whatever else fell on it: that it was read-only was known.
     let is_kept = matches!(outcome, Some(Outcome::Failed(_))) && view.facts.is_kept_read_only(by);
-    if !is_kept && (scene.is_excused(by.actor, at) || view.facts.read_only.refused_by(by).is_some()) {
+    if !is_kept && (scene.is_excused(by.actor, command, at) || view.facts.read_only.refused_by(by).is_some()) {
         return;
     }
     let wrong = match outcome {
@@ -99,6 +99,7 @@ fn applies(scene: &Scene<'_>, by: By, command: &Command) -> bool {
     match command {
         Command::Open | Command::ClosePool => !position.session,
         Command::Stale(_) => position.retained,
+        Command::Use(_) => position.resolved,
         Command::Restore => position.guards > 0,
         Command::Resolve(wanted) => position.session || !wanted.needs_session(),
         Command::Override(_) | Command::Invalidate(_) | Command::WarmUp | Command::Fork | Command::Crash => true,
@@ -123,7 +124,8 @@ fn is_expected(
     failure: &Failure,
 ) -> bool {
     let conflicts = matches!(failure.class, FailureClass::Busy | FailureClass::NoTransaction);
-    if conflicts && scene.may_conflict(by.actor, at) {
+    let may_block_itself = is_autonomous(command) && scene.has_locks(by.actor);
+    if conflicts && (may_block_itself || scene.may_conflict(by.actor, at)) {
         return true;
     }
     // Its limit may run out while it waits for the locks of such work, which a fault holds back.
@@ -132,14 +134,19 @@ fn is_expected(
     }
     // What its own transaction was begun for.
     let is_refusal = matches!(failure.class, FailureClass::Mistake | FailureClass::ReadOnly);
-    if scene.position(by.actor).read_only && is_refusal && changes_something(command) {
+    let is_inside = !is_autonomous(command);
+    if is_inside && scene.position(by.actor).read_only && is_refusal && changes_something(command) {
         return true;
     }
     match command {
         Command::Fail => failure.class == FailureClass::Mistake,
         // The next one waits for a connection that somebody has; how long is the system's own business.
-        Command::Open | Command::Replace => {
-            let may_wait = scene.others_have_sessions(by.actor);
+        Command::Open | Command::Replace | Command::Autonomous(_) => {
+            // Whoever has the only connection waits for itself.
+            let history = view.facts.history;
+            let is_one = history.in_memory || history.connections_max == Some(1);
+            let has_only = is_autonomous(command) && is_one;
+            let may_wait = has_only || scene.others_have_sessions(by.actor);
             failure.class == FailureClass::Exhausted && may_wait && has_waited(view, by, at)
         }
         Command::Insert(_, _, conflict @ (Conflict::Abort | Conflict::Rollback)) => {
@@ -158,6 +165,7 @@ fn is_expected(
         Command::Raw(..) => failure.class == FailureClass::Mistake,
         // A handle that has ended has to be refused, and so has one that was never given out.
         Command::Stale(_) => scene.position(by.actor).outlived || !scene.position(by.actor).retained,
+        Command::Use(_) => scene.position(by.actor).superseded || !scene.position(by.actor).resolved,
         _ => false,
     }
 }
@@ -184,7 +192,9 @@ fn untrue(view: &View<'_>, scene: &Scene<'_>, by: By, command: &Command, reply: 
     match (command, changed) {
         (Command::Fail, _) => wrong("fails: a value is missing"),
         // Inside a test it is a part of the test's transaction, which can write.
-        (_, Some(true)) if scene.position(by.actor).read_only && !view.facts.history.fixture => {
+        (_, Some(true))
+            if scene.position(by.actor).read_only && !view.facts.history.fixture && !is_autonomous(command) =>
+        {
             wrong("is refused: its transaction is read-only")
         }
         (Command::Put(..), Some(false)) => wrong("changes a row"),

@@ -8,7 +8,7 @@ use super::checked::Checked;
 use super::read_only::turns_read_only;
 use super::view::View;
 use crate::history::{By, FailureClass, Outcome, Report, Span, What};
-use crate::model::{ends_session, opens_session};
+use crate::model::{begins_session, ends_session, opens_session};
 use crate::plan::{Command, IsolationModel, Moment};
 use crate::verdict::Invariant;
 
@@ -35,7 +35,7 @@ pub fn listeners_balanced(view: &View<'_>) -> Checked {
 /// is the system's own business, and an extension's commands open as many as they like.
 fn untold(view: &View<'_>, told: u32) -> Option<String> {
     let count = |which: &dyn Fn(&Span<'_>) -> bool| {
-        let opens = view.facts.spans.values().filter(|span| opens_session(&span.step.command) && which(span));
+        let opens = view.facts.spans.values().filter(|span| begins_session(&span.step.command) && which(span));
         u32::try_from(opens.count()).unwrap_or(u32::MAX)
     };
     let opened = count(&|span| span.is_done());
@@ -162,7 +162,7 @@ fn most_at_once(view: &View<'_>) -> usize {
         let session = sessions.iter().find(|it| Some(it.opened) == span.returned);
         session.map(|it| answered(it.ended)).or(span.returned).unwrap_or(usize::MAX)
     };
-    let opens = view.facts.spans.values().filter(|it| opens_session(&it.step.command));
+    let opens = view.facts.spans.values().filter(|it| begins_session(&it.step.command));
     let needs: Vec<(usize, usize)> = opens.map(|it| (it.invoked, end(it))).collect();
     let live = |at: usize| needs.iter().filter(|(from, until)| *from <= at && at < *until).count();
     needs.iter().map(|(from, _)| live(*from)).max().unwrap_or(0).max(1)

@@ -9,8 +9,10 @@
 
 use super::view::Facts;
 use crate::history::{FailureClass, Outcome, Reply};
-use crate::model::ends_session;
-use crate::plan::{ActorId, BeginMode, Command, Fault, IsolationModel, Phase, Residue, ServerFault, Step};
+use crate::model::{ends_session, is_autonomous};
+use crate::plan::{
+    ActorId, BeginMode, Command, Fault, IsolationModel, Phase, Residue, ServerFault, Service, Step, Wanted,
+};
 
 /// Where all actors stand.
 pub(super) struct Scene<'a> {
@@ -34,12 +36,20 @@ pub(super) struct Position {
     pub(super) retained: bool,
     /// That handle's session has ended.
     pub(super) outlived: bool,
+    /// It has resolved the service `rows`.
+    pub(super) resolved: bool,
+    /// The session in which it has done so has ended.
+    pub(super) superseded: bool,
     /// The guards that it has at least.
     pub(super) guards: u32,
     /// What it has left on its connection itself, by its place in [`Residue::ALL`], and nothing can have taken away.
     pub(super) left: [bool; Residue::ALL.len()],
     /// A command of it is under way.
     running: bool,
+    /// That command may wait for a second connection, with all that its actor has open.
+    waiting: bool,
+    /// Somebody else did so while its command was under way.
+    delayed: bool,
     /// That command has a fault.
     faulted: bool,
     /// A fault of anybody was under way beside it, or a connection was cut.
@@ -87,9 +97,16 @@ impl<'a> Scene<'a> {
         crowded || met || self.strays || self.facts.history.tasks_overlap.is_some_and(|from| from <= at)
     }
 
-    /// Whether somebody was in the way of the command, and work whose caller is gone may have been held back by a fault.
+    /// Whether somebody was in the way of the command, and waited as well, or is gone and left work that a fault may hold back.
     pub(super) fn may_wait_in_vain(&self, actor: ActorId) -> bool {
-        self.strays && self.hurt && self.position(actor).crowded
+        let Position { crowded, delayed, .. } = *self.position(actor);
+        crowded && (delayed || self.strays && self.hurt)
+    }
+
+    /// Whether another session of the same actor may meet what its own has open.
+    pub(super) fn has_locks(&self, actor: ActorId) -> bool {
+        let Position { depth, lingering, .. } = *self.position(actor);
+        depth > 0 || lingering
     }
 
     /// Whether somebody else did something while the command was under way.
@@ -98,12 +115,14 @@ impl<'a> Scene<'a> {
     }
 
     /// Whether something fell on the command that is under way, or on what it rests on, so that nothing is asked of it.
-    pub(super) fn is_excused(&self, actor: ActorId, at: usize) -> bool {
+    pub(super) fn is_excused(&self, actor: ActorId, command: &Command, at: usize) -> bool {
         let position = self.position(actor);
+        // What the actor's own session has proved says nothing of another one.
+        let is_proved = position.proved && !is_autonomous(command);
         // It has a fault, or another command had one beside it, which may have hit this one.
         position.disturbed
             // A connection that was idle when it died is noticed by its next user, and one that is down by whoever connects.
-            || self.hurt && !position.proved
+            || self.hurt && !is_proved
             // The session was left in doubt by an earlier command of its own.
             || position.troubled
             // PostgreSQL refuses everything in a transaction in which something failed.
@@ -126,7 +145,8 @@ impl<'a> Scene<'a> {
             }
         }
         self.hurt |= lasts;
-        let (mut crowded, mut disturbed) = (false, step.fault.is_some());
+        let (mut crowded, mut disturbed, mut delayed) = (false, step.fault.is_some(), false);
+        let waiting = is_autonomous(&step.command);
         for (at, other) in self.actors.iter_mut().enumerate() {
             other.proved &= !lasts;
             if at == actor.index() {
@@ -135,12 +155,15 @@ impl<'a> Scene<'a> {
             // In a fixture a session keeps its turn.
             crowded |= other.running || other.depth > 0 || other.lingering || fixture && other.session;
             disturbed |= other.running && other.faulted;
+            delayed |= other.running && other.waiting;
+            other.delayed |= waiting;
             other.crowded |= other.running;
             other.disturbed |= other.running && step.fault.is_some();
             other.met |= other.depth > 0;
         }
         let mine = &mut self.actors[actor.index()];
         (mine.running, mine.faulted, mine.disturbed, mine.crowded) = (true, step.fault.is_some(), disturbed, crowded);
+        (mine.waiting, mine.delayed) = (waiting, delayed);
     }
 
     /// A connection of this actor's is read-only; its session may be given up for that.
@@ -210,7 +233,7 @@ impl Position {
             Command::Close | Command::Abandon(_) => self.end_session(),
             Command::Crash => {
                 self.end_session();
-                self.guards = 0;
+                (self.guards, self.resolved) = (0, false);
             }
             Command::Begin(mode) => {
                 if self.depth == 0 {
@@ -231,6 +254,7 @@ impl Position {
                 self.end_transaction();
             }
             Command::Retain => (self.retained, self.outlived) = (true, false),
+            Command::Resolve(Wanted::One(Service::Rows)) => (self.resolved, self.superseded) = (true, false),
             Command::Override(_) => self.guards += 1,
             Command::Restore => self.guards = self.guards.saturating_sub(1),
             // The system knows nothing of it, and what it is in its way cannot be said.
@@ -248,6 +272,8 @@ impl Position {
             Command::Open => self.end_session(),
             command if ends_session(command) => self.end_session(),
             Command::ClosePool => {}
+            // What it has met was in a session that is over.
+            Command::Autonomous(_) => {}
             command if is_of_registry(command) => {}
             Command::Commit | Command::Rollback | Command::Drop => {
                 // What is still open nobody knows.
@@ -298,6 +324,7 @@ impl Position {
     fn end_session(&mut self) {
         self.lingering |= self.depth > 0;
         self.outlived |= self.session;
+        self.superseded |= self.session;
         (self.session, self.depth, self.failed, self.troubled, self.met) = (false, 0, false, false, false);
         self.left = Default::default();
     }

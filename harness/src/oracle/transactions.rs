@@ -10,7 +10,7 @@ use super::checked::Checked;
 use super::scene::reaches_database;
 use super::view::View;
 use crate::history::{By, ConnectionId, FailureClass, Outcome, Span, What};
-use crate::model::{Ending, Lock, Transaction};
+use crate::model::{Ending, Lock, Transaction, is_autonomous};
 use crate::plan::{Command, IsolationModel, Residue};
 use crate::verdict::Invariant;
 
@@ -20,6 +20,7 @@ pub fn transaction_agreement(view: &View<'_>) -> Checked {
     goes_on_after_its_end(view, &mut checked);
     leaves_its_connection(view, &mut checked);
     locks_nothing(view, &mut checked);
+    joins_its_caller(view, &mut checked);
     for transaction in &view.claims.transactions {
         for by in &transaction.writes {
             let Some(evidence) = view.evidence(*by) else {
@@ -90,13 +91,34 @@ fn leaves_its_connection(view: &View<'_>, checked: &mut Checked) {
     };
     for (by, span) in view.facts.spans.iter().filter(|(by, _)| inside(*by)) {
         let Some(mine) = server((by, span)) else { continue };
-        let mut before = view.facts.spans.before(by).rev().take_while(|(earlier, _)| inside(*earlier));
+        let before = view.facts.spans.before(by).rev().filter(|(_, it)| !is_autonomous(&it.step.command));
+        let mut before = before.take_while(|(earlier, _)| inside(*earlier));
         let Some(first) = before.find_map(server) else { continue };
         checked.evaluated += 1;
         if first != mine {
             let at = span.returned.unwrap_or(span.invoked);
             let expected = format!("`{}` is done on {first}, where its transaction is open", span.step.command);
             checked.found(view, Invariant::TransactionAgreement, at, expected, format!("{mine} served it"));
+        }
+    }
+}
+
+/// What was done in a session of its own is committed when it is answered, whatever its caller has open.
+fn joins_its_caller(view: &View<'_>, checked: &mut Checked) {
+    let done = view.facts.spans.iter().filter(|(_, it)| is_autonomous(&it.step.command) && it.is_done());
+    for (by, span) in done {
+        let Some(evidence) = view.evidence(by) else { continue };
+        checked.evaluated += 1;
+        if let Some(open) = evidence.wrote.iter().find(|it| !evidence.committed.contains(it)) {
+            let expected = format!("`{}` is committed by itself", span.step.command);
+            let observed = format!("{open} did not commit it: a transaction is open there");
+            checked.found(
+                view,
+                Invariant::TransactionAgreement,
+                span.returned.unwrap_or(span.invoked),
+                expected,
+                observed,
+            );
         }
     }
 }

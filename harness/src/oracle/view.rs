@@ -9,7 +9,7 @@ use super::read_only::ReadOnly;
 use super::seen::Seen;
 use crate::history::{By, ByCommand, ConnectionId, History, Outcome, Span, What};
 use crate::model::wiring::Wiring;
-use crate::model::{Claims, Session, effect_of, may_close_pool, opens_session};
+use crate::model::{Claims, Session, effect_of, is_autonomous, may_close_pool, opens_session};
 use crate::plan::{Command, IsolationModel, Key, Phase, Value};
 
 /// What is the same in every branch.
@@ -173,9 +173,10 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Returns the session that a command ran in: its actor's live session at the invocation.
+    /// Returns the session that a command ran in: its actor's live session at the invocation; none if it had one of its own.
     pub fn session(&self, by: By) -> Option<(usize, &Session)> {
-        let invoked = self.facts.spans.get(by)?.invoked;
+        let span = self.facts.spans.get(by).filter(|it| !is_autonomous(&it.step.command))?;
+        let invoked = span.invoked;
         let live = |it: &Session| it.actor == by.actor && it.opened < invoked && invoked < it.ended;
         self.claims.sessions.iter().enumerate().find(|(_, it)| live(it))
     }

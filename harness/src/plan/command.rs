@@ -63,7 +63,11 @@ pub enum Command {
     /// Keeps a handle to the session, for use after its end.
     Retain,
     /// Uses the retained handle.
-    Stale(StaleUse),
+    Stale(Usage),
+    /// Uses the service `rows` as the actor resolved it last, also if its session has ended since.
+    Use(Usage),
+    /// Opens another session beside the actor's own, does this in it, and closes it. It is no part of a transaction that is open.
+    Autonomous(Usage),
     /// Several reads at once in the actor's session, each through a handle of its own: the first that ends counts, and the
     /// others are dropped where they wait.
     Race(Key),
@@ -92,12 +96,22 @@ pub enum Command {
 }
 
 impl Command {
-    /// What it does to one row, for a plain `put` or `get`: the same that can be done through a retained handle.
-    pub fn usage(&self) -> Option<StaleUse> {
+    /// What it does to one row, for a plain `put` or `get`: the same that can be done through a handle.
+    pub fn usage(&self) -> Option<Usage> {
         match *self {
-            Self::Put(key, value) => Some(StaleUse::Put(key, value)),
-            Self::Get(key) => Some(StaleUse::Get(key)),
+            Self::Put(key, value) => Some(Usage::Put(key, value)),
+            Self::Get(key) => Some(Usage::Get(key)),
             _ => None,
+        }
+    }
+}
+
+/// The same through the session itself.
+impl From<Usage> for Command {
+    fn from(usage: Usage) -> Self {
+        match usage {
+            Usage::Get(key) => Self::Get(key),
+            Usage::Put(key, value) => Self::Put(key, value),
         }
     }
 }
@@ -207,11 +221,11 @@ impl Spelling {
     pub const PLAIN: Self = Self { core: 0, around: 0 };
 }
 
-/// What is done with a retained handle.
+/// What is done to one row through something else than the actor's session itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum StaleUse {
-    /// Reads through it.
+pub enum Usage {
+    /// Reads it.
     Get(Key),
-    /// Writes through it.
+    /// Writes it.
     Put(Key, Value),
 }

@@ -16,7 +16,7 @@ mod storage;
 mod test_case;
 pub mod text;
 
-pub use command::{BeginMode, Command, Conflict, Key, Pause, Residue, Spelling, StaleUse, Value};
+pub use command::{BeginMode, Command, Conflict, Key, Pause, Residue, Spelling, Usage, Value};
 pub use fault::{Fault, FaultRow, Meets};
 pub use file::{Expectation, PlanError, PlanFile, VERSION};
 pub use schedule::{Gate, Schedule, Tasks, Turn};

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::{BeginMode, Command, Conflict, Pause, Phase, Residue, Spelling, StaleUse, Step};
+use super::{BeginMode, Command, Conflict, Pause, Phase, Residue, Spelling, Step, Usage};
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,8 +44,9 @@ impl fmt::Display for Command {
             Self::Raw(residue, spelling) => write!(f, "raw {residue} spelled {spelling}"),
             Self::Inspect => f.write_str("inspect"),
             Self::Retain => f.write_str("retain"),
-            Self::Stale(StaleUse::Get(key)) => write!(f, "stale get {key}"),
-            Self::Stale(StaleUse::Put(key, value)) => write!(f, "stale put {key} {value}"),
+            Self::Stale(usage) => write!(f, "stale {usage}"),
+            Self::Use(usage) => write!(f, "use rows {usage}"),
+            Self::Autonomous(usage) => write!(f, "autonomous {usage}"),
             Self::Race(key) => write!(f, "race {key}"),
             Self::Abandon(key) => write!(f, "abandon {key}"),
             Self::ClosePool => f.write_str("close-pool"),
@@ -58,6 +59,15 @@ impl fmt::Display for Command {
             Self::Replace => f.write_str("replace"),
             Self::Crash => f.write_str("crash"),
             Self::Extra(words) => write!(f, "extra {words}"),
+        }
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Get(key) => write!(f, "get {key}"),
+            Self::Put(key, value) => write!(f, "put {key} {value}"),
         }
     }
 }

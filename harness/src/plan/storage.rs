@@ -82,6 +82,11 @@ impl Storage {
     pub fn is_ordered(self) -> bool {
         self != Self::Sim
     }
+
+    /// Whether the database is lost with its connections.
+    pub fn is_in_memory(self) -> bool {
+        matches!(self, Self::Memory | Self::SimOnly)
+    }
 }
 
 impl Backend {

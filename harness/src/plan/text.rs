@@ -9,8 +9,8 @@ use std::str::FromStr;
 
 use super::fault::{NoFault, expected};
 use super::{
-    ActorId, BeginMode, Command, Conflict, Gate, Key, Pause, Phase, Residue, Schedule, Service, Spelling, StaleUse,
-    Step, Storage, Tasks, Turn, Wanted,
+    ActorId, BeginMode, Command, Conflict, Gate, Key, Pause, Phase, Residue, Schedule, Service, Spelling, Step,
+    Storage, Tasks, Turn, Usage, Wanted,
 };
 
 /// A step or a schedule that does not parse.
@@ -28,8 +28,8 @@ pub struct TextError {
 const COMMANDS: &str = "a command: open, close, begin [immediate|exclusive|read-only], commit, rollback, drop, put KEY VALUE, \
     insert KEY VALUE [or ignore|replace|rollback], get KEY, delete KEY, scan, stream ROWS, fail, slow, wait 1s|1m|1h, \
     raw begin|setting|temp-table|lock|channel|cursor|prepared|attached [spelled N.M], \
-    inspect, retain, stale get KEY, stale put KEY VALUE, race KEY, abandon KEY, close-pool, resolve SERVICE, \
-    override SERVICE, restore, invalidate SERVICE, warm-up, fork, replace, crash, extra …";
+    inspect, retain, stale get KEY, stale put KEY VALUE, use rows get KEY, use rows put KEY VALUE, autonomous get KEY, \
+    autonomous put KEY VALUE, race KEY, abandon KEY, close-pool, resolve SERVICE, override SERVICE, restore, invalidate SERVICE, warm-up, fork, replace, crash, extra …";
 
 impl fmt::Display for Storage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -179,14 +179,15 @@ fn command(words: &mut Words<'_>) -> Result<Command, TextError> {
         }
         "inspect" => Command::Inspect,
         "retain" => Command::Retain,
-        "stale" => {
-            let (at, word) = words.need("get or put")?;
-            Command::Stale(match word {
-                "get" => StaleUse::Get(key(words)?),
-                "put" => StaleUse::Put(key(words)?, value(words)?),
-                _ => return Err(unexpected(at, word, "get or put")),
-            })
+        "stale" => Command::Stale(usage(words)?),
+        "use" => {
+            let (at, word) = words.need("rows")?;
+            if word != "rows" {
+                return Err(unexpected(at, word, "rows, the service that has a session behind it"));
+            }
+            Command::Use(usage(words)?)
         }
+        "autonomous" => Command::Autonomous(usage(words)?),
         "race" => Command::Race(key(words)?),
         "abandon" => Command::Abandon(key(words)?),
         "close-pool" => Command::ClosePool,
@@ -213,6 +214,15 @@ fn command(words: &mut Words<'_>) -> Result<Command, TextError> {
         "extra" => Command::Extra(words.rest_before_suffix()?.into()),
         _ => return Err(unexpected(at, verb, COMMANDS)),
     })
+}
+
+fn usage(words: &mut Words<'_>) -> Result<Usage, TextError> {
+    let (at, word) = words.need("get or put")?;
+    match word {
+        "get" => Ok(Usage::Get(key(words)?)),
+        "put" => Ok(Usage::Put(key(words)?, value(words)?)),
+        _ => Err(unexpected(at, word, "get or put")),
+    }
 }
 
 fn key(words: &mut Words<'_>) -> Result<Key, TextError> {

@@ -9,7 +9,7 @@ use crate::extension::Extension;
 use crate::model::written;
 use crate::plan::{
     ACTORS_MAX, Actor, ActorId, Backend, BeginMode, CONNECTIONS_MAX, Command, Conflict, Fault, Gate, Key, Pause, Phase,
-    Plan, Residue, Schedule, Service, Spelling, StaleUse, Step, Storage, Tasks, Turn, Wanted,
+    Plan, Residue, Schedule, Service, Spelling, Step, Storage, Tasks, Turn, Usage, Wanted,
 };
 
 /// From a plan to its candidates. The extension knows simpler forms of its own commands.
@@ -285,15 +285,21 @@ fn plainer_than(command: &Command) -> Vec<Command> {
         Command::Replace => vec![Command::Close],
         Command::Race(key) => vec![Command::Get(key)],
         Command::Abandon(_) => vec![Command::Close],
-        Command::Stale(StaleUse::Put(key, value)) => {
-            vec![Command::Get(key), Command::Put(key, value), Command::Stale(StaleUse::Get(key))]
-        }
-        Command::Stale(StaleUse::Get(key)) => {
-            let mut plainer = vec![Command::Get(key)];
-            plainer.extend(keys(key).map(|it| Command::Stale(StaleUse::Get(it))));
-            plainer
-        }
+        Command::Stale(usage) => plainer_usages(usage, Command::Stale),
+        Command::Use(usage) => plainer_usages(usage, Command::Use),
+        Command::Autonomous(usage) => plainer_usages(usage, Command::Autonomous),
         _ => Vec::new(),
+    }
+}
+
+/// The same through the session itself, or less of it in the same way.
+fn plainer_usages(usage: Usage, way: impl Fn(Usage) -> Command) -> Vec<Command> {
+    match usage {
+        Usage::Put(key, value) => {
+            let plainer = [Command::Get(key), usage.into(), way(Usage::Get(key))];
+            plainer.into_iter().chain((1..key.0).map(|it| way(Usage::Put(Key(it), value)))).collect()
+        }
+        Usage::Get(key) => [usage.into()].into_iter().chain((1..key.0).map(|it| way(Usage::Get(Key(it))))).collect(),
     }
 }
 
@@ -310,7 +316,11 @@ fn renumbered(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
     for step in plan.actors.iter_mut().flat_map(|it| &mut it.steps) {
         if written(&step.command).is_some() {
             match &mut step.command {
-                Command::Put(_, value) | Command::Insert(_, value, _) | Command::Stale(StaleUse::Put(_, value)) => {
+                Command::Put(_, value)
+                | Command::Insert(_, value, _)
+                | Command::Stale(Usage::Put(_, value))
+                | Command::Use(Usage::Put(_, value))
+                | Command::Autonomous(Usage::Put(_, value)) => {
                     *value = next;
                 }
                 _ => {}

@@ -3,7 +3,7 @@
 //! Owns what is left of a plan without some of its commands: its schedule, its actors and its numbers stay without gaps.
 
 use crate::extension::Extension;
-use crate::plan::{Actor, ActorId, Command, Gate, Plan, Schedule, Step};
+use crate::plan::{Actor, ActorId, Command, Gate, Plan, Schedule, Service, Step, Wanted};
 
 /// Above this many commands pairs are too many to try.
 const PAIRS_MAX: usize = 16;
@@ -37,10 +37,12 @@ pub(super) fn sessions(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Pl
         let opens: Vec<_> = opens.chain([it.steps.len()]).collect();
         for pair in opens.windows(2) {
             let (open, end) = (pair[0], pair[1]);
-            let retains = it.steps[open..end].iter().any(|it| it.command == Command::Retain);
-            let is_other = |step: &&Step| step.command != Command::Retain;
+            let gives =
+                |step: &Step| matches!(step.command, Command::Retain | Command::Resolve(Wanted::One(Service::Rows)));
+            let retains = it.steps[open..end].iter().any(gives);
+            let is_other = |step: &&Step| !gives(step);
             let later = if retains { it.steps[end..].iter().take_while(is_other).count() } else { 0 };
-            let uses = |at: &usize| *at < end || matches!(it.steps[*at].command, Command::Stale(_));
+            let uses = |at: &usize| *at < end || matches!(it.steps[*at].command, Command::Stale(_) | Command::Use(_));
             let gone = (open..end + later).filter(uses).map(|at| (ActorId::new(actor), at));
             all.push(gone.collect::<Vec<_>>());
         }

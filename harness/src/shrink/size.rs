@@ -4,7 +4,7 @@
 
 use crate::model::written;
 use crate::plan::{
-    ActorId, BeginMode, Command, Conflict, Fault, Gate, Phase, Plan, Residue, StaleUse, Step, Storage, Tasks, Wanted,
+    ActorId, BeginMode, Command, Conflict, Fault, Gate, Phase, Plan, Residue, Step, Storage, Tasks, Usage, Wanted,
 };
 
 /// What is compared, the most important first.
@@ -83,9 +83,13 @@ fn weight(command: &Command) -> u32 {
         Command::Begin(BeginMode::ReadOnly) => 4,
         Command::Drop | Command::Close => 2,
         Command::Get(key) => 2 + u32::from(key.0),
-        Command::Stale(StaleUse::Get(key)) => 100 + u32::from(key.0),
+        Command::Stale(Usage::Get(key)) => 100 + u32::from(key.0),
         Command::Put(key, _) => 300 + u32::from(key.0),
-        Command::Stale(StaleUse::Put(key, _)) => 600 + u32::from(key.0),
+        Command::Use(Usage::Get(key)) => 120 + u32::from(key.0),
+        Command::Use(Usage::Put(key, _)) => 620 + u32::from(key.0),
+        Command::Autonomous(Usage::Get(key)) => 700 + u32::from(key.0),
+        Command::Autonomous(Usage::Put(key, _)) => 750 + u32::from(key.0),
+        Command::Stale(Usage::Put(key, _)) => 600 + u32::from(key.0),
         Command::Delete(key) => 900 + u32::from(key.0),
         Command::Insert(key, _, Conflict::Abort) => 1200 + u32::from(key.0),
         Command::Insert(key, ..) => 1500 + u32::from(key.0),

@@ -16,4 +16,5 @@ mod rates;
 mod read_only;
 mod report;
 mod script;
+mod second_session;
 mod unknown_ends;

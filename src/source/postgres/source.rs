@@ -4,6 +4,7 @@
 //! the pool's.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection as _, Executor, Row};
@@ -31,7 +32,7 @@ impl PgSource {
     /// A source under the limits of this policy. Nothing is opened yet.
     pub fn new(options: PgOptions, policy: &Policy) -> Self {
         let stop = Stop::new(options.connect.clone(), policy);
-        let opener = Opener { connect: options.connect, on_open: options.on_open };
+        let opener = Opener { connect: options.connect, on_open: options.on_open, may_write: AtomicBool::new(false) };
         Self { pool: ConnectionPool::new(opener, policy), stop }
     }
 
@@ -101,10 +102,12 @@ impl Source for PgSource {
     }
 
     fn has_turned_read_only(&self, lease: &Self::Lease) -> bool {
-        lease.mark().can_write
+        // The server may have turned while this connection was being opened.
+        lease.mark().can_write || self.pool.opener().may_write.load(Ordering::Acquire)
     }
 
     fn retire(&self, lease: &Self::Lease) {
+        self.pool.opener().may_write.store(false, Ordering::Release);
         self.pool.retire(lease);
     }
 
@@ -128,6 +131,8 @@ pub struct Mark {
 pub struct Opener {
     connect: PgConnectOptions,
     on_open: Option<OnOpen>,
+    /// Whether a connection that could write was opened since connections were retired.
+    may_write: AtomicBool,
 }
 
 impl Open for Opener {
@@ -144,6 +149,7 @@ impl Open for Opener {
         let asked = "select pg_backend_pid(), current_setting('transaction_read_only')";
         let row = connection.fetch_one(asked).await.map_err(connect_failure)?;
         let can_write = row.try_get_unchecked::<&str, _>(1).map_err(connect_failure)? == "off";
+        self.may_write.fetch_or(can_write, Ordering::AcqRel);
         let backend = Trace { process: pid(&row).map_err(connect_failure)?, seen: runtime::now() };
         if let Some(on_open) = &self.on_open {
             on_open(&mut connection).await.map_err(connect_failure)?;

@@ -17,9 +17,6 @@ use unstale_harness::history::{Failure, FailureClass, Reply, Report};
 use unstale_harness::plan::{Command, Plan};
 use unstale_harness::system::{Capabilities, Capability, Port};
 
-/// Between two tries to connect: with a few of them it outlasts a time in which connecting is refused.
-const PAUSE: Duration = Duration::from_millis(20);
-
 /// The control in the simulation.
 pub type SimControl<V = Sound> = Control<Simulation, V>;
 
@@ -59,15 +56,16 @@ impl Source for Simulation {
     const OPENING_ANSWERS: bool = false;
 
     fn capabilities() -> Capabilities {
-        Capabilities::sqlite().and(Capabilities::simulation()).with(Capability::Retention).with(Capability::Sharing)
+        let further = [Capability::Retention, Capability::Sharing, Capability::Autonomous];
+        Capabilities::sqlite().and(Capabilities::simulation()).and(Capabilities::of(further))
     }
 
     async fn connect(&self) -> Result<SimConnection<Ordered>, Failure> {
         SimConnection::open(&self.0).await.map_err(failure)
     }
 
-    async fn pause(&self) {
-        self.0.sleep(PAUSE).await;
+    async fn sleep(&self, duration: Duration) {
+        self.0.sleep(duration).await;
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

@@ -4,7 +4,7 @@ use unstale::ErrorClass;
 use unstale::source::Control;
 
 use unstale_harness::history::Reply;
-use unstale_harness::plan::{Command, Conflict, Key, Residue, StaleUse, Value};
+use unstale_harness::plan::{Command, Conflict, Key, Residue, Usage, Value};
 
 /// A statement of the core workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +58,11 @@ impl Statement {
     }
 }
 
-impl From<StaleUse> for Statement {
-    fn from(usage: StaleUse) -> Self {
+impl From<Usage> for Statement {
+    fn from(usage: Usage) -> Self {
         match usage {
-            StaleUse::Get(key) => Self::Get(key),
-            StaleUse::Put(key, value) => Self::Put(key, value),
+            Usage::Get(key) => Self::Get(key),
+            Usage::Put(key, value) => Self::Put(key, value),
         }
     }
 }

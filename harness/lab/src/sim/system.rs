@@ -9,13 +9,13 @@ use super::execute::execute;
 use super::request::Statement;
 use super::source::{Network, Order, Ordered, SimSource};
 use super::world::World;
-use crate::systems::unstale::{Running, Served, policy};
+use crate::systems::unstale::{Running, Served, further, policy};
 use unstale_harness::Local;
 use unstale_harness::chain::Subject;
 use unstale_harness::erased::{self, Started};
 use unstale_harness::history::{Event, Failure, History, Reply, Report, What};
 use unstale_harness::limits::Limits;
-use unstale_harness::plan::{Command, Plan, StaleUse, Storage};
+use unstale_harness::plan::{Command, Plan, Storage, Usage};
 use unstale_harness::stage::along;
 use unstale_harness::system::{Capabilities, Capability, Extension, Port};
 
@@ -164,8 +164,7 @@ impl Simulated for Unstale {
         Capabilities::sqlite()
             .without(Capability::RawSql)
             .and(Capabilities::services())
-            .with(Capability::Reports)
-            .with(Capability::Sharing)
+            .and(further())
             .and(Capabilities::simulation())
     }
 
@@ -220,7 +219,7 @@ impl<O: Order> Served for SimSource<O> {
         }
     }
 
-    async fn stale(handle: &Handle<Self>, usage: StaleUse) -> Result<Reply, Failure> {
+    async fn stale(handle: &Handle<Self>, usage: Usage) -> Result<Reply, Failure> {
         Ok(handle.serve(Statement::from(usage)).await?)
     }
 }

@@ -8,10 +8,10 @@ use std::convert::Infallible;
 use sqlx::{Connection, Database as SqlxDatabase, Executor, Pool, Postgres, Sqlite, Transaction};
 
 use unstale_harness::database::Database;
-use unstale_harness::history::Failure;
+use unstale_harness::history::{Failure, Reply};
 use unstale_harness::plan::{BeginMode, Command};
 use unstale_harness::system::{Capabilities, Capability, Port, System};
-use unstale_harness::workload::{Dialect, begin_statement, statement};
+use unstale_harness::workload::{Dialect, answer, begin_statement, statement};
 
 /// A plain `SqlitePool`.
 pub struct SqlxPool {
@@ -32,7 +32,7 @@ impl System for SqlxPool {
     const NAME: &'static str = "sqlx-pool";
 
     fn capabilities() -> Capabilities {
-        Capabilities::sqlite()
+        Capabilities::sqlite().with(Capability::Autonomous)
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {
@@ -52,7 +52,7 @@ impl System for SqlxPgPool {
     const NAME: &'static str = "sqlx-pool-pg";
 
     fn capabilities() -> Capabilities {
-        Capabilities::postgres().with(Capability::ReadOnlyBegin)
+        Capabilities::postgres().with(Capability::ReadOnlyBegin).with(Capability::Autonomous)
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {
@@ -72,7 +72,7 @@ impl System for SqlxPgPoolTrusting {
     const NAME: &'static str = "sqlx-pool-trusting-pg";
 
     fn capabilities() -> Capabilities {
-        Capabilities::postgres().with(Capability::ReadOnlyBegin)
+        Capabilities::postgres().with(Capability::ReadOnlyBegin).with(Capability::Autonomous)
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {
@@ -97,7 +97,7 @@ where
         match command {
             Command::Open => {
                 if let Some(mut connection) = port.run(pool.acquire()).await {
-                    let unhandled = session::<DB>(&mut connection, &mut port).await;
+                    let unhandled = session(pool, &mut connection, &mut port).await;
                     close(connection, unhandled, &mut port).await;
                 }
             }
@@ -128,7 +128,7 @@ async fn close(connection: impl Sized, command: Option<Command>, port: &mut Port
 }
 
 /// Serves a session until it is closed or the actor ends; answers the command that it did not handle.
-async fn session<DB: Dialect>(connection: &mut DB::Connection, port: &mut Port) -> Option<Command>
+async fn session<DB: Dialect>(pool: &Pool<DB>, connection: &mut DB::Connection, port: &mut Port) -> Option<Command>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
@@ -137,19 +137,19 @@ where
             Command::Close => return Some(command),
             Command::Begin(mode) => {
                 if let Some(transaction) = port.run(begin::<DB>(connection, mode)).await
-                    && let Some(Command::Close) = serve(transaction, port).await
+                    && let Some(Command::Close) = serve(pool, transaction, port).await
                 {
                     return Some(Command::Close);
                 }
             }
-            command => statement(&mut *connection, &command, port).await,
+            command => request(pool, &mut *connection, &command, port).await,
         }
     }
     None
 }
 
 /// Serves a transaction until it ends; answers a close that its session has to carry out.
-async fn serve<DB: Dialect>(mut transaction: Transaction<'_, DB>, port: &mut Port) -> Option<Command>
+async fn serve<DB: Dialect>(pool: &Pool<DB>, mut transaction: Transaction<'_, DB>, port: &mut Port) -> Option<Command>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
@@ -174,15 +174,28 @@ where
             }
             Command::Begin(mode) => {
                 if let Some(inner) = port.run(begin::<DB>(&mut transaction, mode)).await
-                    && let Some(Command::Close) = Box::pin(serve(inner, port)).await
+                    && let Some(Command::Close) = Box::pin(serve(pool, inner, port)).await
                 {
                     return Some(Command::Close);
                 }
             }
-            command => statement(&mut *transaction, &command, port).await,
+            command => request(pool, &mut transaction, &command, port).await,
         }
     }
     None
+}
+
+/// A statement, on this connection or, where it is to be autonomous, on another one of the pool.
+async fn request<DB: Dialect>(pool: &Pool<DB>, connection: &mut DB::Connection, command: &Command, port: &mut Port)
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    let Command::Autonomous(usage) = command else { return statement(connection, command, port).await };
+    let autonomous = async {
+        let mut connection = pool.acquire().await?;
+        answer(&mut *connection, &Command::from(*usage)).await
+    };
+    port.ask(autonomous, Reply::clone).await;
 }
 
 async fn begin<DB: Dialect>(

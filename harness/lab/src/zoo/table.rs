@@ -98,7 +98,7 @@ exhibits! {
     "zoo-lost-memory" Sqlite LosesMemory [Transactions, Cancellation] breaks Recovers in 2:
         "a database in memory is lost with its last connection, which is given up like any other",
         "pools over `:memory:` that close a connection on a cancelled call or an idle limit: `no such table`, sqlx #2510";
-    "zoo-expired-transaction" Sqlite ExpiresTransactions [Transactions] breaks TransactionAgreement in 4:
+    "zoo-expired-transaction" Sqlite ExpiresTransactions [Transactions] breaks RolledBackInvisible in 4:
         "a transaction that idles for long is ended beside its owner, and what the owner does next commits by itself",
         "transaction time limits that tell nobody: Prisma #29762, Quarkus #45087";
     "zoo-commit-on-drop" Sqlite CommitsOnDrop [Transactions] breaks RolledBackInvisible in 4:
@@ -143,7 +143,7 @@ exhibits! {
     "zoo-refuses-to-wait" Sqlite RefusesToWait [Transactions] breaks InnocentSucceeds in 2:
         "a caller is refused where it would have to wait",
         "pools without a queue, and `try_acquire` where `acquire` is meant";
-    "zoo-lost-wake-up" Sqlite WakesForReturnsAlone [Transactions] breaks NoHang in 3:
+    "zoo-lost-wake-up" Sqlite WakesForReturnsAlone [Transactions] breaks NoLeak in 3:
         "whoever waits is woken by a connection that comes back, and not by one that is closed",
         "condition variables that are notified where a connection comes back, and not where it is closed";
     "zoo-lends-after-close" Sqlite LendsAfterClose [Transactions, ClosePool] breaks CloseEnds in 1:
@@ -155,6 +155,15 @@ exhibits! {
     "zoo-counted-for-ever" Sqlite CountsOn [Transactions, Registry, Reports] breaks ListenersBalanced in 2:
         "a session that ends by a panic is counted for ever",
         "gauges that are decreased behind the last line of a request";
+    "zoo-joins-own-session" Sqlite JoinsOwnSession [Transactions, Autonomous] breaks NoCrossScope in 2:
+        "whoever asks for a second session is given the one that it has",
+        "sessions kept for each task or thread, under what is to have a transaction of its own: `REQUIRES_NEW`";
+    "zoo-waits-for-ever" Sqlite WaitsForEver [Transactions, Autonomous] breaks NoHang in 2:
+        "a caller waits for a connection for as long as it takes, also for one that it has itself",
+        "transactions that need a second connection of their pool: spring #26250, HikariCP #442, knex #1171";
+    "zoo-service-keeps-session" Sqlite ServiceKeepsSession [Transactions, Registry, ServiceUse] breaks NoStaleUse in 4:
+        "a service keeps the session open that it was resolved in, and writes into it after its end",
+        "services that hold the repository of a manager that was replaced: symfony #48124";
     "zoo-handle-reconnects" Sqlite HandleReconnects [Transactions, Retention] breaks NoStaleUse in 4:
         "a handle whose session has ended gets another connection by itself",
         "sessions that begin again when they are used after `close()`: SQLAlchemy's";
@@ -200,10 +209,10 @@ exhibits! {
     "zoo-returned-after-close-sim" Sim KeepsAfterClose [Transactions, ClosePool] breaks CloseEnds in 2:
         "a session that ends after the pool was closed gives its connection back to it",
         "pools that look for `closed` when they lend and not when they take back";
-    "zoo-loses-room-sim" Sim LosesRoom breaks NoHang in 4:
+    "zoo-loses-room-sim" Sim LosesRoom breaks NoLeak in 2:
         "a connection that was found dead takes its room with it",
         "size counters that are decreased by their owner, and not by whoever finds it dead";
-    "zoo-lost-wake-up-sim" Sim WakesForReturnsAlone breaks NoHang in 3:
+    "zoo-lost-wake-up-sim" Sim WakesForReturnsAlone breaks NoLeak in 3:
         "whoever waits is woken by a connection that comes back, and not by one that is closed",
         "condition variables that are notified where a connection comes back, and not where it is closed";
     "zoo-endless-rollback-pg" Postgres RollsBackForEver [Transactions, Faults, ConnectionLoss] breaks NoHang in 3:

@@ -81,6 +81,9 @@ exhibits! {
     lends_after_close => "zoo-lends-after-close";
     returned_twice => "zoo-returned-twice";
     counted_for_ever => "zoo-counted-for-ever";
+    joins_own_session => "zoo-joins-own-session";
+    waits_for_ever => "zoo-waits-for-ever";
+    service_keeps_session => "zoo-service-keeps-session";
     handle_reconnects => "zoo-handle-reconnects";
     handle_names_connection => "zoo-handle-names-connection";
     left_to_waiters => "zoo-left-to-waiters";

@@ -16,7 +16,7 @@ use super::registry::{Cache, Guard, Registry};
 use crate::systems::at_once::AtOnce;
 use crate::systems::unstale::panic_with;
 use unstale_harness::history::{BuildRecorder, Failure, FailureClass, Reply, Report};
-use unstale_harness::plan::{Command, Key, StaleUse};
+use unstale_harness::plan::{Command, Key, Service, Usage, Wanted};
 use unstale_harness::system::{Capability, Port, needed};
 
 /// The state that all actors share. It is compiled once for each source, with any flaw.
@@ -42,6 +42,8 @@ struct Unit<'a, S: Source> {
     registry: Rc<Registry>,
     guards: Vec<Guard>,
     retained: Retained<S>,
+    /// The service `rows` as it was resolved last.
+    rows: Retained<S>,
     /// For [`Flaw::SkipsEverySecond`]: how many commands came to its sessions.
     commands: u32,
 }
@@ -51,6 +53,14 @@ struct Retained<S: Source> {
     session: Weak<Mutex<Lease<S>>>,
     /// For [`Flaw::HandleKeepsConnection`].
     connection: Option<Kept<S>>,
+    /// For [`Flaw::ServiceKeepsSession`].
+    _open: Option<Session<S>>,
+}
+
+impl<S: Source> Retained<S> {
+    fn nothing() -> Self {
+        Self { session: Weak::new(), connection: None, _open: None }
+    }
 }
 
 impl<S: Source> Shared<S> {
@@ -71,7 +81,8 @@ impl<S: Source> Shared<S> {
             cache: Cache::default(),
             registry: Rc::clone(&self.registry),
             guards: Vec::new(),
-            retained: Retained { session: Weak::new(), connection: None },
+            retained: Retained::nothing(),
+            rows: Retained::nothing(),
             commands: 0,
         };
         while let Some(command) = port.next().await {
@@ -115,12 +126,9 @@ impl<S: Source> Shared<S> {
         &self,
         session: Weak<Mutex<Lease<S>>>,
         connection: Option<Kept<S>>,
-        usage: StaleUse,
+        usage: Usage,
     ) -> Result<Reply, Failure> {
-        let command = match usage {
-            StaleUse::Get(key) => Command::Get(key),
-            StaleUse::Put(key, value) => Command::Put(key, value),
-        };
+        let command = Command::from(usage);
         if let Some(session) = session.upgrade() {
             return session.lock().await.serve_retained(&command).await;
         }
@@ -178,7 +186,7 @@ impl<S: Source> Unit<'_, S> {
                 if port.run(done(|| ())).await.is_some() {
                     let connection = session.lock().await.connection();
                     let connection = connection.filter(|_| self.shared.has(Flaw::HandleKeepsConnection));
-                    self.retained = Retained { session: Rc::downgrade(session), connection };
+                    self.retained = Retained { session: Rc::downgrade(session), connection, _open: None };
                 }
             }
             (Command::Stale(usage), session) => {
@@ -186,6 +194,18 @@ impl<S: Source> Unit<'_, S> {
                 let handle = by_place.unwrap_or_else(|| self.retained.session.clone());
                 let connection = self.retained.connection.clone();
                 port.ask(self.shared.use_retained(handle, connection, *usage), Reply::clone).await;
+            }
+            (Command::Use(usage), _) => {
+                let rows = self.rows.session.clone();
+                port.ask(self.shared.use_retained(rows, None, *usage), Reply::clone).await;
+            }
+            (Command::Autonomous(usage), Some(session)) if self.shared.has(Flaw::JoinsOwnSession) => {
+                port.ask(self.shared.use_retained(Rc::downgrade(session), None, *usage), Reply::clone).await;
+            }
+            (Command::Autonomous(usage), Some(_)) => {
+                let pool = Rc::clone(&self.shared.pool);
+                let request = async { Lease::open(pool).await?.serve_retained(&Command::from(*usage)).await };
+                port.ask(request, Reply::clone).await;
             }
             (command, _) if needed(command) == Some(Capability::Registry) => self.serve_registry(command, port).await,
             (command, Some(session)) => session.lock().await.serve(command, port).await,
@@ -210,7 +230,13 @@ impl<S: Source> Unit<'_, S> {
             Command::Resolve(wanted) if wanted.needs_session() && self.session.is_none() => {}
             Command::Resolve(wanted) => {
                 let builds = self.registry.resolve(*wanted, &self.cache);
-                port.ask(builds, |builds| Reply::Services(builds.clone())).await;
+                let is_done = port.ask(builds, |builds| Reply::Services(builds.clone())).await.is_some();
+                if let Some(session) =
+                    self.session.as_ref().filter(|_| is_done && *wanted == Wanted::One(Service::Rows))
+                {
+                    let open = self.shared.has(Flaw::ServiceKeepsSession).then(|| Rc::clone(session));
+                    self.rows = Retained { session: Rc::downgrade(session), connection: None, _open: open };
+                }
             }
             Command::Override(service) => {
                 let build = done(|| {
@@ -263,6 +289,7 @@ impl<S: Source> Unit<'_, S> {
             self.registry = Rc::clone(&self.shared.registry);
         }
         self.forget_resolved();
+        self.rows = Retained::nothing();
         (session, std::mem::take(&mut self.guards))
     }
 

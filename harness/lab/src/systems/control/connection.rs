@@ -38,11 +38,11 @@ pub trait Source: 'static {
     /// Cancel safe: a connection that is not returned is closed.
     fn connect(&self) -> impl Future<Output = Result<Self::Connection, Failure>>;
 
-    /// Waits between two tries to connect.
+    /// Lets this time pass.
     ///
     /// # Cancel safety
     /// Cancel safe.
-    fn pause(&self) -> impl Future<Output = ()>;
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
 
     /// Runs a task that nobody waits for.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);

@@ -116,6 +116,12 @@ pub enum Flaw {
     BuffersWrites,
     /// A caller that meets no free connection is refused at once.
     RefusesToWait,
+    /// A caller waits for a connection for as long as it takes.
+    WaitsForEver,
+    /// Whoever asks for a second session is given the one that it has.
+    JoinsOwnSession,
+    /// A service keeps the session open that it was resolved in.
+    ServiceKeepsSession,
     /// The room of a connection that was found dead is lost.
     LosesRoom,
     /// Whoever waits for a connection is woken by one that is given back, and not by one that is closed.

@@ -5,9 +5,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::pending;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use super::Flaw;
@@ -20,8 +24,14 @@ use unstale_harness::plan::{BeginMode, Key};
 /// How often a connection is asked for that cannot be had.
 const TRIES_MAX: u32 = 4;
 
+/// Between two tries to connect: with a few of them it outlasts a time in which connecting is refused.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// A probe may take this part of the time that a call may take.
 const PROBE_PART: u32 = 4;
+
+/// How long a caller waits for a connection that is lent, where calls have no limit.
+const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// A connection; only a flaw makes two users of it.
 pub(super) type Kept<S> = Arc<Mutex<<S as Source>::Connection>>;
@@ -125,16 +135,23 @@ impl<S: Source> Pool<S> {
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        let permit = async { Ok(Arc::clone(&self.permits).acquire_owned().await) };
+        let exhausted = || Failure::new(FailureClass::Exhausted, "every connection is lent");
         if self.has(Flaw::RefusesToWait) && self.permits.available_permits() == 0 {
-            return Err(Failure::new(FailureClass::Exhausted, "every connection is lent"));
+            return Err(exhausted());
         }
         let mut waiting = Waiting::among(self);
-        let permit = within(S::CALL_MAX, permit).await;
+        let limit = pin!(async {
+            match self.has(Flaw::WaitsForEver) {
+                true => pending().await,
+                false => self.source.sleep(S::CALL_MAX.unwrap_or(WAIT_MAX)).await,
+            }
+        });
+        let permit = pin!(Arc::clone(&self.permits).acquire_owned());
+        let served = select(permit, limit).await;
         waiting.is_served = true;
-        match permit {
-            Ok(permit) => permit.map_err(|closed| Failure::new(FailureClass::Closed, closed)),
-            Err(_) => Err(Failure::new(FailureClass::Exhausted, "every connection is lent")),
+        match served {
+            Either::Left((permit, _)) => permit.map_err(|closed| Failure::new(FailureClass::Closed, closed)),
+            Either::Right(_) => Err(exhausted()),
         }
     }
 
@@ -187,7 +204,7 @@ impl<S: Source> Pool<S> {
         let mut tries = 1;
         loop {
             match self.try_connect().await {
-                Err(failure) if tries < TRIES_MAX && !is_refusal(&failure) => self.source.pause().await,
+                Err(failure) if tries < TRIES_MAX && !is_refusal(&failure) => self.source.sleep(PAUSE).await,
                 result => return result,
             }
             tries += 1;

@@ -94,6 +94,7 @@ impl Source for Postgres {
             Capability::ReadOnlyBegin,
             Capability::Retention,
             Capability::Sharing,
+            Capability::Autonomous,
         ]))
     }
 
@@ -117,8 +118,8 @@ impl Source for Postgres {
         Ok(PostgresConnection { connection, options, flaw: self.flaw, pid, asked, read_only })
     }
 
-    async fn pause(&self) {
-        sleep(PAUSE).await;
+    async fn sleep(&self, duration: Duration) {
+        sleep(duration).await;
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

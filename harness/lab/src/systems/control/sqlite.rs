@@ -8,14 +8,12 @@ use tokio::sync::OnceCell;
 
 use super::Flaw;
 use super::connection::{Boundary, Connection, OnDatabase, Source};
+use crate::systems::unstale::further;
 use unstale_harness::database::{Connector, Database};
 use unstale_harness::history::{Failure, Reply};
 use unstale_harness::plan::{Command, Storage};
-use unstale_harness::system::{Capabilities, Capability};
+use unstale_harness::system::Capabilities;
 use unstale_harness::workload::answer;
-
-/// Between two tries to connect.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// For [`Flaw::ReadsUncommitted`]. It means something in a shared cache alone, as databases in memory have one here.
 const READ_UNCOMMITTED: &str = "pragma read_uncommitted = true";
@@ -46,7 +44,7 @@ impl Source for Sqlite {
     const OPENING_ANSWERS: bool = false;
 
     fn capabilities() -> Capabilities {
-        Capabilities::sqlite().and(Capabilities::services()).with(Capability::Reports).with(Capability::Sharing)
+        Capabilities::sqlite().and(Capabilities::services()).and(further())
     }
 
     async fn connect(&self) -> Result<SqliteConnection, Failure> {
@@ -60,8 +58,8 @@ impl Source for Sqlite {
         Ok(connection)
     }
 
-    async fn pause(&self) {
-        tokio::time::sleep(PAUSE).await;
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

@@ -37,6 +37,13 @@ pub(super) struct Rows<S: Source> {
     build: Build,
 }
 
+impl<S: Source> Rows<S> {
+    /// Which build it is.
+    pub(super) fn build(&self) -> Build {
+        self.build
+    }
+}
+
 struct Report(Build);
 
 /// An application over the library.

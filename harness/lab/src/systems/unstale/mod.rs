@@ -25,7 +25,7 @@ use super::at_once::AtOnce;
 use unstale_harness::database::Database;
 use unstale_harness::history::{BuildRecorder, Failure, Reply, Report};
 use unstale_harness::library::transaction;
-use unstale_harness::plan::{Command, Key, StaleUse};
+use unstale_harness::plan::{Command, Key, Service, Usage, Wanted};
 use unstale_harness::system::{Capabilities, Capability, Port, System, needed};
 use unstale_harness::workload::{get, put, statement};
 
@@ -41,12 +41,13 @@ pub trait Served: Source + Sized {
     ///
     /// # Cancel safety
     /// As [`Served::statement`].
-    fn stale(handle: &Handle<Self>, usage: StaleUse) -> impl Future<Output = Result<Reply, Failure>>;
+    fn stale(handle: &Handle<Self>, usage: Usage) -> impl Future<Output = Result<Reply, Failure>>;
 }
 
 async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
     let mut unit = Unit::new(application);
     let mut retained: Option<Dep<Rows<S>>> = None;
+    let mut resolved: Option<Dep<Rows<S>>> = None;
     while let Some(command) = port.next().await {
         match (&command, &unit.scope) {
             (Command::Open, None) => {
@@ -79,7 +80,20 @@ async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
                     port.ask(S::stale(&rows.db, *usage), Reply::clone).await;
                 }
             }
+            (Command::Use(usage), _) => {
+                if let Some(rows) = &resolved {
+                    port.ask(S::stale(&rows.db, *usage), Reply::clone).await;
+                }
+            }
+            (Command::Autonomous(usage), Some(_)) => {
+                port.ask(Box::pin(autonomous(&unit, *usage)), Reply::clone).await;
+            }
+            (Command::Resolve(Wanted::One(Service::Rows)), Some(scope)) => {
+                let asked = port.ask(unit.rows(scope), |rows| Reply::Services(vec![rows.build()])).await;
+                resolved = asked.or(resolved);
+            }
             (command, _) if needed(command) == Some(Capability::Registry) => {
+                resolved = resolved.filter(|_| *command != Command::Crash);
                 // On the heap, like few others: it would make every actor several times as large.
                 Box::pin(registry_command(&mut unit, command, &mut port)).await;
             }
@@ -100,13 +114,22 @@ async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
 /// The first of several calls that ends counts; the others are dropped where they wait.
 async fn race<S: Served>(unit: &Unit<'_, S>, scope: &Scope<S>, key: Key) -> Result<Reply, Failure> {
     let rows = unit.rows(scope).await?;
-    AtOnce::of(|| S::stale(&rows.db, StaleUse::Get(key))).first().await
+    AtOnce::of(|| S::stale(&rows.db, Usage::Get(key))).first().await
 }
 
 /// The same, and the scope is dropped while they are under way.
 async fn abandon<S: Served>(unit: &Unit<'_, S>, scope: Scope<S>, key: Key) -> Result<Reply, Failure> {
     let rows = unit.rows(&scope).await?;
-    AtOnce::of(|| S::stale(&rows.db, StaleUse::Get(key))).first_after(|_| drop(scope)).await
+    AtOnce::of(|| S::stale(&rows.db, Usage::Get(key))).first_after(|_| drop(scope)).await
+}
+
+/// In a scope of its own, beside the unit's.
+async fn autonomous<S: Served>(unit: &Unit<'_, S>, usage: Usage) -> Result<Reply, Failure> {
+    let scope = unit.open().await?;
+    let rows = unit.rows(&scope).await?;
+    let reply = S::stale(&rows.db, usage).await?;
+    scope.end().await?;
+    Ok(reply)
 }
 
 async fn registry_command<S: Served>(unit: &mut Unit<'_, S>, command: &Command, port: &mut Port) {
@@ -240,6 +263,11 @@ impl<S: Served> Running<S> {
     }
 }
 
+/// What the application can do besides, on every database.
+pub(crate) fn further() -> Capabilities {
+    Capabilities::of([Capability::Sharing, Capability::ServiceUse, Capability::Autonomous, Capability::Reports])
+}
+
 /// One way to use the library on a real database.
 pub trait Setup: 'static {
     /// Where its connections come from.
@@ -264,8 +292,7 @@ impl<U: Setup> System for Library<U> {
     const NAME: &'static str = U::NAME;
 
     fn capabilities() -> Capabilities {
-        let further = [Capability::ReadOnlyBegin, Capability::Sharing, Capability::Reports];
-        U::pool().and(Capabilities::services()).and(Capabilities::of(further))
+        U::pool().and(Capabilities::services()).and(further()).with(Capability::ReadOnlyBegin)
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {
@@ -323,10 +350,10 @@ impl Served for SqliteSource {
         statement(handle, command, port).await;
     }
 
-    async fn stale(handle: &Handle<Self>, usage: StaleUse) -> Result<Reply, Failure> {
+    async fn stale(handle: &Handle<Self>, usage: Usage) -> Result<Reply, Failure> {
         Ok(match usage {
-            StaleUse::Get(key) => Reply::Value(get(handle, key).await?),
-            StaleUse::Put(key, value) => Reply::Changed(put(handle, key, value).await?),
+            Usage::Get(key) => Reply::Value(get(handle, key).await?),
+            Usage::Put(key, value) => Reply::Changed(put(handle, key, value).await?),
         })
     }
 }

@@ -7,7 +7,7 @@ use unstale::{Handle, PgOptions, PgSource, Resolver, Sessions};
 use super::{Library, Served, Setup, policy};
 use unstale_harness::database::Database;
 use unstale_harness::history::{Failure, Reply};
-use unstale_harness::plan::{Command, StaleUse};
+use unstale_harness::plan::{Command, Usage};
 use unstale_harness::system::{Capabilities, Port};
 use unstale_harness::workload::{get, put, statement};
 
@@ -67,10 +67,10 @@ impl Served for PgSource {
         statement(handle, command, port).await;
     }
 
-    async fn stale(handle: &Handle<Self>, usage: StaleUse) -> Result<Reply, Failure> {
+    async fn stale(handle: &Handle<Self>, usage: Usage) -> Result<Reply, Failure> {
         Ok(match usage {
-            StaleUse::Get(key) => Reply::Value(get(handle, key).await?),
-            StaleUse::Put(key, value) => Reply::Changed(put(handle, key, value).await?),
+            Usage::Get(key) => Reply::Value(get(handle, key).await?),
+            Usage::Put(key, value) => Reply::Changed(put(handle, key, value).await?),
         })
     }
 }
