@@ -30,6 +30,14 @@ pub fn text(backend: Backend, residue: Residue, spelling: Spelling) -> Option<St
     Some(format!("{before}{core}{after}"))
 }
 
+/// The functions that some of the statements call, as an application has its own: what they do cannot be read out of a call.
+pub const FUNCTIONS_POSTGRES: &str = "\
+    create function leave_setting() returns text language sql as \
+        $$ select set_config('default_statistics_target', '77', false) $$; \
+    create function leave_lock() returns void language sql as $$ select pg_advisory_lock_shared(77) $$; \
+    create function leave_table() returns void language plpgsql as \
+        $$ begin create temp table if not exists leftover (x int); end $$";
+
 /// What stands around a statement, and means nothing.
 fn around(backend: Backend) -> &'static [(&'static str, &'static str)] {
     match backend {
@@ -79,6 +87,8 @@ fn cores(backend: Backend, residue: Residue) -> &'static [&'static str] {
             "with a as (select set_config('default_statistics_target', '77', false)) select * from a",
             "explain (analyze) select set_config('default_statistics_target', '77', false)",
             "do $$ begin perform set_config('default_statistics_target', '77', false); end $$",
+            "select leave_setting()",
+            "select * from generate_series(1, 1), leave_setting()",
         ],
         (Backend::Postgres, Residue::TempTable) => &[
             "create temp table if not exists leftover (x int)",
@@ -90,6 +100,7 @@ fn cores(backend: Backend, residue: Residue) -> &'static [&'static str] {
             "drop table if exists leftover_2; select 1 as x into temp leftover_2",
             "drop table if exists leftover_3; select 1 as x into table \"pg_temp\".leftover_3",
             "do $$ begin create temp table if not exists leftover (x int); end $$",
+            "select leave_table()",
         ],
         (Backend::Postgres, Residue::Lock) => &[
             "select pg_advisory_lock_shared(77)",
@@ -100,6 +111,7 @@ fn cores(backend: Backend, residue: Residue) -> &'static [&'static str] {
             "select a from generate_series(1, 1) a, lateral pg_advisory_lock_shared(77)",
             "explain analyze select pg_advisory_lock_shared(77)",
             "do $$ begin perform pg_advisory_lock_shared(77); end $$",
+            "select leave_lock()",
         ],
         (Backend::Postgres, Residue::Channel) => {
             &["listen leftover", "LISTEN \"leftover\"", "do $$ begin listen leftover; end $$"]

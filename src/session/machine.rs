@@ -20,6 +20,8 @@ pub(crate) struct Session<L> {
     owes_reset: bool,
     /// The strongest of what statements have left on the connection.
     left: Effect,
+    /// The same, before the transaction that is open.
+    left_before: Effect,
     /// What has to be done with the connection before it is used.
     condition: Condition,
     /// Something was answered on the connection since it was lent.
@@ -42,6 +44,7 @@ impl<L> Session<L> {
             begun: Begin::default(),
             owes_reset: false,
             left: Effect::Nothing,
+            left_before: Effect::Nothing,
             condition: Condition::Good,
             touched: false,
             asking: false,
@@ -72,9 +75,9 @@ impl<L> Session<L> {
         self.owes_reset = false;
     }
 
-    /// Whether the connection has anything that a fresh one would not have.
+    /// Whether the connection may have anything that a fresh one would not have.
     pub(crate) fn is_tainted(&self) -> bool {
-        self.left >= Effect::Residue("")
+        self.left > Effect::Nothing
     }
 
     /// The strongest of what statements have left on the connection.
@@ -199,7 +202,7 @@ impl<L> Session<L> {
             (before, Happened::GivenUp { why, then: AfterLoss::DatabaseGone }) => lost_for_good(before, why),
             (State::Calling { call, depth }, Happened::GivenUp { why, then }) => match (call, depth) {
                 // The caller has its answer either way, and the transaction is over.
-                (Call::Commit | Call::Rollback, 1) => State::Empty,
+                (Call::Commit | Call::Rollback, 1) => self.after_transaction(why),
                 (Call::Commit | Call::Rollback, depth) => failed(depth - 1, Loss::Transaction(why)),
                 (_, depth) => self.bereft(depth, why, then),
             },
@@ -211,11 +214,11 @@ impl<L> Session<L> {
             (State::Ready, Happened::GivenUp { why, then }) => self.bereft(0, why, then),
             (State::Failed { depth, why }, Happened::GivenUp { .. }) => State::Failed { depth, why },
 
-            (State::Failed { depth: 1, why: Loss::CommitUnknown(_) }, Happened::Resolved { .. }) => {
-                if self.lease.is_none() { State::Empty } else { State::Ready }
+            (State::Failed { depth: 1, why: Loss::CommitUnknown(why) }, Happened::Resolved { .. }) => {
+                if self.lease.is_none() { self.after_transaction(why) } else { State::Ready }
             }
             (State::Failed { depth, why }, Happened::Acknowledged) => match depth - 1 {
-                0 if self.lease.is_none() => State::Empty,
+                0 if self.lease.is_none() => self.after_transaction(why.into_text()),
                 0 => State::Ready,
                 depth => State::Failed { depth, why },
             },
@@ -230,7 +233,7 @@ impl<L> Session<L> {
         match happened {
             Happened::Lent => {
                 self.generation += 1;
-                self.left = Effect::Nothing;
+                (self.left, self.left_before) = (Effect::Nothing, Effect::Nothing);
                 self.owes_reset = false;
                 self.touched = false;
                 self.asking = false;
@@ -238,6 +241,7 @@ impl<L> Session<L> {
             }
             Happened::Called(Call::Begin(begin)) if *before == State::Ready => {
                 self.begun = *begin;
+                self.left_before = self.left;
                 self.owes_reset |= begin.read_only;
                 self.transaction = None;
                 self.last_failure = None;
@@ -272,6 +276,14 @@ impl<L> Session<L> {
             0 if then == AfterLoss::Report || self.is_tainted() => State::Lost { why: Loss::Session(why) },
             0 => State::Empty,
             depth => failed(depth, Loss::Transaction(why)),
+        }
+    }
+
+    /// Returns the state after a transaction whose connection is gone, and with it what the session had set before.
+    fn after_transaction(&self, why: String) -> State {
+        match self.left_before {
+            Effect::Nothing => State::Empty,
+            _ => State::Lost { why: Loss::Session(why) },
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) enum State {
     /// from Calling.
     InDoubt { call: Call, depth: u32 },
     /// The transaction is over, and the caller has not acknowledged it. Exits: `Acknowledged` → Failed one level up, or
-    /// Ready or Empty; `Resolved` → Ready or Empty; `GivenUp` → the same without a connection; `Ended` → Ended.
+    /// Ready, Empty or, if something that was set before it is lost as well, Lost; `Resolved` → Ready, Empty or Lost; `GivenUp` → the same without a connection; `Ended` → Ended.
     Failed { depth: u32, why: Loss },
     /// The session was lost outside a transaction, and the caller has not acknowledged it. Exits: `Acknowledged` → Empty;
     /// `Ended` → Ended.
@@ -65,6 +65,15 @@ pub(crate) enum Loss {
     Session(String),
     /// The only connection is gone, and the database with it.
     Database(String),
+}
+
+impl Loss {
+    /// What was lost, in words.
+    pub(crate) fn into_text(self) -> String {
+        match self {
+            Self::Transaction(why) | Self::CommitUnknown(why) | Self::Session(why) | Self::Database(why) => why,
+        }
+    }
 }
 
 /// What happened to a session.

@@ -20,6 +20,7 @@ use crate::history::Log;
 use crate::local::Local;
 use crate::plan::{ActorId, Fault, Key, Plan, Value};
 use crate::port::Wire;
+use crate::spelling::FUNCTIONS_POSTGRES;
 use unstale_wire::fleet::ServerLease;
 use unstale_wire::inject::Target;
 use unstale_wire::monitor;
@@ -52,7 +53,8 @@ impl Postgres {
         let schema = format!("unstale_{}_{}", std::process::id(), SCHEMAS.fetch_add(1, Ordering::Relaxed));
         let straight = server.tcp().options([("search_path", &schema)]).application_name("unstale-harness");
         let mut own = straight.connect().await.map_err(SetupError::of)?;
-        let made = format!("create schema {schema}; create table kv (k bigint primary key, v bigint not null)");
+        let table = "create table kv (k bigint primary key, v bigint not null)";
+        let made = format!("create schema {schema}; {table}; {FUNCTIONS_POSTGRES}");
         own.execute(AssertSqlSafe(made)).await.map_err(SetupError::of)?;
         if refuses_commits {
             own.execute(AssertSqlSafe(refusal())).await.map_err(SetupError::of)?;

@@ -22,6 +22,8 @@ pub(super) struct Drawing<'a> {
     pub(super) table: Table,
     pub(super) keys: u32,
     pub(super) fixture: bool,
+    /// Whether the plan's connections share a cache, in which a session would wait for another one of its actor for ever.
+    pub(super) shares_cache: bool,
     /// Whether sessions are soon over, so that there are many, as in an application with one for each request.
     pub(super) brief: bool,
     /// The services that the plan asks for: of few, each is met more than once.
@@ -97,7 +99,7 @@ impl Drawing<'_> {
             Kind::Stale => state.retained,
             Kind::Use => state.resolved,
             // It would wait for the fixture's one connection.
-            Kind::Autonomous => state.session && !self.fixture,
+            Kind::Autonomous => state.session && !self.fixture && !(self.shares_cache && state.may_hold_locks()),
             Kind::Restore => state.overrides > 0,
             Kind::Crash => state.session || state.overrides > 0,
             Kind::Resolve | Kind::Override | Kind::Invalidate | Kind::WarmUp | Kind::Fork => true,

@@ -76,6 +76,7 @@ pub fn generate(
         table,
         keys: u32::from(profile.keys.clamp(1, 200)),
         fixture,
+        shares_cache: storage == Storage::Memory,
         brief: profile.units && draw.chance(6),
         wanted,
         next_value: 1,

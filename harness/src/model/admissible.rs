@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use super::meaning::{effect_of, is_autonomous, written};
 use crate::capability::{Capabilities, Capability, needed};
 use crate::plan::{
-    ActorId, Backend, BeginMode, Command, Conflict, Fault, Key, Phase, Plan, Service, Step, Usage, Wanted,
+    ActorId, Backend, BeginMode, Command, Conflict, Fault, Key, Phase, Plan, Residue, Service, Step, Storage, Usage,
+    Wanted,
 };
 use crate::spelling::spellings;
 
@@ -45,8 +46,10 @@ pub fn admissible(plan: &Plan, capabilities: Capabilities) -> Result<(), Inadmis
     for (at, actor) in plan.actors.iter().enumerate() {
         let mut state = ActorState::default();
         for (step_at, step) in actor.steps.iter().enumerate() {
+            let before = state;
             let checked = state.take(step, capabilities).and_then(|()| {
                 own_key(plan, &step.command)?;
+                own_cache(plan, &before, &step.command)?;
                 let fresh = written(&step.command).is_none_or(|(_, value)| values.insert(value));
                 match step.fault.filter(|it| !plan.storage.allows(*it)) {
                     Some(fault) => Err(format!("`{fault}` cannot be done to the storage `{}`", plan.storage)),
@@ -75,6 +78,14 @@ fn own_key(plan: &Plan, command: &Command) -> Result<(), String> {
             Err(format!("`{step}` of `{actor}` changes {key} too, so the two could wait for each other"))
         }
         None => Ok(()),
+    }
+}
+
+/// In a shared cache nobody sees either that a session waits for what its own actor has open beside it.
+fn own_cache(plan: &Plan, state: &ActorState, command: &Command) -> Result<(), String> {
+    match is_autonomous(command) && plan.storage == Storage::Memory && state.may_hold_locks() {
+        true => Err(format!("on the storage `{}` it would wait for the actor's own transaction", plan.storage)),
+        false => Ok(()),
     }
 }
 
@@ -116,11 +127,18 @@ pub struct ActorState {
     pub outlived: bool,
     /// It has resolved the service `rows`.
     pub resolved: bool,
+    /// Raw SQL may have begun a transaction in its session.
+    pub raw: bool,
     /// The most guards of overrides that it may have.
     pub overrides: u8,
 }
 
 impl ActorState {
+    /// Whether a transaction may be open in its session.
+    pub fn may_hold_locks(&self) -> bool {
+        self.depth > 0 || self.raw
+    }
+
     /// Checks that the step can apply, and takes it.
     ///
     /// # Errors
@@ -165,7 +183,7 @@ impl ActorState {
         }
         match command {
             Command::Open if self.session => return Err("the actor has a session already".into()),
-            Command::Open => self.session = true,
+            Command::Open => (self.session, self.raw) = (true, false),
             Command::ClosePool if self.session => {
                 return Err("the actor holds a session of the pool".into());
             }
@@ -188,9 +206,9 @@ impl ActorState {
             Command::Use(_) => {}
             _ if !self.session => return Err("the actor has no session: `open` comes first".into()),
             Command::Close | Command::Abandon(_) => {
-                (self.session, self.depth, self.outlived) = (false, 0, self.retained)
+                (self.session, self.depth, self.outlived, self.raw) = (false, 0, self.retained, false)
             }
-            Command::Replace => self.depth = 0,
+            Command::Replace => (self.depth, self.raw) = (0, false),
             Command::Begin(_) if self.depth > 0 && !capabilities.has(Capability::Nesting) => {
                 return lacks(Capability::Nesting);
             }
@@ -201,6 +219,7 @@ impl ActorState {
             Command::Commit | Command::Rollback | Command::Drop => {
                 self.depth = self.depth.checked_sub(1).ok_or("no transaction was begun before")?;
             }
+            Command::Raw(Residue::Transaction, _) => self.raw = true,
             Command::Retain => (self.retained, self.outlived) = (true, false),
             _ => {}
         }

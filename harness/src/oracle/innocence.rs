@@ -68,6 +68,16 @@ fn look(
     if is_odd || matches!(outcome, Some(Outcome::Cancelled(_))) {
         return;
     }
+    // Whatever fell on its session: either it is the one that it was, or it serves nobody.
+    if let (Command::Inspect, Some(Outcome::Done(reply))) = (command, outcome)
+        && !view.facts.history.fixture
+    {
+        checked.evaluated += 1;
+        if let Some((expected, observed)) = forgotten(reply, &scene.position(by.actor).stays) {
+            checked.found(view, Invariant::InnocentSucceeds, at, expected, observed);
+            return;
+        }
+    }
     // Whatever else fell on it: that it was read-only was known.
     let is_kept = matches!(outcome, Some(Outcome::Failed(_))) && view.facts.is_kept_read_only(by);
     if !is_kept && (scene.is_excused(by.actor, command, at) || view.facts.read_only.refused_by(by).is_some()) {

@@ -44,6 +44,10 @@ pub(super) struct Position {
     pub(super) guards: u32,
     /// What it has left on its connection itself, by its place in [`Residue::ALL`], and nothing can have taken away.
     pub(super) left: [bool; Residue::ALL.len()],
+    /// The same, of what it has left outside of any transaction: it stays for as long as the session serves, whatever falls on it.
+    pub(super) stays: [bool; Residue::ALL.len()],
+    /// Raw SQL may have begun a transaction in its session.
+    raw: bool,
     /// A command of it is under way.
     running: bool,
     /// That command may wait for a second connection, with all that its actor has open.
@@ -162,6 +166,7 @@ impl<'a> Scene<'a> {
             other.met |= other.depth > 0;
         }
         let mine = &mut self.actors[actor.index()];
+        mine.raw |= matches!(step.command, Command::Raw(Residue::Transaction, _));
         (mine.running, mine.faulted, mine.disturbed, mine.crowded) = (true, step.fault.is_some(), disturbed, crowded);
         (mine.waiting, mine.delayed) = (waiting, delayed);
     }
@@ -259,7 +264,10 @@ impl Position {
             Command::Restore => self.guards = self.guards.saturating_sub(1),
             // The system knows nothing of it, and what it is in its way cannot be said.
             Command::Raw(Residue::Transaction, _) => (self.troubled, self.lingering) = (true, true),
-            Command::Raw(residue, _) => self.left[place(*residue)] = true,
+            Command::Raw(residue, _) => {
+                self.left[place(*residue)] = true;
+                self.stays[place(*residue)] |= self.depth == 0 && !self.raw;
+            }
             // Its cursor is closed behind the caller's back, perhaps later.
             Command::Stream(_) => self.lingering = true,
             _ => {}
@@ -317,7 +325,8 @@ impl Position {
     fn begin_session(&mut self) {
         (self.session, self.depth, self.failed, self.troubled) = (true, 0, false, false);
         self.read_only = false;
-        (self.proved, self.left) = (false, Default::default());
+        (self.proved, self.raw) = (false, false);
+        (self.left, self.stays) = Default::default();
     }
 
     /// What it left open is rolled back behind its back, perhaps later.

@@ -396,11 +396,15 @@ fn session_sees_what_it_has_left_on_its_connection() {
             s.done(0, "open", &[]).done(0, raw, &[]).command(0, "inspect", &[], seen);
             s.finish(&[])
         });
-        // A rollback may have undone it, and the next session has another connection.
-        for between in [&["begin", "rollback"][..], &["close", "open"]] {
-            breaks(false, |s| {
-                s.done(0, "open", &[]).done(0, raw, &[]);
-                for text in between {
+        // A rollback may have undone it if it was inside, and the next session has another connection.
+        for (steps, is_condemned) in [
+            (&["begin", raw, "rollback"][..], false),
+            (&[raw, "begin", "rollback"], true),
+            (&[raw, "close", "open"], false),
+        ] {
+            breaks(is_condemned, |s| {
+                s.done(0, "open", &[]);
+                for text in steps {
                     s.done(0, text, &[]);
                 }
                 s.command(0, "inspect", &[], inspect(false, 0, 0));
@@ -432,4 +436,35 @@ fn caller_is_refused_a_connection_only_after_it_has_waited() {
         }
         s.push(1, What::Returned(failed(FailureClass::Exhausted))).finish(&[])
     });
+}
+
+#[test]
+fn what_a_session_has_set_stays_whatever_falls_on_it() {
+    let default = || Outcome::Done(Reply::Residue(Leftovers::default()));
+    let cases: [(&[&str], bool); 5] = [
+        (&["raw setting"], true),
+        (&["begin", "rollback", "raw setting", "begin"], true),
+        // What was set inside a transaction goes with it.
+        (&["begin", "raw setting"], false),
+        (&["raw begin", "raw setting"], false),
+        (&["raw setting", "close", "open"], false),
+    ];
+    for (before, is_condemned) in cases {
+        breaks(is_condemned, |s| {
+            s.done(0, "open", &[]);
+            for text in before {
+                s.done(0, text, &[]);
+            }
+            s.failed(0, "get k1 with interrupt", FailureClass::Dead);
+            s.command(0, "inspect", &[], default());
+        });
+    }
+    // Inside a fixture everybody is on one connection, and what is in doubt on it for one of them is for all.
+    for (fixture, expected) in [(true, None), (false, Some(Invariant::InnocentSucceeds))] {
+        let mut script = Script::default();
+        script.done(0, "open", &[]).done(0, "raw setting", &[]);
+        script.command(0, "get k1 cancel@sent", &[], Outcome::Cancelled(Phase::Sent));
+        script.command(0, "inspect", &[], default());
+        assert_eq!(condemned(&History { fixture, ..script.finish(&[]) }), expected);
+    }
 }

@@ -3,7 +3,7 @@
 use sqlx::{Connection, Executor, PgConnection};
 use unstale_harness::history::{Leftovers, Reply};
 use unstale_harness::plan::{Backend, Command, Residue, Spelling};
-use unstale_harness::spelling::{every, text};
+use unstale_harness::spelling::{FUNCTIONS_POSTGRES, every, text};
 use unstale_harness::workload::answer;
 use unstale_wire::server::Server;
 use unstale_wire::trial;
@@ -36,7 +36,10 @@ async fn left(
 
 async fn every_way_leaves_what_it_says_on_postgres() {
     let server = Server::shared().expect("a server is there");
-    let mut connection = PgConnection::connect_with(&server.socket()).await.expect("it lets us in");
+    let options = server.socket().options([("search_path", "spelled")]);
+    let mut connection = PgConnection::connect_with(&options).await.expect("it lets us in");
+    let made = format!("drop schema if exists spelled cascade; create schema spelled; {FUNCTIONS_POSTGRES}");
+    connection.execute(sqlx::AssertSqlSafe(made)).await.expect("it may make functions");
     let mut wrong = Vec::new();
     for residue in Residue::ALL {
         for spelling in every(Backend::Postgres, residue) {
