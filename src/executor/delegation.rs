@@ -30,7 +30,7 @@ macro_rules! executor_of {
                 'c: 'e,
                 E: 'q + Execute<'q, Self::Database>,
             {
-                let ($this, prepared) = (self, Prepared::of(query));
+                let ($this, prepared) = (self, Prepared::of::<S::Connection>(query));
                 Box::pin(async move { run::execute($handle, prepared?).await })
             }
 
@@ -49,7 +49,7 @@ macro_rules! executor_of {
                 E: 'q + Execute<'q, Self::Database>,
             {
                 let $this = self;
-                run::fetch_many($handle, Prepared::of(query))
+                run::fetch_many($handle, Prepared::of::<S::Connection>(query))
             }
 
             fn fetch_optional<'e, 'q: 'e, E>(
@@ -60,7 +60,7 @@ macro_rules! executor_of {
                 'c: 'e,
                 E: 'q + Execute<'q, Self::Database>,
             {
-                let ($this, prepared) = (self, Prepared::of(query));
+                let ($this, prepared) = (self, Prepared::of::<S::Connection>(query));
                 Box::pin(async move { run::fetch_optional($handle, prepared?).await })
             }
 
@@ -72,7 +72,7 @@ macro_rules! executor_of {
                 'c: 'e,
                 E: 'q + Execute<'q, Self::Database>,
             {
-                let ($this, prepared) = (self, Prepared::of(query));
+                let ($this, prepared) = (self, Prepared::of::<S::Connection>(query));
                 Box::pin(async move { run::fetch_all($handle, prepared?).await })
             }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns the parts, and a second set of them for a retry. The meaning of the text is each database's own.
 
-use sqlx::{Database, Either, Execute, SqlStr};
+use sqlx::{Arguments, Database, Either, Execute, SqlStr};
 
 use crate::source::{Source, SqlxConnection};
 
@@ -21,8 +21,17 @@ pub(super) struct Prepared<DB: Database> {
 }
 
 impl<DB: Database> Prepared<DB> {
-    pub(super) fn of<'q>(mut query: impl Execute<'q, DB>) -> Result<Self, sqlx::Error> {
+    /// Takes a statement apart. What can be refused before anything is sent is refused here, so that it costs nothing.
+    pub(super) fn of<'q, C: SqlxConnection<Database = DB>>(
+        mut query: impl Execute<'q, DB>,
+    ) -> Result<Self, sqlx::Error> {
         let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?;
+        let (count, max) = (arguments.as_ref().map_or(0, Arguments::len), C::VALUES_MAX);
+        if count > max {
+            let why =
+                format!("{count} values are bound, and a statement can have {max}: send fewer rows at once, or arrays");
+            return Err(sqlx::Error::Encode(why.into()));
+        }
         let statement = query.statement().cloned();
         let persistent = query.persistent();
         Ok(Self { sql: query.sql(), statement, arguments, persistent })

@@ -50,7 +50,7 @@ impl<S: Source> Lender<S> {
     /// What a connection needs before its next borrower gets it.
     fn need(&self, session: &Session<Lease<S>>) -> Need {
         if !S::Connection::CLEANS {
-            let closing = session.is_tainted() && !self.source().is_only();
+            let closing = session.left() > Effect::Nothing && !self.source().is_only();
             return if closing { Need::Closing } else { Need::Nothing };
         }
         let before =

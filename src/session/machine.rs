@@ -20,6 +20,8 @@ pub(crate) struct Session<L> {
     owes_reset: bool,
     /// The strongest of what statements have left on the connection.
     left: Effect,
+    /// The same, of statements that have ended: what one leaves during which the connection was lost, nobody was told of.
+    left_by_ended: Effect,
     /// The same, before the transaction that is open.
     left_before: Effect,
     /// What has to be done with the connection before it is used.
@@ -44,6 +46,7 @@ impl<L> Session<L> {
             begun: Begin::default(),
             owes_reset: false,
             left: Effect::Nothing,
+            left_by_ended: Effect::Nothing,
             left_before: Effect::Nothing,
             condition: Condition::Good,
             touched: false,
@@ -73,11 +76,6 @@ impl<L> Session<L> {
     /// Records that the connection has answered: what a begin has set on it is undone.
     pub(crate) fn was_reset(&mut self) {
         self.owes_reset = false;
-    }
-
-    /// Whether the connection may have anything that a fresh one would not have.
-    pub(crate) fn is_tainted(&self) -> bool {
-        self.left > Effect::Nothing
     }
 
     /// The strongest of what statements have left on the connection.
@@ -230,10 +228,13 @@ impl<L> Session<L> {
 
     /// Applies the effects of an event beside the state.
     fn note(&mut self, before: &State, happened: &Happened) {
+        if !matches!(happened, Happened::GivenUp { .. } | Happened::Called(_)) {
+            self.left_by_ended = self.left;
+        }
         match happened {
             Happened::Lent => {
                 self.generation += 1;
-                (self.left, self.left_before) = (Effect::Nothing, Effect::Nothing);
+                (self.left, self.left_by_ended, self.left_before) = Default::default();
                 self.owes_reset = false;
                 self.touched = false;
                 self.asking = false;
@@ -273,7 +274,9 @@ impl<L> Session<L> {
     /// Returns the state at this depth after the connection was lost.
     fn bereft(&self, depth: u32, why: String, then: AfterLoss) -> State {
         match depth {
-            0 if then == AfterLoss::Report || self.is_tainted() => State::Lost { why: Loss::Session(why) },
+            0 if then == AfterLoss::Report || self.left_by_ended > Effect::Nothing => {
+                State::Lost { why: Loss::Session(why) }
+            }
             0 => State::Empty,
             depth => failed(depth, Loss::Transaction(why)),
         }

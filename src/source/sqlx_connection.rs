@@ -16,6 +16,9 @@ pub trait SqlxConnection: Connection {
     /// worth keeping for a retry.
     const RETRIES: bool = false;
 
+    /// The most values that one statement can have, where the driver refuses more before it sends anything.
+    const VALUES_MAX: usize = usize::MAX;
+
     /// The connection itself. The library runs statements on it and never lends it out.
     fn sqlx(&mut self) -> &mut <Self::Database as sqlx::Database>::Connection;
 

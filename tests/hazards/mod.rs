@@ -53,6 +53,7 @@ macro_rules! every_case {
                 session_lost_inside_a_transaction_never_goes_on_in_autocommit,
                 test_policy_reports_a_loss_instead_of_recovering,
                 session_with_something_on_it_is_not_replaced_behind_the_callers_back,
+                session_with_something_on_it_is_not_replaced_after_a_lost_transaction,
                 scope_dropped_outside_of_a_runtime_leaves_nothing_open,
             }
             residue {

@@ -79,6 +79,24 @@ pub(crate) async fn session_with_something_on_it_is_not_replaced_behind_the_call
     }
 }
 
+pub(crate) async fn session_with_something_on_it_is_not_replaced_after_a_lost_transaction<B: Bed>() {
+    for residue in B::RESIDUE {
+        let bed = B::fragile(policy()).await;
+        let scope = bed.sessions().scope("request");
+        B::run(&scope, residue).await.expect(residue);
+        scope.begin().await.expect("begin");
+        bed.lose().await;
+        assert!(B::put(&scope, 2, 2).await.is_err(), "{residue}");
+        bed.repair();
+        scope.rollback().await.expect("the loss of the transaction is accepted");
+        let error = own(B::put(&scope, 3, 3).await);
+        assert!(error.contains("was lost") && error.contains("`renew()`"), "{residue}: {error}");
+        scope.renew().await.expect("so is that of the session");
+        B::put(&scope, 4, 4).await.expect("another one");
+        assert_eq!(bed.rows().await, [(4, 4)], "{residue}");
+    }
+}
+
 pub(crate) async fn scope_dropped_outside_of_a_runtime_leaves_nothing_open<B: Bed>() {
     let bed = B::new().await;
     let open = bed.sessions().scope("in a transaction");

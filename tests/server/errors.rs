@@ -28,6 +28,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         statement_outdated_by_ddl_is_unseen_or_loses_the_transaction,
         lock_that_is_not_to_be_had_and_cancelled_statement_lose_the_statement,
         what_is_wrong_with_the_statement_is_a_mistake,
+        statement_with_too_many_values_costs_nothing,
     ]
 }
 
@@ -333,6 +334,23 @@ async fn what_is_wrong_with_the_statement_is_a_mistake() {
         assert_eq!(class(found).0, ErrorClass::Rejected);
         let decoded = sqlx::query_scalar::<_, String>("select 1").fetch_one(&scope).await;
         assert_eq!(class(decoded).0, ErrorClass::Rejected);
+        assert_eq!((scope.generation(), fresh.rows().await), (1, vec![(1, 1)]));
+    }
+}
+
+async fn statement_with_too_many_values_costs_nothing() {
+    for fresh in both().await {
+        let scope = fresh.sessions.scope("request");
+        scope.begin().await.expect("begin");
+        put(&scope, 1, 1).await.expect("put");
+        let mut query = sqlx::query("select 1");
+        for value in 0..70_000_i64 {
+            query = query.bind(value);
+        }
+        let refused = query.execute(&scope).await;
+        assert!(refused.as_ref().is_err_and(|it| it.to_string().contains("can have 65535")), "{refused:?}");
+        assert_eq!(class(refused).0, ErrorClass::Rejected);
+        scope.commit().await.expect("the transaction goes on");
         assert_eq!((scope.generation(), fresh.rows().await), (1, vec![(1, 1)]));
     }
 }

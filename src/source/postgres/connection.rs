@@ -146,6 +146,8 @@ impl SqlxConnection for PgConnection {
     type Database = Postgres;
 
     const RETRIES: bool = true;
+    /// The protocol counts them in 16 bits (<https://www.postgresql.org/docs/current/limits.html>).
+    const VALUES_MAX: usize = u16::MAX as usize;
 
     fn sqlx(&mut self) -> &mut PgConnection {
         self
