@@ -45,7 +45,7 @@ impl<S: Source> Lender<S> {
     async fn attempt(&self, fitness: Fitness) -> Result<(S::Lease, Condition), Error> {
         let (source, policy) = (self.source(), self.policy());
         let began = source.now();
-        let deadline = began + policy.acquire_timeout;
+        let deadline = began.saturating_add(policy.acquire_timeout);
         let mut attempts = 0;
         let mut last: Option<ConnectionError> = None;
         loop {

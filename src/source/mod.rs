@@ -8,6 +8,7 @@
 //! | `runtime` | time, tasks and randomness where the source has none of its own |
 //! | `pool`, `connect_limiter` | idle connections of the library's own sources, and how many are opened at a time |
 //! | `sqlx_connection` | the statements and errors of a sqlx connection |
+//! | `url` | what may be shown of a URL |
 //! | `sqlite`, `postgres`, `adopted` | the sources |
 //!
 //! A source knows nothing of a connection's use: transactions and their states belong to the session.
@@ -26,6 +27,8 @@ mod runtime;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod sqlx_connection;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod url;
 
 #[cfg(feature = "postgres")]
 pub use adopted::AdoptedPgPool;

@@ -284,7 +284,9 @@ impl<O: Open> managed::Manager for Opener<O> {
         let opened = runtime::now();
         let spread = self.lifetime_jitter * rand::random::<f64>();
         let only = self.open.is_only();
-        let lifetime = if only { Duration::MAX } else { self.lifetime_max.mul_f64(1.0 - spread) };
+        let longest = self.lifetime_max.as_secs_f64() * (1.0 - spread);
+        // Beyond what a duration can be it has no end.
+        let lifetime = Duration::try_from_secs_f64(longest).ok().filter(|_| !only).unwrap_or(Duration::MAX);
         let left = Left::Nothing;
         let (idle_since, answered) = (opened, opened);
         Ok(Kept { connection, mark, opened, lifetime, idle_since, answered, left, generation, only })

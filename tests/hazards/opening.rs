@@ -13,6 +13,44 @@ pub(crate) async fn policy_that_contradicts_itself_is_refused<B: Bed>() {
     assert!(error.to_string().contains("sessions_max is 0"), "{error}");
 }
 
+/// No limit is a limit of its own, and nothing is computed from it that could not be.
+pub(crate) async fn limits_without_an_end_are_kept<B: Bed>() {
+    let mut policy = Policy::default();
+    for limit in [
+        &mut policy.acquire_timeout,
+        &mut policy.connect_timeout,
+        &mut policy.probe_timeout,
+        &mut policy.probe_idle_after,
+        &mut policy.probe_writes_after,
+        &mut policy.settle_timeout,
+        &mut policy.begin_timeout,
+        &mut policy.end_timeout,
+        &mut policy.resolve_timeout,
+        &mut policy.statement_timeout,
+        &mut policy.release_timeout,
+        &mut policy.queue_timeout,
+        &mut policy.backoff_max,
+        &mut policy.retry_for,
+        &mut policy.lifetime_max,
+        &mut policy.leak_after,
+        &mut policy.listener_limit,
+        &mut policy.stop_after,
+        &mut policy.stop_timeout,
+    ] {
+        *limit = Duration::MAX;
+    }
+    policy.lifetime_jitter = 0.0;
+    let bed = B::with(policy).await;
+    for key in [1, 2] {
+        let scope = bed.sessions().open("request").await.expect("a connection");
+        scope.begin().await.expect("begin");
+        B::put(&scope, key, key).await.expect("put");
+        scope.commit().await.expect("commit");
+        scope.end().await.expect("it goes back, and is lent again");
+    }
+    assert_eq!(bed.rows().await, [(1, 1), (2, 2)]);
+}
+
 pub(crate) async fn exhausted_says_how_many_are_lent<B: Bed>() {
     let mut policy = only_one();
     policy.acquire_timeout = Duration::from_millis(500);

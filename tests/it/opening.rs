@@ -25,7 +25,11 @@ async fn what_cannot_be_opened_is_named_with_what_to_do() {
     .expect("a text");
 
     assert!(refusal("postgres://localhost/x").await.contains("no SQLite URL: write `sqlite://"));
-    assert!(refusal("db.sqlite").await.contains("no SQLite URL"));
+    assert!(refusal("db.sqlite").await.contains("`db.sqlite` is no SQLite URL"));
+    for url in ["postgres://app:geheim@localhost/x", "app:geheim@localhost", "geheim@localhost"] {
+        let shown = refusal(url).await;
+        assert!(shown.contains("no SQLite URL") && !shown.contains("geheim"), "{shown}");
+    }
     assert!(refusal("sqlite://x?mode=sideways").await.contains("options"));
     assert!(refusal(&at("")).await.contains("is a folder"));
     assert!(refusal(&at("text")).await.contains("is not a SQLite database"));

@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use super::open_error::PgOpenError;
+use crate::source::url::scheme_of;
 
 pub(super) type OnOpen = Arc<dyn Fn(&mut PgConnection) -> BoxFuture<'_, Result<(), sqlx::Error>> + Send + Sync>;
 
@@ -27,12 +28,8 @@ impl PgOptions {
     /// # Errors
     /// [`PgOpenError::Scheme`], [`PgOpenError::Options`].
     pub fn from_url(url: &str) -> Result<Self, PgOpenError> {
-        let (scheme, _) = url.split_once(':').unwrap_or(("", url));
-        if !matches!(scheme, "postgres" | "postgresql") {
-            // A text that is not a URL may be anything, also a password.
-            let is_scheme = scheme.chars().all(|it| it.is_ascii_alphanumeric() || matches!(it, '+' | '-' | '.'));
-            let scheme = if is_scheme && url.contains("://") { format!("{scheme}:") } else { "…".to_owned() };
-            return Err(PgOpenError::Scheme { scheme });
+        if !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
+            return Err(PgOpenError::Scheme { scheme: scheme_of(url) });
         }
         PgConnectOptions::from_str(url).map(Self::new).map_err(PgOpenError::Options)
     }

@@ -11,6 +11,7 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::policy::PolicyError;
+use crate::source::url::scheme_of;
 
 /// How to open a SQLite database.
 #[derive(Clone)]
@@ -29,10 +30,10 @@ pub(super) type OnOpen = Arc<dyn Fn(&mut SqliteConnection) -> BoxFuture<'_, Resu
 #[non_exhaustive]
 pub enum OpenError {
     /// The URL is not one of SQLite's.
-    #[error("`{url}` is no SQLite URL: write `sqlite://path/to/file.db` or `sqlite::memory:`")]
+    #[error("`{scheme}` is no SQLite URL: write `sqlite://path/to/file.db` or `sqlite::memory:`")]
     Scheme {
-        /// The given URL.
-        url: String,
+        /// The part before its first colon; the rest may hold a password. A name without any is shown as it is.
+        scheme: String,
     },
     /// The URL's options cannot be read.
     #[error("the options of the SQLite URL cannot be read: {0}")]
@@ -76,7 +77,8 @@ impl SqliteOptions {
     /// [`OpenError::Scheme`], [`OpenError::Options`].
     pub fn from_url(url: &str) -> Result<Self, OpenError> {
         if !url.starts_with("sqlite:") {
-            return Err(OpenError::Scheme { url: url.to_owned() });
+            let is_name = !url.contains([':', '@']);
+            return Err(OpenError::Scheme { scheme: if is_name { url.to_owned() } else { scheme_of(url) } });
         }
         let connect = SqliteConnectOptions::from_str(url).map_err(OpenError::Options)?;
         let memory = url.contains(":memory:") || url.contains("mode=memory") || url == "sqlite:" || url == "sqlite://";
