@@ -55,6 +55,8 @@ pub struct RepositoryError {
     pub class: ErrorClass,
     /// How many attempts were made.
     pub attempts: u32,
+    /// A part of it may be done, and is kept: the statement that failed was not its first, or its text holds several.
+    pub partly_done: bool,
     /// How many connections there were just after it.
     pub usage: Usage,
     /// The error itself; [`Error::of`] has the library's own.
@@ -76,7 +78,8 @@ where
     }
 
     /// Runs an operation. It is retried, with the policy's backoff and for `retry_for` at most, if the database refused it
-    /// because of a concurrent operation and nothing of it was done.
+    /// because of a concurrent operation and nothing of it was done: it was refused its first statement, and that cannot have been
+    /// done in part, as a text of several can on SQLite, and a procedure on PostgreSQL.
     ///
     /// Side effects of `work` outside of the database happen once for each attempt. It is not an `async` closure, since
     /// the future of one that borrows its argument cannot be spawned.
@@ -173,7 +176,7 @@ where
         let now = source.now();
         let in_time = now.saturating_sub(*attempts.since.get_or_insert(now)) < policy.retry_for;
         if !safe || waits_for_itself(&error) || !in_time {
-            return Err(self.failed(operation, class::<S>(&error), attempts.failed, error));
+            return Err(self.failed(operation, safe, attempts.failed, error));
         }
         let wait = policy.backoff(attempts.failed, source.random());
         let attempts = attempts.failed;
@@ -182,13 +185,8 @@ where
         Ok(())
     }
 
-    fn failed(
-        &self,
-        operation: &'static str,
-        class: ErrorClass,
-        attempts: u32,
-        source: sqlx::Error,
-    ) -> RepositoryError {
+    fn failed(&self, operation: &'static str, is_undone: bool, attempts: u32, source: sqlx::Error) -> RepositoryError {
+        let class = class::<S>(&source);
         let error = RepositoryError {
             repository: self.name,
             operation,
@@ -196,6 +194,7 @@ where
             generation: self.db.generation(),
             class,
             attempts,
+            partly_done: class == ErrorClass::RetryStatement && !is_undone,
             usage: self.db.lender().source().usage(),
             source,
         };
@@ -248,6 +247,9 @@ impl RepositoryError {
                 ErrorClass::Unavailable => "the database does not answer; try again later",
                 ErrorClass::RetryTransaction => {
                     "roll back, and run the whole transaction again, as `Sessions::run` does"
+                }
+                ErrorClass::RetryStatement if self.partly_done => {
+                    "a part of it may be done: run it with `atomic`, which undoes that and tries again"
                 }
                 ErrorClass::RetryStatement => "it was not done because of a concurrent operation; try again later",
                 ErrorClass::OutcomeUnknown => "look whether its effect is there before retrying it",

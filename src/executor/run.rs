@@ -212,6 +212,10 @@ where
         return Err(Error::WouldLeaveResidue { keyword });
     }
     let call = enter(handle, Call::Statement, operation).await?;
+    if !S::Connection::is_all_or_nothing(sql) {
+        // Whatever comes of it, a part may be done.
+        handle.cell().count_statement();
+    }
     let mut call = if S::Connection::is_safe_to_rerun(sql) { call } else { call.probe().await? };
     call.leave(effect);
     Ok(call)

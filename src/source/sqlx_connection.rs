@@ -36,6 +36,9 @@ pub trait SqlxConnection: Connection {
         true
     }
 
+    /// Whether a statement with this text that is refused has done nothing, in a transaction and outside of one.
+    fn is_all_or_nothing(sql: &str) -> bool;
+
     /// Returns what this error leaves on its connection.
     fn effect_of(_error: &sqlx::Error) -> Effect {
         Effect::Nothing

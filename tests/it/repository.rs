@@ -90,6 +90,29 @@ async fn operation_of_which_something_was_done_is_not_tried_again() {
     assert_eq!((error.class, error.attempts, tries.load(Ordering::SeqCst)), (ErrorClass::RetryStatement, 1, 1));
 }
 
+/// Its first statement is done when the second one meets a lock.
+#[tokio::test]
+async fn operation_of_several_statements_in_one_text_is_not_tried_again() {
+    let fresh = Fresh::new().await;
+    let other = Fresh::new().await;
+    let mut holder = SqliteConnection::connect(&other.url()).await.expect("a second database");
+    holder.execute("create table log (k int); begin immediate").await.expect("a lock");
+    let path = other.url().trim_start_matches("sqlite://").to_owned();
+    let scope = fresh.sessions.scope("request");
+    scope.execute(sqlx::AssertSqlSafe(format!("attach '{path}' as other"))).await.expect("attached");
+    let rows = Repository::new("Rows", scope.handle("Rows"));
+    let tries = &AtomicU32::new(0);
+    let both = rows.call("both", |db| async move {
+        tries.fetch_add(1, Ordering::SeqCst);
+        let text = "insert into kv (k, v) select count(*), 1 from kv; insert into other.log values (1)";
+        sqlx::raw_sql(text).execute(db).await
+    });
+    let error = both.await.expect_err("somebody else has the lock");
+    assert_eq!((error.class, tries.load(Ordering::SeqCst)), (ErrorClass::RetryStatement, 1), "{error}");
+    assert!(error.to_string().contains("a part of it may be done"), "{error}");
+    assert_eq!(fresh.rows().await, [(0, 1)]);
+}
+
 #[tokio::test]
 async fn mistake_is_not_tried_again() {
     let fresh = Fresh::new().await;

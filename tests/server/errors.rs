@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use unstale::source::{AcquireError, Source, SqlxConnection};
-use unstale::{Begin, Error, ErrorClass, Isolation, PgOptions, PgSource, Scope};
+use unstale::{Begin, Error, ErrorClass, Isolation, PgOptions, PgSource, Repository, Scope};
 use unstale_wire::server::{Server, Shutdown, Signal};
 use unstale_wire::trials::Trial;
 
@@ -29,6 +29,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         lock_that_is_not_to_be_had_and_cancelled_statement_lose_the_statement,
         what_is_wrong_with_the_statement_is_a_mistake,
         statement_with_too_many_values_costs_nothing,
+        operation_that_commits_in_its_middle_is_not_tried_again,
     ]
 }
 
@@ -353,4 +354,19 @@ async fn statement_with_too_many_values_costs_nothing() {
         scope.commit().await.expect("the transaction goes on");
         assert_eq!((scope.generation(), fresh.rows().await), (1, vec![(1, 1)]));
     }
+}
+
+async fn operation_that_commits_in_its_middle_is_not_tried_again() {
+    let fresh = Fresh::new().await;
+    let scope = fresh.sessions.scope("request");
+    let rows = Repository::new("Rows", scope.handle("Rows"));
+    let put = rows.call("put", |db| async move {
+        let text = "do $$ begin insert into kv select count(*), 1 from kv; commit; \
+            raise exception 'somebody has it' using errcode = '55P03'; end $$";
+        sqlx::raw_sql(text).execute(db).await
+    });
+    let error = put.await.expect_err("it is refused");
+    assert_eq!((error.class, error.attempts, error.partly_done), (ErrorClass::RetryStatement, 1, true), "{error}");
+    assert!(error.to_string().ends_with("run it with `atomic`, which undoes that and tries again"), "{error}");
+    assert_eq!(fresh.rows().await, [(0, 1)]);
 }

@@ -168,6 +168,10 @@ impl SqlxConnection for PgConnection {
         }
     }
 
+    fn is_all_or_nothing(sql: &str) -> bool {
+        statement::postgres::is_all_or_nothing(sql)
+    }
+
     fn effect(sql: &str) -> Effect {
         statement::postgres::effect(sql)
     }

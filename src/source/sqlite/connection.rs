@@ -68,6 +68,10 @@ impl SqlxConnection for SqliteConnection {
         done.rows_affected()
     }
 
+    fn is_all_or_nothing(sql: &str) -> bool {
+        statement::sqlite::is_one(sql)
+    }
+
     fn effect(sql: &str) -> Effect {
         statement::sqlite::effect(sql)
     }

@@ -8,4 +8,4 @@ mod set_config;
 mod tokens;
 
 pub(crate) use effect::effect;
-pub(crate) use retry::{RetrySafety, retry_safety};
+pub(crate) use retry::{RetrySafety, is_all_or_nothing, retry_safety};

@@ -46,9 +46,67 @@ pub(crate) fn retry_safety(sql: &str) -> RetrySafety {
     }
 }
 
+/// First words of statements that are done as a whole or not at all, unless they are to work `concurrently`.
+const WHOLE: [&str; 24] = [
+    "select", "insert", "update", "delete", "merge", "with", "values", "table", "show", "set", "reset", "truncate",
+    "lock", "create", "alter", "drop", "comment", "grant", "revoke", "copy", "explain", "listen", "notify", "fetch",
+];
+
+/// Whether SQL that is refused has done nothing. Several statements in one message are one transaction, but a procedure or a
+/// block of code can commit in its middle, and so can some that maintain tables.
+pub(crate) fn is_all_or_nothing(sql: &str) -> bool {
+    let is_one = !sql.contains(';');
+    let (mut begins, mut may_be_concurrent) = (true, false);
+    for token in Tokens::of(sql) {
+        match token {
+            Token::Symbol(b';') => begins = true,
+            Token::Word(word) if begins => {
+                if listed(word, &WHOLE).is_none() {
+                    return false;
+                }
+                may_be_concurrent |= listed(word, &["create", "drop", "alter"]).is_some();
+                if is_one && !may_be_concurrent {
+                    return true;
+                }
+                begins = false;
+            }
+            Token::Word(word) if may_be_concurrent && word.eq_ignore_ascii_case("concurrently") => return false,
+            _ => {}
+        }
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_done_in_part_is_known() {
+        for sql in [
+            "select leave()",
+            "(select 1)",
+            "insert into t values (1); update t set v = 2;",
+            "create index i on t (k)",
+            "select 'call p()'; select 1 -- ; call p()",
+            "with x as (insert into t values (1) returning k) select * from x",
+        ] {
+            assert!(is_all_or_nothing(sql), "{sql}");
+        }
+        for sql in [
+            "call p()",
+            "select 1; CALL p()",
+            "do $$ begin commit; end $$",
+            "/* a; */ do $$ begin end $$",
+            "vacuum",
+            "create index concurrently i on t (k)",
+            "drop index Concurrently i",
+            "reindex table t",
+            "select 1;do $$ begin end $$",
+        ] {
+            assert!(!is_all_or_nothing(sql), "{sql}");
+        }
+    }
 
     #[test]
     fn only_what_is_undone_or_reads_is_retried() {
