@@ -171,7 +171,7 @@ impl<S: Source> Scope<S> {
             Err(error) => error,
         };
         let may_retry =
-            matches!(self.handle.last_failure().await, Some(ErrorClass::RetryTransaction | ErrorClass::RetryStatement));
+            matches!(self.handle.just_failed().await, Some(ErrorClass::RetryTransaction | ErrorClass::RetryStatement));
         // The rollback comes before the next attempt, which may want the same locks. A connection that cannot roll back
         // is discarded.
         let _ = self.handle.roll_back_all().await;

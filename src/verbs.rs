@@ -85,9 +85,9 @@ impl<S: Source> Handle<S> {
         }
     }
 
-    /// Returns why the last statement in the transaction failed.
-    pub(crate) async fn last_failure(&self) -> Option<ErrorClass> {
+    /// Returns why the last call in the transaction failed, if it did.
+    pub(crate) async fn just_failed(&self) -> Option<ErrorClass> {
         let mut queued = queue(self, "run").await.ok()?;
-        queued.session().last_failure()
+        queued.session().just_failed()
     }
 }

@@ -33,8 +33,11 @@ pub(crate) struct Session<L> {
     asking: bool,
     /// By which the transaction can be found after a commit whose answer is missing.
     transaction: Option<TransactionId>,
-    /// Why the last statement inside the open transaction failed: it decides whether the transaction is retried.
+    /// Why a statement inside the open transaction failed, the last one that did: whether the transaction has to be asked about.
     last_failure: Option<ErrorClass>,
+    /// The same, if nothing else has happened in it since: whether the transaction is retried. What its owner decides after
+    /// another call, or after giving one up, is the owner's own.
+    just_failed: Option<ErrorClass>,
 }
 
 impl<L> Session<L> {
@@ -53,6 +56,7 @@ impl<L> Session<L> {
             asking: false,
             transaction: None,
             last_failure: None,
+            just_failed: None,
         }
     }
 
@@ -115,6 +119,10 @@ impl<L> Session<L> {
 
     pub(crate) fn last_failure(&self) -> Option<ErrorClass> {
         self.last_failure
+    }
+
+    pub(crate) fn just_failed(&self) -> Option<ErrorClass> {
+        self.just_failed
     }
 
     /// By which the transaction can be found after a commit whose answer is missing.
@@ -269,6 +277,12 @@ impl<L> Session<L> {
             }
             _ => {}
         }
+        self.just_failed = match (happened, before) {
+            (Happened::Called(_) | Happened::Settled { .. }, _) => self.just_failed,
+            (Happened::GivenUp { .. }, State::InDoubt { .. }) => self.just_failed,
+            (Happened::Succeeded | Happened::Acknowledged | Happened::Cancelled, _) => None,
+            _ => self.last_failure,
+        };
     }
 
     /// Returns the state at this depth after the connection was lost.

@@ -1,9 +1,15 @@
 //! Hazard: SQLite ends a transaction by itself, locks the whole database, and may be nowhere but in memory.
 
-use unstale::{Begin, Error, Locking};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use unstale::{Begin, Error, Locking, Scope, SqliteSource};
 
 use crate::bed::{Fresh, memory, own, put, within};
 use crate::hazards::bed::{Failed, SOON};
+
+/// After which a caller gives up.
+const SHORT: Duration = Duration::from_millis(20);
 
 #[tokio::test]
 async fn transaction_that_ended_by_itself_refuses_everything_until_rolled_back() {
@@ -64,6 +70,41 @@ async fn run_tries_a_whole_transaction_again_after_a_lock() {
     done.expect("committed in the end");
     assert_eq!(fresh.rows().await, [(1, 1)]);
     assert!(fresh.sessions.health().transactions_retried > 0);
+}
+
+/// What the application has decided.
+#[derive(Debug)]
+struct Decided;
+
+impl From<Error> for Decided {
+    fn from(_: Error) -> Self {
+        Self
+    }
+}
+
+/// A statement that was refused earlier says nothing of an error that comes later.
+#[tokio::test]
+async fn run_does_not_try_again_what_the_application_has_decided() {
+    let fresh = Fresh::new().await;
+    let holder = fresh.sessions.scope("holder");
+    holder.begin_with(Begin { locking: Locking::Immediate, ..Begin::default() }).await.expect("begin");
+    for gives_up in [false, true] {
+        let runs = AtomicU32::new(0);
+        let work = async |scope: &Scope<SqliteSource>| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            put(scope, 1, 1).await.expect_err("somebody else has the lock");
+            if gives_up {
+                let endless = "with recursive n (i) as (select 1 union all select i + 1 from n) select count(*) from n";
+                let given_up = tokio::time::timeout(SHORT, sqlx::query(endless).execute(scope)).await;
+                given_up.expect_err("it does not end");
+            } else {
+                sqlx::query("select 1").execute(scope).await.expect("reading is not locked");
+            }
+            Err::<(), _>(Decided)
+        };
+        fresh.sessions.run("work", work).await.expect_err("decided");
+        assert_eq!(runs.load(Ordering::SeqCst), 1, "gives up: {gives_up}");
+    }
 }
 
 #[tokio::test]
