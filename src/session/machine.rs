@@ -278,9 +278,11 @@ impl<L> Session<L> {
             _ => {}
         }
         self.just_failed = match (happened, before) {
-            (Happened::Called(_) | Happened::Settled { .. }, _) => self.just_failed,
-            (Happened::GivenUp { .. }, State::InDoubt { .. }) => self.just_failed,
-            (Happened::Succeeded | Happened::Acknowledged | Happened::Cancelled, _) => None,
+            (Happened::Called(_) | Happened::Settled { .. } | Happened::Acknowledged, _)
+            | (Happened::GivenUp { .. }, State::InDoubt { .. })
+            // What a level failed of is passed on after its rollback.
+            | (Happened::Succeeded, State::Calling { call: Call::Rollback, .. }) => self.just_failed,
+            (Happened::Succeeded | Happened::Cancelled, _) => None,
             _ => self.last_failure,
         };
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::TryStreamExt;
 use sqlx::{Connection, Executor, SqlSafeStr};
-use unstale::{Begin, Error, ErrorClass, Isolation, Repository};
+use unstale::{Begin, Error, ErrorClass, Isolation, PgSource, Repository, Scope};
 use unstale_wire::trials::Trial;
 
 use crate::bed::{Fresh, put};
@@ -17,6 +17,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         release_of_a_savepoint_in_an_aborted_transaction_undoes_it,
         transaction_is_begun_as_asked_for,
         serialization_failure_is_tried_again_as_a_whole,
+        serialization_failure_inside_a_level_is_tried_again_as_a_whole,
         statement_in_an_aborted_transaction_is_not_tried_again,
     ]
 }
@@ -122,6 +123,25 @@ async fn serialization_failure_is_tried_again_as_a_whole() {
         .await
         .expect("the second attempt");
     assert_eq!((attempts.load(Ordering::SeqCst), fresh.rows().await), (2, vec![(1, 11)]));
+}
+
+/// The level is rolled back before its error reaches whoever has begun the transaction.
+async fn serialization_failure_inside_a_level_is_tried_again_as_a_whole() {
+    let fresh = Fresh::new().await;
+    let attempts = &AtomicU32::new(0);
+    let work = async |scope: &Scope<PgSource>| {
+        let rows = Repository::new("Rows", scope.handle("Rows"));
+        let put = rows.atomic("put", |db| async move {
+            if attempts.fetch_add(1, Ordering::SeqCst) == 0 {
+                let refused = "do $$ begin raise exception 'not serializable' using errcode = '40001'; end $$";
+                sqlx::raw_sql(refused).execute(&db).await?;
+            }
+            put(&db, 1, 1).await
+        });
+        put.await.map_err(|error| Wrapped(error.to_string()))
+    };
+    fresh.sessions.run("put", work).await.expect("the second attempt");
+    assert_eq!((attempts.load(Ordering::SeqCst), fresh.rows().await), (2, vec![(1, 1)]));
 }
 
 #[derive(Debug)]
