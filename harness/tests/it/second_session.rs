@@ -134,6 +134,16 @@ fn who_waits_for_a_second_session_keeps_others_waiting() {
 }
 
 #[test]
+fn what_a_session_has_proved_says_nothing_of_a_second_one() {
+    for (text, expected) in [("autonomous get k1", None), ("get k1", Some(Invariant::InnocentSucceeds))] {
+        judged(expected, |s| {
+            s.done(0, "open", &[]).done(1, "open with lost-idle", &[]).done(1, "close", &[]);
+            s.get(0, "get k1", None).failed(0, text, FailureClass::Dead).finish(&[])
+        });
+    }
+}
+
+#[test]
 fn listener_is_told_of_a_second_session() {
     for (told, expected) in [(2, None), (1, Some(Invariant::ListenersBalanced))] {
         judged(expected, |s| {
