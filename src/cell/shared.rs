@@ -109,7 +109,7 @@ impl<S: Source> Cell<S> {
         self.generation.swap(now, Ordering::AcqRel)
     }
 
-    /// How many statements of the scope's were done so far, or have aborted their transaction.
+    /// How many statements of the scope's were done so far, may be in part, or have aborted their transaction.
     pub(crate) fn statements_done(&self) -> u64 {
         self.statements_done.load(Ordering::Acquire)
     }

@@ -53,7 +53,7 @@ fn first_write_that_is_refused_tells_the_system() {
     }
 }
 
-/// The server refuses the write, and its answer is cut off: the system only sees a lost connection.
+/// The server refuses the write, and its answer is lost on the way: the system sees a lost connection.
 #[test]
 fn refusal_whose_answer_is_lost_tells_nothing() {
     const CUT: &str = "cut-after-60@mid-reply";
