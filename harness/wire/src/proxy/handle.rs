@@ -47,6 +47,8 @@ impl Proxy {
             hold: Hold::default(),
             ledger: Ledger::default(),
         });
+        // From here on it counts on its turns, whether or not the thread has been let run.
+        shared.watch.turned(false);
         let (orders, ordered) = unbounded_channel();
         let (ready, is_ready) = sync_channel(1);
         let (ends, ended) = sync_channel(0);

@@ -69,6 +69,8 @@ pub(super) struct Line {
     /// Whether the server has said that it is ready, and a request has come in part since.
     pub(super) greeted: Cell<bool>,
     pub(super) begun: Cell<bool>,
+    /// Whether the client has taken its leave: from then on it is the one that ends the connection, whoever closes first.
+    pub(super) farewell: Cell<bool>,
     pub(super) time_out: Cell<TimeOut>,
 }
 
@@ -94,6 +96,7 @@ impl Lines {
             ordered: Cell::new(None),
             greeted: Cell::new(false),
             begun: Cell::new(false),
+            farewell: Cell::new(false),
             time_out: Cell::default(),
         });
         self.open.borrow_mut().insert(line.id, line.clone());

@@ -182,6 +182,7 @@ impl<'a> Pipe<'a> {
             }
             let (taken, request) = requests.take(&bytes[at..]);
             at += taken;
+            self.line.farewell.set(requests.said_farewell());
             if let Some(request) = request {
                 self.to_server(&bytes[passed..at]).await?;
                 passed = at;

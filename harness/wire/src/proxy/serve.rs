@@ -207,6 +207,7 @@ async fn connect(lines: &Lines, client: TcpStream, startup: &[u8], blind: bool, 
     let end = Pipe::new(lines, line.clone(), &client, &server).run(startup, blind).await;
     match end {
         End::Left { by, reset: was_reset } => {
+            let by = if line.farewell.get() { Side::Client } else { by };
             let (other, gone) = if by == Side::Client { (server, client) } else { (client, server) };
             drop(gone);
             if was_reset {

@@ -16,8 +16,8 @@ pub trait Watch: Send + Sync + 'static {
     /// Something that was armed takes effect, and nothing of the effect can be seen yet.
     fn landed(&self, _landed: Landed) {}
 
-    /// The proxy's thread has been to all its sockets; about every millisecond. `is_late` if it delays something, which goes on
-    /// by itself.
+    /// The proxy's thread has been to all its sockets; about every millisecond, and once before it starts: whoever waits counts
+    /// on it from then on. `is_late` if it delays something, which goes on by itself.
     fn turned(&self, _is_late: bool) {}
 }
 

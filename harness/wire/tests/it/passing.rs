@@ -5,6 +5,8 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use unstale_wire::proxy::Proxy;
+
 use crate::wire::*;
 
 #[test]
@@ -58,6 +60,28 @@ fn bytes_pass_and_are_told_in_their_order() {
     let bytes = |all: &[&Vec<u8>]| all.iter().map(|it| it.len() as u64).sum::<u64>();
     assert_eq!(counters.to_clients, bytes(&[&greeting(77), &prepared, &executed]));
     assert_eq!(counters.to_server, bytes(&[&startup(), &prepare, &execute, &message(b'X', b"")]));
+}
+
+/// A server closes as soon as it reads a Terminate, which may be before its client does.
+#[test]
+fn server_that_closes_after_a_farewell_is_left_by_its_client() {
+    let world = World::new();
+    let mut ends = world.greeted(7);
+    ends.client.write_all(&message(b'X', b"")).unwrap();
+    expect(&mut ends.server, &message(b'X', b""));
+    drop(ends.server);
+    world.log.wait_for("1 closed by Client");
+}
+
+/// Its thread may not have been let run yet. A race, so it is tried many times.
+#[test]
+fn proxy_counts_on_its_turns_from_its_start() {
+    let upstream = Upstream::new();
+    for _ in 0..50 {
+        let log = Arc::new(Log::default());
+        let _proxy = Proxy::start(upstream.address, log.clone()).unwrap();
+        assert!(log.turns() > 0);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -18,6 +18,7 @@ pub(crate) struct Log {
     lines: Mutex<Vec<String>>,
     grown: Condvar,
     late: AtomicBool,
+    turns: AtomicUsize,
 }
 
 impl Log {
@@ -43,6 +44,11 @@ impl Log {
         self.late.swap(false, Ordering::SeqCst)
     }
 
+    /// How often the proxy has said that it has been to all its sockets.
+    pub(crate) fn turns(&self) -> usize {
+        self.turns.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.lines.lock().unwrap())
     }
@@ -51,6 +57,7 @@ impl Log {
 impl Watch for Log {
     fn turned(&self, is_late: bool) {
         self.late.fetch_or(is_late, Ordering::SeqCst);
+        self.turns.fetch_add(1, Ordering::SeqCst);
     }
 
     fn seen(&self, connection: u32, what: Seen<'_>) {
