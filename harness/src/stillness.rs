@@ -129,13 +129,13 @@ impl<'a> Stillness<'a> {
             return false;
         }
         self.looked = Instant::now();
-        self.all_looks += 1;
         self.recorder.heartbeat.look();
         let turns = self.recorder.heartbeat.turns_between();
         if turns.iter().zip(self.turns).any(|(now, before)| *now == before && before > 0) {
             return false;
         }
         self.turns = turns;
+        self.all_looks += 1;
         let now = signs(self.recorder);
         if now != self.seen {
             (self.seen, self.looks, self.at_work) = (now, 0, None);

@@ -11,7 +11,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use crate::heartbeat::Heartbeat;
 use crate::history::{By, ConnectionId, Log, What};
@@ -20,8 +19,9 @@ use crate::port::Wire;
 use unstale_wire::monitor::Watcher;
 use unstale_wire::proxy::{Landed, Seen, Side, Watch};
 
-/// Longer than any login takes: a login that is not answered by then hangs.
-const LOGIN_MAX: Duration = Duration::from_secs(1);
+/// How often the server was asked about its work, at least a millisecond apart, until a login that it has not answered hangs.
+/// Longer than any takes, also on a machine so busy that the server is late with both.
+const LOGIN_MAX: u32 = 1000;
 
 /// The code with which a commit is refused: check_violation, which no statement of the workload can meet.
 pub(super) const REFUSED_COMMIT: &str = "23514";
@@ -54,8 +54,7 @@ pub(super) struct Observer {
 
 #[derive(Default)]
 struct State {
-    /// Those that log in, each since when, and whether the server waits for its answer: an actor at a gate gives none.
-    logging_in: BTreeMap<u32, (Instant, bool)>,
+    logging_in: BTreeMap<u32, Login>,
     connections: BTreeMap<u32, Connection>,
     /// Those that a fault keeps still; none for one that is not open yet.
     held: BTreeSet<Option<u32>>,
@@ -66,6 +65,15 @@ struct State {
     armed: Option<(Option<By>, Fault)>,
     /// The faults that have made connections read-only, which no write has met so far, and the commands that they belong to.
     unmet: Vec<(Option<By>, Fault)>,
+}
+
+/// One connection, until its backend is known.
+#[derive(Default)]
+struct Login {
+    /// How often the server was asked since.
+    asked: u32,
+    /// Whether the server waits for its answer: an actor at a gate gives none.
+    challenged: bool,
 }
 
 /// One connection, from the moment when its backend is known.
@@ -197,7 +205,7 @@ impl Watcher for Observer {
     fn is_logging_in(&self) -> bool {
         let state = self.state();
         let moving = state.logging_in.iter().filter(|(number, _)| !state.held.contains(&Some(**number)));
-        moving.into_iter().any(|(_, (since, challenged))| !challenged && since.elapsed() < LOGIN_MAX)
+        moving.into_iter().any(|(_, login)| !login.challenged && login.asked < LOGIN_MAX)
     }
 
     fn beat(&self) {
@@ -205,6 +213,7 @@ impl Watcher for Observer {
     }
 
     fn asked(&self) {
+        self.state().logging_in.values_mut().for_each(|it| it.asked += 1);
         self.heartbeat.server_turned();
     }
 }
@@ -221,12 +230,12 @@ impl Watch for Observer {
         self.heartbeat.beat();
         let mut state = self.state();
         if let Seen::Opened = what {
-            state.logging_in.insert(connection, (Instant::now(), false));
+            state.logging_in.insert(connection, Login::default());
             return;
         }
         if let Seen::Challenged | Seen::Responded = what {
-            if let Some((_, challenged)) = state.logging_in.get_mut(&connection) {
-                *challenged = matches!(what, Seen::Challenged);
+            if let Some(login) = state.logging_in.get_mut(&connection) {
+                login.challenged = matches!(what, Seen::Challenged);
             }
             return;
         }
