@@ -39,7 +39,13 @@ type Names = BTreeMap<Vec<u8>, Arc<str>>;
 impl Requests {
     pub(super) fn new() -> Self {
         let wanted = |tag| matches!(tag, b'Q' | b'P' | b'B' | b'E' | b'C');
-        Self { frames: Frames::new(wanted), statements: Names::new(), portals: Names::new(), begun: None, farewell: false }
+        Self {
+            frames: Frames::new(wanted),
+            statements: Names::new(),
+            portals: Names::new(),
+            begun: None,
+            farewell: false,
+        }
     }
 
     /// Whether a request begins with this byte.
