@@ -61,6 +61,10 @@ impl<S: Source> Retained<S> {
     fn nothing() -> Self {
         Self { session: Weak::new(), connection: None, _open: None }
     }
+
+    fn of(session: &Session<S>) -> Self {
+        Self { session: Rc::downgrade(session), ..Self::nothing() }
+    }
 }
 
 impl<S: Source> Shared<S> {
@@ -186,7 +190,7 @@ impl<S: Source> Unit<'_, S> {
                 if port.run(done(|| ())).await.is_some() {
                     let connection = session.lock().await.connection();
                     let connection = connection.filter(|_| self.shared.has(Flaw::HandleKeepsConnection));
-                    self.retained = Retained { session: Rc::downgrade(session), connection, _open: None };
+                    self.retained = Retained { connection, ..Retained::of(session) };
                 }
             }
             (Command::Stale(usage), session) => {
@@ -235,7 +239,7 @@ impl<S: Source> Unit<'_, S> {
                     self.session.as_ref().filter(|_| is_done && *wanted == Wanted::One(Service::Rows))
                 {
                     let open = self.shared.has(Flaw::ServiceKeepsSession).then(|| Rc::clone(session));
-                    self.rows = Retained { session: Rc::downgrade(session), connection: None, _open: open };
+                    self.rows = Retained { _open: open, ..Retained::of(session) };
                 }
             }
             Command::Override(service) => {

@@ -37,13 +37,6 @@ pub(super) struct Rows<S: Source> {
     build: Build,
 }
 
-impl<S: Source> Rows<S> {
-    /// Which build it is.
-    pub(super) fn build(&self) -> Build {
-        self.build
-    }
-}
-
 struct Report(Build);
 
 /// An application over the library.
@@ -132,11 +125,14 @@ pub(super) struct Unit<'a, S: Source> {
     pub(super) scope: Option<Scope<S>>,
     registry: Registry<S>,
     guards: Vec<Override<S>>,
+    /// The repository that it resolved last.
+    resolved: RefCell<Option<Dep<Rows<S>>>>,
 }
 
 impl<'a, S: Source> Unit<'a, S> {
     pub(super) fn new(application: &'a Application<S>) -> Self {
-        Self { application, scope: None, registry: application.registry.clone(), guards: Vec::new() }
+        let (registry, resolved) = (application.registry.clone(), RefCell::default());
+        Self { application, scope: None, registry, guards: Vec::new(), resolved }
     }
 
     /// The sessions that the registry has now: inside a test, the test's.
@@ -150,6 +146,11 @@ impl<'a, S: Source> Unit<'a, S> {
 
     pub(super) async fn rows(&self, scope: &Scope<S>) -> Result<Dep<Rows<S>>, Failure> {
         Ok(self.registry.enter(scope).resolve().await?)
+    }
+
+    /// The repository that it resolved last, whether or not its scope is still there.
+    pub(super) fn resolved(&self) -> Option<Dep<Rows<S>>> {
+        self.resolved.borrow().clone()
     }
 
     pub(super) async fn resolve(&self, wanted: Wanted) -> Result<Vec<Build>, Failure> {
@@ -166,7 +167,10 @@ impl<'a, S: Source> Unit<'a, S> {
             Wanted::One(Service::Settings) => services.resolve::<Settings>().await?.0,
             Wanted::One(Service::Mailer) => services.resolve_named::<Channel>(MailerName::NAME).await?.0,
             Wanted::One(Service::Pager) => services.resolve_named::<Channel>(PAGER).await?.0,
-            Wanted::One(Service::Rows) => services.resolve::<Rows<S>>().await?.build,
+            Wanted::One(Service::Rows) => {
+                let rows = services.resolve::<Rows<S>>().await?;
+                self.resolved.borrow_mut().insert(rows).build
+            }
             Wanted::One(Service::Report) => services.resolve::<Report>().await?.0,
             Wanted::Channels => {
                 let channels = services.resolve_tagged::<Channel>(CHANNELS).await?;
@@ -225,6 +229,7 @@ impl<'a, S: Source> Unit<'a, S> {
     /// What a unit of work has when it panics; the rest of it goes on without.
     pub(super) fn take_all(&mut self) -> (Option<Scope<S>>, Vec<Override<S>>) {
         self.registry = self.application.registry.clone();
+        self.resolved.take();
         (self.scope.take(), std::mem::take(&mut self.guards))
     }
 }

@@ -25,7 +25,7 @@ use super::at_once::AtOnce;
 use unstale_harness::database::Database;
 use unstale_harness::history::{BuildRecorder, Failure, Reply, Report};
 use unstale_harness::library::transaction;
-use unstale_harness::plan::{Command, Key, Service, Usage, Wanted};
+use unstale_harness::plan::{Command, Key, Usage};
 use unstale_harness::system::{Capabilities, Capability, Port, System, needed};
 use unstale_harness::workload::{get, put, statement};
 
@@ -47,7 +47,6 @@ pub trait Served: Source + Sized {
 async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
     let mut unit = Unit::new(application);
     let mut retained: Option<Dep<Rows<S>>> = None;
-    let mut resolved: Option<Dep<Rows<S>>> = None;
     while let Some(command) = port.next().await {
         match (&command, &unit.scope) {
             (Command::Open, None) => {
@@ -81,19 +80,14 @@ async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
                 }
             }
             (Command::Use(usage), _) => {
-                if let Some(rows) = &resolved {
+                if let Some(rows) = unit.resolved() {
                     port.ask(S::stale(&rows.db, *usage), Reply::clone).await;
                 }
             }
             (Command::Autonomous(usage), Some(_)) => {
                 port.ask(Box::pin(autonomous(&unit, *usage)), Reply::clone).await;
             }
-            (Command::Resolve(Wanted::One(Service::Rows)), Some(scope)) => {
-                let asked = port.ask(unit.rows(scope), |rows| Reply::Services(vec![rows.build()])).await;
-                resolved = asked.or(resolved);
-            }
             (command, _) if needed(command) == Some(Capability::Registry) => {
-                resolved = resolved.filter(|_| *command != Command::Crash);
                 // On the heap, like few others: it would make every actor several times as large.
                 Box::pin(registry_command(&mut unit, command, &mut port)).await;
             }
