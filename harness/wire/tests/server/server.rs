@@ -91,7 +91,7 @@ async fn password_is_written_nowhere() {
     // Everything that this process has made, the other clusters and what they were copied from too.
     let place = server.data_directory().ancestors().nth(2).unwrap().to_owned();
     assert!(!holds(&place, password.as_bytes()));
-    assert!(holds(&place, b"scram-sha-256"), "the search finds what is there");
+    assert!(holds(&place, b"password_encryption"), "the search finds what is there");
     for pid in server.processes().unwrap() {
         for file in ["cmdline", "environ"] {
             let text = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
