@@ -51,8 +51,8 @@ impl<S: Source> InFlight<'_, S> {
             return Err(self.died(failure));
         }
         let why = failure.to_string();
-        // The session stands as after a cancelled commit, also if this lookup is cancelled. The server process is
-        // stopped first, since its work could still change the outcome.
+        // The session stands as after a cancelled commit, also if this lookup is cancelled. The server process is told to
+        // stop first, unless it is at the commit: what it still waits for could change the outcome.
         session.transition(Happened::Cancelled);
         lender.lose(session, why.clone(), Gone::Silent);
         let loss = Loss::CommitUnknown(why);

@@ -2,6 +2,7 @@
 //!
 //! Plain values; the pool decides the condition, and the borrower acts on it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::error::ConnectionError;
@@ -73,4 +74,16 @@ pub struct Trace {
     pub process: i32,
     /// When it is known to have served the connection, on the source's clock.
     pub seen: Duration,
+    /// The server whose process it is: numbers of processes are unique only within one.
+    pub server: ServerRun,
+}
+
+/// One run of a server, from its start to its stop. Behind one name there may be several servers, one after the other or at
+/// once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerRun {
+    /// When it started, in microseconds since 1970 on its own clock.
+    pub started: i64,
+    /// Where it listens, as it sees it itself; none for a connection over a Unix socket.
+    pub address: Option<SocketAddr>,
 }

@@ -35,7 +35,7 @@ pub use adopted::AdoptedPgPool;
 #[cfg(feature = "sqlite")]
 pub use adopted::AdoptedSqlitePool;
 pub use adopted::{AdoptedLease, AdoptedPool};
-pub use condition::{AcquireError, Condition, Lent, Trace, Usage};
+pub use condition::{AcquireError, Condition, Lent, ServerRun, Trace, Usage};
 pub use connection::{Connection, Fate, Number, Numbered, Serve};
 pub use control::{Begin, Control, Isolation, Locking};
 pub use error::{ConnectionError, ErrorClass};

@@ -9,6 +9,7 @@ mod bed;
 mod cancellation;
 mod errors;
 mod fixture;
+mod identity;
 mod opening;
 mod recovery;
 mod residue;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         cancellation::trials(),
         errors::trials(),
         fixture::trials(),
+        identity::trials(),
         opening::trials(),
         recovery::trials(),
         residue::trials(),

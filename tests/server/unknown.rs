@@ -19,7 +19,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         answer_that_is_lost_is_found_out,
         commit_that_never_arrived_is_rolled_back,
         commit_that_stands_still_is_stopped_and_told,
-        commit_that_waits_for_a_standby_is_there_though_its_backend_was_stopped,
         restart_in_a_commit_is_found_out,
         number_that_was_given_away_after_a_crash_proves_nothing,
         commit_cancelled_by_its_caller_is_told_by_the_next on 2 threads,
@@ -40,10 +39,10 @@ impl Watch for Nobody {
 }
 
 /// Sessions behind a proxy, and a look past it.
-struct World {
-    fresh: Fresh,
+pub(crate) struct World {
+    pub(crate) fresh: Fresh,
     proxy: Arc<Proxy>,
-    sessions: Sessions<PgSource>,
+    pub(crate) sessions: Sessions<PgSource>,
 }
 
 impl World {
@@ -51,7 +50,7 @@ impl World {
         Self::before(Server::shared().expect("a server"), policy()).await
     }
 
-    async fn before(server: &Server, policy: Policy) -> Self {
+    pub(crate) async fn before(server: &Server, policy: Policy) -> Self {
         let fresh = Fresh::on(server, policy.clone()).await;
         let proxy = Arc::new(Proxy::start(server.address(), Arc::new(Nobody)).expect("a proxy"));
         let options = fresh.options.clone().port(proxy.address().port());
@@ -60,7 +59,7 @@ impl World {
     }
 
     /// Both ways to resolve.
-    fn resolving(&self) -> [Sessions<PgSource>; 2] {
+    pub(crate) fn resolving(&self) -> [Sessions<PgSource>; 2] {
         [Resolver::transaction_id(), Resolver::asking(is_there)].map(|it| self.sessions.resolving(it))
     }
 
@@ -69,7 +68,7 @@ impl World {
     }
 
     /// A scope whose transaction has written this key.
-    async fn begun(sessions: &Sessions<PgSource>, k: i64) -> Scope<PgSource> {
+    pub(crate) async fn begun(sessions: &Sessions<PgSource>, k: i64) -> Scope<PgSource> {
         let scope = sessions.scope("pay");
         scope.begin().await.expect("begin");
         put(&scope, k, k).await.expect("put");
@@ -148,42 +147,6 @@ async fn commit_that_stands_still_is_stopped_and_told() {
             assert_eq!(world.fresh.rows().await.len(), usize::from(kept));
             world.proxy.heal().expect("healed");
             assert_eq!(world.fresh.rows().await.len(), usize::from(kept));
-        }
-    }
-}
-
-async fn commit_that_waits_for_a_standby_is_there_though_its_backend_was_stopped() {
-    let settings = [
-        ("wal_level", "replica"),
-        ("max_wal_senders", "2"),
-        ("synchronous_standby_names", "nobody"),
-        ("synchronous_commit", "local"),
-    ];
-    let server = Server::start_with(&settings).expect("a server");
-    for way in 0..2 {
-        for patience in [Duration::from_millis(200), Duration::from_secs(10)] {
-            let mut policy = policy();
-            policy.end_timeout = patience;
-            let world = World::before(&server, policy).await;
-            let sessions = &world.resolving()[way];
-            let scope = World::begun(sessions, 7).await;
-            sqlx::query("set local synchronous_commit = on").execute(&scope).await.expect("set");
-            let stop = async {
-                if patience > Duration::from_secs(1) {
-                    let mut outside = world.fresh.outside().await;
-                    let waits = "select exists (select from pg_stat_activity \
-                                 where application_name = $1 and wait_event = 'SyncRep')";
-                    within(SOON, "a commit that waits", async || {
-                        sqlx::query_scalar(waits).bind(&world.fresh.name).fetch_one(&mut outside).await.expect("asked")
-                    })
-                    .await;
-                    let sql = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1";
-                    sqlx::query(sql).bind(&world.fresh.name).execute(&mut outside).await.expect("terminated");
-                }
-            };
-            let (committed, ()) = tokio::join!(scope.commit(), stop);
-            committed.expect("it is kept here, if not by the standby");
-            assert_eq!(world.fresh.rows().await, [(7, 7)]);
         }
     }
 }

@@ -135,8 +135,8 @@ impl Numbered for PgConnection {
         Ok(match (status.as_deref(), crashed) {
             (Some("committed"), false) => Fate::Committed,
             (Some("aborted"), _) => Fate::RolledBack,
-            (Some("in progress"), true) => Fate::RolledBack,
-            (Some("in progress"), false) => Fate::UnderWay,
+            // Ours, or after a crash another one with its number. That the server has crashed is inferred, so its end is awaited.
+            (Some("in progress"), _) => Fate::UnderWay,
             _ => Fate::Unknown,
         })
     }
@@ -300,7 +300,7 @@ fn number(row: Option<&PgRow>) -> Result<Number, sqlx::Error> {
     Ok(Number { number: text(0)?.parse().map_err(wrong)?, begun: text(1)?.parse().map_err(wrong)? })
 }
 
-/// Whether the server has crashed since then: a crash resets its statistics, and no other end does.
+/// Whether the server may have crashed since then: a crash resets its statistics, and so does whoever asks for it.
 async fn has_crashed(connection: &mut PgConnection, begun: i64) -> Result<bool, sqlx::Error> {
     let sql = format!("select pg_stat_get_bgwriter_stat_reset_time() > to_timestamp({begun} / 1000000.0)");
     let row = connection.fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;

@@ -3,6 +3,7 @@
 //! A password is in no error and no `Debug` output.
 
 mod connection;
+mod identity;
 mod open_error;
 mod options;
 mod source;

@@ -10,6 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection as _, Executor, Row};
 
 use super::connection::{connect_failure, failure};
+use super::identity::{IDENTITY, trace};
 use super::options::{OnOpen, PgOptions};
 use super::stop::Stop;
 use super::version::{TooOld, VERSION_MIN};
@@ -20,7 +21,6 @@ use crate::source::control::Control;
 use crate::source::error::{ConnectionError, ErrorClass};
 use crate::source::lending::Source;
 use crate::source::pool::{ConnectionPool, Lease, Left, Open};
-use crate::source::runtime;
 
 /// Connections to one PostgreSQL database.
 pub struct PgSource {
@@ -77,7 +77,7 @@ impl Source for PgSource {
     }
 
     async fn is_over(&self, trace: Trace) -> Result<bool, ConnectionError> {
-        self.stop.has_ended(trace).await.map_err(connect_failure)
+        self.stop.has_ended(trace).await
     }
 
     async fn clean(&self, lease: &mut Self::Lease) -> Result<(), ConnectionError> {
@@ -144,21 +144,13 @@ impl Open for Opener {
         if let Some(found) = connection.server_version_num().filter(|it| *it < VERSION_MIN) {
             return Err(ConnectionError::new(ErrorClass::Rejected, TooOld { found }));
         }
-        // sqlx knows the process and does not show it. When the process began is asked only when it has to be stopped: the view
-        // that knows it costs a sixth of the time that opening a connection takes.
-        let asked = "select pg_backend_pid(), current_setting('transaction_read_only')";
-        let row = connection.fetch_one(asked).await.map_err(connect_failure)?;
-        let can_write = row.try_get_unchecked::<&str, _>(1).map_err(connect_failure)? == "off";
+        let row = connection.fetch_one(IDENTITY).await.map_err(connect_failure)?;
+        let backend = trace(&row).map_err(connect_failure)?;
+        let can_write = row.try_get_unchecked::<&str, _>("read_only").map_err(connect_failure)? == "off";
         self.may_write.fetch_or(can_write, Ordering::AcqRel);
-        let backend = Trace { process: pid(&row).map_err(connect_failure)?, seen: runtime::now() };
         if let Some(on_open) = &self.on_open {
             on_open(&mut connection).await.map_err(connect_failure)?;
         }
         Ok((connection, Mark { backend, can_write }))
     }
-}
-
-fn pid(row: &sqlx::postgres::PgRow) -> Result<i32, sqlx::Error> {
-    // A simple query is answered in text.
-    row.try_get_unchecked(0)
 }

@@ -2,15 +2,19 @@
 //!
 //! Owns the list of backends that have to be stopped, and the one task that stops them over a connection of its own. sqlx sends
 //! no cancel request and does not show its key, and the server notices that a client is gone only when it next writes to it.
+//! Nothing is told to anybody who is not proved to be ours ([`super::identity`]), and no commit is ended.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{Connection as _, Executor};
+use sqlx::{Connection as _, Executor, Row};
 
+use super::connection::connect_failure;
+use super::identity::{known_by, questions};
 use crate::policy::Policy;
 use crate::source::condition::Trace;
+use crate::source::error::{ConnectionError, ErrorClass};
 use crate::source::runtime;
 use crate::sync::Shared;
 
@@ -59,37 +63,56 @@ impl Stop {
     }
 
     /// Whether this backend has ended.
-    pub(super) async fn has_ended(&self, backend: Trace) -> Result<bool, sqlx::Error> {
-        let mut connection = PgConnection::connect_with(&self.options).await?;
-        let sql = format!("select from pg_stat_activity where {}", known_by(&backend));
-        let found = connection.fetch_optional(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
-        connection.close().await?;
-        Ok(found.is_none())
+    ///
+    /// # Errors
+    /// Also if a server answers that is neither the backend's nor has taken its place: it knows nothing of the backend.
+    pub(super) async fn has_ended(&self, backend: Trace) -> Result<bool, ConnectionError> {
+        let mut connection = PgConnection::connect_with(&self.options).await.map_err(connect_failure)?;
+        let questions = sqlx::raw_sql(sqlx::AssertSqlSafe(questions(&backend)));
+        let row = connection.fetch_one(questions).await.map_err(connect_failure)?;
+        connection.close().await.map_err(connect_failure)?;
+        // A simple query is answered in text.
+        let is = |column| row.try_get_unchecked::<&str, _>(column).map(|it| it == "t").map_err(connect_failure);
+        match (is("is_same")?, is("is_successor")?) {
+            (true, _) => Ok(!is("is_there")?),
+            (false, true) => Ok(true),
+            (false, false) => Err(ConnectionError::new(ErrorClass::Unavailable, AnotherServer)),
+        }
     }
 
-    /// Has this backend cancel its current statement. A later statement is not hit: the signal arrives before it.
+    /// Has this backend cancel its current statement, unless it is a commit that waits for a standby. A later statement is not
+    /// hit: the signal arrives before it.
     pub(super) async fn cancel(&self, backend: Trace) -> Result<(), sqlx::Error> {
-        let mut connection = PgConnection::connect_with(&self.options).await?;
-        let sql = format!("select pg_cancel_backend(pid) from pg_stat_activity where {}", known_by(&backend));
-        connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
-        connection.close().await
+        self.signal("pg_cancel_backend", &[backend]).await
     }
 
     /// Makes one attempt.
     async fn stop(&self, due: &[Trace]) -> Result<(), sqlx::Error> {
+        self.signal("pg_terminate_backend", due).await
+    }
+
+    async fn signal(&self, function: &str, backends: &[Trace]) -> Result<(), sqlx::Error> {
         let mut connection = PgConnection::connect_with(&self.options).await?;
-        let all = due.iter().map(known_by).collect::<Vec<_>>().join(" or ");
-        let sql = format!("select pg_terminate_backend(pid) from pg_stat_activity where {all}");
-        connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
+        let all = backends.iter().map(known_by).collect::<Vec<_>>().join(" or ");
+        let sql = format!("select {function}(pid) from pg_stat_activity where ({all}) and not ({COMMITS})");
+        let told = connection.fetch_all(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?.len();
+        if told < backends.len() {
+            let left = backends.len() - told;
+            tracing::debug!(function, left, "processes have ended, commit, or are another server's, and were not told");
+        }
         connection.close().await
     }
 }
 
-/// Selects the process of this number that had begun when it was seen: another process with the same number is younger.
-fn known_by(backend: &Trace) -> String {
-    let ago = runtime::now().saturating_sub(backend.seen).as_micros();
-    format!("pid = {} and backend_start <= clock_timestamp() - interval '{ago} us'", backend.process)
-}
+/// A commit is never ended. One that waits for a standby would be visible and *committed* at once, although no standby has it; and
+/// so would a statement that commits by itself.
+const COMMITS: &str =
+    "state = 'active' and (wait_event is not distinct from 'SyncRep' or query ~* '^(select; *)?commit')";
+
+/// Why it is not known what became of a process.
+#[derive(Debug, thiserror::Error)]
+#[error("another server answers than the one whose process this was, so it is unknown whether that has ended")]
+struct AnotherServer;
 
 /// The task. When it is dropped, by a runtime that ends say, the next backend starts another.
 struct Attendant {
