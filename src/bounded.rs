@@ -12,6 +12,9 @@ use futures_util::future::{Either, select};
 use crate::policy::Policy;
 use crate::source::{Connection, ConnectionError, Control, ErrorClass, Source};
 
+/// An answer that takes so much longer than the first one of its connection does not come.
+const ROUND_TRIPS: u32 = 4;
+
 /// A source under a policy.
 pub(crate) struct Bounded<S> {
     source: Arc<S>,
@@ -59,6 +62,13 @@ impl<S: Source> Bounded<S> {
 
     pub(crate) fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// How long a probe of this connection may take: the policy's limit, or more where the database is far away.
+    pub(crate) fn probe_limit(&self, lease: &S::Lease) -> Duration {
+        // The server may have been busy when the connection was opened, and is not far away for that.
+        let far = (self.source.round_trip(lease) * ROUND_TRIPS).min(self.policy.begin_timeout);
+        self.policy.probe_timeout.max(far)
     }
 
     /// Returns the future's output, or none if the limit is reached first.

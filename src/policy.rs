@@ -35,7 +35,8 @@ pub struct Policy {
     /// statement that only reads is rerun.
     pub probe_writes_after: Duration,
     /// How long a probe may take; on PostgreSQL also a BEGIN on a connection that would have to be probed. After it the
-    /// connection is given up.
+    /// connection is given up. Four times the first answer of a connection to PostgreSQL is always allowed, but no more than
+    /// `begin_timeout`, so that a distance costs no connections.
     pub probe_timeout: Duration,
     /// How long the database may take to say how a cancelled call ended, or whether a transaction is open. After it the
     /// connection is given up.

@@ -63,7 +63,10 @@ impl<S: Source> InFlight<'_, S> {
             return self.control(Control::Savepoint(depth), policy.begin_timeout).await;
         }
         let condition = self.queued.session().condition();
-        let limit = if condition.is_suspect() { policy.probe_timeout } else { policy.begin_timeout };
+        let limit = match self.queued.session().lease_mut().and_then(|lease| lease.own()) {
+            Some(lease) if condition.is_suspect() => bounded.probe_limit(lease),
+            _ => policy.begin_timeout,
+        };
         let needs_reset = matches!(condition, Condition::NeedsReset { .. });
         let begun = if needs_reset && source.cleans_in_begin() {
             self.begin_whole(Control::CleanBegin(begin), limit).await

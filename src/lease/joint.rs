@@ -227,7 +227,7 @@ pub(crate) async fn quiesce<S: Source>(
         if silent && in_doubt == InDoubt::Statement {
             bounded.source().interrupt(lease).await?;
         }
-        match bounded.within(bounded.policy().probe_timeout, lease.probe()).await {
+        match bounded.within(bounded.probe_limit(lease), lease.probe()).await {
             Some(Ok(())) => return Ok(()),
             Some(Err(failure)) if failure.class.is_loss() => {
                 return Err(failure);

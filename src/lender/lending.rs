@@ -132,11 +132,12 @@ impl<S: Source> Lender<S> {
     /// Probes or cleans a connection as its condition requires.
     pub(crate) async fn make_fit(&self, lease: &mut S::Lease, condition: Condition) -> Result<(), ConnectionError> {
         let (bounded, policy) = (&self.bounded, self.policy());
+        let probe_limit = bounded.probe_limit(lease);
         match condition {
             Condition::Good | Condition::Recent => return Ok(()),
-            Condition::Suspect => bounded.in_time(policy.probe_timeout, lease.probe()).await?,
+            Condition::Suspect => bounded.in_time(probe_limit, lease.probe()).await?,
             Condition::NeedsReset { suspect } => {
-                let limit = if suspect { policy.probe_timeout } else { policy.release_timeout };
+                let limit = if suspect { probe_limit } else { policy.release_timeout };
                 bounded.in_time(limit, self.source().clean(lease)).await?;
             }
             Condition::Unclean => bounded.in_time(policy.release_timeout, clean(bounded, &mut **lease)).await?,

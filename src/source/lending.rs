@@ -89,6 +89,12 @@ pub trait Source: Send + Sync + 'static {
         std::future::ready(Ok(true))
     }
 
+    /// Returns how long the database took to answer on this connection when it was opened: what a limit for a plain answer has to
+    /// allow for. Zero where that is not known, or nothing is far away.
+    fn round_trip(&self, _lease: &Self::Lease) -> Duration {
+        Duration::ZERO
+    }
+
     /// Undoes what statements have left on a connection, and sets up again what was set up when it was opened.
     ///
     /// # Errors

@@ -1,9 +1,11 @@
 //! Hazard: connections to PostgreSQL die while nobody uses them, or in the middle of something.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::Executor;
 use unstale::{Begin, Error, PgOpenError, PgOptions, PgSource, Scope};
+use unstale_wire::proxy::{Moment, NetworkFault, Proxy, Scope as Whom, Seen, Watch};
 use unstale_wire::server::{Server, Signal};
 use unstale_wire::trials::Trial;
 
@@ -30,6 +32,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         transaction_begun_read_only_keeps_its_connection,
         server_that_was_read_only_from_the_start_is_no_reason_to_replace_connections,
         refused_login_is_tried_again_until_it_is_let_in,
+        distance_costs_no_connection,
     ]
 }
 
@@ -348,4 +351,29 @@ async fn statement_outdated_by_ddl_is_prepared_anew() {
     scope.rollback().await.expect("rollback");
     scope.end().await.expect("end");
     read(&fresh.sessions.scope("third")).await.expect("the outdated statement went with its connection");
+}
+
+/// Each answer takes longer than a probe may where the server is near.
+async fn distance_costs_no_connection() {
+    struct Nobody;
+    impl Watch for Nobody {
+        fn seen(&self, _: u32, _: Seen<'_>) {}
+    }
+    let fresh = Fresh::new().await;
+    let proxy = Proxy::start(Server::shared().expect("a server").address(), Arc::new(Nobody)).expect("a proxy");
+    proxy.arm(NetworkFault::Latency(60), Moment::Connect, Whom::All).expect("armed");
+    let mut policy = policy();
+    policy.probe_timeout = Duration::from_millis(100);
+    policy.probe_writes_after = Duration::ZERO;
+    policy.probe_idle_after = Duration::ZERO;
+    let options = fresh.options.clone().port(proxy.address().port());
+    let sessions = PgOptions::new(options).open(policy).await.expect("sessions");
+    for k in 0..3 {
+        put(&sessions.scope("write"), k, k).await.expect("written");
+        let scope = sessions.scope("begin");
+        scope.begin().await.expect("begun");
+        scope.rollback().await.expect("rolled back");
+    }
+    let health = sessions.health();
+    assert_eq!((health.discarded, health.usage.size), (0, 1), "{health:?}");
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection as _, Executor, Row};
@@ -21,6 +22,7 @@ use crate::source::control::Control;
 use crate::source::error::{ConnectionError, ErrorClass};
 use crate::source::lending::Source;
 use crate::source::pool::{ConnectionPool, Lease, Left, Open};
+use crate::source::runtime;
 
 /// Connections to one PostgreSQL database.
 pub struct PgSource {
@@ -80,6 +82,10 @@ impl Source for PgSource {
         self.stop.has_ended(trace).await
     }
 
+    fn round_trip(&self, lease: &Self::Lease) -> Duration {
+        lease.mark().round_trip
+    }
+
     async fn clean(&self, lease: &mut Self::Lease) -> Result<(), ConnectionError> {
         lease.control(Control::Clean).await?;
         match self.on_open() {
@@ -125,6 +131,8 @@ pub struct Mark {
     backend: Trace,
     /// Whether it could write when it was opened.
     can_write: bool,
+    /// How long the server took to say so.
+    round_trip: Duration,
 }
 
 /// Opens connections to one PostgreSQL database.
@@ -144,13 +152,15 @@ impl Open for Opener {
         if let Some(found) = connection.server_version_num().filter(|it| *it < VERSION_MIN) {
             return Err(ConnectionError::new(ErrorClass::Rejected, TooOld { found }));
         }
+        let began = runtime::now();
         let row = connection.fetch_one(IDENTITY).await.map_err(connect_failure)?;
         let backend = trace(&row).map_err(connect_failure)?;
+        let round_trip = backend.seen.saturating_sub(began);
         let can_write = row.try_get_unchecked::<&str, _>("read_only").map_err(connect_failure)? == "off";
         self.may_write.fetch_or(can_write, Ordering::AcqRel);
         if let Some(on_open) = &self.on_open {
             on_open(&mut connection).await.map_err(connect_failure)?;
         }
-        Ok((connection, Mark { backend, can_write }))
+        Ok((connection, Mark { backend, can_write, round_trip }))
     }
 }
