@@ -81,7 +81,7 @@ pub struct Policy {
     pub page_rows_max: u32,
     /// A scope that lives longer than this is named in the leak report.
     pub leak_after: Duration,
-    /// A listener that takes longer than this is removed.
+    /// A listener that takes longer than this three times in a row is removed.
     pub listener_limit: Duration,
     /// What happens when a session is lost outside a transaction.
     pub on_loss: OnLoss,

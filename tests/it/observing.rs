@@ -38,6 +38,9 @@ async fn listener_that_panics_or_blocks_harms_no_session() {
     let blocks = fresh.sessions.listen(|_| std::thread::sleep(Duration::from_millis(5)));
     let scope = fresh.sessions.scope("a");
     put(&scope, 1, 1).await.expect("put");
+    scope.end().await.expect("end");
+    assert!(blocks.status().is_ok(), "late twice");
+    put(&fresh.sessions.scope("b"), 2, 2).await.expect("put");
     assert!(matches!(panics.status(), Err(ListenerError::Panicked(_))));
     assert!(matches!(blocks.status(), Err(ListenerError::Blocked { .. })));
     assert_eq!(fresh.sessions.health().listeners_removed, 2);

@@ -193,6 +193,9 @@ impl<'a> Statement<'a> {
             self.effect = Effect::Nothing;
         } else if begins("prepare") && is(&["transaction"]) {
             self.effect = Effect::Control("prepare transaction");
+        } else if (begins("commit") || begins("rollback")) && is(&["prepared"]) {
+            // Somebody else's transaction, which is on no connection any more.
+            self.effect = Effect::Nothing;
         } else if begins("discard") && !is(&["temp", "temporary", "sequences", "plans"]) {
             self.effect = Effect::Permanent("discard all");
         }
@@ -283,6 +286,8 @@ mod tests {
             "select $tag$ ; $tag$; release a",
             "select $1; abort",
             "prepare transaction 'x'",
+            "commit prepared 'x'; commit",
+            "rollback /* prepared */ to prepared",
             "create function f() returns int begin atomic select 1; select case when true then 1 end; end; commit",
             "select E'a'\n'\\''; commit; select ''",
             "select E'a' -- b\n  '\\''; commit; select ''",
@@ -303,6 +308,8 @@ mod tests {
             "select '; begin', $$ ; set_config( $$, E'it\\'s set_config('",
             "select 1 -- ; set x",
             "set local statement_timeout = 5",
+            "commit prepared 'x'",
+            "ROLLBACK PREPARED 'x'",
             "set transaction isolation level serializable",
             "select set_config('app.tenant', $1, true)",
             "select set_config('app.tenant', coalesce($1, 'true'), true)",
