@@ -18,9 +18,12 @@ impl<S: Source> Handle<S> {
     ///
     /// # Cancel safety
     /// Safe for the session; whether the request was done is unknown.
-    pub async fn serve<Q: Send>(&self, request: Q) -> Result<<S::Connection as Serve<Q>>::Reply, Error>
+    pub async fn serve(
+        &self,
+        request: <S::Connection as Serve>::Request,
+    ) -> Result<<S::Connection as Serve>::Reply, Error>
     where
-        S::Connection: Serve<Q>,
+        S::Connection: Serve,
     {
         let mut call = enter(self, Call::Statement, "serve").await?;
         let result = call.patience().answer(call.connection().serve(request)).await?;

@@ -116,9 +116,12 @@ pub enum Fate {
     Unknown,
 }
 
-/// A connection that serves requests of this type. It is implemented beside [`Connection`], so that the connection itself is
-/// never lent out.
-pub trait Serve<Q>: Connection {
+/// A connection that serves requests of its own. It is implemented beside [`Connection`], so that the connection itself is never
+/// lent out: for a connection of somebody else's, sqlx's say, the compiler allows no implementation.
+pub trait Serve: Connection {
+    /// What it serves.
+    type Request: Send;
+
     /// The answer.
     type Reply: Send;
 
@@ -129,5 +132,5 @@ pub trait Serve<Q>: Connection {
     ///
     /// # Cancel safety
     /// Not cancel safe: whether it ran is unknown.
-    fn serve(&mut self, request: Q) -> impl Future<Output = Result<Self::Reply, ConnectionError>> + Send;
+    fn serve(&mut self, request: Self::Request) -> impl Future<Output = Result<Self::Reply, ConnectionError>> + Send;
 }

@@ -1,5 +1,5 @@
-//! Hazard: a service that would hold what belongs to one scope, a filter on what its table does not have. It does not compile,
-//! and the compiler says why.
+//! Hazard: a service that would hold what belongs to one scope, a filter on what its table does not have, a request that is given
+//! the connection itself. It does not compile, and the compiler says why.
 //!
 //! Owns the comparison of what the compiler says of each file in `tests/compile_fail` with the text beside it. The compiler is
 //! called here itself, over the library that was built for this program: through cargo everything would be built a second time.

@@ -296,7 +296,8 @@ impl<O: Order> Connection for SimConnection<O> {
     }
 }
 
-impl<O: Order> Serve<Statement> for SimConnection<O> {
+impl<O: Order> Serve for SimConnection<O> {
+    type Request = Statement;
     type Reply = Reply;
 
     async fn serve(&mut self, statement: Statement) -> Result<Reply, ConnectionError> {
