@@ -30,9 +30,7 @@ impl<S: Source> Lender<S> {
         let Some(joint) = &self.joint else {
             return self.attempt(fitness).await.map(|(lease, condition)| (Lease::Own(lease), condition));
         };
-        if self.is_closed() {
-            return Err(Error::Closed);
-        }
+        self.unless_closed()?;
         Ok((Lease::Turns(Turns::on(Arc::clone(joint), holder.clone())), Condition::Good))
     }
 
@@ -49,12 +47,23 @@ impl<S: Source> Lender<S> {
         let mut attempts = 0;
         let mut last: Option<ConnectionError> = None;
         loop {
+            // A source that others use as well lends on.
+            self.unless_closed()?;
             let left = deadline.saturating_sub(source.now());
             let Some(lent) = self.bounded.within(left, source.acquire()).await else {
                 return Err(self.not_lent(began, attempts, last));
             };
             attempts += 1;
             let failure = match lent {
+                Ok(lent) if self.is_closed() => {
+                    let fit = lent.condition.is_fit();
+                    if fit {
+                        source.give_back(lent.lease)
+                    } else {
+                        source.discard(lent.lease)
+                    }
+                    return Err(Error::Closed);
+                }
                 Ok(lent) if fitness == Fitness::AsFound || lent.condition.is_fit() => {
                     return Ok((lent.lease, lent.condition));
                 }
@@ -119,6 +128,10 @@ impl<S: Source> Lender<S> {
     /// How many connections a call tries. Dead idle ones do not count as attempts to open one.
     pub(crate) fn attempts_max(&self) -> u32 {
         self.policy().attempts_max.saturating_add(self.source().usage().max)
+    }
+
+    fn unless_closed(&self) -> Result<(), Error> {
+        if self.is_closed() { Err(Error::Closed) } else { Ok(()) }
     }
 
     fn not_lent(&self, began: Duration, attempts: u32, last: Option<ConnectionError>) -> Error {

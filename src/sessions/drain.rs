@@ -17,7 +17,8 @@ pub struct DrainError {
 }
 
 impl<S: Source> Sessions<S> {
-    /// Lends nothing from now on. Scopes that have a connection keep it until they end.
+    /// Lends nothing from now on. Scopes that have a connection keep it until they end. A pool that was adopted stays open for its
+    /// other users, with its connections.
     pub fn close(&self) {
         self.lender().close();
     }
@@ -35,7 +36,7 @@ impl<S: Source> Sessions<S> {
         let began = source.now();
         loop {
             let waited = source.now().saturating_sub(began);
-            let lent = if lender.joint().is_some() { 0 } else { source.usage().in_use };
+            let lent = if lender.joint().is_some() { 0 } else { source.lent() };
             if lender.open_scopes() == 0 && lent == 0 {
                 return Ok(());
             }

@@ -14,6 +14,7 @@
 //!   little after its scope has ended.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -36,6 +37,8 @@ use crate::policy::Policy;
 pub struct AdoptedPool<DB: Database> {
     pool: Pool<DB>,
     clean_max: Duration,
+    /// As many as there are leases, and one.
+    lent: Arc<()>,
 }
 
 /// The connections of a `SqlitePool` that the application made.
@@ -49,7 +52,7 @@ pub type AdoptedPgPool = AdoptedPool<sqlx::Postgres>;
 impl<DB: Database> AdoptedPool<DB> {
     /// Creates a source over this pool. The pool's own limits stay: a limit that is tighter than the policy's wins.
     pub fn new(pool: Pool<DB>) -> Self {
-        Self { pool, clean_max: Policy::default().release_timeout }
+        Self { pool, clean_max: Policy::default().release_timeout, lent: Arc::default() }
     }
 }
 
@@ -69,7 +72,7 @@ where
             }
             error => AcquireError::Connect(ConnectionError::new(DB::Connection::class(&error), error)),
         })?;
-        let mut lease = AdoptedLease { connection: Some(connection) };
+        let mut lease = AdoptedLease { connection: Some(connection), _lent: Arc::clone(&self.lent) };
         match lease.in_transaction().await {
             // A direct user of the pool left the transaction open: its owner is unknown, so the connection is closed.
             Ok(true) => Err(AcquireError::Connect(ConnectionError::new(
@@ -104,7 +107,7 @@ where
     }
 
     fn close(&self) {
-        // The pool is the application's. Waiting callers get an answer when the application closes it.
+        // The pool is the application's. Whoever waits for it is told when it lends, or when the application closes it.
     }
 
     fn usage(&self) -> Usage {
@@ -112,11 +115,16 @@ where
         let size = self.pool.size();
         Usage { size, in_use: size.saturating_sub(idle), max: self.pool.options().get_max_connections() }
     }
+
+    fn lent(&self) -> u32 {
+        u32::try_from(Arc::strong_count(&self.lent) - 1).unwrap_or(u32::MAX)
+    }
 }
 
 /// A connection while it is lent. When it is dropped, the connection leaves the pool and is closed.
 pub struct AdoptedLease<DB: Database> {
     connection: Option<PoolConnection<DB>>,
+    _lent: Arc<()>,
 }
 
 impl<DB: Database> AdoptedLease<DB> {

@@ -138,6 +138,11 @@ pub trait Source: Send + Sync + 'static {
     /// Returns how many connections there are, and how many of them are lent.
     fn usage(&self) -> Usage;
 
+    /// Returns how many connections this source has lent: fewer than [`Source::usage`] says where others borrow from the same pool.
+    fn lent(&self) -> u32 {
+        self.usage().in_use
+    }
+
     /// Returns the time on a clock that never goes back, from an arbitrary zero. This and the following methods use the
     /// machine and tokio, unless the source is simulated.
     fn now(&self) -> Duration {

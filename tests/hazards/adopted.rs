@@ -1,5 +1,7 @@
 //! Hazard: a pool that others use too, without the library's care.
 
+use std::time::Duration;
+
 use unstale::Error;
 
 use super::bed::AdoptedBed;
@@ -56,4 +58,22 @@ pub(crate) async fn closed_pool_is_told<B: AdoptedBed>() {
     bed.close().await;
     let begun = bed.sessions().scope("request").begin().await;
     assert!(matches!(begun, Err(Error::Closed)), "{begun:?}");
+}
+
+/// The pool is the application's, and what it has borrowed itself is nobody's scope.
+pub(crate) async fn closed_sessions_lend_nothing_of_an_open_pool<B: AdoptedBed>() {
+    let bed = B::new().await;
+    let scope = bed.sessions().scope("request");
+    B::put(&scope, 1, 1).await.expect("put");
+    let busy = bed.sessions().drain(Duration::from_millis(20)).await.expect_err("a scope is open");
+    assert_eq!(busy.holders.len(), 1);
+    scope.end().await.expect("end");
+    let held = bed.hold().await;
+    bed.sessions().drain(Duration::from_secs(5)).await.expect("nothing is lent to a scope");
+    drop(held);
+    let begun = bed.sessions().scope("late").begin().await;
+    assert!(matches!(begun, Err(Error::Closed)), "{begun:?}");
+    bed.put_past(2, 2).await.expect("the pool's own users go on");
+    assert_eq!(bed.rows().await, [(1, 1), (2, 2)]);
+    bed.close().await;
 }

@@ -91,6 +91,9 @@ pub(crate) trait AdoptedBed: Bed {
     /// The application inserts a row, past the library.
     fn put_past(&self, k: i64, v: i64) -> impl Future<Output = sqlx::Result<()>> + Send;
 
+    /// The application borrows a connection, and keeps it.
+    fn hold(&self) -> impl Future<Output = impl Send> + Send;
+
     /// The application begins a transaction, runs these statements in it, whatever becomes of them, and leaves it so.
     fn leave_transaction(&self, statements: &[&'static str]) -> impl Future<Output = ()> + Send;
 

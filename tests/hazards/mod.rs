@@ -93,6 +93,7 @@ macro_rules! every_adopted_case {
                 transaction_left_by_the_application_is_not_entered,
                 scope_dropped_outside_of_a_runtime_does_not_panic,
                 closed_pool_is_told,
+                closed_sessions_lend_nothing_of_an_open_pool,
             }
         }
     };

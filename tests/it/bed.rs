@@ -310,6 +310,10 @@ impl AdoptedBed for Adopted {
         put(&self.pool, k, v).await
     }
 
+    async fn hold(&self) -> impl Send {
+        self.pool.acquire().await.expect("a connection")
+    }
+
     async fn leave_transaction(&self, statements: &[&'static str]) {
         let mut left = self.pool.acquire().await.expect("a connection");
         left.execute("begin").await.expect("begun");
