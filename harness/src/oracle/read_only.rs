@@ -76,7 +76,8 @@ impl Begun {
                 for (_, depth) in self.0.iter_mut().filter(|it| it.0 == by.actor) {
                     *depth = depth_after(*depth, span);
                 }
-                self.0.retain(|it| it.1 > 0);
+                // Another actor's begin may be under way, which has no depth yet.
+                self.0.retain(|it| it.0 != by.actor || it.1 > 0);
             }
             _ => {}
         }

@@ -193,3 +193,19 @@ fn write_after_a_read_only_transaction_tells_the_system() {
         meets_again(s, 1, FailureClass::ReadOnly);
     });
 }
+
+/// Another actor's command ends while the read-only begin is under way.
+#[test]
+fn refusal_in_a_read_only_transaction_tells_nothing_whoever_goes_on_meanwhile() {
+    for (mode, expected) in [("begin read-only", None), ("begin", Some(Invariant::Recovers))] {
+        breaks(expected, |s| {
+            s.done(0, "open", &[]).invoke(1, "open");
+            s.done(0, &format!("get k1 with {FAULT}"), &[]).invoke(0, mode).push(1, What::Returned(DONE));
+            s.push(0, What::Returned(DONE));
+            s.command(0, "put k1 1", &[What::RefusedWrite(C1)], refusal(FailureClass::ReadOnly));
+            s.done(0, "rollback", &[]).done(0, "close", &[]).done(1, "close", &[]);
+            s.note(What::PlanOver).done(2, "open", &[]);
+            s.command(2, "put k0 9", &[What::RefusedWrite(C1)], refusal(FailureClass::ReadOnly));
+        });
+    }
+}
