@@ -10,10 +10,18 @@ use unstale::source::SqlxConnection;
 use unstale::{
     AdoptedPgPool, ErrorClass, Handle, PgOpenError, PgOptions, PgSource, Policy, PolicyError, Scope, Sessions,
 };
+use unstale_wire::proxy::{Seen, Watch};
 use unstale_wire::server::Server;
 
 use crate::hazards::bed::AdoptedBed;
 pub(crate) use crate::hazards::bed::{Bed, SOON, cancel_after, own, within};
+
+/// Watches a proxy of which nothing is to be known.
+pub(crate) struct Nobody;
+
+impl Watch for Nobody {
+    fn seen(&self, _: u32, _: Seen<'_>) {}
+}
 
 /// Sessions over a schema of their own, under an application name of its own.
 pub(crate) struct Fresh {
@@ -83,11 +91,17 @@ impl Fresh {
         self.backends().await.into_iter().map(|it| it.0).collect()
     }
 
-    /// Terminates every backend of these sessions, and waits until they are gone.
-    pub(crate) async fn terminate_all(&self) {
+    /// Tells every backend of these sessions to end, as an administrator does.
+    pub(crate) async fn terminate(&self) {
         let mut outside = self.outside().await;
         let sql = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1";
         sqlx::query(sql).bind(&self.name).execute(&mut outside).await.expect("terminated");
+    }
+
+    /// Terminates every backend of these sessions, and waits until they are gone.
+    pub(crate) async fn terminate_all(&self) {
+        self.terminate().await;
+        let mut outside = self.outside().await;
         let gone = "select count(*) from pg_stat_activity where application_name = $1";
         within(SOON, "backends that go", async || {
             sqlx::query_scalar::<_, i64>(gone).bind(&self.name).fetch_one(&mut outside).await.expect("a count") == 0

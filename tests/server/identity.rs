@@ -100,7 +100,7 @@ async fn commit_that_waits_for_a_standby_is_never_ended() {
         assert!(matches!(committed, Err(Error::CommitUnknown { .. })), "{way} {committed:?}");
         assert!(waits_for_a_standby(&world).await);
         assert_eq!(world.fresh.rows().await, []);
-        end_wait(&world).await;
+        world.fresh.terminate().await;
         within(SOON, "the row", async || world.fresh.rows().await == [(7, 7)]).await;
     }
 }
@@ -119,13 +119,6 @@ async fn autocommit_that_waits_for_a_standby_is_never_ended() {
     assert_eq!(world.fresh.rows().await, []);
 }
 
-/// What an administrator does to a commit that waits.
-async fn end_wait(world: &World) {
-    let sql = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1";
-    let mut outside = world.fresh.outside().await;
-    sqlx::query(sql).bind(&world.fresh.name).execute(&mut outside).await.expect("terminated");
-}
-
 async fn commit_whose_wait_somebody_ended_is_there() {
     let server = without_its_standby();
     for way in 0..2 {
@@ -137,7 +130,7 @@ async fn commit_whose_wait_somebody_ended_is_there() {
         sqlx::query("set local synchronous_commit = on").execute(&scope).await.expect("set");
         let end = async {
             within(SOON, "a commit that waits", async || waits_for_a_standby(&world).await).await;
-            end_wait(&world).await;
+            world.fresh.terminate().await;
         };
         let (committed, ()) = tokio::join!(scope.commit(), end);
         committed.expect("it is kept here, if not by the standby");

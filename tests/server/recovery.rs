@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use sqlx::Executor;
 use unstale::{Begin, Error, PgOpenError, PgOptions, PgSource, Scope};
-use unstale_wire::proxy::{Moment, NetworkFault, Proxy, Scope as Whom, Seen, Watch};
+use unstale_wire::proxy::{Moment, NetworkFault, Proxy, Scope as Whom};
 use unstale_wire::server::{Server, Signal};
 use unstale_wire::trials::Trial;
 
-use crate::bed::{Fresh, SOON, own, pid, policy, put, within};
+use crate::bed::{Fresh, Nobody, SOON, own, pid, policy, put, within};
 use crate::tests;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -355,10 +355,6 @@ async fn statement_outdated_by_ddl_is_prepared_anew() {
 
 /// Each answer takes longer than a probe may where the server is near.
 async fn distance_costs_no_connection() {
-    struct Nobody;
-    impl Watch for Nobody {
-        fn seen(&self, _: u32, _: Seen<'_>) {}
-    }
     let fresh = Fresh::new().await;
     let proxy = Proxy::start(Server::shared().expect("a server").address(), Arc::new(Nobody)).expect("a proxy");
     proxy.arm(NetworkFault::Latency(60), Moment::Connect, Whom::All).expect("armed");

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use unstale::source::Begin;
 use unstale::{Error, PgOptions, PgSource, Policy, Resolver, Scope, Sessions};
-use unstale_wire::proxy::{Moment, NetworkFault, Proxy, Scope as Whom, Seen, Watch};
+use unstale_wire::proxy::{Moment, NetworkFault, Proxy, Scope as Whom};
 use unstale_wire::server::{Server, Shutdown};
 use unstale_wire::trials::Trial;
 
-use crate::bed::{Fresh, SOON, cancel_after, own, pid, policy, put, within};
+use crate::bed::{Fresh, Nobody, SOON, cancel_after, own, pid, policy, put, within};
 use crate::tests;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -30,12 +30,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         begin_with_a_number_costs_no_round_trip,
         begin_whose_number_is_refused_begins_nothing,
     ]
-}
-
-struct Nobody;
-
-impl Watch for Nobody {
-    fn seen(&self, _: u32, _: Seen<'_>) {}
 }
 
 /// Sessions behind a proxy, and a look past it.

@@ -180,9 +180,11 @@ impl<'a> Pipe<'a> {
                 self.lines.meet(&self.line, Moment::BeforeSend).await?;
                 self.lines.delay(&self.line).await;
             }
+            if requests.is_farewell(bytes[at]) {
+                self.line.farewell.set(true);
+            }
             let (taken, request) = requests.take(&bytes[at..]);
             at += taken;
-            self.line.farewell.set(requests.said_farewell());
             if let Some(request) = request {
                 self.to_server(&bytes[passed..at]).await?;
                 passed = at;

@@ -31,7 +31,6 @@ pub(super) struct Requests {
     portals: Names,
     /// What was seen of the request that has begun.
     begun: Option<Request>,
-    farewell: bool,
 }
 
 type Names = BTreeMap<Vec<u8>, Arc<str>>;
@@ -39,13 +38,7 @@ type Names = BTreeMap<Vec<u8>, Arc<str>>;
 impl Requests {
     pub(super) fn new() -> Self {
         let wanted = |tag| matches!(tag, b'Q' | b'P' | b'B' | b'E' | b'C');
-        Self {
-            frames: Frames::new(wanted),
-            statements: Names::new(),
-            portals: Names::new(),
-            begun: None,
-            farewell: false,
-        }
+        Self { frames: Frames::new(wanted), statements: Names::new(), portals: Names::new(), begun: None }
     }
 
     /// Whether a request begins with this byte.
@@ -53,10 +46,14 @@ impl Requests {
         self.frames.at_boundary() && self.begun.is_none() && is_of_request(next)
     }
 
+    /// Whether the client takes its leave with this byte (Terminate).
+    pub(super) fn is_farewell(&self, next: u8) -> bool {
+        self.frames.at_boundary() && next == b'X'
+    }
+
     /// Takes bytes up to the end of one message: how many, and the request if it ended with them.
     pub(super) fn take(&mut self, bytes: &[u8]) -> (usize, Option<Request>) {
         let (taken, message) = self.frames.take(bytes);
-        self.farewell |= message.as_ref().is_some_and(|it| it.tag == b'X');
         let Some(Message { tag, body }) = message.filter(|it| is_of_request(it.tag)) else { return (taken, None) };
         let begun = self.begun.get_or_insert_with(|| Request { sql: "".into(), executes: false });
         match tag {
@@ -85,11 +82,6 @@ impl Requests {
         }
         let ends = matches!(tag, b'Q' | b'S' | b'F');
         (taken, self.begun.take_if(|_| ends))
-    }
-
-    /// Whether the client has taken its leave (Terminate).
-    pub(super) fn said_farewell(&self) -> bool {
-        self.farewell
     }
 
     /// Sees no more requests from here on.
