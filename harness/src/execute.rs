@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
+use crate::clock::Clock;
 use crate::database::Database;
 use crate::erased::{Started, Starter};
 use crate::history::{By, History, Log, Outcome, What};
@@ -23,11 +24,7 @@ use crate::plan::{ActorId, Command, Fault, Key, Phase, Plan, Step, Tasks, Value}
 use crate::port::Wire;
 use crate::recorder::Recorder;
 use crate::stage::{Alarm, Environment, Running, Stop, along, play};
-use crate::stillness::{Stillness, WAIT, bring_forward, tasks_alive, unless_endless, unless_still};
-
-/// The pause between two looks at something that ends within a round trip to a driver's thread: a busy loop would take
-/// the processor from that thread.
-const NAP: Duration = Duration::from_micros(20);
+use crate::stillness::{Stillness, tasks_alive, unless_endless, unless_still};
 
 /// How many times [`Limits::hang`] the rows may take to be read at the end.
 const PATIENCE: u32 = 20;
@@ -61,10 +58,11 @@ pub(crate) async fn execute(starter: Starter<Database>, plan: &Plan, limits: &Li
         database.keep_alive().await;
     }
     heartbeat.set_on_stage(true);
-    match (starter.start)(&database, plan).await {
+    let clock = Clock::on(plan.storage.backend());
+    match clock.to_the_end((starter.start)(&database, plan)).await {
         Ok(system) => {
             let limits = limits.on(plan.storage.backend());
-            let mut environment = RealTime::new(&database, recorder, &limits, plan.tasks);
+            let mut environment = RealTime::new(&database, &clock, recorder, &limits, plan.tasks);
             play(&mut environment, system, starter.capabilities, plan, &mut along(&plan.schedule)).await;
         }
         Err(failure) => {
@@ -80,6 +78,7 @@ pub(crate) async fn execute(starter: Starter<Database>, plan: &Plan, limits: &Li
 /// A real database in real time.
 struct RealTime<'a> {
     database: &'a Database,
+    clock: &'a Clock,
     recorder: &'a Recorder,
     limits: &'a Limits,
     /// The number of the system's tasks after its start.
@@ -112,10 +111,10 @@ struct Ongoing {
 }
 
 impl<'a> RealTime<'a> {
-    fn new(database: &'a Database, recorder: &'a Recorder, limits: &'a Limits, mode: Tasks) -> Self {
-        let (tasks, patience) = (tasks_alive(), Stillness::new(recorder, limits));
+    fn new(database: &'a Database, clock: &'a Clock, recorder: &'a Recorder, limits: &'a Limits, mode: Tasks) -> Self {
+        let (tasks, patience) = (tasks_alive(), Stillness::new(clock, recorder, limits));
         let (ongoing, wires) = (None, Vec::new());
-        Self { database, recorder, limits, at_rest: tasks, tasks, mode, ongoing, wires, patience }
+        Self { database, clock, recorder, limits, at_rest: tasks, tasks, mode, ongoing, wires, patience }
     }
 
     fn set_current(&self, by: Option<By>) {
@@ -133,7 +132,7 @@ impl<'a> RealTime<'a> {
     /// Waits until the system's own tasks have ended, if they are prompt, and, after something was dropped, until nothing
     /// moves in the database.
     async fn settle(&mut self, silence: u32) {
-        let mut stillness = Stillness::new(self.recorder, self.limits);
+        let mut stillness = Stillness::new(self.clock, self.recorder, self.limits);
         // A task that nothing waited for may have ended by itself since.
         self.tasks = self.tasks.min(tasks_alive());
         while self.mode == Tasks::Prompt && tasks_alive() > self.tasks {
@@ -142,12 +141,12 @@ impl<'a> RealTime<'a> {
                 self.tasks = tasks_alive();
                 break;
             }
-            nap().await;
+            self.clock.nap().await;
         }
         let (mut silent, mut looks) = (0, 0);
         while silent < silence && self.limits.quiet * looks < self.limits.settle {
             let before = self.recorder.signs();
-            std::thread::sleep(self.limits.quiet);
+            self.clock.pause(self.limits.quiet).await;
             tokio::task::yield_now().await;
             silent = if self.recorder.signs() == before { silent + 1 } else { 0 };
             // A thread that has work may not have been let run.
@@ -202,10 +201,10 @@ impl Environment for RealTime<'_> {
     async fn pass(&mut self, time: Duration) {
         self.settle(SILENCE).await;
         let mut passed = Duration::ZERO;
-        while passed < time && bring_forward(time / STRIDES).await {
+        while passed < time && self.clock.bring_forward(time / STRIDES).await {
             passed += time / STRIDES;
             let signs = self.recorder.signs();
-            nap().await;
+            self.clock.nap().await;
             if self.recorder.signs() != signs {
                 self.settle(SILENCE).await;
             }
@@ -231,14 +230,14 @@ impl Environment for RealTime<'_> {
     /// Returns false if nothing moves that could wake it. What a fault holds back is held until the time limits of the system
     /// have run out, however long those are.
     async fn is_woken(&mut self, alarm: &Alarm) -> bool {
-        let mut stillness = Stillness::new(self.recorder, self.limits);
+        let mut stillness = Stillness::new(self.clock, self.recorder, self.limits);
         let mut woken = false;
         while !woken && !stillness.has_lasted(self.limits.settle) {
             if stillness.is_still(self.limits.grace) && !(self.database.is_holding() && stillness.bring_forward().await)
             {
                 break;
             }
-            woken = timeout(WAIT, alarm.wait()).await.is_ok();
+            woken = self.clock.for_a_moment(alarm.wait()).await.is_some();
         }
         let woken = woken || timeout(Duration::ZERO, alarm.wait()).await.is_ok();
         self.heal(|ongoing| Instant::now() > ongoing.until).await;
@@ -277,7 +276,7 @@ impl Environment for RealTime<'_> {
     }
 
     fn got_on(&mut self) {
-        self.patience = Stillness::new(self.recorder, self.limits);
+        self.patience = Stillness::new(self.clock, self.recorder, self.limits);
     }
 
     async fn await_any(&mut self, is_any_woken: &dyn Fn() -> bool) -> bool {
@@ -286,7 +285,7 @@ impl Environment for RealTime<'_> {
                 // Its end may have come with the last look.
                 return is_any_woken();
             }
-            tokio::time::sleep(WAIT).await;
+            self.clock.for_a_moment(std::future::pending::<()>()).await;
         }
         true
     }
@@ -295,9 +294,9 @@ impl Environment for RealTime<'_> {
     /// until then.
     async fn rest(&mut self) {
         self.mode = Tasks::Prompt;
-        let mut stillness = Stillness::new(self.recorder, self.limits);
+        let mut stillness = Stillness::new(self.clock, self.recorder, self.limits);
         while tasks_alive() > self.at_rest && !stillness.is_endless().await {
-            nap().await;
+            self.clock.nap().await;
         }
         self.settle(SILENCE_BEFORE_LOOK).await;
     }
@@ -312,15 +311,15 @@ impl Environment for RealTime<'_> {
     }
 
     async fn run_to_end<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
-        unless_endless(future, self.recorder, self.limits).await
+        unless_endless(future, self.clock, self.recorder, self.limits).await
     }
 
     /// The driver closes a dropped connection on its own thread.
     async fn closed(&mut self) {
         self.settle(SILENCE).await;
-        let mut stillness = Stillness::new(self.recorder, self.limits);
+        let mut stillness = Stillness::new(self.clock, self.recorder, self.limits);
         while self.recorder.log.connections_open() > 0 && !stillness.is_endless().await {
-            nap().await;
+            self.clock.nap().await;
         }
     }
 
@@ -328,20 +327,15 @@ impl Environment for RealTime<'_> {
         // Connections that the system still holds may keep a shared cache locked.
         drop(system);
         self.recorder.heartbeat.set_on_stage(false);
+        self.clock.let_go();
         let rows = self.database.final_state();
         // After a hang the rows are likely to stay locked, and the verdict does not need them.
         let rows = match hung {
-            true => unless_still(rows, self.recorder, self.limits).await,
+            true => unless_still(rows, self.clock, self.recorder, self.limits).await,
             // A busy machine may take its time over it.
             false => timeout(self.limits.hang * PATIENCE, rows).await.ok(),
         };
         let rows = rows.ok_or("the rows stay locked after the system has stopped")?;
         rows.map_err(|error| error.to_string())
     }
-}
-
-/// Lets the runtime's tasks and the driver's threads make progress.
-async fn nap() {
-    tokio::task::yield_now().await;
-    std::thread::sleep(NAP);
 }

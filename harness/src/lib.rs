@@ -16,6 +16,7 @@ pub mod cause;
 pub mod chain;
 #[doc(hidden)]
 pub mod check;
+mod clock;
 #[doc(hidden)]
 pub mod coverage;
 pub mod database;

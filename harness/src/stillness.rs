@@ -15,17 +15,15 @@
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::runtime::Handle;
 
+use crate::clock::Clock;
 use crate::limits::Limits;
 use crate::plan_threads::AtWork;
 use crate::recorder::Recorder;
 
 /// The least time between two looks.
 pub(crate) const LOOK: Duration = Duration::from_millis(1);
-
-/// How long something is waited for between two looks. The runtime's timers fire up to a millisecond later than they are told.
-pub(crate) const WAIT: Duration = Duration::from_micros(100);
 
 /// The stride by which the clock is brought forward. Two timers of a system that are further apart fire one after the
 /// other.
@@ -39,6 +37,7 @@ const SLOWED_MAX: u32 = 20;
 
 /// Watches a wait.
 pub(crate) struct Stillness<'a> {
+    clock: &'a Clock,
     recorder: &'a Recorder,
     limits: &'a Limits,
     seen: (u64, usize),
@@ -56,9 +55,10 @@ pub(crate) struct Stillness<'a> {
 
 impl<'a> Stillness<'a> {
     /// Starts to watch; the wait ends after [`Limits::hang`] even if something moves all the time.
-    pub(crate) fn new(recorder: &'a Recorder, limits: &'a Limits) -> Self {
+    pub(crate) fn new(clock: &'a Clock, recorder: &'a Recorder, limits: &'a Limits) -> Self {
         let (seen, turns, now) = (signs(recorder), recorder.heartbeat.turns_between(), Instant::now());
         Self {
+            clock,
             recorder,
             limits,
             seen,
@@ -115,7 +115,7 @@ impl<'a> Stillness<'a> {
     }
 
     async fn go_forward(&mut self, stride: Duration) -> bool {
-        if !bring_forward(stride).await {
+        if !self.clock.bring_forward(stride).await {
             return false;
         }
         self.brought_forward += stride;
@@ -160,20 +160,6 @@ impl<'a> Stillness<'a> {
     }
 }
 
-/// Brings the runtime's clock forward; whether it was: another kind of runtime than a thread's own keeps its own time.
-///
-/// # Cancel safety
-/// Not cancel safe: the clock could be left standing.
-pub(crate) async fn bring_forward(stride: Duration) -> bool {
-    let is_possible = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
-    if is_possible {
-        tokio::time::pause();
-        tokio::time::advance(stride).await;
-        tokio::time::resume();
-    }
-    is_possible
-}
-
 fn signs(recorder: &Recorder) -> (u64, usize) {
     (recorder.signs(), tasks_alive())
 }
@@ -189,13 +175,14 @@ pub(crate) fn tasks_alive() -> usize {
 /// As the future.
 pub(crate) async fn unless_still<T>(
     future: impl Future<Output = T>,
+    clock: &Clock,
     recorder: &Recorder,
     limits: &Limits,
 ) -> Option<T> {
     let mut future = std::pin::pin!(future);
-    let mut stillness = Stillness::new(recorder, limits);
+    let mut stillness = Stillness::new(clock, recorder, limits);
     loop {
-        if let Ok(output) = tokio::time::timeout(WAIT, future.as_mut()).await {
+        if let Some(output) = clock.for_a_moment(future.as_mut()).await {
             return Some(output);
         }
         if stillness.is_still(limits.still) {
@@ -210,13 +197,14 @@ pub(crate) async fn unless_still<T>(
 /// Not cancel safe, as [`Stillness::is_endless`].
 pub(crate) async fn unless_endless<T>(
     future: impl Future<Output = T>,
+    clock: &Clock,
     recorder: &Recorder,
     limits: &Limits,
 ) -> Option<T> {
     let mut future = std::pin::pin!(future);
-    let mut stillness = Stillness::new(recorder, limits);
+    let mut stillness = Stillness::new(clock, recorder, limits);
     loop {
-        if let Ok(output) = tokio::time::timeout(WAIT, future.as_mut()).await {
+        if let Some(output) = clock.for_a_moment(future.as_mut()).await {
             return Some(output);
         }
         if stillness.is_endless().await {
@@ -235,6 +223,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::plan::Backend;
 
     /// A driver's thread that has work and shows nothing of it yet.
     #[test]
@@ -255,7 +244,8 @@ mod tests {
             begins.recv().expect("it works");
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
             runtime.block_on(async {
-                let mut stillness = Stillness::new(&recorder, &limits);
+                let clock = Clock::on(Backend::Sqlite);
+                let mut stillness = Stillness::new(&clock, &recorder, &limits);
                 let mut is_still = || {
                     thread::sleep(LOOK);
                     stillness.is_still(limits.grace)

@@ -134,7 +134,8 @@ pub(super) const CRATES: [Layers; 5] = [
             "database",
             "workload system",
             // How they run.
-            "erased stillness",
+            "erased clock",
+            "stillness",
             "stage/alarm",
             "stage/environment",
             "stage/run",
