@@ -123,6 +123,16 @@ pub enum Error {
         why: String,
     },
 
+    /// A function that had the connection itself has left a transaction open, outside of the scope's own. It was rolled back: end
+    /// it in the function, or use `begin()` and `commit()` of the scope around it.
+    #[error(
+        "{operation}: the transaction that was left open on the connection was rolled back: end it where it was begun, or use begin() and commit() of the scope around it"
+    )]
+    TransactionLeftOpen {
+        /// The call that had the connection.
+        operation: &'static str,
+    },
+
     /// There is no transaction to end.
     #[error("{operation}: scope `{scope}` is in no transaction; call `begin()` first")]
     NoTransaction {
@@ -333,6 +343,7 @@ impl Error {
             Self::SessionBusy { .. } | Self::TurnTimedOut(_) => ErrorClass::RetryStatement,
             Self::Stale(_)
             | Self::NoTransaction { .. }
+            | Self::TransactionLeftOpen { .. }
             | Self::AlreadyCommitted { .. }
             | Self::NestingTooDeep { .. }
             | Self::SavepointOptions

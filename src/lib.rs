@@ -65,6 +65,7 @@
 //! | a commit is cancelled, or its answer lost | [`Error::CommitUnknown`], or an honest `rollback()` where the database can say |
 //! | the database refuses a commit | [`Error::RolledBack`]; no transaction is left open |
 //! | `BEGIN` or `COMMIT` as plain SQL | [`Error::TransactionControl`]; it is not run |
+//! | a function needs the connection itself | [`Scope::with_connection`]; what it leaves open is rolled back, and told |
 //! | an open row stream, and another call of the same task | [`Error::SessionBusy`] at once, not a deadlock |
 //! | a scope is dropped | it is rolled back; what is left on its connection reaches no other scope |
 //!
@@ -136,6 +137,7 @@ mod executor;
 mod health;
 mod lease;
 mod lender;
+mod lent;
 mod metrics;
 mod open;
 mod policy;

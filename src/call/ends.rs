@@ -110,7 +110,7 @@ impl<S: Source> InFlight<'_, S> {
     /// Records that the whole transaction is over and that the caller knows.
     fn is_over(&mut self, why: String) {
         let session = self.queued.session();
-        session.transition(Happened::TransactionOver(why));
+        session.transition(Happened::TransactionOver(Loss::Transaction(why)));
         session.transition(Happened::Acknowledged);
     }
 

@@ -8,6 +8,7 @@
 //! | [`patience`] | how long the database's answer is waited for |
 //! | [`outcome`] | what follows from the answer |
 //! | [`unknown`] | a commit with unknown outcome |
+//! | [`lent`] | what follows where the caller had the connection itself |
 //! | [`ends`] | commit and rollback of the innermost level |
 //! | [`begin`] | a begin, on as many connections as it takes |
 //! | [`entry`] | the two ways in |
@@ -20,6 +21,7 @@ mod ends;
 mod entry;
 mod flight;
 mod lending;
+mod lent;
 mod outcome;
 mod patience;
 mod queued;

@@ -37,9 +37,9 @@ impl<S: Source> InFlight<'_, S> {
         if depth > 0 && !S::Connection::ABORTS || self.queued.cell().lender().joint().is_some() {
             match self.in_transaction().await {
                 Ok(false) if depth > 0 => {
-                    let why = failure.to_string();
+                    let why = Loss::Transaction(failure.to_string());
                     self.queued.session().transition(Happened::TransactionOver(why.clone()));
-                    return Err(self.queued.lost(self.operation, &Loss::Transaction(why)));
+                    return Err(self.queued.lost(self.operation, &why));
                 }
                 Ok(_) => {}
                 Err(failure) => return Err(self.died(failure)),

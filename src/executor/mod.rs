@@ -7,7 +7,7 @@
 //! | [`run`] | the path of a statement from sqlx to the session, and of its outcome back |
 //! | [`delegation`] | the two implementations of [`sqlx::Executor`], which are one |
 //!
-//! The caller never gets the connection itself: a caller with two of them could swap them.
+//! A query never hands out the connection itself: a caller with two of them could swap them. Functions that want it are for `lent`.
 
 mod delegation;
 mod prepared;

@@ -192,7 +192,7 @@ impl<L> Session<L> {
             (State::Calling { depth, .. }, Happened::Refused(_)) => standing(depth),
             (State::Calling { depth: 0, .. } | State::Ready, Happened::Unused) => State::Empty,
             (State::Calling { depth, .. } | State::Open { depth }, Happened::TransactionOver(why)) => {
-                failed(depth, Loss::Transaction(why))
+                failed(depth, why)
             }
             (State::Calling { call, depth }, Happened::Cancelled) => State::InDoubt { call, depth },
 
@@ -264,6 +264,9 @@ impl<L> Session<L> {
             Happened::Resolved { committed } => {
                 self.touched = true;
                 self.last_failure = (!committed).then_some(ErrorClass::RetryTransaction);
+            }
+            Happened::TransactionOver(Loss::CommitUnknown(_)) => {
+                self.last_failure = Some(ErrorClass::OutcomeUnknown);
             }
             Happened::TransactionOver(_) => self.last_failure = Some(ErrorClass::RetryTransaction),
             // Nothing of the transaction is kept, so it may be retried; after a commit the outcome is unknown.

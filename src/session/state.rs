@@ -92,7 +92,7 @@ pub(crate) enum Happened {
     /// The call in flight was not done; the session stands where it stood.
     Refused(ErrorClass),
     /// The call in flight ended the transaction in the database, or found it ended.
-    TransactionOver(String),
+    TransactionOver(Loss),
     /// The connection is gone, or was given up.
     GivenUp {
         /// How.

@@ -19,7 +19,8 @@ pub trait SqlxConnection: Connection {
     /// The most values that one statement can have, where the driver refuses more before it sends anything.
     const VALUES_MAX: usize = usize::MAX;
 
-    /// The connection itself. The library runs statements on it and never lends it out.
+    /// The connection itself. The library runs statements on it, and lends it out in
+    /// [`Handle::with_connection`](crate::Handle::with_connection) alone.
     fn sqlx(&mut self) -> &mut <Self::Database as sqlx::Database>::Connection;
 
     /// Returns how many rows a statement changed.

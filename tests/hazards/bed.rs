@@ -10,6 +10,10 @@ use futures_util::FutureExt;
 use unstale::source::{Source, SqlxConnection};
 use unstale::{Error, Handle, Policy, PolicyError, Scope, Sessions};
 
+/// What sqlx calls a connection of a bed's database.
+pub(crate) type ConnectionOf<B> =
+    <<<<B as Bed>::Source as Source>::Connection as SqlxConnection>::Database as sqlx::Database>::Connection;
+
 /// A database of a test's own, with sessions over it.
 ///
 /// It has a table `kv` with two columns of 64-bit integers: `k`, which is its key, and `v`, which is never null.
@@ -75,6 +79,9 @@ pub(crate) trait Bed: Sized + Send + Sync + 'static {
 
     /// Runs a text of several statements without values.
     fn run_raw(scope: &Scope<Self::Source>, sql: &'static str) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Runs a statement on the connection itself, past the library.
+    fn run_on(connection: &mut ConnectionOf<Self>, sql: &'static str) -> impl Future<Output = sqlx::Result<()>> + Send;
 
     /// The keys that a scope sees.
     fn keys(scope: &Scope<Self::Source>) -> impl Future<Output = Vec<i64>> + Send;

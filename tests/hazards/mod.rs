@@ -8,6 +8,7 @@ pub(crate) mod adopted;
 pub(crate) mod bed;
 pub(crate) mod cancellation;
 pub(crate) mod fixture;
+pub(crate) mod lent;
 pub(crate) mod opening;
 pub(crate) mod recovery;
 pub(crate) mod residue;
@@ -42,6 +43,15 @@ macro_rules! every_case {
                 a_scope_that_is_open_at_the_end_is_named,
                 a_registry_that_joined_a_test_has_its_own_sessions_again_after_a_panic,
                 a_registry_takes_part_in_one_test_at_a_time,
+            }
+            lent {
+                function_with_the_connection_works_in_the_scopes_transaction,
+                transaction_that_a_function_leaves_open_is_rolled_back_and_told,
+                function_that_fails_in_a_transaction_is_undone_alone,
+                function_that_ends_the_scopes_transaction_leaves_its_outcome_unknown,
+                what_a_function_leaves_reaches_no_other_borrower,
+                function_that_is_cancelled_leaves_nothing_open,
+                call_with_the_connection_can_be_spawned,
             }
             opening {
                 policy_that_contradicts_itself_is_refused,

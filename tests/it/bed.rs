@@ -13,7 +13,7 @@ use unstale::{
     AdoptedSqlitePool, Handle, OpenError, Policy, PolicyError, Scope, Sessions, SqliteOptions, SqliteSource,
 };
 
-use crate::hazards::bed::AdoptedBed;
+use crate::hazards::bed::{AdoptedBed, ConnectionOf};
 pub(crate) use crate::hazards::bed::{Bed, cancel_after, own, policy, within};
 
 /// A database in a folder of its own.
@@ -195,6 +195,10 @@ macro_rules! statements {
 
         async fn run(scope: &Scope<Self::Source>, sql: &'static str) -> sqlx::Result<()> {
             sqlx::query(AssertSqlSafe(sql)).execute(scope).await.map(drop)
+        }
+
+        async fn run_on(connection: &mut ConnectionOf<Self>, sql: &'static str) -> sqlx::Result<()> {
+            sqlx::raw_sql(sql).execute(connection).await.map(drop)
         }
 
         async fn run_by(handle: &Handle<Self::Source>, sql: &'static str) -> sqlx::Result<()> {

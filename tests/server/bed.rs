@@ -13,7 +13,7 @@ use unstale::{
 use unstale_wire::proxy::{Seen, Watch};
 use unstale_wire::server::Server;
 
-use crate::hazards::bed::AdoptedBed;
+use crate::hazards::bed::{AdoptedBed, ConnectionOf};
 pub(crate) use crate::hazards::bed::{Bed, SOON, cancel_after, own, within};
 
 /// Watches a proxy of which nothing is to be known.
@@ -203,6 +203,10 @@ macro_rules! statements {
 
         async fn run(scope: &Scope<Self::Source>, sql: &'static str) -> sqlx::Result<()> {
             sqlx::query(AssertSqlSafe(sql)).execute(scope).await.map(drop)
+        }
+
+        async fn run_on(connection: &mut ConnectionOf<Self>, sql: &'static str) -> sqlx::Result<()> {
+            sqlx::raw_sql(sql).execute(connection).await.map(drop)
         }
 
         async fn run_by(handle: &Handle<Self::Source>, sql: &'static str) -> sqlx::Result<()> {

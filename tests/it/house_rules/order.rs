@@ -23,6 +23,7 @@ pub(super) const CRATES: [Layers; 5] = [
             "cell",
             "call",
             "scope atomic",
+            "lent",
             "sessions",
             "resolver open",
             "executor/prepared",

@@ -1,0 +1,85 @@
+//! The end of a call whose caller had the connection itself.
+//!
+//! Owns the questions that show what stands after it: nothing that was done on the connection has been seen here, so nothing is
+//! believed of it. A savepoint of the library's own shows that the transaction is still the scope's.
+
+use super::flight::InFlight;
+use crate::error::Error;
+use crate::session::{Happened, Loss};
+use crate::source::{Connection, ConnectionError, Control, Source};
+
+/// What the database says of the scope's transaction.
+enum Stands {
+    /// All is as it was before the call.
+    AsBefore,
+    /// A transaction is open that the scope has not begun.
+    Open,
+    /// A statement was refused and has aborted it; what came after the savepoint is undone.
+    Undone(ConnectionError),
+    /// It is over, or another one has taken its place.
+    Over,
+}
+
+impl<S: Source> InFlight<'_, S> {
+    /// Ends the call. What its caller has left open is rolled back, and is an error; inside a transaction a caller that `failed` has
+    /// its work undone.
+    pub(crate) async fn finish_lent(mut self, failed: bool) -> Result<(), Error> {
+        let limit = self.queued.cell().lender().policy().end_timeout;
+        let stands = match self.stands(failed).await {
+            Ok(Stands::Open) => self.insist(Control::Rollback, limit).await.map(|()| Stands::Open),
+            stands => stands,
+        };
+        match stands {
+            Ok(Stands::AsBefore) => self.finish(Ok(())).await,
+            Ok(Stands::Open) => {
+                let operation = self.operation;
+                self.finish(Ok(())).await?;
+                Err(Error::TransactionLeftOpen { operation })
+            }
+            Ok(Stands::Undone(failure)) => {
+                self.queued.session().transition(Happened::Refused(failure.class));
+                Err(Error::RolledBack { source: failure.source })
+            }
+            Ok(Stands::Over) => {
+                let why = Loss::CommitUnknown(format!("`{}` ended it on the connection itself", self.operation));
+                self.queued.session().transition(Happened::TransactionOver(why.clone()));
+                Err(self.queued.lost(self.operation, &why))
+            }
+            Err(failure) => Err(self.died(failure)),
+        }
+    }
+
+    async fn stands(&mut self, failed: bool) -> Result<Stands, ConnectionError> {
+        let limit = self.queued.cell().lender().policy().settle_timeout;
+        // Inside a transaction the call has a savepoint of its own.
+        let savepoint = match self.depth() {
+            0 if self.in_transaction().await? => return Ok(Stands::Open),
+            0 => return Ok(Stands::AsBefore),
+            1 => return Ok(if self.in_transaction().await? { Stands::AsBefore } else { Stands::Over }),
+            depth => depth - 1,
+        };
+        // Both take the savepoint away, so it is set again for the end of its level.
+        let released = if failed { None } else { Some(self.control(Control::Release(savepoint), limit).await) };
+        let stands = match released {
+            Some(Ok(())) => Some(Stands::AsBefore),
+            Some(Err(failure)) if failure.class.is_loss() => return Err(failure),
+            Some(Err(refused)) => self.undo_lent(savepoint).await?.then_some(Stands::Undone(refused)),
+            None => self.undo_lent(savepoint).await?.then_some(Stands::AsBefore),
+        };
+        if let Some(stands) = stands {
+            self.control(Control::Savepoint(savepoint), limit).await?;
+            return Ok(stands);
+        }
+        if self.in_transaction().await? {
+            self.insist(Control::Rollback, limit).await?;
+        }
+        Ok(Stands::Over)
+    }
+
+    /// Undoes what came after the savepoint; whether it was there.
+    async fn undo_lent(&mut self, savepoint: u32) -> Result<bool, ConnectionError> {
+        let lender = self.queued.cell().lender();
+        let limit = lender.policy().settle_timeout;
+        lender.bounded().in_time(limit, self.connection().roll_back_to(savepoint)).await
+    }
+}
