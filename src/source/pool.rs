@@ -124,6 +124,7 @@ impl<O: Open> ConnectionPool<O> {
         if let Some(mut object) = lease.object.take() {
             object.left = left;
             object.idle_since = runtime::now();
+            object.is_new = false;
             drop(object);
             self.limiter.notify();
         }
@@ -154,12 +155,12 @@ impl<O: Open> ConnectionPool<O> {
     fn condition(&self, kept: &Kept<O>) -> Condition {
         let idle = runtime::now().saturating_sub(kept.idle_since);
         let suspect = micros(kept.answered) < self.suspect_before.load(Ordering::Acquire);
-        let suspect = !kept.only && !kept.is_new() && (suspect || idle > self.probe_idle_after);
+        let suspect = !kept.only && !kept.is_new && (suspect || idle > self.probe_idle_after);
         match kept.left {
             Left::Transaction => Condition::Unclean,
             Left::Residue => Condition::NeedsReset { suspect },
             Left::Nothing if suspect => Condition::Suspect,
-            Left::Nothing if !kept.only && !kept.is_new() && idle >= self.probe_writes_after => Condition::Recent,
+            Left::Nothing if !kept.only && !kept.is_new && idle >= self.probe_writes_after => Condition::Recent,
             Left::Nothing => Condition::Good,
         }
     }
@@ -240,16 +241,12 @@ struct Kept<O: Open> {
     /// When it is known to have answered.
     answered: Duration,
     left: Left,
+    /// It was not given back yet.
+    is_new: bool,
     /// How often connections had been retired before it was opened.
     generation: u64,
     /// Closing it loses the database.
     only: bool,
-}
-
-impl<O: Open> Kept<O> {
-    fn is_new(&self) -> bool {
-        self.opened == self.idle_since
-    }
 }
 
 /// Opens connections for the pool, and decides which are too old.
@@ -289,7 +286,7 @@ impl<O: Open> managed::Manager for Opener<O> {
         let lifetime = Duration::try_from_secs_f64(longest).ok().filter(|_| !only).unwrap_or(Duration::MAX);
         let left = Left::Nothing;
         let (idle_since, answered) = (opened, opened);
-        Ok(Kept { connection, mark, opened, lifetime, idle_since, answered, left, generation, only })
+        Ok(Kept { connection, mark, opened, lifetime, idle_since, answered, left, is_new: true, generation, only })
     }
 
     async fn recycle(&self, kept: &mut Kept<O>, _: &Metrics) -> RecycleResult<Option<ConnectionError>> {
