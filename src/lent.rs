@@ -9,12 +9,13 @@ use crate::atomic;
 use crate::call::{enter, queue};
 use crate::cell::Handle;
 use crate::error::Error;
+use crate::executor::DatabaseOf;
 use crate::scope::Scope;
 use crate::session::Call;
 use crate::source::{Effect, Source, SqlxConnection};
 
 /// What sqlx calls a connection of this source's database.
-type ConnectionOf<S> = <<<S as Source>::Connection as SqlxConnection>::Database as Database>::Connection;
+type ConnectionOf<S> = <DatabaseOf<S> as Database>::Connection;
 
 impl<S: Source> Handle<S>
 where
@@ -32,8 +33,8 @@ where
     ///   transaction, that is [`Error::CommitUnknown`] until `rollback()`.
     ///
     /// A lost connection is the function's own error, and nothing is retried: what the function may have left on it is lost as well,
-    /// so the scope goes on after [`Scope::renew`]. `statement_timeout` does not bound the
-    /// function, and it must not swap the connection for another.
+    /// so the scope goes on after [`Scope::renew`]. `statement_timeout` does not bound the function. It must not swap the connection
+    /// for another, or use the names of the library's savepoints (`unstale_…`).
     ///
     /// ```
     /// # use unstale::{Policy, SqliteOptions};

@@ -1,4 +1,4 @@
-//! Execution on a real database: real time for the [`stage`](crate::stage), from the database's creation to its removal.
+//! Execution on a real database, for the [`stage`](crate::stage): from the database's creation to its removal.
 //!
 //! Owns the meaning of waiting where drivers have threads and servers have processes. Only the scheduler, and the
 //! threads of the database and of the system itself, make progress. A command whose future waits counts as blocked once
@@ -75,7 +75,7 @@ pub(crate) async fn execute(starter: Starter<Database>, plan: &Plan, limits: &Li
     history
 }
 
-/// A real database in real time.
+/// A real database, whose threads and processes take real time; what of it the system sees is the [`Clock`]'s.
 struct RealTime<'a> {
     database: &'a Database,
     clock: &'a Clock,

@@ -3,8 +3,11 @@
 //! Owns the questions that show what stands after it: nothing that was done on the connection has been seen here, so nothing is
 //! believed of it. A savepoint of the library's own shows that the transaction is still the scope's.
 
+use std::time::Duration;
+
 use super::flight::InFlight;
 use crate::error::Error;
+use crate::lease::Joint;
 use crate::session::{Happened, Loss};
 use crate::source::{Connection, ConnectionError, Control, Source};
 
@@ -29,6 +32,11 @@ impl<S: Source> InFlight<'_, S> {
             Ok(Stands::Open) => self.insist(Control::Rollback, limit).await.map(|()| Stands::Open),
             stands => stands,
         };
+        // It may have ended a test's own transaction.
+        if let Err(error) = self.queued.cell().lender().joint().map_or(Ok(()), Joint::refuse_lost) {
+            self.withdraw();
+            return Err(error);
+        }
         match stands {
             Ok(Stands::AsBefore) => self.finish(Ok(())).await,
             Ok(Stands::Open) => {
@@ -53,33 +61,51 @@ impl<S: Source> InFlight<'_, S> {
         let limit = self.queued.cell().lender().policy().settle_timeout;
         // Inside a transaction the call has a savepoint of its own.
         let savepoint = match self.depth() {
-            0 if self.in_transaction().await? => return Ok(Stands::Open),
-            0 => return Ok(Stands::AsBefore),
+            0 => {
+                // In a test the call may have a savepoint even so, which counts as a transaction.
+                let guarded = self.queued.session().lease_mut().is_some_and(|lease| lease.is_guarded());
+                return match self.in_transaction().await? {
+                    true if guarded => self.end_guard(limit).await,
+                    true => Ok(Stands::Open),
+                    false => Ok(Stands::AsBefore),
+                };
+            }
             1 => return Ok(if self.in_transaction().await? { Stands::AsBefore } else { Stands::Over }),
             depth => depth - 1,
         };
-        // Both take the savepoint away, so it is set again for the end of its level.
         let released = if failed { None } else { Some(self.control(Control::Release(savepoint), limit).await) };
         let stands = match released {
-            Some(Ok(())) => Some(Stands::AsBefore),
+            Some(Ok(())) => Stands::AsBefore,
             Some(Err(failure)) if failure.class.is_loss() => return Err(failure),
-            Some(Err(refused)) => self.undo_lent(savepoint).await?.then_some(Stands::Undone(refused)),
-            None => self.undo_lent(savepoint).await?.then_some(Stands::AsBefore),
+            kept => {
+                let lender = self.queued.cell().lender();
+                let undone = lender.bounded().in_time(limit, self.connection().roll_back_to(savepoint)).await?;
+                if !undone {
+                    return self.end_unknown(limit).await;
+                }
+                kept.and_then(Result::err).map_or(Stands::AsBefore, Stands::Undone)
+            }
         };
-        if let Some(stands) = stands {
-            self.control(Control::Savepoint(savepoint), limit).await?;
-            return Ok(stands);
+        // Released or gone back to, it is away: its level ends with it.
+        self.control(Control::Savepoint(savepoint), limit).await?;
+        Ok(stands)
+    }
+
+    /// Keeps what was done since a test's savepoint, or undoes it where a refused statement has aborted it.
+    async fn end_guard(&mut self, limit: Duration) -> Result<Stands, ConnectionError> {
+        match self.control(Control::Commit, limit).await {
+            Err(refused) if !refused.class.is_loss() => {
+                self.control(Control::Rollback, limit).await.map(|()| Stands::Undone(refused))
+            }
+            kept => kept.map(|()| Stands::AsBefore),
         }
+    }
+
+    /// The scope's transaction is over; another that has taken its place is rolled back.
+    async fn end_unknown(&mut self, limit: Duration) -> Result<Stands, ConnectionError> {
         if self.in_transaction().await? {
             self.insist(Control::Rollback, limit).await?;
         }
         Ok(Stands::Over)
-    }
-
-    /// Undoes what came after the savepoint; whether it was there.
-    async fn undo_lent(&mut self, savepoint: u32) -> Result<bool, ConnectionError> {
-        let lender = self.queued.cell().lender();
-        let limit = lender.policy().settle_timeout;
-        lender.bounded().in_time(limit, self.connection().roll_back_to(savepoint)).await
     }
 }

@@ -13,3 +13,5 @@ mod delegation;
 mod prepared;
 mod retry;
 mod run;
+
+pub(crate) use prepared::DatabaseOf;

@@ -7,7 +7,7 @@ use sqlx::{Arguments, Database, Either, Execute, SqlStr};
 use crate::source::{Source, SqlxConnection};
 
 /// The database of a source.
-pub(super) type DatabaseOf<S> = <<S as Source>::Connection as SqlxConnection>::Database;
+pub(crate) type DatabaseOf<S> = <<S as Source>::Connection as SqlxConnection>::Database;
 
 /// An item of a statement's stream.
 pub(super) type Item<S> = Either<<DatabaseOf<S> as Database>::QueryResult, <DatabaseOf<S> as Database>::Row>;

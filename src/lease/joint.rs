@@ -106,7 +106,7 @@ impl<S: Source> Joint<S> {
         self.lost.with(|lost| lost.clone())
     }
 
-    pub(super) fn refuse_lost(&self) -> Result<(), Error> {
+    pub(crate) fn refuse_lost(&self) -> Result<(), Error> {
         match self.lost() {
             Some(why) => Err(Error::IsolationLost { test: self.test.name.clone(), why }),
             None => Ok(()),

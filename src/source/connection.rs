@@ -117,8 +117,8 @@ pub enum Fate {
 }
 
 /// A connection that serves requests of its own, for sources that are not over sqlx; a function that wants sqlx's connection gets it
-/// from [`Handle::with_connection`](crate::Handle::with_connection). It is implemented beside [`Connection`], so that the connection itself is never
-/// lent out: for a connection of somebody else's, sqlx's say, the compiler allows no implementation.
+/// from [`Handle::with_connection`](crate::Handle::with_connection). It is implemented beside [`Connection`], so that the connection
+/// itself is never lent out: for a connection of somebody else's, sqlx's say, the compiler allows no implementation.
 pub trait Serve: Connection {
     /// What it serves.
     type Request: Send;

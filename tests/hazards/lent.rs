@@ -3,7 +3,8 @@
 use std::error::Error as StdError;
 
 use tokio::task::yield_now;
-use unstale::Error;
+use unstale::testing::Fixture;
+use unstale::{Error, Scope};
 
 use super::bed::{Bed, ConnectionOf, cancel_after, only_one};
 
@@ -16,6 +17,15 @@ async fn run_all<B: Bed>(connection: &mut ConnectionOf<B>, statements: &[&'stati
     Ok(())
 }
 
+/// Has a function run these statements on the scope's connection.
+async fn lend<B: Bed>(
+    scope: &Scope<B::Source>,
+    operation: &'static str,
+    statements: &[&'static str],
+) -> Result<(), Failure> {
+    scope.with_connection(operation, async |connection| run_all::<B>(connection, statements).await).await
+}
+
 fn own(failure: &Failure) -> &Error {
     failure.downcast_ref().expect("the library's own")
 }
@@ -23,11 +33,9 @@ fn own(failure: &Failure) -> &Error {
 pub(crate) async fn function_with_the_connection_works_in_the_scopes_transaction<B: Bed>() {
     let bed = B::new().await;
     let scope = bed.sessions().scope("request");
-    let put = async |connection: &mut _| run_all::<B>(connection, &["insert into kv values (1, 1)"]).await;
-    scope.with_connection("put", put).await.expect("in autocommit");
+    lend::<B>(&scope, "put", &["insert into kv values (1, 1)"]).await.expect("in autocommit");
     scope.begin().await.expect("begin");
-    let put = async |connection: &mut _| run_all::<B>(connection, &["insert into kv values (2, 2)"]).await;
-    scope.with_connection("put", put).await.expect("in the transaction");
+    lend::<B>(&scope, "put", &["insert into kv values (2, 2)"]).await.expect("in the transaction");
     assert_eq!(bed.rows().await, [(1, 1)]);
     scope.commit().await.expect("commit");
     assert_eq!(bed.rows().await, [(1, 1), (2, 2)]);
@@ -36,8 +44,9 @@ pub(crate) async fn function_with_the_connection_works_in_the_scopes_transaction
 pub(crate) async fn transaction_that_a_function_leaves_open_is_rolled_back_and_told<B: Bed>() {
     let bed = B::with(only_one()).await;
     let scope = bed.sessions().scope("request");
-    let left = async |connection: &mut _| run_all::<B>(connection, &["begin", "insert into kv values (1, 1)"]).await;
-    let error = scope.with_connection("leave", left).await.expect_err("it left a transaction");
+    let error = lend::<B>(&scope, "leave", &["begin", "insert into kv values (1, 1)"])
+        .await
+        .expect_err("it left a transaction");
     assert!(matches!(own(&error), Error::TransactionLeftOpen { operation: "leave" }), "{error}");
     B::put(&scope, 2, 2).await.expect("in autocommit");
     drop(scope);
@@ -50,8 +59,7 @@ pub(crate) async fn function_that_fails_in_a_transaction_is_undone_alone<B: Bed>
     scope.begin().await.expect("begin");
     B::put(&scope, 1, 1).await.expect("put");
     let twice = ["insert into kv values (2, 2)", "insert into kv values (2, 2)"];
-    let fail = async |connection: &mut _| run_all::<B>(connection, &twice).await;
-    let error = scope.with_connection("fail", fail).await.expect_err("a duplicate key");
+    let error = lend::<B>(&scope, "fail", &twice).await.expect_err("a duplicate key");
     assert!(error.downcast_ref::<sqlx::Error>().is_some(), "the function's own: {error}");
     B::put(&scope, 3, 3).await.expect("the transaction goes on");
     scope.commit().await.expect("commit");
@@ -65,8 +73,7 @@ pub(crate) async fn function_that_ends_the_scopes_transaction_leaves_its_outcome
         let scope = bed.sessions().scope("request");
         scope.begin().await.expect("begin");
         B::put(&scope, 1, 1).await.expect("put");
-        let end = async |connection: &mut _| run_all::<B>(connection, statements).await;
-        let error = scope.with_connection("end", end).await.expect_err("it has ended the transaction");
+        let error = lend::<B>(&scope, "end", statements).await.expect_err("it has ended the transaction");
         assert!(matches!(own(&error), Error::CommitUnknown { .. }), "{statements:?}: {error}");
         B::put(&scope, 2, 2).await.expect_err("not in autocommit");
         assert!(matches!(scope.rollback().await, Err(Error::CommitUnknown { .. })), "{statements:?}");
@@ -81,8 +88,7 @@ pub(crate) async fn what_a_function_leaves_reaches_no_other_borrower<B: Bed>() {
     let bed = B::with(only_one()).await;
     for residue in B::RESIDUE {
         let scope = bed.sessions().scope("first");
-        let leave = async |connection: &mut _| run_all::<B>(connection, &[residue]).await;
-        scope.with_connection("leave", leave).await.expect(residue);
+        lend::<B>(&scope, "leave", &[residue]).await.expect(residue);
         assert_ne!(B::residue(&scope).await, B::NO_RESIDUE, "{residue}");
         scope.end().await.expect("end");
         let scope = bed.sessions().scope("second");
@@ -109,13 +115,35 @@ pub(crate) async fn function_that_is_cancelled_leaves_nothing_open<B: Bed>() {
     assert_eq!(bed.rows().await, [(2, 2)]);
 }
 
+pub(crate) async fn function_with_the_connection_works_in_a_test<B: Bed>() {
+    let bed = B::new().await;
+    let test = Fixture::begin(bed.sessions()).await.expect("a test");
+    let scope = test.sessions().scope("request");
+    lend::<B>(&scope, "put", &["insert into kv values (1, 1)"]).await.expect("in autocommit");
+    let error = lend::<B>(&scope, "put", &["insert into kv values (1, 1)"]).await.expect_err("a duplicate key");
+    assert!(error.downcast_ref::<sqlx::Error>().is_some(), "the function's own: {error}");
+    scope.begin().await.expect("begin");
+    lend::<B>(&scope, "put", &["insert into kv values (2, 2)"]).await.expect("in the transaction");
+    scope.commit().await.expect("commit");
+    drop(scope);
+    let look = test.sessions().scope("look");
+    assert_eq!(B::keys(&look).await, [1, 2]);
+    drop(look);
+    test.end().await.expect("isolated");
+    assert_eq!(bed.rows().await, []);
+    let test = Fixture::begin(bed.sessions()).await.expect("a test");
+    let error =
+        lend::<B>(&test.sessions().scope("request"), "end", &["commit"]).await.expect_err("it ended the test's");
+    assert!(matches!(own(&error), Error::IsolationLost { .. }), "{error}");
+    test.end().await.expect_err("it was not isolated");
+}
+
 pub(crate) async fn call_with_the_connection_can_be_spawned<B: Bed>() {
     let bed = B::new().await;
     let sessions = bed.sessions().clone();
     let task = tokio::spawn(async move {
         let scope = sessions.scope("work");
-        let put = async |connection: &mut _| run_all::<B>(connection, &["insert into kv values (1, 1)"]).await;
-        scope.with_connection("put", put).await
+        lend::<B>(&scope, "put", &["insert into kv values (1, 1)"]).await
     });
     task.await.expect("no panic").expect("it is done");
     assert_eq!(bed.rows().await, [(1, 1)]);

@@ -51,6 +51,7 @@ macro_rules! every_case {
                 function_that_ends_the_scopes_transaction_leaves_its_outcome_unknown,
                 what_a_function_leaves_reaches_no_other_borrower,
                 function_that_is_cancelled_leaves_nothing_open,
+                function_with_the_connection_works_in_a_test,
                 call_with_the_connection_can_be_spawned,
             }
             opening {
