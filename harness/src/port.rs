@@ -97,7 +97,8 @@ struct State {
 
 impl Port {
     /// Returns the next command, or none when the actor is to end. An earlier command for which the actor ran nothing
-    /// is recorded as skipped: it did not apply in the actor's state. A `wait` is not the system's: time passes meanwhile.
+    /// is recorded as skipped: it did not apply in the actor's state. A `wait` is not the system's: the
+    /// scheduler begins it, and lets time pass.
     ///
     /// # Cancel safety
     /// Cancel safe: a command is taken only when the future completes.
@@ -115,11 +116,11 @@ impl Port {
                 state.taken += 1;
                 state.ended = false;
                 let (by, step) = (self.shared.by(at), &self.shared.steps[at]);
-                self.log.record_for(by, What::Invoked(step.clone()));
                 if !matches!(step.command, Command::Wait(_)) {
+                    self.log.record_for(by, What::Invoked(step.clone()));
                     return Poll::Ready(Some(step.command.clone()));
                 }
-                // Time has passed before its turn; that is all there is to it.
+                // Who decides on turns has let the time pass.
                 self.log.record_for(by, What::Returned(Outcome::Done(Reply::Done)));
                 (state.ended, state.waiting) = (true, true);
             }

@@ -94,15 +94,18 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
     let observers =
         view.facts.spans.iter().filter(|(by, it)| is_observer(*by) && opens_session(&it.step.command)).count();
     let (mut connected, mut open) = (0, 0_usize);
+    let mut before_wait = 0;
     let mut left_open = view.claims.left_open.iter().peekable();
     for (at, event) in view.facts.history.events.iter().enumerate() {
         // A connection whose transaction has to be rolled back by somebody else need not be lent again.
         while left_open.next_if(|left| **left <= at).is_some() {
             allowed += 1;
         }
-        // What has grown old is replaced.
-        if matches!(&event.what, What::Invoked(step) if matches!(step.command, Command::Wait(_))) {
-            allowed += open.max(1);
+        // What has grown old is replaced, and so is what was opened while others grew old.
+        match (&event.what, waits(view, event.by)) {
+            (What::Invoked(_), true) => (allowed, before_wait) = (allowed + open, connected),
+            (What::Returned(_), true) => allowed += open.min(connected - before_wait),
+            _ => {}
         }
         match &event.what {
             What::Connected(_) => {
@@ -132,6 +135,11 @@ pub fn reconnects_bounded(view: &View<'_>) -> Checked {
         }
     }
     checked
+}
+
+/// Whether the command that this belongs to lets time pass.
+fn waits(view: &View<'_>, by: Option<By>) -> bool {
+    by.and_then(|by| view.facts.spans.get(by)).is_some_and(|it| matches!(it.step.command, Command::Wait(_)))
 }
 
 /// After these the control does not lend the connection again.

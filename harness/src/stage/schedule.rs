@@ -86,6 +86,9 @@ impl<E: Environment> Stage<'_, E> {
             }
         }
         self.environment.enter(Some(runs[at].running())).await;
+        if let Some((by, step)) = runs[at].port.step() {
+            self.environment.log().record_for(by, What::Invoked(step.clone()));
+        }
         self.environment.pass(pause.duration()).await;
     }
 
