@@ -21,6 +21,12 @@ pub(crate) struct Bounded<S> {
     policy: Policy,
 }
 
+/// What came first: the answer of a connection, or another connection.
+pub(crate) enum First<T, P> {
+    Answer(T),
+    Spare(P),
+}
+
 /// A question to a connection that may safely be asked twice.
 pub(crate) trait Question: Copy + Send {
     /// The answer.
@@ -91,6 +97,24 @@ impl<S: Source> Bounded<S> {
             return answer.await;
         }
         self.within(limit, answer).await.unwrap_or_else(|| Err(ConnectionError::no_answer(limit)))
+    }
+
+    /// Returns the answer of a connection that may be dead. Silence is no proof of that, since the server may stand still for a
+    /// while: after the limit a spare connection is opened beside it, and whichever is answered first serves.
+    pub(crate) async fn or_spare<T>(
+        &self,
+        limit: Duration,
+        answer: impl Future<Output = Result<T, ConnectionError>>,
+    ) -> Result<First<T, S::Spare>, ConnectionError> {
+        let mut answer = pin!(answer);
+        if let Some(answer) = self.within(limit, answer.as_mut()).await {
+            return answer.map(First::Answer);
+        }
+        match select(answer, pin!(self.source.spare())).await {
+            Either::Left((answer, _)) => answer.map(First::Answer),
+            Either::Right((Ok(spare), _)) => Ok(First::Spare(spare)),
+            Either::Right((Err(_), _)) => Err(ConnectionError::no_answer(limit)),
+        }
     }
 
     /// Asks, and retries if the database says that the question was interrupted.

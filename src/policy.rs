@@ -34,9 +34,10 @@ pub struct Policy {
     /// sees a connection error it did not cause, at the price of one extra round trip. A BEGIN is a probe by itself, and a
     /// statement that only reads is rerun.
     pub probe_writes_after: Duration,
-    /// How long a probe may take; on PostgreSQL also a BEGIN on a connection that would have to be probed. After it the
-    /// connection is given up. Four times the first answer of a connection to PostgreSQL is always allowed, but no more than
-    /// `begin_timeout`, so that a distance costs no connections.
+    /// How long a probe may take; on PostgreSQL also a BEGIN on a connection that would have to be probed. Four times the first
+    /// answer of a connection to PostgreSQL is always allowed, but no more than `begin_timeout`, so that a distance costs no
+    /// connections. After it the connection is given up; on PostgreSQL a new one is opened first, one at a time beyond
+    /// `sessions_max`, and whichever is answered first is used: a server that stands still for a while costs no connections either.
     pub probe_timeout: Duration,
     /// How long the database may take to say how a cancelled call ended, or whether a transaction is open. After it the
     /// connection is given up.
@@ -68,9 +69,11 @@ pub struct Policy {
     /// How long [`Repository::call`](crate::Repository::call) retries an operation that a concurrent one prevented.
     /// Zero: never.
     pub retry_for: Duration,
-    /// A connection older than this is not lent again.
+    /// A connection older than this is not lent again, and is closed when it is idle.
     pub lifetime_max: Duration,
-    /// The share of `lifetime_max`, between 0 and 1, by which a connection's lifetime is shortened at random, so that a
+    /// A connection that was idle for longer than this is closed, at the latest 30 s later. The next scope that needs one opens one.
+    pub idle_max: Duration,
+    /// The share of `lifetime_max` and `idle_max`, between 0 and 1, by which a connection's are shortened at random, so that a
     /// pool filled in one burst is not emptied in one.
     pub lifetime_jitter: f64,
     /// The most savepoints inside one transaction.
@@ -137,6 +140,7 @@ impl Default for Policy {
             queue_timeout: Duration::from_secs(5),
             retry_for: Duration::from_secs(5),
             lifetime_max: Duration::from_mins(30),
+            idle_max: Duration::from_mins(10),
             lifetime_jitter: 0.1,
             savepoints_max: 16,
             transaction_attempts_max: 5,
@@ -189,6 +193,7 @@ impl Policy {
             ("release_timeout", self.release_timeout),
             ("queue_timeout", self.queue_timeout),
             ("lifetime_max", self.lifetime_max),
+            ("idle_max", self.idle_max),
         ];
         for (name, value) in limits {
             if value.is_zero() {

@@ -3,10 +3,9 @@
 //! Owns the number of connections that a begin tries, since nothing can be lost before it, and the cleaning that
 //! travels with it.
 
-use std::time::Duration;
-
 use super::entry::enter;
 use super::flight::InFlight;
+use crate::bounded::First;
 use crate::cell::Handle;
 use crate::error::Error;
 use crate::session::Call;
@@ -56,49 +55,63 @@ impl<S: Source> InFlight<'_, S> {
     /// Begins a transaction, or sets a savepoint. The first call on a connection also probes or cleans it as its
     /// condition requires.
     async fn begin(&mut self, begin: Begin) -> Result<(), ConnectionError> {
-        let bounded = self.queued.cell().lender().bounded();
+        let lender = self.queued.cell().lender();
+        let bounded = lender.bounded();
         let (source, policy) = (bounded.source(), bounded.policy());
         let depth = self.depth();
         if depth > 0 {
             return self.control(Control::Savepoint(depth), policy.begin_timeout).await;
         }
         let condition = self.queued.session().condition();
-        let limit = match self.queued.session().lease_mut().and_then(|lease| lease.own()) {
-            Some(lease) if condition.is_suspect() => bounded.probe_limit(lease),
-            _ => policy.begin_timeout,
-        };
-        let needs_reset = matches!(condition, Condition::NeedsReset { .. });
-        let begun = if needs_reset && source.cleans_in_begin() {
-            self.begin_whole(Control::CleanBegin(begin), limit).await
-        } else {
-            let cleaned = match self.queued.session().lease_mut().and_then(|lease| lease.own()) {
-                Some(lease) if needs_reset => bounded.in_time(limit, source.clean(lease)).await,
-                _ => Ok(()),
-            };
-            match cleaned {
-                Ok(()) => self.begin_whole(Control::Begin(begin), limit).await,
-                Err(failure) => Err(failure),
+        let begun = match self.queued.session().lease_mut().and_then(|lease| lease.own()) {
+            Some(lease) if condition.is_suspect() => {
+                let limit = bounded.probe_limit(lease);
+                bounded.or_spare(limit, self.begin_as_found(begin)).await
             }
+            _ => self.begin_as_found(begin).await.map(First::Answer),
         };
         if condition.is_fit() {
-            return begun;
+            return begun.map(drop);
         }
         // A connection that cannot be cleaned is discarded.
-        begun.map_err(|failure| ConnectionError { class: ErrorClass::Disconnected, ..failure })?;
+        let first = begun.map_err(|failure| ConnectionError { class: ErrorClass::Disconnected, ..failure })?;
         let session = self.queued.session();
         session.made_fit();
-        if let Some(lease) = session.lease_mut().and_then(|lease| lease.own()) {
-            source.mark_healthy(lease);
+        let Some(lease) = session.lease_mut().and_then(|lease| lease.own()) else { return Ok(()) };
+        match first {
+            First::Answer(()) => {
+                source.mark_healthy(lease);
+                Ok(())
+            }
+            First::Spare(spare) => {
+                lender.replace(lease, spare);
+                self.begin_whole(Control::Begin(begin)).await
+            }
         }
-        Ok(())
+    }
+
+    /// Begins a transaction on a connection that may first have to be cleaned.
+    async fn begin_as_found(&mut self, begin: Begin) -> Result<(), ConnectionError> {
+        let bounded = self.queued.cell().lender().bounded();
+        let (source, policy) = (bounded.source(), bounded.policy());
+        if !matches!(self.queued.session().condition(), Condition::NeedsReset { .. }) {
+            return self.begin_whole(Control::Begin(begin)).await;
+        }
+        if source.cleans_in_begin() {
+            return self.begin_whole(Control::CleanBegin(begin)).await;
+        }
+        if let Some(lease) = self.queued.session().lease_mut().and_then(|lease| lease.own()) {
+            bounded.in_time(policy.begin_timeout, source.clean(lease)).await?;
+        }
+        self.begin_whole(Control::Begin(begin)).await
     }
 
     /// Begins the outermost level, or nothing of it. A begin is a message of several statements, and the first may be done when
     /// a later one is refused: what was begun is rolled back then, or the connection is given up.
-    async fn begin_whole(&mut self, control: Control, limit: Duration) -> Result<(), ConnectionError> {
-        let begun = self.begin_outermost(control, limit).await;
-        let Err(failure) = begun else { return begun };
+    async fn begin_whole(&mut self, control: Control) -> Result<(), ConnectionError> {
         let lender = self.queued.cell().lender();
+        let begun = self.begin_outermost(control, lender.policy().begin_timeout).await;
+        let Err(failure) = begun else { return begun };
         let undone = match self.queued.session().lease_mut().and_then(|lease| lease.own()) {
             Some(lease) if !failure.class.is_loss() => lender.undo_begun(lease).await,
             _ => Ok(()),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::release::clean;
 use super::shared::{Gone, Lender};
+use crate::bounded::First;
 use crate::error::Error;
 use crate::health::{Count, Holder};
 use crate::lease::{Lease, Turns};
@@ -146,16 +147,23 @@ impl<S: Source> Lender<S> {
     pub(crate) async fn make_fit(&self, lease: &mut S::Lease, condition: Condition) -> Result<(), ConnectionError> {
         let (bounded, policy) = (&self.bounded, self.policy());
         let probe_limit = bounded.probe_limit(lease);
-        match condition {
+        let first = match condition {
             Condition::Good | Condition::Recent => return Ok(()),
-            Condition::Suspect => bounded.in_time(probe_limit, lease.probe()).await?,
-            Condition::NeedsReset { suspect } => {
-                let limit = if suspect { probe_limit } else { policy.release_timeout };
-                bounded.in_time(limit, self.source().clean(lease)).await?;
+            Condition::Suspect => bounded.or_spare(probe_limit, lease.probe()).await?,
+            Condition::NeedsReset { suspect: true } => {
+                bounded.or_spare(probe_limit, self.source().clean(lease)).await?
             }
-            Condition::Unclean => bounded.in_time(policy.release_timeout, clean(bounded, &mut **lease)).await?,
+            Condition::NeedsReset { suspect: false } => {
+                First::Answer(bounded.in_time(policy.release_timeout, self.source().clean(lease)).await?)
+            }
+            Condition::Unclean => {
+                First::Answer(bounded.in_time(policy.release_timeout, clean(bounded, &mut **lease)).await?)
+            }
+        };
+        match first {
+            First::Answer(()) => self.source().mark_healthy(lease),
+            First::Spare(spare) => self.replace(lease, spare),
         }
-        self.source().mark_healthy(lease);
         Ok(())
     }
 

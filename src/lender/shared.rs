@@ -169,6 +169,13 @@ impl<S: Source> Lender<S> {
         self.tell_discarded(why);
     }
 
+    /// Has a spare connection serve in the place of one that is silent.
+    pub(crate) fn replace(&self, lease: &mut S::Lease, spare: S::Spare) {
+        self.source().suspect_all();
+        self.source().replace(lease, spare);
+        self.tell_discarded("it was silent while another connection was opened");
+    }
+
     pub(super) fn tell_discarded(&self, why: &str) {
         self.count(Count::Discarded);
         self.emit(&Event::Discarded { why });

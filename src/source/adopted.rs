@@ -13,6 +13,7 @@
 //! - sqlx's limits stay; reconnects are neither bounded nor shared. sqlx releases a connection in a task, so a place is free a
 //!   little after its scope has ended.
 
+use std::convert::Infallible;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +64,7 @@ where
 {
     type Connection = DB::Connection;
     type Lease = AdoptedLease<DB>;
+    type Spare = Infallible;
 
     async fn acquire(&self) -> Result<Lent<AdoptedLease<DB>>, AcquireError> {
         let connection = self.pool.acquire().await.map_err(|error| match error {
@@ -100,6 +102,10 @@ where
 
     fn discard(&self, lease: AdoptedLease<DB>) {
         drop(lease);
+    }
+
+    fn replace(&self, _: &mut Self::Lease, spare: Infallible) {
+        match spare {}
     }
 
     fn suspect_all(&self) {

@@ -39,8 +39,17 @@ impl ConnectLimiter {
 
     /// Returns the right to open a connection; none if enough callers are opening one.
     pub(super) fn enter(&self) -> Option<ConnectPermit<'_>> {
+        self.enter_among(self.max.max(1))
+    }
+
+    /// Returns the right to open a connection; none if anybody is opening one.
+    pub(super) fn enter_alone(&self) -> Option<ConnectPermit<'_>> {
+        self.enter_among(1)
+    }
+
+    fn enter_among(&self, max: u32) -> Option<ConnectPermit<'_>> {
         self.state.with(|opening| {
-            let max = if opening.outage { 1 } else { self.max.max(1) };
+            let max = if opening.outage { 1 } else { max };
             (opening.under_way < max).then(|| opening.under_way += 1)
         })?;
         Some(ConnectPermit { limiter: self })

@@ -24,6 +24,8 @@ pub trait Source: Send + Sync + 'static {
     type Connection: Connection;
     /// A connection while it is lent.
     type Lease: DerefMut<Target = Self::Connection> + Send + 'static;
+    /// A connection that was opened to take the place of a silent one.
+    type Spare: Send;
 
     /// Waits for a connection and lends it, with the [`Condition`](super::Condition) it is in. One attempt: retries, backoff and
     /// deadline are the caller's.
@@ -58,6 +60,21 @@ pub trait Source: Send + Sync + 'static {
     fn abandon(&self, lease: Self::Lease) {
         self.discard(lease);
     }
+
+    /// Opens a connection that can take the [place](Source::replace) of one that is lent and silent. One is opened at a time;
+    /// whoever waits for it gets the failure of the one before.
+    ///
+    /// # Errors
+    /// None could be opened; or this source opens none, and whatever is silent is dead.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a connection that was opened is closed.
+    fn spare(&self) -> impl Future<Output = Result<Self::Spare, ConnectionError>> + Send {
+        std::future::ready(Err(ConnectionError::new(ErrorClass::Rejected, "this source opens no second connection")))
+    }
+
+    /// Has a spare connection serve in the place of this one, which is given up as by [`abandon`](Source::abandon).
+    fn replace(&self, lease: &mut Self::Lease, spare: Self::Spare);
 
     /// Has the server stop what a cancelled call left running on this connection, which is kept. Returns once the
     /// server has the request; a later statement is not affected. Only for connections [that can be

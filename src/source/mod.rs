@@ -6,7 +6,7 @@
 //! | `connection` | [`Connection`] and what some databases can do beyond it |
 //! | `condition`, `control`, `error` | the values that pass between the two and the library |
 //! | `runtime` | time, tasks and randomness where the source has none of its own |
-//! | `pool`, `connect_limiter` | idle connections of the library's own sources, and how many are opened at a time |
+//! | `pool`, `connect_limiter`, `reaper` | idle connections of the library's own sources, how many are opened at a time, closing old ones |
 //! | `sqlx_connection` | the statements and errors of a sqlx connection |
 //! | `url` | what may be shown of a URL |
 //! | `sqlite`, `postgres`, `adopted` | the sources |
@@ -23,6 +23,7 @@ mod lending;
 mod pool;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
+mod reaper;
 mod runtime;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -13,8 +13,9 @@ use std::time::Duration;
 use deadpool::managed::{self, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
 
 use super::condition::{AcquireError, Condition, Usage};
-use super::connect_limiter::ConnectLimiter;
+use super::connect_limiter::{ConnectLimiter, ConnectPermit};
 use super::error::{ConnectionError, ErrorClass};
+use super::reaper::Reaper;
 use super::runtime;
 use crate::policy::Policy;
 
@@ -49,6 +50,7 @@ pub(super) struct ConnectionPool<O: Open> {
     /// A connection that has not answered since this moment is suspect; microseconds on the source's clock.
     suspect_before: AtomicU64,
     limiter: Arc<ConnectLimiter>,
+    reaper: Reaper,
 }
 
 impl<O: Open> ConnectionPool<O> {
@@ -61,6 +63,7 @@ impl<O: Open> ConnectionPool<O> {
             connect_timeout: policy.connect_timeout,
             lifetime_max: policy.lifetime_max,
             lifetime_jitter: policy.lifetime_jitter,
+            idle_max: policy.idle_max,
             generation: AtomicU64::new(0),
             limiter: Arc::clone(&limiter),
         };
@@ -73,6 +76,7 @@ impl<O: Open> ConnectionPool<O> {
             probe_writes_after: policy.probe_writes_after,
             suspect_before: AtomicU64::new(0),
             limiter,
+            reaper: Reaper::default(),
         }
     }
 
@@ -83,7 +87,28 @@ impl<O: Open> ConnectionPool<O> {
     /// Lends an idle connection, or opens one. If enough callers are opening one already, waits for their result or for
     /// a returned connection, whichever is first.
     pub(super) async fn acquire(&self) -> Result<(Lease<O>, Condition), AcquireError> {
-        if let Some(lent) = self.attempt().await? {
+        self.when_permitted(|| self.attempt()).await
+    }
+
+    /// Opens a connection that can take the place of a lent one. Waits until nobody else is opening one, or for their failure.
+    pub(super) async fn spare(&self) -> Result<Spare<O>, ConnectionError> {
+        let opened = self.when_permitted(async || match self.limiter.enter_alone() {
+            Some(permit) => self.pool.manager().connect(permit).await.map(Some).map_err(AcquireError::Connect),
+            None => Ok(None),
+        });
+        match opened.await {
+            Ok(kept) => Ok(Spare(kept)),
+            Err(AcquireError::Connect(failure)) => Err(failure),
+            Err(AcquireError::Closed) => Err(ConnectionError::new(ErrorClass::Rejected, "the source is closed")),
+        }
+    }
+
+    /// Attempts until there is a result: none means that enough callers are opening a connection.
+    async fn when_permitted<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, AcquireError>
+    where
+        F: Future<Output = Result<Option<T>, AcquireError>>,
+    {
+        if let Some(lent) = attempt().await? {
             return Ok(lent);
         }
         let _waiting = self.limiter.wait();
@@ -92,7 +117,7 @@ impl<O: Open> ConnectionPool<O> {
             // The wait begins before the attempt, so that a change during it is not missed.
             let mut changed = pin!(self.limiter.changed());
             changed.as_mut().enable();
-            if let Some(lent) = self.attempt().await? {
+            if let Some(lent) = attempt().await? {
                 return Ok(lent);
             }
             changed.await;
@@ -125,9 +150,25 @@ impl<O: Open> ConnectionPool<O> {
             object.left = left;
             object.idle_since = runtime::now();
             object.is_new = false;
+            let only = object.only;
             drop(object);
             self.limiter.notify();
+            if !only {
+                self.watch();
+            }
         }
+    }
+
+    /// Has idle connections closed that are too old, although nobody borrows one.
+    fn watch(&self) {
+        let (pool, opener) = (self.pool.weak(), self.pool.manager());
+        self.reaper.watch(opener.idle_max.min(opener.lifetime_max), move || {
+            let Some(pool) = pool.upgrade() else { return false };
+            let closed = pool.retain(|kept, _| !pool.manager().is_too_old(kept));
+            // Dropped outside of the pool's lock.
+            drop(closed);
+            pool.status().size > 0
+        });
     }
 
     /// Lends no connection again that was opened before this one, or at about the same time: each is closed when it would be.
@@ -142,6 +183,7 @@ impl<O: Open> ConnectionPool<O> {
     }
 
     pub(super) fn close(&self) {
+        self.reaper.stop();
         self.pool.close();
         self.limiter.notify();
     }
@@ -196,6 +238,12 @@ impl<O: Open> Lease<O> {
         &self.kept().mark
     }
 
+    /// Has a spare connection take its place, and closes it.
+    pub(super) fn replace(&mut self, spare: Spare<O>) {
+        *self.kept_mut() = spare.0;
+        self.mark_healthy();
+    }
+
     /// Marks it as healthy: it has just answered.
     pub(super) fn mark_healthy(&mut self) {
         self.kept_mut().answered = runtime::now();
@@ -231,12 +279,17 @@ impl<O: Open> Drop for Lease<O> {
     }
 }
 
+/// A connection that is not in the pool, and can take the place of one that is lent.
+pub struct Spare<O: Open>(Kept<O>);
+
 /// A connection in the pool.
 struct Kept<O: Open> {
     connection: O::Connection,
     mark: O::Mark,
     opened: Duration,
     lifetime: Duration,
+    /// How long it may be idle.
+    idle_max: Duration,
     idle_since: Duration,
     /// When it is known to have answered.
     answered: Duration,
@@ -255,18 +308,14 @@ struct Opener<O> {
     connect_timeout: Duration,
     lifetime_max: Duration,
     lifetime_jitter: f64,
+    idle_max: Duration,
     /// How often connections were retired.
     generation: AtomicU64,
     limiter: Arc<ConnectLimiter>,
 }
 
-impl<O: Open> managed::Manager for Opener<O> {
-    type Type = Kept<O>;
-    /// None if enough callers are opening one.
-    type Error = Option<ConnectionError>;
-
-    async fn create(&self) -> Result<Kept<O>, Option<ConnectionError>> {
-        let Some(mut permit) = self.limiter.enter() else { return Err(None) };
+impl<O: Open> Opener<O> {
+    async fn connect(&self, mut permit: ConnectPermit<'_>) -> Result<Kept<O>, ConnectionError> {
         let limit = self.connect_timeout;
         let generation = self.generation.load(Ordering::Acquire);
         let opened = match runtime::within(limit, self.open.open()).await {
@@ -277,25 +326,45 @@ impl<O: Open> managed::Manager for Opener<O> {
             )),
         };
         permit.record(opened.as_ref().err());
-        let (connection, mark) = opened.map_err(Some)?;
+        let (connection, mark) = opened?;
         let opened = runtime::now();
         let spread = self.lifetime_jitter * rand::random::<f64>();
         let only = self.open.is_only();
-        let longest = self.lifetime_max.as_secs_f64() * (1.0 - spread);
         // Beyond what a duration can be it has no end.
-        let lifetime = Duration::try_from_secs_f64(longest).ok().filter(|_| !only).unwrap_or(Duration::MAX);
+        let spread = |longest: Duration| {
+            let shorter = Duration::try_from_secs_f64(longest.as_secs_f64() * (1.0 - spread));
+            shorter.ok().filter(|_| !only).unwrap_or(Duration::MAX)
+        };
+        let (lifetime, idle_max) = (spread(self.lifetime_max), spread(self.idle_max));
         let left = Left::Nothing;
         let (idle_since, answered) = (opened, opened);
-        Ok(Kept { connection, mark, opened, lifetime, idle_since, answered, left, is_new: true, generation, only })
+        let is_new = true;
+        Ok(Kept { connection, mark, opened, lifetime, idle_max, idle_since, answered, left, is_new, generation, only })
+    }
+
+    /// Whether an idle connection is not to be lent again.
+    fn is_too_old(&self, kept: &Kept<O>) -> bool {
+        let now = runtime::now();
+        let retired = kept.generation < self.generation.load(Ordering::Acquire) && !kept.only;
+        retired
+            || now.saturating_sub(kept.opened) > kept.lifetime
+            || now.saturating_sub(kept.idle_since) > kept.idle_max
+    }
+}
+
+impl<O: Open> managed::Manager for Opener<O> {
+    type Type = Kept<O>;
+    /// None if enough callers are opening one.
+    type Error = Option<ConnectionError>;
+
+    async fn create(&self) -> Result<Kept<O>, Option<ConnectionError>> {
+        let Some(permit) = self.limiter.enter() else { return Err(None) };
+        self.connect(permit).await.map_err(Some)
     }
 
     async fn recycle(&self, kept: &mut Kept<O>, _: &Metrics) -> RecycleResult<Option<ConnectionError>> {
-        let age = runtime::now().saturating_sub(kept.opened);
-        if age > kept.lifetime {
-            return Err(RecycleError::message("older than its lifetime"));
-        }
-        if kept.generation < self.generation.load(Ordering::Acquire) && !kept.only {
-            return Err(RecycleError::message("retired"));
+        if self.is_too_old(kept) {
+            return Err(RecycleError::message("too old, too long idle, or retired"));
         }
         Ok(())
     }

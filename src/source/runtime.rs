@@ -8,7 +8,7 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::task;
+use tokio::task::{self, AbortHandle};
 use tokio::time::Instant;
 
 /// The task that makes an asynchronous call.
@@ -37,6 +37,11 @@ pub(crate) fn spawn(task: Pin<Box<dyn Future<Output = ()> + Send>>) -> bool {
         }
         Err(_) => false,
     }
+}
+
+/// The same, for a task that is ended before its end; none if there is no runtime.
+pub(super) fn spawn_abortable(task: impl Future<Output = ()> + Send + 'static) -> Option<AbortHandle> {
+    Some(Handle::try_current().ok()?.spawn(task).abort_handle())
 }
 
 /// The current task; outside of one (in `block_on`, as in the body of a test) the thread.

@@ -57,6 +57,7 @@ macro_rules! every_case {
             opening {
                 policy_that_contradicts_itself_is_refused,
                 limits_without_an_end_are_kept,
+                idle_connections_are_closed_although_nobody_borrows_one,
                 exhausted_says_how_many_are_lent,
                 drain_waits_for_scopes_and_names_who_stays,
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use unstale::{Error, Policy};
 
-use super::bed::{Bed, only_one};
+use super::bed::{Bed, SOON, only_one, policy, within};
 
 pub(crate) async fn policy_that_contradicts_itself_is_refused<B: Bed>() {
     let mut policy = Policy::default();
@@ -32,6 +32,7 @@ pub(crate) async fn limits_without_an_end_are_kept<B: Bed>() {
         &mut policy.backoff_max,
         &mut policy.retry_for,
         &mut policy.lifetime_max,
+        &mut policy.idle_max,
         &mut policy.leak_after,
         &mut policy.listener_limit,
         &mut policy.stop_after,
@@ -49,6 +50,35 @@ pub(crate) async fn limits_without_an_end_are_kept<B: Bed>() {
         scope.end().await.expect("it goes back, and is lent again");
     }
     assert_eq!(bed.rows().await, [(1, 1), (2, 2)]);
+}
+
+pub(crate) async fn idle_connections_are_closed_although_nobody_borrows_one<B: Bed>() {
+    for [idle, life] in [[10, 1000], [1000, 10]] {
+        let mut policy = policy();
+        policy.idle_max = Duration::from_secs(idle);
+        policy.lifetime_max = Duration::from_secs(life);
+        policy.lifetime_jitter = 0.0;
+        let bed = B::with(policy).await;
+        let first = bed.sessions().open("first").await.expect("a connection");
+        let second = bed.sessions().open("second").await.expect("a connection");
+        second.end().await.expect("end");
+        bring_forward(Duration::from_secs(5)).await;
+        assert_eq!(bed.sessions().health().usage.size, 2, "not yet");
+        bring_forward(Duration::from_secs(40)).await;
+        within(SOON, "the idle one to be closed", async || bed.sessions().health().usage.size == 1).await;
+        B::put(&first, 1, 1).await.expect("the one that is lent is not closed");
+        first.end().await.expect("end");
+        B::put(&bed.sessions().scope("third"), 2, 2).await.expect("another is opened");
+    }
+}
+
+/// Brings the runtime's clock forward, by strides that let one timer begin after another has fired.
+async fn bring_forward(time: Duration) {
+    tokio::time::pause();
+    for _ in 0..time.as_secs() {
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    tokio::time::resume();
 }
 
 pub(crate) async fn exhausted_says_how_many_are_lent<B: Bed>() {

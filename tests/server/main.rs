@@ -14,6 +14,7 @@ mod opening;
 mod recovery;
 mod residue;
 mod restart;
+mod silence;
 mod template;
 mod transactions;
 mod unknown;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         recovery::trials(),
         residue::trials(),
         restart::trials(),
+        silence::trials(),
         template::trials(),
         transactions::trials(),
         unknown::trials(),

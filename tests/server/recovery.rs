@@ -1,15 +1,13 @@
 //! Hazard: connections to PostgreSQL die while nobody uses them, or in the middle of something.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::Executor;
 use unstale::{Begin, Error, PgOpenError, PgOptions, PgSource, Scope};
-use unstale_wire::proxy::{Moment, NetworkFault, Proxy, Scope as Whom};
 use unstale_wire::server::{Server, Signal};
 use unstale_wire::trials::Trial;
 
-use crate::bed::{Fresh, Nobody, SOON, own, pid, policy, put, within};
+use crate::bed::{Fresh, SOON, own, pid, policy, put, within};
 use crate::tests;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -25,14 +23,12 @@ pub(crate) fn trials() -> Vec<Trial> {
         session_terminated_between_statements_is_recovered_or_reported,
         ten_terminated_connections_and_ten_callers_show_no_error on 2 threads,
         killed_backend_takes_all_along_and_reads_and_begins_see_nothing,
-        frozen_idle_connection_costs_its_probe_and_no_place,
         statement_outdated_by_ddl_is_prepared_anew,
         connections_that_turned_read_only_are_replaced,
         transaction_on_a_connection_that_turned_read_only_is_lost,
         transaction_begun_read_only_keeps_its_connection,
         server_that_was_read_only_from_the_start_is_no_reason_to_replace_connections,
         refused_login_is_tried_again_until_it_is_let_in,
-        distance_costs_no_connection,
     ]
 }
 
@@ -194,37 +190,6 @@ async fn killed_backend_takes_all_along_and_reads_and_begins_see_nothing() {
     assert_eq!(fresh.rows().await, [(1, 1)]);
 }
 
-async fn frozen_idle_connection_costs_its_probe_and_no_place() {
-    let mut policy = policy();
-    policy.probe_idle_after = Duration::ZERO;
-    // A second probe would show, also on a busy machine.
-    policy.probe_timeout = Duration::from_secs(2);
-    let server = Server::start().expect("a server");
-    let fresh = Fresh::on(&server, policy.clone()).await;
-    for begins in [false, true] {
-        fresh.fill(3).await;
-        let scope = fresh.sessions.scope("to know which is first");
-        let frozen = pid(&scope).await.expect("a pid");
-        scope.end().await.expect("end");
-        server.signal_backend(frozen, Signal::Stop).expect("frozen");
-        let began = Instant::now();
-        for k in 0..3 {
-            let scope = fresh.sessions.scope("request");
-            if begins {
-                scope.begin().await.expect("begin");
-            }
-            let served_by = pid(&scope).await.expect("an answer");
-            assert_ne!(served_by, frozen, "{k}");
-            scope.end().await.expect("end");
-        }
-        let took = began.elapsed();
-        assert!(took >= policy.probe_timeout && took < policy.probe_timeout * 2, "{took:?}");
-        assert_eq!(fresh.sessions.health().usage.in_use, 0);
-        server.signal_backend(frozen, Signal::Continue).expect("woken");
-        within(SOON, "the frozen one to go", async || !fresh.pids().await.contains(&frozen)).await;
-    }
-}
-
 /// Lets whatever is connected here be read-only from its next transaction on, as a switchover behind one name does.
 async fn turn_read_only(server: &Server, fresh: &Fresh) {
     server.begin_read_only().expect("its settings can be written");
@@ -351,25 +316,4 @@ async fn statement_outdated_by_ddl_is_prepared_anew() {
     scope.rollback().await.expect("rollback");
     scope.end().await.expect("end");
     read(&fresh.sessions.scope("third")).await.expect("the outdated statement went with its connection");
-}
-
-/// Each answer takes longer than a probe may where the server is near.
-async fn distance_costs_no_connection() {
-    let fresh = Fresh::new().await;
-    let proxy = Proxy::start(Server::shared().expect("a server").address(), Arc::new(Nobody)).expect("a proxy");
-    proxy.arm(NetworkFault::Latency(60), Moment::Connect, Whom::All).expect("armed");
-    let mut policy = policy();
-    policy.probe_timeout = Duration::from_millis(100);
-    policy.probe_writes_after = Duration::ZERO;
-    policy.probe_idle_after = Duration::ZERO;
-    let options = fresh.options.clone().port(proxy.address().port());
-    let sessions = PgOptions::new(options).open(policy).await.expect("sessions");
-    for k in 0..3 {
-        put(&sessions.scope("write"), k, k).await.expect("written");
-        let scope = sessions.scope("begin");
-        scope.begin().await.expect("begun");
-        scope.rollback().await.expect("rolled back");
-    }
-    let health = sessions.health();
-    assert_eq!((health.discarded, health.usage.size), (0, 1), "{health:?}");
 }

@@ -21,7 +21,7 @@ use crate::source::connection::Connection;
 use crate::source::control::Control;
 use crate::source::error::{ConnectionError, ErrorClass};
 use crate::source::lending::Source;
-use crate::source::pool::{ConnectionPool, Lease, Left, Open};
+use crate::source::pool::{ConnectionPool, Lease, Left, Open, Spare};
 use crate::source::runtime;
 
 /// Connections to one PostgreSQL database.
@@ -46,6 +46,7 @@ impl PgSource {
 impl Source for PgSource {
     type Connection = PgConnection;
     type Lease = Lease<Opener>;
+    type Spare = Spare<Opener>;
 
     async fn acquire(&self) -> Result<Lent<Self::Lease>, AcquireError> {
         let (lease, condition) = self.pool.acquire().await?;
@@ -67,6 +68,16 @@ impl Source for PgSource {
     fn abandon(&self, lease: Self::Lease) {
         let backend = lease.mark().backend;
         lease.discard();
+        self.stop.backend(backend);
+    }
+
+    async fn spare(&self) -> Result<Self::Spare, ConnectionError> {
+        self.pool.spare().await
+    }
+
+    fn replace(&self, lease: &mut Self::Lease, spare: Self::Spare) {
+        let backend = lease.mark().backend;
+        lease.replace(spare);
         self.stop.backend(backend);
     }
 

@@ -3,6 +3,7 @@
 //! Owns how a connection is opened, and that a file that was replaced is noticed. A `:memory:` database is one connection, and is
 //! never given up. How connections are kept is the pool's.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -35,6 +36,7 @@ impl SqliteSource {
 impl Source for SqliteSource {
     type Connection = SqliteConnection;
     type Lease = Lease<Opener>;
+    type Spare = Infallible;
 
     async fn acquire(&self) -> Result<Lent<Self::Lease>, AcquireError> {
         loop {
@@ -62,6 +64,10 @@ impl Source for SqliteSource {
 
     fn mark_healthy(&self, lease: &mut Self::Lease) {
         lease.mark_healthy();
+    }
+
+    fn replace(&self, _: &mut Self::Lease, spare: Infallible) {
+        match spare {}
     }
 
     fn suspect_all(&self) {

@@ -142,6 +142,7 @@ impl<O: Order> Pool<O> {
 impl<O: Order> Source for SimSource<O> {
     type Connection = SimConnection<O>;
     type Lease = SimLease<O>;
+    type Spare = SimConnection<O>;
 
     async fn acquire(&self) -> Result<Lent<SimLease<O>>, AcquireError> {
         self.pool.world.gate().await;
@@ -175,6 +176,15 @@ impl<O: Order> Source for SimSource<O> {
         if lease.kept.take().is_some() {
             self.pool.with(|it| it.open -= 1);
         }
+    }
+
+    async fn spare(&self) -> Result<SimConnection<O>, ConnectionError> {
+        SimConnection::open(&self.pool.world).await
+    }
+
+    fn replace(&self, lease: &mut SimLease<O>, connection: SimConnection<O>) {
+        let now = self.pool.world.now();
+        lease.kept = Some(Kept { connection, opened: now, idle_since: now, unclean: false });
     }
 
     fn suspect_all(&self) {
