@@ -147,6 +147,8 @@ mod resolver;
 mod scope;
 mod session;
 mod sessions;
+#[cfg(feature = "postgres")]
+mod settings;
 pub mod source;
 mod statement;
 mod sync;

@@ -32,6 +32,7 @@ impl<'a, S: Source> Queued<'a, S> {
     /// Begins the call: refuses it where the session does not allow it, and borrows a connection where there is none.
     pub(super) async fn enter(mut self, call: Call, operation: &'static str) -> Result<InFlight<'a, S>, Error> {
         self.undo_setting_of_begin().await;
+        self.set_again().await?;
         self.admit(call, operation)?;
         if S::Connection::BEGIN_PROBES && matches!(call, Call::Begin(_)) {
             // The call itself shows whether the connection answers.

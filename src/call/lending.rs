@@ -10,7 +10,7 @@ use crate::events::Event;
 use crate::health::Count;
 use crate::lender::{Fitness, Gone};
 use crate::session::{Call, Happened, State};
-use crate::source::{ConnectionError, Control, Source};
+use crate::source::{Connection, ConnectionError, Control, Source};
 
 impl<S: Source> Queued<'_, S> {
     /// Whether the session allows this call as it stands.
@@ -55,6 +55,26 @@ impl<S: Source> Queued<'_, S> {
         }
     }
 
+    /// Sets the scope's settings again, where a statement of its own may have changed them and no transaction is open.
+    pub(super) async fn set_again(&mut self) -> Result<(), Error> {
+        if *self.state() != State::Ready || !self.session().is_unsettled() {
+            return Ok(());
+        }
+        let cell = self.cell();
+        let lender = cell.lender();
+        let set = match self.session().lease_mut().and_then(|lease| lease.own()) {
+            Some(lease) => lender.bounded().in_time(lender.policy().begin_timeout, lease.set(cell.settings())).await,
+            // Each turn on a shared connection begins with it.
+            None => return Ok(()),
+        };
+        match set {
+            Ok(()) => self.session().was_configured(),
+            Err(failure) if !failure.class.is_loss() => return Err(failure.into()),
+            Err(failure) => lender.lose(self.session(), failure.to_string(), Gone::of(&failure)),
+        }
+        Ok(())
+    }
+
     /// Makes the connection fit for use, if its first call should have done so and was not made.
     pub(super) async fn make_fit(&mut self) -> Result<(), Error> {
         let lender = self.cell().lender();
@@ -85,9 +105,12 @@ impl<S: Source> Queued<'_, S> {
         let cell = self.cell();
         let lender = cell.lender();
         let began = lender.source().now();
-        let (lease, condition) = lender.lend(cell.holder(), fitness).await?;
+        let (lease, condition) = lender.lend(cell.holder(), fitness, cell.settings()).await?;
         let session = self.session();
         session.lend(lease, condition);
+        if !cell.settings().is_empty() {
+            session.was_configured();
+        }
         let generation = session.generation();
         let before = cell.set_generation(generation);
         if before == generation {

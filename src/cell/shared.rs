@@ -19,7 +19,7 @@ use crate::health::Holder;
 use crate::lease::Lease;
 use crate::lender::Lender;
 use crate::session::{Happened, Session, State};
-use crate::source::Source;
+use crate::source::{Settings, Source};
 use crate::sync::{Held, Lockable, Shared};
 
 /// What a scope and its handles share.
@@ -27,6 +27,7 @@ pub(crate) struct Cell<S: Source> {
     lender: Arc<Lender<S>>,
     holder: Holder,
     session: Mutex<Session<Lease<S>>>,
+    settings: Settings,
     /// Resolves commits whose answer is missing.
     resolver: Option<Arc<dyn CommitResolver<S>>>,
     queue: Queue,
@@ -50,10 +51,16 @@ impl<S: Source> Lockable for &Cell<S> {
 }
 
 impl<S: Source> Cell<S> {
-    pub(crate) fn new(lender: Arc<Lender<S>>, holder: Holder, resolver: Option<Arc<dyn CommitResolver<S>>>) -> Self {
+    pub(crate) fn new(
+        lender: Arc<Lender<S>>,
+        holder: Holder,
+        settings: Settings,
+        resolver: Option<Arc<dyn CommitResolver<S>>>,
+    ) -> Self {
         Self {
             lender,
             holder,
+            settings,
             session: Mutex::new(Session::new()),
             resolver,
             queue: Queue::default(),
@@ -76,6 +83,11 @@ impl<S: Source> Cell<S> {
     /// The scope's name.
     pub(crate) fn name(&self) -> &Cow<'static, str> {
         &self.holder.name
+    }
+
+    /// What holds on whatever connection serves the scope.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     pub(crate) fn resolver(&self) -> Option<&dyn CommitResolver<S>> {

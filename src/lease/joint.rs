@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use crate::bounded::{Bounded, InTransaction, RollBackTo};
 use crate::error::Error;
 use crate::health::Holder;
-use crate::source::{Connection, ConnectionError, Source, TaskId};
+use crate::source::{Connection, ConnectionError, Control, Settings, Source, TaskId};
 use crate::sync::{Held, Lockable, Shared};
 
 /// The savepoint that stands for a joined scope's transaction; savepoints of its own count from 1.
@@ -52,6 +52,8 @@ pub(crate) struct Core<S: Source> {
     in_doubt: Option<InDoubt>,
     /// The number of the scope that may have left something on the connection that no rollback undoes.
     residue_of: Option<u64>,
+    /// The number of the scope whose settings are in force.
+    configured_for: Option<u64>,
 }
 
 /// Whose turn it is.
@@ -76,7 +78,7 @@ pub(crate) enum InDoubt {
 impl<S: Source> Joint<S> {
     /// Over a connection on which the test's transaction is open.
     pub(crate) fn new(test: Holder, lease: S::Lease, give_up: impl Fn(S::Lease) + Send + Sync + 'static) -> Self {
-        let core = Core { lease: Some(lease), unclean: false, in_doubt: None, residue_of: None };
+        let core = Core { lease: Some(lease), unclean: false, in_doubt: None, residue_of: None, configured_for: None };
         Self {
             test,
             core: Arc::new(Mutex::new(core)),
@@ -173,9 +175,49 @@ impl<S: Source> Joint<S> {
         let is_others = core.residue_of.is_some_and(|other| other != scope);
         let Some(lease) = core.lease.as_mut().filter(|_| is_others && !core.unclean) else { return };
         match bounded.in_time(bounded.policy().release_timeout, bounded.source().clean(lease)).await {
-            Ok(()) => core.residue_of = None,
+            Ok(()) => (core.residue_of, core.configured_for) = (None, None),
             Err(failure) => {
                 self.lose(&format!("what a scope had left on its connection could not be undone: {failure}"))
+            }
+        }
+    }
+
+    /// Sets what is set for a scope, inside the test's transaction: the next scope finds nothing of it. What is refused changes
+    /// nothing.
+    pub(super) async fn configure(
+        &self,
+        scope: u64,
+        settings: &Settings,
+        core: &mut Core<S>,
+        bounded: &Bounded<S>,
+    ) -> Result<(), Error> {
+        if settings.is_empty() || core.configured_for == Some(scope) {
+            return Ok(());
+        }
+        if core.unclean {
+            return Ok(());
+        }
+        core.residue_of = Some(scope);
+        // Until it was answered.
+        core.leave_unclean(Some(InDoubt::Control));
+        let Some(lease) = core.lease.as_mut() else { return Ok(()) };
+        let limit = bounded.policy().begin_timeout;
+        let set = bounded.in_time(limit, async {
+            lease.control(Control::Savepoint(JOINED)).await?;
+            let set = lease.set(settings).await;
+            let end = if set.is_ok() { Control::Release(JOINED) } else { Control::RollbackTo(JOINED) };
+            lease.control(end).await.map(|()| set)
+        });
+        match set.await {
+            Ok(set) => {
+                (core.unclean, core.in_doubt) = (false, None);
+                set?;
+                core.configured_for = Some(scope);
+                Ok(())
+            }
+            Err(failure) => {
+                self.lose(&format!("the settings of a scope could not be set in it: {failure}"));
+                self.refuse_lost()
             }
         }
     }
@@ -203,6 +245,7 @@ impl<S: Source> Core<S> {
     /// This scope may have left something that no rollback undoes.
     pub(super) fn leave_residue(&mut self, scope: u64) {
         self.residue_of = Some(scope);
+        self.configured_for = None;
     }
 
     /// The turn has left something to undo, and perhaps something that still runs.

@@ -10,12 +10,13 @@ use super::joint::{CoreGuard, InDoubt, JOINED, Joint, Turn, quiesce};
 use crate::bounded::Bounded;
 use crate::error::{Error, TurnTimedOut};
 use crate::health::Holder;
-use crate::source::{Connection, ConnectionError, Control, ErrorClass, Source};
+use crate::source::{Connection, ConnectionError, Control, ErrorClass, Settings, Source};
 
 /// One scope's turns.
 pub(crate) struct Turns<S: Source> {
     joint: Arc<Joint<S>>,
     scope: Holder,
+    settings: Settings,
     core: Option<CoreGuard<S>>,
     begun: Begun,
 }
@@ -41,8 +42,8 @@ enum Begun {
 
 impl<S: Source> Turns<S> {
     /// Creates the turns of this scope; its first call takes the first one.
-    pub(crate) fn on(joint: Arc<Joint<S>>, scope: Holder) -> Self {
-        Self { joint, scope, core: None, begun: Begun::No }
+    pub(crate) fn on(joint: Arc<Joint<S>>, scope: Holder, settings: Settings) -> Self {
+        Self { joint, scope, settings, core: None, begun: Begun::No }
     }
 
     /// Waits for a turn, unless the scope has it already, and cleans up after the last one.
@@ -56,6 +57,7 @@ impl<S: Source> Turns<S> {
             };
             self.joint.put_in_order(&mut core, bounded).await;
             self.joint.clean_for(self.scope.id, &mut core, bounded).await;
+            self.joint.configure(self.scope.id, &self.settings, &mut core, bounded).await?;
             let turn = Turn { scope: self.scope.clone(), operation, since: source.now(), task: source.task() };
             self.joint.set_turn(Some(turn));
             self.core = Some(core);

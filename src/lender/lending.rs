@@ -14,7 +14,7 @@ use crate::health::{Count, Holder};
 use crate::lease::{Lease, Turns};
 #[cfg(feature = "postgres")]
 use crate::source::postgres::is_login_refused;
-use crate::source::{AcquireError, Condition, Connection, ConnectionError, ErrorClass, Source};
+use crate::source::{AcquireError, Condition, Connection, ConnectionError, ErrorClass, Settings, Source};
 
 /// The condition in which a connection is lent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,21 +27,26 @@ pub(crate) enum Fitness {
 
 impl<S: Source> Lender<S> {
     /// Lends a scope a connection for its session.
-    pub(crate) async fn lend(&self, holder: &Holder, fitness: Fitness) -> Result<(Lease<S>, Condition), Error> {
+    pub(crate) async fn lend(
+        &self,
+        holder: &Holder,
+        fitness: Fitness,
+        settings: &Settings,
+    ) -> Result<(Lease<S>, Condition), Error> {
         let Some(joint) = &self.joint else {
-            return self.attempt(fitness).await.map(|(lease, condition)| (Lease::Own(lease), condition));
+            return self.attempt(fitness, settings).await.map(|(lease, condition)| (Lease::Own(lease), condition));
         };
         self.unless_closed()?;
-        Ok((Lease::Turns(Turns::on(Arc::clone(joint), holder.clone())), Condition::Good))
+        Ok((Lease::Turns(Turns::on(Arc::clone(joint), holder.clone(), settings.clone())), Condition::Good))
     }
 
     /// Lends a connection that is fit for use and belongs to no scope.
     pub(crate) async fn connection(&self) -> Result<S::Lease, Error> {
-        self.attempt(Fitness::Fit).await.map(|(lease, _)| lease)
+        self.attempt(Fitness::Fit, &Settings::default()).await.map(|(lease, _)| lease)
     }
 
     /// Lends a connection: attempts with backoff under one deadline.
-    async fn attempt(&self, fitness: Fitness) -> Result<(S::Lease, Condition), Error> {
+    async fn attempt(&self, fitness: Fitness, settings: &Settings) -> Result<(S::Lease, Condition), Error> {
         let (source, policy) = (self.source(), self.policy());
         let began = source.now();
         let deadline = began.saturating_add(policy.acquire_timeout);
@@ -65,11 +70,15 @@ impl<S: Source> Lender<S> {
                     }
                     return Err(Error::Closed);
                 }
-                Ok(lent) if fitness == Fitness::AsFound || lent.condition.is_fit() => {
+                Ok(lent) if settings.is_empty() && (fitness == Fitness::AsFound || lent.condition.is_fit()) => {
                     return Ok((lent.lease, lent.condition));
                 }
-                Ok(mut lent) => match self.make_fit(&mut lent.lease, lent.condition).await {
+                Ok(mut lent) => match self.make_fit_with(&mut lent.lease, lent.condition, settings).await {
                     Ok(()) => return Ok((lent.lease, Condition::Good)),
+                    Err(failure) if failure.class == ErrorClass::Rejected && !settings.is_empty() => {
+                        source.give_back_needing_reset(lent.lease);
+                        return Err(failure.into());
+                    }
                     Err(failure) => {
                         self.discard(lent.lease, "it did not answer a probe", Gone::of(&failure));
                         // A dead connection is no reason to wait: the next one may be good.
@@ -163,6 +172,21 @@ impl<S: Source> Lender<S> {
         match first {
             First::Answer(()) => self.source().mark_healthy(lease),
             First::Spare(spare) => self.replace(lease, spare),
+        }
+        Ok(())
+    }
+
+    /// The same, and sets what is set for its scope.
+    async fn make_fit_with(
+        &self,
+        lease: &mut S::Lease,
+        condition: Condition,
+        settings: &Settings,
+    ) -> Result<(), ConnectionError> {
+        self.make_fit(lease, condition).await?;
+        if !settings.is_empty() {
+            self.bounded.in_time(self.policy().begin_timeout, lease.set(settings)).await?;
+            self.source().mark_healthy(lease);
         }
         Ok(())
     }

@@ -62,7 +62,9 @@ impl<S: Source> Lender<S> {
             (Reset::IfNeeded, Effect::Nothing) => Need::Nothing,
             (Reset::IfNeeded | Reset::Always, _) => Need::Reset,
         };
-        before.max(now)
+        // Whatever the policy says of statements: what the library has set is never another scope's.
+        let configured = if session.is_configured() { Need::Reset } else { Need::Nothing };
+        before.max(now).max(configured)
     }
 
     /// Undoes what a begin that was refused may have begun.

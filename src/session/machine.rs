@@ -16,6 +16,10 @@ pub(crate) struct Session<L> {
     generation: u64,
     /// How the outermost transaction was begun.
     begun: Begin,
+    /// The scope's settings were set on the connection since it was lent.
+    configured: bool,
+    /// A statement may have changed them since.
+    unsettled: bool,
     /// The begin may have set something on the connection itself, and that was not undone since.
     owes_reset: bool,
     /// The strongest of what statements have left on the connection.
@@ -47,6 +51,8 @@ impl<L> Session<L> {
             lease: None,
             generation: 0,
             begun: Begin::default(),
+            configured: false,
+            unsettled: false,
             owes_reset: false,
             left: Effect::Nothing,
             left_by_ended: Effect::Nothing,
@@ -89,7 +95,23 @@ impl<L> Session<L> {
 
     /// Records what a statement leaves on the connection.
     pub(crate) fn leave(&mut self, effect: Effect) {
+        self.unsettled |= self.configured && effect > Effect::Nothing;
         self.left = self.left.max(effect);
+    }
+
+    /// Whether the scope's settings were set on the connection.
+    pub(crate) fn is_configured(&self) -> bool {
+        self.configured
+    }
+
+    /// Whether a statement may have changed the scope's settings since.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.unsettled
+    }
+
+    /// Records that the scope's settings are set.
+    pub(crate) fn was_configured(&mut self) {
+        (self.configured, self.unsettled) = (true, false);
     }
 
     /// What has to be done with the connection before it is used.
@@ -244,6 +266,7 @@ impl<L> Session<L> {
                 self.generation += 1;
                 (self.left, self.left_by_ended, self.left_before) = Default::default();
                 self.owes_reset = false;
+                (self.configured, self.unsettled) = (false, false);
                 self.touched = false;
                 self.asking = false;
                 self.last_failure = None;

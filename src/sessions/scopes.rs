@@ -17,13 +17,14 @@ use crate::lease::Joint;
 use crate::lender::Lender;
 use crate::policy::{Policy, PolicyError};
 use crate::scope::Scope;
-use crate::source::Source;
+use crate::source::{Settings, Source};
 
 /// Opens scopes over a source of connections.
 ///
 /// Cheap to clone; every clone is the same.
 pub struct Sessions<S: Source> {
     lender: Arc<Lender<S>>,
+    settings: Settings,
     resolver: Option<Arc<dyn CommitResolver<S>>>,
 }
 
@@ -119,17 +120,28 @@ impl<S: Source> Sessions<S> {
     }
 
     pub(crate) fn of(lender: Arc<Lender<S>>) -> Self {
-        Self { lender, resolver: None }
+        Self { lender, settings: Settings::default(), resolver: None }
     }
 
     /// Creates sessions whose scopes share this connection.
     pub(crate) fn joined(&self, joint: Arc<Joint<S>>) -> Self {
-        Self::of(Arc::new(self.lender.joined(joint)))
+        Self { lender: Arc::new(self.lender.joined(joint)), resolver: None, ..self.clone() }
+    }
+
+    /// Returns the same sessions with these settings for their scopes.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn configured(&self, settings: Settings) -> Self {
+        Self { settings, ..self.clone() }
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Returns the same sessions with this resolver for their commits.
     pub(crate) fn resolved_by(&self, resolver: Arc<dyn CommitResolver<S>>) -> Self {
-        Self { lender: Arc::clone(&self.lender), resolver: Some(resolver) }
+        Self { resolver: Some(resolver), ..self.clone() }
     }
 
     pub(crate) fn lender(&self) -> &Arc<Lender<S>> {
@@ -138,12 +150,12 @@ impl<S: Source> Sessions<S> {
 
     fn scope_from(&self, name: Cow<'static, str>, opened: &'static Location<'static>) -> Scope<S> {
         let holder = self.lender.enter(name, opened);
-        Scope::new(Cell::new(Arc::clone(&self.lender), holder, self.resolver.clone()))
+        Scope::new(Cell::new(Arc::clone(&self.lender), holder, self.settings.clone(), self.resolver.clone()))
     }
 }
 
 impl<S: Source> Clone for Sessions<S> {
     fn clone(&self) -> Self {
-        Self { lender: Arc::clone(&self.lender), resolver: self.resolver.clone() }
+        Self { lender: Arc::clone(&self.lender), settings: self.settings.clone(), resolver: self.resolver.clone() }
     }
 }

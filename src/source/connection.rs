@@ -5,6 +5,7 @@
 
 use super::control::Control;
 use super::error::{ConnectionError, ErrorClass};
+use super::settings::Settings;
 
 /// One physical connection, with the operations that the library itself needs.
 pub trait Connection: Send + 'static {
@@ -62,6 +63,17 @@ pub trait Connection: Send + 'static {
     /// # Cancel safety
     /// Not cancel safe.
     fn in_transaction(&mut self) -> impl Future<Output = Result<bool, ConnectionError>> + Send;
+
+    /// Sets these, for statements outside of transactions as well as inside. [`Control::Clean`] undoes it.
+    ///
+    /// # Errors
+    /// The database's, if it knows no such setting or refuses the value; none of them is set then.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: whether they are set is unknown.
+    fn set(&mut self, _settings: &Settings) -> impl Future<Output = Result<(), ConnectionError>> + Send {
+        std::future::ready(Err(ConnectionError::new(ErrorClass::Rejected, "this database has no settings")))
+    }
 
     /// Runs a trivial query, to see whether the connection answers.
     ///

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `lending` | [`Source`], the trait of sources, which lend connections |
 //! | `connection` | [`Connection`] and what some databases can do beyond it |
-//! | `condition`, `control`, `error` | the values that pass between the two and the library |
+//! | `condition`, `control`, `error`, `settings` | the values that pass between the two and the library |
 //! | `runtime` | time, tasks and randomness where the source has none of its own |
 //! | `pool`, `connect_limiter`, `reaper` | idle connections of the library's own sources, how many are opened at a time, closing old ones |
 //! | `sqlx_connection` | the statements and errors of a sqlx connection |
@@ -25,6 +25,7 @@ mod pool;
 pub(crate) mod postgres;
 mod reaper;
 mod runtime;
+mod settings;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod sqlx_connection;
@@ -44,6 +45,7 @@ pub use lending::Source;
 #[cfg(feature = "postgres")]
 pub use postgres::{PgOpenError, PgOptions, PgSource};
 pub use runtime::TaskId;
+pub use settings::Settings;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{OpenError, SqliteOptions, SqliteSource};
 pub use sqlx_connection::SqlxConnection;

@@ -91,6 +91,7 @@ impl<O: Open> ConnectionPool<O> {
     }
 
     /// Opens a connection that can take the place of a lent one. Waits until nobody else is opening one, or for their failure.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "a file is never silent"))]
     pub(super) async fn spare(&self) -> Result<Spare<O>, ConnectionError> {
         let opened = self.when_permitted(async || match self.limiter.enter_alone() {
             Some(permit) => self.pool.manager().connect(permit).await.map(Some).map_err(AcquireError::Connect),

@@ -14,6 +14,7 @@ mod opening;
 mod recovery;
 mod residue;
 mod restart;
+mod settings;
 mod silence;
 mod template;
 mod transactions;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
         recovery::trials(),
         residue::trials(),
         restart::trials(),
+        settings::trials(),
         silence::trials(),
         template::trials(),
         transactions::trials(),

@@ -10,6 +10,7 @@ use super::sqlstate;
 use crate::source::connection::{Connection, Fate, Number, Numbered};
 use crate::source::control::{Begin, Control, Isolation};
 use crate::source::error::{ConnectionError, ErrorClass};
+use crate::source::settings::Settings;
 use crate::source::sqlx_connection::SqlxConnection;
 use crate::statement::postgres::RetrySafety;
 use crate::statement::{self, Effect};
@@ -25,6 +26,10 @@ macro_rules! clean {
          end $$"
     };
 }
+
+/// Sets all or none. Its names do not depend on the search path that it may set.
+const SET: &str = "select pg_catalog.set_config(name, value, false) \
+    from rows from (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) as it(name, value)";
 
 /// The transaction's number, and when it was begun on the server's clock.
 const NUMBER_LAST: &str = "; select pg_current_xact_id(), (extract(epoch from now()) * 1000000)::bigint";
@@ -96,6 +101,12 @@ impl Connection for PgConnection {
                 _ => Err(failure(error)),
             },
         }
+    }
+
+    async fn set(&mut self, settings: &Settings) -> Result<(), ConnectionError> {
+        let (names, values): (Vec<&str>, Vec<&str>) = settings.iter().unzip();
+        sqlx::query(SET).bind(names).bind(values).execute(self).await.map_err(failure)?;
+        Ok(())
     }
 
     async fn probe(&mut self) -> Result<(), ConnectionError> {

@@ -24,7 +24,7 @@ pub(super) const CRATES: [Layers; 5] = [
             "call",
             "scope atomic",
             "sessions",
-            "resolver open",
+            "resolver open settings",
             "executor/prepared",
             "executor/retry",
             "executor/run",
