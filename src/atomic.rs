@@ -7,6 +7,8 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::MutexGuard;
 
 use crate::call::{begin, close_gate, queue};
@@ -54,9 +56,10 @@ where
     W: Future<Output = Result<T, E>>,
 {
     let unsure = |error| Failed { error: own(error), undone: Undone::Unsure };
-    let mut opened = Opened::new(handle, operation).await.map_err(unsure)?;
+    // Boxed, as each step of its own: callers nest their futures in theirs, and the compiler follows only so deep.
+    let mut opened = Opened::new(handle, operation).boxed().await.map_err(unsure)?;
     let inside = handle.inside(&opened.level);
-    let depth = match begin(&inside, Begin::default()).await {
+    let depth = match begin(&inside, Begin::default()).boxed().await {
         Ok(depth) => *opened.depth.insert(depth),
         Err(error) => return Err(Failed { error: own(error), undone: Undone::Savepoint }),
     };
@@ -79,11 +82,18 @@ where
 }
 
 /// Ends the level of this handle.
-async fn end_level<S: Source>(inside: &Handle<S>, end: Call, operation: &'static str) -> Result<(), Error> {
-    let queued = queue(inside, operation).await?;
-    // The level is ended while no other call has the session: a call that waits for it would run outside of the level.
-    inside.level().end();
-    if end == Call::Commit { queued.commit(operation).await } else { queued.rollback(operation).await }
+fn end_level<'a, S: Source>(
+    inside: &'a Handle<S>,
+    end: Call,
+    operation: &'static str,
+) -> BoxFuture<'a, Result<(), Error>> {
+    async move {
+        let queued = queue(inside, operation).await?;
+        // The level is ended while no other call has the session: a call that waits for it would run outside of the level.
+        inside.level().end();
+        if end == Call::Commit { queued.commit(operation).await } else { queued.rollback(operation).await }
+    }
+    .boxed()
 }
 
 /// A level that is open.

@@ -20,9 +20,10 @@ pub(crate) trait CommitResolver<S: Source>: Send + Sync {
         control: Control,
     ) -> BoxFuture<'a, Result<Option<Number>, ConnectionError>>;
 
-    /// Returns whether the transaction was committed, or none if `resolve_timeout` passes without an answer.
+    /// Returns whether the transaction was committed, or none if `resolve_timeout` passes without an answer. `settled`: its
+    /// connection has answered since, so that the commit is not under way any more.
     ///
     /// # Cancel safety
     /// Cancel safe: it only asks.
-    fn resolve(&self, transaction: TransactionId) -> BoxFuture<'_, Option<bool>>;
+    fn resolve(&self, transaction: TransactionId, settled: bool) -> BoxFuture<'_, Option<bool>>;
 }

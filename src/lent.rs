@@ -3,10 +3,11 @@
 //! Owns lending it for the time of one call. What is asked of it afterwards is in `call`; what it needs before its next borrower
 //! gets it is the release gate's.
 
+use futures_util::FutureExt;
 use sqlx::Database;
 
 use crate::atomic;
-use crate::call::{enter, queue};
+use crate::call::{InFlight, enter, enter_outside};
 use crate::cell::Handle;
 use crate::error::Error;
 use crate::executor::DatabaseOf;
@@ -63,11 +64,14 @@ where
         W: AsyncFnOnce(&mut ConnectionOf<S>) -> Result<T, E>,
         E: From<Error>,
     {
-        let is_inside = queue(self, operation).await?.session().depth() > 0;
-        if !is_inside {
-            return lend(self, operation, work).await;
+        // Decided while the call has the session: a begin may be waiting for it.
+        if let Some(call) = enter_outside(self, Call::Statement, operation).boxed().await? {
+            return lend(self, call, operation, work).await;
         }
-        let lent = async |inside: Self| lend(&inside, operation, work).await;
+        let lent = async |inside: Self| {
+            let call = enter(&inside, Call::Statement, operation).boxed().await?;
+            lend(&inside, call, operation, work).await
+        };
         atomic::attempt(self, operation, lent, E::from).await.map_err(|failed| failed.error)
     }
 }
@@ -92,19 +96,28 @@ where
     }
 }
 
-async fn lend<S: Source, T, E, W>(handle: &Handle<S>, operation: &'static str, work: W) -> Result<T, E>
+async fn lend<S: Source, T, E, W>(
+    handle: &Handle<S>,
+    call: InFlight<'_, S>,
+    operation: &'static str,
+    work: W,
+) -> Result<T, E>
 where
     S::Connection: SqlxConnection,
     W: AsyncFnOnce(&mut ConnectionOf<S>) -> Result<T, E>,
     E: From<Error>,
 {
-    let mut call = enter(handle, Call::Statement, operation).await?.probe().await?;
+    let mut call = call.probe().boxed().await?;
     // Whatever comes of it, a part may be done.
     handle.cell().count_statement();
     // It may be a lock for which others wait.
-    call.leave(Effect::Lock(operation));
+    call.lend_out(Effect::Lock(operation));
     let done = work(call.connection().sqlx()).await;
-    let ended = call.finish_lent(done.is_err()).await;
+    if sqlx::Connection::is_in_transaction(&*call.connection().sqlx()) {
+        // A transaction of sqlx's that was never dropped: it would count the next borrower's as one inside of it.
+        call.leave(Effect::Permanent(operation));
+    }
+    let ended = call.finish_lent(done.is_err()).boxed().await;
     let value = done?;
     ended?;
     Ok(value)

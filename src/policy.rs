@@ -99,9 +99,10 @@ pub enum Reset {
     /// After a statement that may have left residue, judged by its text: by its first words, and by calls of functions
     /// that are not known to be harmless.
     IfNeeded,
-    /// After every borrower, so that residue of triggers and operators is undone as well.
+    /// After every borrower, so that residue of triggers and operators is undone as well. On SQLite it is closed each time.
     Always,
-    /// Never: a caller that leaves residue has to undo it.
+    /// Never: a caller whose statements leave residue has to undo it. What cannot be undone closes the connection, and what the
+    /// library sets or lends out is undone even so.
     Never,
 }
 
@@ -194,6 +195,7 @@ impl Policy {
             ("queue_timeout", self.queue_timeout),
             ("lifetime_max", self.lifetime_max),
             ("idle_max", self.idle_max),
+            ("listener_limit", self.listener_limit),
         ];
         for (name, value) in limits {
             if value.is_zero() {

@@ -96,13 +96,13 @@ impl<S: Source> CommitResolver<S> for Asking<S> {
         self.way.begin(connection, control)
     }
 
-    fn resolve(&self, transaction: TransactionId) -> BoxFuture<'_, Option<bool>> {
+    fn resolve(&self, transaction: TransactionId, settled: bool) -> BoxFuture<'_, Option<bool>> {
         async move {
             let (source, policy) = (self.lender.source(), self.lender.policy());
             let began = source.now();
             let asked = async {
                 loop {
-                    match self.way.ask(&self.lender, transaction).await {
+                    match self.way.ask(&self.lender, transaction, settled).await {
                         Ok(Fate::Committed) => return Some(true),
                         Ok(Fate::RolledBack) => return Some(false),
                         Ok(Fate::Unknown) => return None,
@@ -138,7 +138,7 @@ trait Way<S: Source>: Send + Sync {
         control: Control,
     ) -> BoxFuture<'a, Result<Option<Number>, ConnectionError>>;
 
-    /// Asks once.
+    /// Asks once. `settled`: the transaction's connection has answered since.
     ///
     /// # Cancel safety
     /// Cancel safe: it only asks.
@@ -146,6 +146,7 @@ trait Way<S: Source>: Send + Sync {
         &'a self,
         lender: &'a Arc<Lender<S>>,
         transaction: TransactionId,
+        settled: bool,
     ) -> BoxFuture<'a, Result<Fate, ConnectionError>>;
 }
 
@@ -175,6 +176,7 @@ where
         &'a self,
         lender: &'a Arc<Lender<S>>,
         transaction: TransactionId,
+        _settled: bool,
     ) -> BoxFuture<'a, Result<Fate, ConnectionError>> {
         async move {
             let Some(number) = transaction.number else { return Ok(Fate::Unknown) };
@@ -212,12 +214,14 @@ impl<S: Source> Way<S> for ByQuestion<S> {
         &'a self,
         lender: &'a Arc<Lender<S>>,
         transaction: TransactionId,
+        settled: bool,
     ) -> BoxFuture<'a, Result<Fate, ConnectionError>> {
         async move {
             // This check comes before the question: the effect must be absent and unable to appear later.
             let over = match transaction.trace {
                 Some(trace) => lender.source().is_over(trace).await?,
-                None => true,
+                // Nothing is known of a process that may still be at it.
+                None => settled,
             };
             let scope = Sessions::of(Arc::clone(lender)).scope("what became of a commit");
             Ok(match (self.question)(scope).await? {

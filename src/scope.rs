@@ -163,7 +163,10 @@ impl<S: Source> Scope<S> {
             let may_retry = error.class() == ErrorClass::RetryStatement;
             return Err(FailedAttempt { error: error.into(), may_retry });
         }
-        let error = match work(self).await {
+        let done = work(self).await;
+        // Then it would happen again.
+        let has_ended_one = self.handle.has_ended_one().await;
+        let error = match done {
             Ok(value) => match self.handle.commit_outermost().await {
                 Ok(()) => return Ok(value),
                 Err(error @ Error::CommitUnknown { .. }) => {
@@ -173,8 +176,11 @@ impl<S: Source> Scope<S> {
             },
             Err(error) => error,
         };
-        let may_retry =
-            matches!(self.handle.just_failed().await, Some(ErrorClass::RetryTransaction | ErrorClass::RetryStatement));
+        let may_retry = !has_ended_one
+            && matches!(
+                self.handle.just_failed().await,
+                Some(ErrorClass::RetryTransaction | ErrorClass::RetryStatement)
+            );
         // The rollback comes before the next attempt, which may want the same locks. A connection that cannot roll back
         // is discarded.
         let _ = self.handle.roll_back_all().await;

@@ -3,6 +3,9 @@
 //! Owns the entries into `call` and `atomic`, and operations made of several calls. What a handle is bound to is in
 //! `cell`; statements through sqlx are in `executor`.
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
 use crate::atomic;
 use crate::call::{begin, enter, queue};
 use crate::cell::Handle;
@@ -52,18 +55,20 @@ impl<S: Source> Handle<S> {
     }
 
     /// Begins a transaction, or sets a savepoint.
-    pub(crate) async fn begin(&self, how: Begin) -> Result<(), Error> {
-        begin(self, how).await.map(drop)
+    ///
+    /// Boxed, as the other ends of a level: callers nest their futures in theirs, and the compiler follows only so deep.
+    pub(crate) fn begin(&self, how: Begin) -> BoxFuture<'_, Result<(), Error>> {
+        async move { begin(self, how).await.map(drop) }.boxed()
     }
 
     /// Commits the innermost level.
-    pub(crate) async fn commit(&self) -> Result<(), Error> {
-        queue(self, "commit").await?.commit("commit").await
+    pub(crate) fn commit(&self) -> BoxFuture<'_, Result<(), Error>> {
+        async move { queue(self, "commit").await?.commit("commit").await }.boxed()
     }
 
     /// Rolls the innermost level back.
-    pub(crate) async fn rollback(&self) -> Result<(), Error> {
-        queue(self, "rollback").await?.rollback("rollback").await
+    pub(crate) fn rollback(&self) -> BoxFuture<'_, Result<(), Error>> {
+        async move { queue(self, "rollback").await?.rollback("rollback").await }.boxed()
     }
 
     /// Commits the outermost level, whatever was begun inside it and not ended: that is rolled back before.
@@ -78,19 +83,26 @@ impl<S: Source> Handle<S> {
     }
 
     /// Rolls the levels back that were begun inside this many.
-    async fn roll_back_to(&self, levels: u32, operation: &'static str) -> Result<(), Error> {
-        loop {
-            let mut queued = queue(self, operation).await?;
-            if queued.session().depth() <= levels {
-                return Ok(());
+    fn roll_back_to(&self, levels: u32, operation: &'static str) -> BoxFuture<'_, Result<(), Error>> {
+        async move {
+            loop {
+                let mut queued = queue(self, operation).await?;
+                if queued.session().depth() <= levels {
+                    return Ok(());
+                }
+                queued.rollback(operation).await?;
             }
-            queued.rollback(operation).await?;
         }
+        .boxed()
     }
 
     /// Returns why the last call in the transaction failed, if it did.
-    pub(crate) async fn just_failed(&self) -> Option<ErrorClass> {
-        let mut queued = queue(self, "run").await.ok()?;
-        queued.session().just_failed()
+    pub(crate) fn just_failed(&self) -> BoxFuture<'_, Option<ErrorClass>> {
+        async move { queue(self, "run").await.ok()?.session().just_failed() }.boxed()
+    }
+
+    /// Whether the scope has ended a transaction: something may be kept then, whatever becomes of the next one.
+    pub(crate) fn has_ended_one(&self) -> BoxFuture<'_, bool> {
+        async move { queue(self, "run").await.is_ok_and(|mut queued| queued.session().has_ended_one()) }.boxed()
     }
 }

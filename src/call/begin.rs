@@ -62,7 +62,13 @@ impl<S: Source> InFlight<'_, S> {
         if depth > 0 {
             return self.control(Control::Savepoint(depth), policy.begin_timeout).await;
         }
-        let condition = self.queued.session().condition();
+        let session = self.queued.session();
+        let mut begin = begin;
+        if session.lease_mut().and_then(|lease| lease.own()).is_some_and(|lease| source.is_read_only(lease)) {
+            begin.read_only = false;
+            session.was_reset();
+        }
+        let condition = session.condition();
         let begun = match self.queued.session().lease_mut().and_then(|lease| lease.own()) {
             Some(lease) if condition.is_suspect() => {
                 let limit = bounded.probe_limit(lease);

@@ -1,4 +1,4 @@
-//! The two ways to enter a call: for the session alone, or for the session with a connection.
+//! The ways to enter a call: for the session alone, for the session with a connection, and the same outside of a transaction.
 //!
 //! Owns the order of what happens before a call: waiting, undoing what a dropped level left, borrowing a connection.
 
@@ -17,6 +17,16 @@ pub(crate) async fn enter<'a, S: Source>(
     operation: &'static str,
 ) -> Result<InFlight<'a, S>, Error> {
     queue(handle, operation).await?.enter(call, operation).await
+}
+
+/// The same, outside of a transaction; none inside of one.
+pub(crate) async fn enter_outside<'a, S: Source>(
+    handle: &'a Handle<S>,
+    call: Call,
+    operation: &'static str,
+) -> Result<Option<InFlight<'a, S>>, Error> {
+    let mut queued = queue(handle, operation).await?;
+    if queued.session().depth() > 0 { Ok(None) } else { queued.enter(call, operation).await.map(Some) }
 }
 
 /// Waits for the session. Work of a dropped level is undone first.

@@ -77,6 +77,12 @@ impl<'a, S: Source> InFlight<'a, S> {
         }
     }
 
+    /// The caller gets the connection itself, and leaves this much on it.
+    pub(crate) fn lend_out(&mut self, effect: Effect) {
+        self.leave(effect);
+        self.queued.session().lent_out();
+    }
+
     /// Whether the connection has answered nothing since it was lent.
     pub(crate) fn is_untouched(&mut self) -> bool {
         self.queued.session().is_untouched()

@@ -3,6 +3,8 @@
 //! Owns whether the session allows a call, borrowing a connection for it, and replacing one that was dead before its
 //! first use. Lending itself belongs to `lender`.
 
+use futures_util::FutureExt;
+
 use super::queued::Queued;
 use crate::bounded::Repeatable;
 use crate::error::Error;
@@ -105,7 +107,7 @@ impl<S: Source> Queued<'_, S> {
         let cell = self.cell();
         let lender = cell.lender();
         let began = lender.source().now();
-        let (lease, condition) = lender.lend(cell.holder(), fitness, cell.settings()).await?;
+        let (lease, condition) = lender.lend(cell.holder(), fitness, cell.settings()).boxed().await?;
         let session = self.session();
         session.lend(lease, condition);
         if !cell.settings().is_empty() {

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::flight::InFlight;
+use super::outcome::gone;
 use crate::error::Error;
 use crate::lease::Joint;
 use crate::session::{Happened, Loss};
@@ -58,7 +59,10 @@ impl<S: Source> InFlight<'_, S> {
     }
 
     async fn stands(&mut self, failed: bool) -> Result<Stands, ConnectionError> {
-        let limit = self.queued.cell().lender().policy().settle_timeout;
+        let lender = self.queued.cell().lender();
+        let limit = lender.policy().settle_timeout;
+        let lease = self.queued.session().lease_mut().ok_or_else(gone)?;
+        lender.bounded().in_time(limit, lease.fall_in_step()).await?;
         // Inside a transaction the call has a savepoint of its own.
         let savepoint = match self.depth() {
             0 => {
@@ -70,7 +74,15 @@ impl<S: Source> InFlight<'_, S> {
                     false => Ok(Stands::AsBefore),
                 };
             }
-            1 => return Ok(if self.in_transaction().await? { Stands::AsBefore } else { Stands::Over }),
+            // Its level is the transaction itself, which was begun for it.
+            1 => {
+                if !self.in_transaction().await? {
+                    return Ok(Stands::Over);
+                }
+                // A refusal that the caller has swallowed was not seen here.
+                self.queued.session().may_have_failed();
+                return Ok(Stands::AsBefore);
+            }
             depth => depth - 1,
         };
         let released = if failed { None } else { Some(self.control(Control::Release(savepoint), limit).await) };
@@ -78,7 +90,6 @@ impl<S: Source> InFlight<'_, S> {
             Some(Ok(())) => Stands::AsBefore,
             Some(Err(failure)) if failure.class.is_loss() => return Err(failure),
             kept => {
-                let lender = self.queued.cell().lender();
                 let undone = lender.bounded().in_time(limit, self.connection().roll_back_to(savepoint)).await?;
                 if !undone {
                     return self.end_unknown(limit).await;

@@ -11,7 +11,7 @@
 //! | [`lent`] | what follows where the caller had the connection itself |
 //! | [`ends`] | commit and rollback of the innermost level |
 //! | [`begin`] | a begin, on as many connections as it takes |
-//! | [`entry`] | the two ways in |
+//! | [`entry`] | the ways in |
 //!
 //! Every outcome passes through [`Session::transition`](crate::session::Session::transition) here, and nowhere else.
 //! The operations that callers see are in `verbs` and `scope`.
@@ -28,6 +28,6 @@ mod queued;
 mod unknown;
 
 pub(crate) use begin::begin;
-pub(crate) use entry::{borrow, enter, queue};
+pub(crate) use entry::{borrow, enter, enter_outside, queue};
 pub(crate) use flight::{InFlight, ReadOnly};
 pub(crate) use queued::close_gate;

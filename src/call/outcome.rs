@@ -110,6 +110,6 @@ impl<S: Source> InFlight<'_, S> {
     }
 }
 
-fn gone() -> ConnectionError {
+pub(super) fn gone() -> ConnectionError {
     ConnectionError::new(ErrorClass::Disconnected, "there is no connection")
 }

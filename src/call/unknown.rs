@@ -20,8 +20,10 @@ impl<S: Source> Queued<'_, S> {
     pub(super) async fn resolve(&mut self, why: &Loss) -> Option<bool> {
         let Loss::CommitUnknown(_) = why else { return None };
         let resolver = self.cell().resolver()?;
+        // A connection that did not answer was given up.
+        let settled = self.session().lease_mut().is_some();
         let transaction = self.session().transaction()?;
-        let committed = resolver.resolve(transaction).await?;
+        let committed = resolver.resolve(transaction, settled).await?;
         self.session().transition(Happened::Resolved { committed });
         Some(committed)
     }

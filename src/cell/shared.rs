@@ -152,14 +152,16 @@ impl<S: Source> Cell<S> {
     /// Ends the scope.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);
-        // The scope's services hold handles, and handles hold the cell: dropping the services breaks this cycle.
-        drop(self.attached.with(std::mem::take));
+        // The scope's services hold handles, and handles hold the cell: dropping the services breaks this cycle. What is the
+        // library's to do comes before, since a service's drop may panic.
+        let attached = self.attached.with(std::mem::take);
         // If calls have the session, or wait for it, the last of them to leave releases it.
         self.release_if_ended();
         self.lender.leave(&self.holder);
         if self.generation() > 0 {
             self.lender.emit(&Event::Closed { scope: self.name() });
         }
+        drop(attached);
     }
 
     /// Releases the session of a scope that has ended, unless a call still has it.

@@ -83,7 +83,7 @@ where
     .boxed()
 }
 
-/// Runs a statement for its first row.
+/// Runs a statement for its first row. One that may write is read to its end: an autocommit can still be refused there.
 pub(super) async fn fetch_optional<S: Source>(
     handle: &Handle<S>,
     prepared: Prepared<DatabaseOf<S>>,
@@ -92,7 +92,7 @@ where
     S::Connection: SqlxConnection,
     for<'x> &'x mut <DatabaseOf<S> as Database>::Connection: Executor<'x, Database = DatabaseOf<S>>,
 {
-    if !S::Connection::RETRIES {
+    if S::Connection::only_reads(prepared.text()) {
         let mut call = enter_statement(handle, prepared.text(), "fetch").await.map_err(Error::into_sqlx)?;
         let patience = call.patience();
         let work = call.connection().sqlx().fetch_optional(prepared);
@@ -230,7 +230,7 @@ async fn enter_to_prepare<'a, S: Source>(
 where
     S::Connection: SqlxConnection,
 {
-    let mut call = enter(handle, Call::Statement, operation).await?;
+    let mut call = enter(handle, Call::Statement, operation).await?.probe().await?;
     if let left @ Effect::Residue(_) = S::Connection::effect(sql) {
         call.leave(left);
     }

@@ -92,6 +92,10 @@ impl<S: Source> Connection for Lease<S> {
         }
     }
 
+    async fn fall_in_step(&mut self) -> Result<(), ConnectionError> {
+        self.connection().ok_or_else(gone)?.fall_in_step().await
+    }
+
     async fn in_transaction(&mut self) -> Result<bool, ConnectionError> {
         match self {
             Self::Own(lease) => lease.in_transaction().await,

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+
 use super::release::clean;
 use super::shared::{Gone, Lender};
 use crate::bounded::First;
@@ -19,10 +21,28 @@ use crate::source::{AcquireError, Condition, Connection, ConnectionError, ErrorC
 /// The condition in which a connection is lent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fitness {
+    /// Known to answer: probed, whatever its condition.
+    Probed,
     /// Fit for use: probed or cleaned as its condition requires.
     Fit,
     /// As it was found: the first call probes or cleans it as its condition requires.
     AsFound,
+}
+
+impl Fitness {
+    /// Whether a connection in this condition is lent as it is.
+    fn is_met_by(self, condition: Condition) -> bool {
+        match self {
+            Self::Probed => false,
+            Self::Fit => condition.is_fit(),
+            Self::AsFound => true,
+        }
+    }
+
+    /// What a connection in this condition is taken for.
+    fn asks(self, condition: Condition) -> Condition {
+        if self == Self::Probed { condition.max(Condition::Suspect) } else { condition }
+    }
 }
 
 impl<S: Source> Lender<S> {
@@ -40,9 +60,9 @@ impl<S: Source> Lender<S> {
         Ok((Lease::Turns(Turns::on(Arc::clone(joint), holder.clone(), settings.clone())), Condition::Good))
     }
 
-    /// Lends a connection that is fit for use and belongs to no scope.
+    /// Lends a connection that answers and belongs to no scope.
     pub(crate) async fn connection(&self) -> Result<S::Lease, Error> {
-        self.attempt(Fitness::Fit, &Settings::default()).await.map(|(lease, _)| lease)
+        self.attempt(Fitness::Probed, &Settings::default()).boxed().await.map(|(lease, _)| lease)
     }
 
     /// Lends a connection: attempts with backoff under one deadline.
@@ -70,10 +90,11 @@ impl<S: Source> Lender<S> {
                     }
                     return Err(Error::Closed);
                 }
-                Ok(lent) if settings.is_empty() && (fitness == Fitness::AsFound || lent.condition.is_fit()) => {
+                Ok(lent) if settings.is_empty() && fitness.is_met_by(lent.condition) => {
                     return Ok((lent.lease, lent.condition));
                 }
-                Ok(mut lent) => match self.make_fit_with(&mut lent.lease, lent.condition, settings).await {
+                Ok(mut lent) => match self.make_fit_with(&mut lent.lease, fitness.asks(lent.condition), settings).await
+                {
                     Ok(()) => return Ok((lent.lease, Condition::Good)),
                     Err(failure) if failure.class == ErrorClass::Rejected && !settings.is_empty() => {
                         source.give_back_needing_reset(lent.lease);

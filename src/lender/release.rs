@@ -43,28 +43,36 @@ impl<S: Source> Lender<S> {
                 self.tell_discarded(why);
             }
             Need::Reset if clean => source.give_back_needing_reset(lease),
-            need => self.clean_beside(lease, need),
+            need => self.clean_beside(lease, need, session.owes_reset()),
         }
     }
 
     /// What a connection needs before its next borrower gets it.
     fn need(&self, session: &Session<Lease<S>>) -> Need {
         if !S::Connection::CLEANS {
-            let closing = session.left() > Effect::Nothing && !self.source().is_only();
+            let always = self.policy().reset == Reset::Always;
+            let closing = (always || session.left() > Effect::Nothing) && !self.source().is_only();
             return if closing { Need::Closing } else { Need::Nothing };
         }
         let before =
             if matches!(session.condition(), Condition::NeedsReset { .. }) { Need::Reset } else { Need::Nothing };
         let now = match (self.policy().reset, session.left()) {
-            (Reset::Never, _) => Need::Nothing,
             (_, Effect::Permanent(_)) => Need::Closing,
+            (Reset::Never, _) => Need::Nothing,
             (_, Effect::Lock(_)) => Need::ResetNow,
             (Reset::IfNeeded, Effect::Nothing) => Need::Nothing,
             (Reset::IfNeeded | Reset::Always, _) => Need::Reset,
         };
-        // Whatever the policy says of statements: what the library has set is never another scope's.
-        let configured = if session.is_configured() { Need::Reset } else { Need::Nothing };
-        before.max(now).max(configured)
+        // What the library has set, or lent, is never another scope's, whatever the policy says of statements.
+        let owed = match session.left() {
+            _ if !session.owes_cleaning() => Need::Nothing,
+            Effect::Lock(_) => Need::ResetNow,
+            _ => Need::Reset,
+        };
+        match before.max(now).max(owed) {
+            Need::Reset | Need::ResetNow if !self.source().cleans() => Need::Closing,
+            need => need,
+        }
     }
 
     /// Undoes what a begin that was refused may have begun.
@@ -73,13 +81,17 @@ impl<S: Source> Lender<S> {
         bounded.in_time(bounded.policy().release_timeout, roll_back(bounded, &mut **lease)).await
     }
 
-    fn clean_beside(self: &Arc<Self>, mut lease: S::Lease, need: Need) {
+    fn clean_beside(self: &Arc<Self>, mut lease: S::Lease, need: Need, owes_reset: bool) {
         let lender = Arc::clone(self);
         // Dropped unrun, the task closes the connection.
         self.source().spawn(Box::pin(async move {
             let (bounded, source) = (&lender.bounded, lender.source());
             let cleaned = bounded.in_time(bounded.policy().release_timeout, async {
-                clean(bounded, &mut *lease).await?;
+                if owes_reset {
+                    clean(bounded, &mut *lease).await?
+                } else {
+                    roll_back(bounded, &mut *lease).await?
+                }
                 if need == Need::ResetNow { source.clean(&mut lease).await } else { Ok(()) }
             });
             match (cleaned.await, need) {

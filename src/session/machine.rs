@@ -16,8 +16,12 @@ pub(crate) struct Session<L> {
     generation: u64,
     /// How the outermost transaction was begun.
     begun: Begin,
+    /// The scope has ended a transaction of its own.
+    has_ended_one: bool,
     /// The scope's settings were set on the connection since it was lent.
     configured: bool,
+    /// A caller has had the connection itself since it was lent.
+    was_lent_out: bool,
     /// A statement may have changed them since.
     unsettled: bool,
     /// The begin may have set something on the connection itself, and that was not undone since.
@@ -51,7 +55,9 @@ impl<L> Session<L> {
             lease: None,
             generation: 0,
             begun: Begin::default(),
+            has_ended_one: false,
             configured: false,
+            was_lent_out: false,
             unsettled: false,
             owes_reset: false,
             left: Effect::Nothing,
@@ -99,9 +105,20 @@ impl<L> Session<L> {
         self.left = self.left.max(effect);
     }
 
-    /// Whether the scope's settings were set on the connection.
-    pub(crate) fn is_configured(&self) -> bool {
-        self.configured
+    /// Whether the scope has ended a transaction of its own, so that something may be kept, whatever becomes of the next one.
+    pub(crate) fn has_ended_one(&self) -> bool {
+        self.has_ended_one
+    }
+
+    /// Whether the connection has to be cleaned for its next borrower, whatever its statements have left: the scope's settings were
+    /// set on it, or its caller has had it.
+    pub(crate) fn owes_cleaning(&self) -> bool {
+        self.configured || self.was_lent_out
+    }
+
+    /// Records that the caller has the connection itself.
+    pub(crate) fn lent_out(&mut self) {
+        self.was_lent_out = true;
     }
 
     /// Whether a statement may have changed the scope's settings since.
@@ -141,6 +158,11 @@ impl<L> Session<L> {
 
     pub(crate) fn last_failure(&self) -> Option<ErrorClass> {
         self.last_failure
+    }
+
+    /// Records that a statement in the transaction may have been refused: its commit is not to be answered as one, if it was.
+    pub(crate) fn may_have_failed(&mut self) {
+        self.last_failure = Some(ErrorClass::Rejected);
     }
 
     pub(crate) fn just_failed(&self) -> Option<ErrorClass> {
@@ -261,12 +283,17 @@ impl<L> Session<L> {
         if !matches!(happened, Happened::GivenUp { .. } | Happened::Called(_)) {
             self.left_by_ended = self.left;
         }
+        self.has_ended_one |= matches!(
+            (before, happened),
+            (State::Open { depth: 1 }, Happened::Called(Call::Commit | Call::Rollback))
+                | (State::Failed { depth: 1, .. }, Happened::Acknowledged | Happened::Resolved { .. })
+        );
         match happened {
             Happened::Lent => {
                 self.generation += 1;
                 (self.left, self.left_by_ended, self.left_before) = Default::default();
                 self.owes_reset = false;
-                (self.configured, self.unsettled) = (false, false);
+                (self.configured, self.was_lent_out, self.unsettled) = (false, false, false);
                 self.touched = false;
                 self.asking = false;
                 self.last_failure = None;

@@ -8,12 +8,24 @@ use crate::source::Source;
 
 /// A drain that reached its deadline, with the holders of open scopes.
 #[derive(Debug, thiserror::Error)]
-#[error("{} scopes did not end within {waited:?}, the first is {}", holders.len(), holders.first().map_or_else(String::new, ToString::to_string))]
+#[error("{}", self.text())]
 pub struct DrainError {
     /// The holders, the oldest first.
     pub holders: Vec<Holder>,
     /// How long the drain waited.
     pub waited: Duration,
+}
+
+impl DrainError {
+    fn text(&self) -> String {
+        let (scopes, waited) = (self.holders.len(), self.waited);
+        match self.holders.first() {
+            Some(first) => format!("{scopes} scopes did not end within {waited:?}, the first is {first}"),
+            None => {
+                format!("every scope has ended, and a connection of theirs was still being cleaned after {waited:?}")
+            }
+        }
+    }
 }
 
 impl<S: Source> Sessions<S> {

@@ -8,15 +8,14 @@
 //! - A cancelled statement costs the connection, but the server is not told to stop it: sqlx does not show which process it is.
 //! - No connection is marked as suspect. sqlx tests each before it lends it (`test_before_acquire`, without a limit of its own): one
 //!   whose peer is silent costs the whole attempt, and with sqlx 0.9.0 possibly its place in the pool.
-//! - What direct users of the pool leave on a connection is noticed only if it is an open transaction. What scopes leave is undone
-//!   by a task before the connection goes back.
+//! - What direct users of the pool leave on a connection is noticed only if it is an open transaction. One on which a
+//!   scope has left something, or which has its settings, is closed: what the application sets after connecting would be undone with it.
 //! - sqlx's limits stay; reconnects are neither bounded nor shared. sqlx releases a connection in a task, so a place is free a
 //!   little after its scope has ended.
 
 use std::convert::Infallible;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool};
@@ -24,12 +23,9 @@ use tokio::runtime::Handle;
 
 use super::condition::{AcquireError, Condition, Lent, Usage};
 use super::connection::Connection;
-use super::control::Control;
 use super::error::{ConnectionError, ErrorClass};
 use super::lending::Source;
-use super::runtime;
 use super::sqlx_connection::SqlxConnection;
-use crate::policy::Policy;
 
 /// The connections of a pool that the application made.
 ///
@@ -37,7 +33,6 @@ use crate::policy::Policy;
 /// and what direct users of the pool leave on a connection is noticed only if it is an open transaction.
 pub struct AdoptedPool<DB: Database> {
     pool: Pool<DB>,
-    clean_max: Duration,
     /// As many as there are leases, and one.
     lent: Arc<()>,
 }
@@ -53,7 +48,7 @@ pub type AdoptedPgPool = AdoptedPool<sqlx::Postgres>;
 impl<DB: Database> AdoptedPool<DB> {
     /// Creates a source over this pool. The pool's own limits stay: a limit that is tighter than the policy's wins.
     pub fn new(pool: Pool<DB>) -> Self {
-        Self { pool, clean_max: Policy::default().release_timeout, lent: Arc::default() }
+        Self { pool, lent: Arc::default() }
     }
 }
 
@@ -90,14 +85,9 @@ where
         lease.give_back();
     }
 
-    fn give_back_needing_reset(&self, mut lease: AdoptedLease<DB>) {
-        let limit = self.clean_max;
-        // If the task is dropped, or too late, the connection is closed.
-        self.spawn(Box::pin(async move {
-            if let Some(Ok(())) = runtime::within(limit, lease.control(Control::Clean)).await {
-                lease.give_back();
-            }
-        }));
+    /// What the application sets after it has connected is not known here, and cleaning would undo it.
+    fn cleans(&self) -> bool {
+        false
     }
 
     fn discard(&self, lease: AdoptedLease<DB>) {

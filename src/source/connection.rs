@@ -55,6 +55,18 @@ pub trait Connection: Send + 'static {
         }
     }
 
+    /// Checks that the next answer is the next question's, after somebody else has used the connection; and makes it forget what
+    /// it knew of statements that may be gone. Changes nothing, also in a transaction in which a statement was refused.
+    ///
+    /// # Errors
+    /// The connection is not usable.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe.
+    fn fall_in_step(&mut self) -> impl Future<Output = Result<(), ConnectionError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Asks the database itself whether a transaction is open, and changes nothing.
     ///
     /// # Errors

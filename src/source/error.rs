@@ -32,6 +32,11 @@ impl ConnectionError {
     }
 }
 
+/// What `on_open` has done.
+#[derive(Debug, thiserror::Error)]
+#[error("`on_open` has left a transaction open, in which every scope's work would be: end it there")]
+pub(super) struct TransactionLeftOpen;
+
 #[derive(Debug, thiserror::Error)]
 #[error("no answer within {0:?}")]
 struct NoAnswer(Duration);

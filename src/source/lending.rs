@@ -123,6 +123,11 @@ pub trait Source: Send + Sync + 'static {
         lease.control(Control::Clean)
     }
 
+    /// Whether a connection is as it was opened after it was cleaned. If not, it is closed where it would have to be.
+    fn cleans(&self) -> bool {
+        Self::Connection::CLEANS
+    }
+
     /// Whether [`Control::CleanBegin`] does all of [`clean`](Source::clean).
     fn cleans_in_begin(&self) -> bool {
         true
@@ -134,6 +139,12 @@ pub trait Source: Send + Sync + 'static {
     /// Marks every connection that has not answered since now as suspect, because one turned out to be dead: each is probed
     /// before it is lent.
     fn suspect_all(&self);
+
+    /// Whether the application itself has set this connection so that it writes nothing: what the library sets and undoes for a
+    /// read-only transaction would undo that as well.
+    fn is_read_only(&self, _lease: &Self::Lease) -> bool {
+        false
+    }
 
     /// Whether this connection, which has just refused a write as read-only, could write when it was opened: a switchover has
     /// left it behind, on a server that is not the one that new connections reach. Not if nothing is known of it.

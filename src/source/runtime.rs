@@ -24,8 +24,10 @@ pub enum TaskId {
 
 /// Since the first question, by the clock of tokio, which a test may bring forward.
 pub(crate) fn now() -> Duration {
-    static START: OnceLock<Instant> = OnceLock::new();
-    START.get_or_init(Instant::now).elapsed()
+    static START: OnceLock<std::time::Instant> = OnceLock::new();
+    // By the machine's clock: that of a runtime may have been brought forward, and another's is behind it then.
+    let start = *START.get_or_init(std::time::Instant::now);
+    Instant::now().into_std().saturating_duration_since(start)
 }
 
 /// Runs the task on the current runtime, if there is one.

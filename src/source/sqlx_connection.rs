@@ -37,6 +37,11 @@ pub trait SqlxConnection: Connection {
         true
     }
 
+    /// Whether a statement with this text only reads, and may be left at its first row: nothing is decided behind it.
+    fn only_reads(_sql: &str) -> bool {
+        false
+    }
+
     /// Whether a statement with this text that is refused has done nothing, in a transaction and outside of one.
     fn is_all_or_nothing(sql: &str) -> bool;
 

@@ -148,3 +148,22 @@ pub(crate) async fn call_with_the_connection_can_be_spawned<B: Bed>() {
     task.await.expect("no panic").expect("it is done");
     assert_eq!(bed.rows().await, [(1, 1)]);
 }
+
+/// A call that was made earlier is done earlier, and its own part is not the transaction's.
+pub(crate) async fn begin_that_waits_behind_a_function_comes_after_it<B: Bed>() {
+    let bed = B::new().await;
+    let scope = bed.sessions().scope("request");
+    let lent = scope.with_connection("lent", async |connection| {
+        run_all::<B>(connection, &["insert into kv values (7, 7)"]).await?;
+        run_all::<B>(connection, &["insert into kv values (7, 7)"])
+            .await
+            .expect_err("a clash, of which nobody is told");
+        Ok::<_, Failure>(())
+    });
+    let (first, lent, begun) = tokio::join!(B::put(&scope, 1, 1), lent, scope.begin());
+    first.expect("put");
+    lent.expect("lent");
+    begun.expect("begin");
+    assert_eq!(bed.rows().await, [(1, 1), (7, 7)], "outside of the transaction");
+    scope.commit().await.expect("commit");
+}

@@ -52,6 +52,7 @@ macro_rules! every_case {
                 what_a_function_leaves_reaches_no_other_borrower,
                 function_that_is_cancelled_leaves_nothing_open,
                 function_with_the_connection_works_in_a_test,
+                begin_that_waits_behind_a_function_comes_after_it,
                 call_with_the_connection_can_be_spawned,
             }
             opening {

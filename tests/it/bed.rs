@@ -180,8 +180,8 @@ impl Gate {
 /// What sessions over any source of SQLite connections do for the hazards.
 macro_rules! statements {
     () => {
-        const CONTROL: &'static [&'static str] = &["end", "release a"];
-        const RESIDUE: &'static [&'static str] = &["create temp table mine (x)"];
+        const CONTROL: &'static [&'static str] = &["end", "release a", "create table trigger (x); commit"];
+        const RESIDUE: &'static [&'static str] = &["create temp table mine (x)", "create table 'temp'.mine (x)"];
         const NO_RESIDUE: &'static str = "0";
         const TELLS_HOW_A_CANCELLED_COMMIT_ENDED: bool = true;
 

@@ -14,6 +14,7 @@ mod limits;
 mod observing;
 mod opening;
 mod outside;
+mod panics;
 mod recovery;
 mod registry;
 mod repository;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use unstale::{Begin, Error, Locking, Scope, SqliteSource};
+use unstale::{Begin, Error, Locking, Scope, SqliteOptions, SqliteSource};
 
 use crate::bed::{Fresh, memory, own, put, within};
 use crate::hazards::bed::{Failed, SOON};
@@ -119,4 +119,30 @@ async fn in_memory_database_survives_its_scopes() {
     assert!(own(sqlx::raw_sql("create temp table x (y)").execute(&scope).await).contains("all scopes use"));
     let count: i64 = sqlx::query_scalar("select count(*) from kv").fetch_one(&scope).await.expect("count");
     assert_eq!(count, 1);
+}
+
+/// The commit of an autocommit statement is refused behind its last row.
+#[tokio::test]
+async fn row_of_a_statement_that_is_not_kept_is_an_error() {
+    let fresh = Fresh::new().await;
+    let scope = fresh.sessions.scope("request");
+    let ddl = "create table child (k integer references kv deferrable initially deferred)";
+    sqlx::query(ddl).execute(&scope).await.expect("ddl");
+    let insert = || sqlx::query_scalar::<_, i64>("insert into child values (99) returning k");
+    insert().fetch_one(&scope).await.expect_err("its parent is not there");
+    insert().fetch_optional(&scope).await.expect_err("its parent is not there");
+    put(&scope, 99, 1).await.expect("put");
+    assert_eq!(insert().fetch_one(&scope).await.expect("kept"), 99);
+    let kept: Vec<i64> = sqlx::query_scalar("select k from child").fetch_all(&scope).await.expect("rows");
+    assert_eq!(kept, [99]);
+}
+
+#[tokio::test]
+async fn opening_that_leaves_a_transaction_is_refused() {
+    let fresh = Fresh::new().await;
+    let options = SqliteOptions::from_url(&fresh.url())
+        .expect("a URL")
+        .on_open(|connection| Box::pin(async move { sqlx::Executor::execute(connection, "begin").await.map(drop) }));
+    let error = options.open(crate::bed::policy()).await.err().expect("refused").to_string();
+    assert!(error.contains("on_open"), "{error}");
 }

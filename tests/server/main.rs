@@ -16,6 +16,7 @@ mod residue;
 mod restart;
 mod settings;
 mod silence;
+mod step;
 mod template;
 mod transactions;
 mod unknown;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         restart::trials(),
         settings::trials(),
         silence::trials(),
+        step::trials(),
         template::trials(),
         transactions::trials(),
         unknown::trials(),

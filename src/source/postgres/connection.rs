@@ -103,6 +103,26 @@ impl Connection for PgConnection {
         }
     }
 
+    /// A COPY that was given up makes sqlx count one answer too many, and each statement gets its predecessor's from then on. So
+    /// something is asked that nobody else can have been answered.
+    async fn fall_in_step(&mut self) -> Result<(), ConnectionError> {
+        let nonce = format!("unstale_{:016x}", rand::random::<u64>());
+        let out_of_step = || ConnectionError::new(ErrorClass::Disconnected, OutOfStep);
+        match self.fetch_one(sqlx::AssertSqlSafe(format!("select '{nonce}'"))).await {
+            Ok(row) if row.try_get_unchecked::<&str, _>(0).is_ok_and(|it| it == nonce) => {}
+            // In a transaction that was aborted nothing is selected, and one more refusal changes nothing.
+            Err(error) if code(&error).as_deref() == Some("25P02") => {
+                let answer = self.execute(sqlx::AssertSqlSafe(format!("rollback to {nonce}"))).await;
+                if !answer.is_err_and(|it| it.as_database_error().is_some_and(|it| it.message().contains(&nonce))) {
+                    return Err(out_of_step());
+                }
+            }
+            _ => return Err(out_of_step()),
+        }
+        // Whoever had the connection may have deallocated what sqlx believes to be prepared.
+        self.clear_cached_statements().await.map_err(failure)
+    }
+
     async fn set(&mut self, settings: &Settings) -> Result<(), ConnectionError> {
         let (names, values): (Vec<&str>, Vec<&str>) = settings.iter().unzip();
         sqlx::query(SET).bind(names).bind(values).execute(self).await.map_err(failure)?;
@@ -113,6 +133,11 @@ impl Connection for PgConnection {
         self.ping().await.map_err(failure)
     }
 }
+
+/// Why a connection is given up.
+#[derive(Debug, thiserror::Error)]
+#[error("answers on the connection belong to other statements, as after a COPY that was not finished")]
+struct OutOfStep;
 
 impl Numbered for PgConnection {
     async fn begin_numbered(&mut self, control: Control) -> Result<Number, ConnectionError> {

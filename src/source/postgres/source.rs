@@ -19,7 +19,7 @@ use crate::policy::Policy;
 use crate::source::condition::{AcquireError, Lent, Trace, Usage};
 use crate::source::connection::Connection;
 use crate::source::control::Control;
-use crate::source::error::{ConnectionError, ErrorClass};
+use crate::source::error::{ConnectionError, ErrorClass, TransactionLeftOpen};
 use crate::source::lending::Source;
 use crate::source::pool::{ConnectionPool, Lease, Left, Open, Spare};
 use crate::source::runtime;
@@ -171,6 +171,9 @@ impl Open for Opener {
         self.may_write.fetch_or(can_write, Ordering::AcqRel);
         if let Some(on_open) = &self.on_open {
             on_open(&mut connection).await.map_err(connect_failure)?;
+            if connection.in_transaction().await? {
+                return Err(ConnectionError::new(ErrorClass::Rejected, TransactionLeftOpen));
+            }
         }
         Ok((connection, Mark { backend, can_write, round_trip }))
     }

@@ -72,6 +72,10 @@ impl SqlxConnection for SqliteConnection {
         statement::sqlite::is_one(sql)
     }
 
+    fn only_reads(sql: &str) -> bool {
+        statement::sqlite::only_reads(sql)
+    }
+
     fn effect(sql: &str) -> Effect {
         statement::sqlite::effect(sql)
     }

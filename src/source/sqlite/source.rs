@@ -13,7 +13,7 @@ use super::connection::failure;
 use super::options::SqliteOptions;
 use crate::policy::Policy;
 use crate::source::condition::{AcquireError, Condition, Lent, Usage};
-use crate::source::error::{ConnectionError, ErrorClass};
+use crate::source::error::{ConnectionError, ErrorClass, TransactionLeftOpen};
 use crate::source::lending::Source;
 use crate::source::pool::{ConnectionPool, Lease, Left, Open};
 
@@ -41,7 +41,8 @@ impl Source for SqliteSource {
     async fn acquire(&self) -> Result<Lent<Self::Lease>, AcquireError> {
         loop {
             let (lease, condition) = self.pool.acquire().await?;
-            if condition == Condition::Suspect && FileId::of(self.options().connect.get_filename()) != *lease.mark() {
+            if condition == Condition::Suspect && FileId::of(self.options().connect.get_filename()) != lease.mark().file
+            {
                 // The file was deleted or replaced: what this connection writes would be lost.
                 lease.discard();
                 continue;
@@ -64,6 +65,10 @@ impl Source for SqliteSource {
 
     fn mark_healthy(&self, lease: &mut Self::Lease) {
         lease.mark_healthy();
+    }
+
+    fn is_read_only(&self, lease: &Self::Lease) -> bool {
+        lease.mark().read_only
     }
 
     fn replace(&self, _: &mut Self::Lease, spare: Infallible) {
@@ -97,13 +102,13 @@ pub struct Opener {
 impl Open for Opener {
     type Connection = SqliteConnection;
     /// The file that it has open, where the system can say.
-    type Mark = Option<FileId>;
+    type Mark = Mark;
 
     fn is_only(&self) -> bool {
         self.options.memory
     }
 
-    async fn open(&self) -> Result<(SqliteConnection, Option<FileId>), ConnectionError> {
+    async fn open(&self) -> Result<(SqliteConnection, Mark), ConnectionError> {
         let options = &self.options;
         if options.memory && self.opened_before.load(Ordering::Acquire) {
             let gone = "the in-memory database was lost with its only connection";
@@ -112,10 +117,15 @@ impl Open for Opener {
         let mut connection = SqliteConnection::connect_with(&options.connect).await.map_err(connect_failure)?;
         if let Some(on_open) = &options.on_open {
             on_open(&mut connection).await.map_err(failure)?;
+            if in_transaction(&mut connection).await? {
+                return Err(ConnectionError::new(ErrorClass::Rejected, TransactionLeftOpen));
+            }
         }
+        let read_only =
+            sqlx::query_scalar("pragma query_only").fetch_one(&mut connection).await.map_err(connect_failure)?;
         self.opened_before.store(true, Ordering::Release);
         let file = if options.memory { None } else { FileId::of(options.connect.get_filename()) };
-        Ok((connection, file))
+        Ok((connection, Mark { file, read_only }))
     }
 }
 
@@ -129,9 +139,22 @@ fn connect_failure(error: sqlx::Error) -> ConnectionError {
     }
 }
 
+async fn in_transaction(connection: &mut SqliteConnection) -> Result<bool, ConnectionError> {
+    use crate::source::connection::Connection;
+    connection.in_transaction().await
+}
+
+/// What is known of a connection beside itself.
+#[derive(Debug)]
+pub struct Mark {
+    file: Option<FileId>,
+    /// The application has set it so that it writes nothing.
+    read_only: bool,
+}
+
 /// The identity of a file, as far as the operating system tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileId {
+struct FileId {
     device: u64,
     inode: u64,
 }

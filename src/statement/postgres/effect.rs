@@ -166,7 +166,10 @@ impl<'a> Statement<'a> {
         self.selects |= is("select");
         let begins = |it: &str| self.first.eq_ignore_ascii_case(it);
         let temporary = is("temp") || is("temporary");
-        if temporary && (begins("create") && self.words <= 5 || self.before("into")) {
+        if (is("local") || is("global")) && self.before("into") {
+            // An old spelling, which says nothing.
+            self.name = self.name.map(|name| Name { text: "into", ..name });
+        } else if temporary && (begins("create") && self.words <= 5 || self.before("into")) {
             self.add(Effect::Residue("a temporary table"));
         } else if begins("declare") && is("hold") {
             self.add(Effect::Residue("declare"));

@@ -57,6 +57,8 @@ struct Statement<'a> {
     words: u32,
     /// The first word, behind an `explain`.
     first: &'a str,
+    /// What it creates is temporary.
+    temporary: bool,
     /// The name that was just read.
     name: &'a str,
     body: Body,
@@ -69,6 +71,8 @@ enum Body {
     /// There is none.
     #[default]
     None,
+    /// Before its BEGIN, where the trigger is named.
+    Ahead,
     Within,
     BehindSemicolon,
     BehindEnd,
@@ -82,11 +86,11 @@ impl<'a> Statement<'a> {
 
     /// Whether a semicolon ends it; in a trigger's body it may end one of the statements there.
     fn ends_here(&self) -> bool {
-        matches!(self.body, Body::None | Body::BehindEnd)
+        matches!(self.body, Body::None | Body::Ahead | Body::BehindEnd)
     }
 
     fn take(&mut self, token: Token<'a>) {
-        if self.body != Body::None {
+        if !matches!(self.body, Body::None | Body::Ahead) {
             self.body = match (self.body, token) {
                 (_, Token::Symbol(b';')) => Body::BehindSemicolon,
                 (Body::BehindSemicolon, Token::Word(word)) if word.eq_ignore_ascii_case("end") => Body::BehindEnd,
@@ -112,11 +116,15 @@ impl<'a> Statement<'a> {
         if self.words == 1 {
             self.first = word;
             self.effect = first(word);
-        } else if self.first.eq_ignore_ascii_case("create") && self.words <= 3 {
-            if self.words == 2 && (is("temp") || is("temporary")) {
+        } else if self.body == Body::Ahead && is("begin") {
+            self.body = Body::Within;
+        } else if self.first.eq_ignore_ascii_case("create") {
+            self.temporary |= self.words == 2 && (is("temp") || is("temporary"));
+            if self.temporary {
                 self.effect = Effect::Residue("create temp");
-            } else if is("trigger") {
-                self.body = Body::Within;
+            }
+            if is("trigger") && (self.words == 2 || self.words == 3 && self.temporary) {
+                self.body = Body::Ahead;
             }
         }
     }
@@ -163,6 +171,10 @@ mod tests {
             "create trigger t after insert on a begin select 1; select case when 1 then 2 end; end; begin",
             "explain create trigger t after insert on a begin select 1; end; commit",
             "create temp trigger if not exists t after insert on a begin select 1 as [end]; end /**/ ; commit",
+            "create table trigger (x); commit",
+            "create view trigger as select 1; commit",
+            "create unique index trigger on a (x); commit",
+            "create trigger begin after insert on begin begin select 1; end; commit",
         ] {
             assert!(matches!(effect(sql), Effect::Control(_)), "{sql}");
         }
@@ -207,6 +219,10 @@ mod tests {
             "set search_path to x",
             "select 1; pragma query_only = 1",
             "create temp trigger t after insert on a begin select 1; end",
+            "create trigger temp.t after insert on a begin select 1; end",
+            "create trigger if not exists \"temp\" . t after insert on a begin select 1; end",
+            "create table 'temp'.t (x)",
+            "create view 'TEMP' . v as select 1",
         ] {
             assert!(matches!(effect(sql), Effect::Residue(_)), "{sql}");
         }

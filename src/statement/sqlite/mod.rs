@@ -5,4 +5,4 @@ mod one;
 mod tokens;
 
 pub(crate) use effect::effect;
-pub(crate) use one::is_one;
+pub(crate) use one::{is_one, only_reads};

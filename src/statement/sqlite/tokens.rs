@@ -10,9 +10,9 @@ use crate::statement::words::quoted;
 pub(super) enum Token<'a> {
     /// A keyword, a name or a number.
     Word(&'a str),
-    /// A name in quotes, without them.
+    /// A name in quotes, without them; a string may be one.
     Quoted(&'a str),
-    /// A string or a parameter.
+    /// A parameter.
     Other,
     /// Any other character.
     Symbol(u8),
@@ -69,11 +69,7 @@ impl<'a> Iterator for Tokens<'a> {
                     self.cut(close.map_or(bytes.len(), |at| at + 4));
                     continue;
                 }
-                b'\'' => {
-                    self.cut(quoted(bytes, b'\'', false));
-                    Token::Other
-                }
-                quote @ (b'"' | b'`') => self.name(quoted(bytes, quote, false)),
+                quote @ (b'"' | b'`' | b'\'') => self.name(quoted(bytes, quote, false)),
                 b'[' => self.name(bytes.iter().position(|it| *it == b']').map_or(bytes.len(), |at| at + 1)),
                 b'$' | b'@' | b':' | b'#' | b'?' => {
                     let end = bytes[1..].iter().position(|it| !is_word(*it)).map_or(bytes.len(), |at| at + 1);
