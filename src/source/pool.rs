@@ -69,7 +69,7 @@ impl<O: Open> ConnectionPool<O> {
         };
         let size = usize::try_from(max.max(1)).unwrap_or(usize::MAX);
         let pool = Pool::builder(opener).max_size(size).build().expect("a pool without time-outs needs no runtime");
-        Self {
+        let this = Self {
             pool,
             max,
             probe_idle_after: policy.probe_idle_after,
@@ -77,7 +77,9 @@ impl<O: Open> ConnectionPool<O> {
             suspect_before: AtomicU64::new(0),
             limiter,
             reaper: Reaper::default(),
-        }
+        };
+        this.watch();
+        this
     }
 
     pub(super) fn opener(&self) -> &O {
@@ -151,24 +153,21 @@ impl<O: Open> ConnectionPool<O> {
             object.left = left;
             object.idle_since = runtime::now();
             object.is_new = false;
-            let only = object.only;
             drop(object);
             self.limiter.notify();
-            if !only {
-                self.watch();
-            }
+            self.watch();
         }
     }
 
     /// Has idle connections closed that are too old, although nobody borrows one.
     fn watch(&self) {
         let (pool, opener) = (self.pool.weak(), self.pool.manager());
+        if opener.open.is_only() {
+            return;
+        }
         self.reaper.watch(opener.idle_max.min(opener.lifetime_max), move || {
-            let Some(pool) = pool.upgrade() else { return false };
-            let closed = pool.retain(|kept, _| !pool.manager().is_too_old(kept));
             // Dropped outside of the pool's lock.
-            drop(closed);
-            pool.status().size > 0
+            drop(pool.upgrade().map(|pool| pool.retain(|kept, _| !pool.manager().is_too_old(kept))));
         });
     }
 

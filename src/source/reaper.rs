@@ -1,7 +1,7 @@
 //! The reaper: closes idle connections that are too old, whether or not anybody borrows one.
 //!
-//! Owns the task that looks, and when there is one: while the pool has connections, on the runtime that gave one back. Which
-//! connection is too old is the pool's.
+//! Owns the task that looks, and when there is one: from the pool's beginning to its end, on the runtime of whoever made it, or gave
+//! a connection back. Which connection is too old is the pool's.
 
 use std::time::Duration;
 
@@ -23,9 +23,9 @@ pub(super) struct Reaper {
 }
 
 impl Reaper {
-    /// Sees to it that the task is there. `reap` closes what has been idle for `limit`, and says whether it is to look again. A
-    /// runtime may have ended, and its task with it; without a runtime nothing is closed before somebody borrows.
-    pub(super) fn watch(&self, limit: Duration, reap: impl FnMut() -> bool + Send + 'static) {
+    /// Sees to it that the task is there. `reap` closes what has been idle for `limit`. A runtime may have ended, and its task with it;
+    /// without a runtime nothing is closed before somebody borrows.
+    pub(super) fn watch(&self, limit: Duration, reap: impl FnMut() + Send + 'static) {
         self.task.with(|task| {
             if task.as_ref().is_none_or(AbortHandle::is_finished) {
                 let every = (limit / 2).clamp(EVERY_MIN, EVERY_MAX);
@@ -48,11 +48,9 @@ impl Drop for Reaper {
     }
 }
 
-async fn look(every: Duration, mut reap: impl FnMut() -> bool + Send) {
+async fn look(every: Duration, mut reap: impl FnMut() + Send) {
     loop {
         runtime::sleep(every).await;
-        if !reap() {
-            return;
-        }
+        reap();
     }
 }

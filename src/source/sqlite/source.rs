@@ -121,8 +121,7 @@ impl Open for Opener {
                 return Err(ConnectionError::new(ErrorClass::Rejected, TransactionLeftOpen));
             }
         }
-        let read_only =
-            sqlx::query_scalar("pragma query_only").fetch_one(&mut connection).await.map_err(connect_failure)?;
+        let read_only = is_query_only(&mut connection).await?;
         self.opened_before.store(true, Ordering::Release);
         let file = if options.memory { None } else { FileId::of(options.connect.get_filename()) };
         Ok((connection, Mark { file, read_only }))
@@ -142,6 +141,20 @@ fn connect_failure(error: sqlx::Error) -> ConnectionError {
 async fn in_transaction(connection: &mut SqliteConnection) -> Result<bool, ConnectionError> {
     use crate::source::connection::Connection;
     connection.in_transaction().await
+}
+
+/// Interrupts in a row that are nobody's aim.
+const ATTEMPTS_MAX: u32 = 8;
+
+/// Whether the application has set it so. Asked again if that was interrupted: a database in memory goes with its connection.
+async fn is_query_only(connection: &mut SqliteConnection) -> Result<bool, ConnectionError> {
+    let mut attempts = 1;
+    loop {
+        match sqlx::query_scalar("pragma query_only").fetch_one(&mut *connection).await.map_err(connect_failure) {
+            Err(failure) if failure.class == ErrorClass::RetryStatement && attempts < ATTEMPTS_MAX => attempts += 1,
+            answer => return answer,
+        }
+    }
 }
 
 /// What is known of a connection beside itself.
