@@ -13,6 +13,8 @@ use super::connection::failure;
 use super::options::SqliteOptions;
 use crate::policy::Policy;
 use crate::source::condition::{AcquireError, Condition, Lent, Usage};
+use crate::source::connection::Connection;
+use crate::source::control::Control;
 use crate::source::error::{ConnectionError, ErrorClass, TransactionLeftOpen};
 use crate::source::lending::Source;
 use crate::source::pool::{ConnectionPool, Lease, Left, Open};
@@ -117,11 +119,8 @@ impl Open for Opener {
         let mut connection = SqliteConnection::connect_with(&options.connect).await.map_err(connect_failure)?;
         if let Some(on_open) = &options.on_open {
             on_open(&mut connection).await.map_err(failure)?;
-            if in_transaction(&mut connection).await? {
-                return Err(ConnectionError::new(ErrorClass::Rejected, TransactionLeftOpen));
-            }
         }
-        let read_only = is_query_only(&mut connection).await?;
+        let read_only = found(&mut connection, options.on_open.is_some()).await?;
         self.opened_before.store(true, Ordering::Release);
         let file = if options.memory { None } else { FileId::of(options.connect.get_filename()) };
         Ok((connection, Mark { file, read_only }))
@@ -138,19 +137,25 @@ fn connect_failure(error: sqlx::Error) -> ConnectionError {
     }
 }
 
-async fn in_transaction(connection: &mut SqliteConnection) -> Result<bool, ConnectionError> {
-    use crate::source::connection::Connection;
-    connection.in_transaction().await
-}
-
 /// Interrupts in a row that are nobody's aim.
 const ATTEMPTS_MAX: u32 = 8;
 
-/// Whether the application has set it so. Asked again if that was interrupted: a database in memory goes with its connection.
-async fn is_query_only(connection: &mut SqliteConnection) -> Result<bool, ConnectionError> {
+/// Whether the application has set it so that it writes nothing; where it has done something `on_open`, also that it has left no
+/// transaction. Asked again if that was interrupted: a database in memory goes with its connection.
+async fn found(connection: &mut SqliteConnection, on_open: bool) -> Result<bool, ConnectionError> {
     let mut attempts = 1;
     loop {
-        match sqlx::query_scalar("pragma query_only").fetch_one(&mut *connection).await.map_err(connect_failure) {
+        let answer = async {
+            if on_open && connection.in_transaction().await? {
+                if attempts == 1 {
+                    return Err(ConnectionError::new(ErrorClass::Rejected, TransactionLeftOpen));
+                }
+                // The question before this one was interrupted, and has begun it.
+                connection.control(Control::Rollback).await?;
+            }
+            sqlx::query_scalar("pragma query_only").fetch_one(&mut *connection).await.map_err(connect_failure)
+        };
+        match answer.await {
             Err(failure) if failure.class == ErrorClass::RetryStatement && attempts < ATTEMPTS_MAX => attempts += 1,
             answer => return answer,
         }
