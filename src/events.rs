@@ -134,6 +134,10 @@ impl Listeners {
         // Called outside of the lock, so that a listener may add and remove listeners.
         let entries = self.list.with(|list| list.entries.clone());
         let wrong = entries.iter().filter_map(|(id, listener)| {
+            if !self.list.with(|list| list.entries.iter().any(|(entry, _)| entry == id)) {
+                // An earlier one has dropped its guard.
+                return None;
+            }
             let began = now();
             let result = catch_unwind(AssertUnwindSafe(|| (listener.call)(event)));
             let took = now().saturating_sub(began);
@@ -229,6 +233,25 @@ mod tests {
         assert_eq!(guard.status(), Ok(()));
         assert_eq!([removed(&late), removed(&late), removed(&late)], [0, 0, 1], "in time once, it is as good as new");
         assert_eq!(guard.status(), Err(ListenerError::Blocked { took: LIMIT * 2, limit: LIMIT }));
+    }
+
+    #[test]
+    fn a_listener_whose_guard_is_dropped_while_others_are_called_is_not_called_any_more() {
+        let listeners: Arc<Listeners> = Arc::default();
+        let later: Arc<Shared<Option<ListenerGuard>>> = Arc::default();
+        let drops = Arc::clone(&later);
+        let _first = Listeners::add(&listeners, Box::new(move |_| drop(drops.with(Option::take))));
+        let count = Arc::new(AtomicU32::new(0));
+        let seen = Arc::clone(&count);
+        let second = Listeners::add(
+            &listeners,
+            Box::new(move |_| {
+                seen.fetch_add(1, Ordering::Relaxed);
+            }),
+        );
+        later.with(|it| *it = Some(second));
+        call(&listeners);
+        assert_eq!(count.load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub enum Capability {
     Autonomous,
     /// The whole pool can be closed while it is in use.
     ClosePool,
+    /// A row can be read and written anew in one transaction, with nobody's write between.
+    Swaps,
     /// SQLite's conflict clauses.
     ConflictClauses,
     /// Raw SQL on a session.
@@ -62,7 +64,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Transactions,
         Self::Nesting,
         Self::ExplicitBegin,
@@ -74,6 +76,7 @@ impl Capability {
         Self::ServiceUse,
         Self::Autonomous,
         Self::ClosePool,
+        Self::Swaps,
         Self::ConflictClauses,
         Self::RawSql,
         Self::Streams,
@@ -104,6 +107,7 @@ impl fmt::Display for Capability {
             Self::ServiceUse => "service-use",
             Self::Autonomous => "autonomous",
             Self::ClosePool => "close-pool",
+            Self::Swaps => "swaps",
             Self::ConflictClauses => "conflict-clauses",
             Self::RawSql => "raw-sql",
             Self::Streams => "streams",
@@ -144,6 +148,7 @@ impl Capabilities {
                 Capability::Sharing,
                 Capability::ServiceUse,
                 Capability::Autonomous,
+                Capability::Swaps,
                 Capability::Reports,
                 Capability::Extension,
                 Capability::Postgres,
@@ -221,6 +226,7 @@ pub fn needed(command: &Command) -> Option<Capability> {
         }
         Command::Fail | Command::Slow | Command::Wait(_) => None,
         Command::Insert(_, _, Conflict::Abort) => None,
+        Command::Swap(..) => Some(Capability::Swaps),
         Command::Insert(..) => Some(Capability::ConflictClauses),
         Command::Begin(BeginMode::Plain) | Command::Commit | Command::Rollback | Command::Drop => {
             Some(Capability::Transactions)

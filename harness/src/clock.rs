@@ -87,7 +87,8 @@ impl Clock {
         }
     }
 
-    /// Runs the future to its end.
+    /// Runs the future to its end. Everything that the harness itself waits for goes through here: while its thread sleeps, a clock
+    /// that stands is moved on to the next timer of the system, by tokio.
     ///
     /// # Cancel safety
     /// As the future.

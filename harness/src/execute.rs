@@ -125,7 +125,7 @@ impl<'a> RealTime<'a> {
     /// Ends the fault, if it is over.
     async fn heal(&mut self, is_over: impl Fn(&Ongoing) -> bool) {
         if let Some(ended) = self.ongoing.take_if(|ongoing| is_over(ongoing)) {
-            self.database.end_fault(ended.fault).await;
+            self.clock.to_the_end(self.database.end_fault(ended.fault)).await;
         }
     }
 
@@ -192,7 +192,7 @@ impl Environment for RealTime<'_> {
         self.set_current(Some(by));
         if let Some(fault) = step.fault {
             self.heal(|_| true).await;
-            self.database.start_fault(fault).await;
+            self.clock.to_the_end(self.database.start_fault(fault)).await;
             self.ongoing = Some(Ongoing { actor: by.actor, fault, until: Instant::now() + self.limits.fault });
         }
     }
@@ -268,7 +268,7 @@ impl Environment for RealTime<'_> {
         };
         self.settle(silence).await;
         if self.database.is_kept_alive() && self.recorder.log.connections_open() > 0 {
-            self.database.let_go().await;
+            self.clock.to_the_end(self.database.let_go()).await;
         }
         if self.mode == Tasks::Late && tasks_alive() > self.at_rest {
             self.recorder.log.tasks_overlap();
@@ -307,7 +307,7 @@ impl Environment for RealTime<'_> {
     }
 
     async fn begin_end(&mut self) {
-        self.database.keep_alive().await;
+        self.clock.to_the_end(self.database.keep_alive()).await;
     }
 
     async fn run_to_end<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {

@@ -19,6 +19,9 @@ pub enum Invariant {
     RolledBackInvisible,
     /// A transaction of unknown outcome is applied whole or not at all.
     ScopeAtomic,
+    /// The writes of each row have one order in which a swap directly follows what it has replaced, each read sees the write before
+    /// it, and the last is what the row has at the end.
+    Linearizable,
     /// One command takes effect at most once.
     NoDuplicateEffect,
     /// Nothing of one borrower is left on a connection for the next.
@@ -57,12 +60,13 @@ pub enum Invariant {
 
 impl Invariant {
     /// Every invariant, in the order in which ties are decided.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::NoStaleUse,
         Self::NoCrossScope,
         Self::CommittedDurable,
         Self::RolledBackInvisible,
         Self::ScopeAtomic,
+        Self::Linearizable,
         Self::NoDuplicateEffect,
         Self::NoResidue,
         Self::TransactionAgreement,
@@ -96,6 +100,7 @@ impl fmt::Display for Invariant {
             Self::CommittedDurable => "committed-durable",
             Self::RolledBackInvisible => "rolled-back-invisible",
             Self::ScopeAtomic => "scope-atomic",
+            Self::Linearizable => "linearizable",
             Self::NoDuplicateEffect => "no-duplicate-effect",
             Self::NoResidue => "no-residue",
             Self::TransactionAgreement => "transaction-agreement",

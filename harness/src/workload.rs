@@ -8,7 +8,7 @@ use crate::database::ALL_ROWS;
 pub use crate::database::{Dialect, Words};
 
 use futures_util::TryStreamExt;
-use sqlx::Executor;
+use sqlx::{Connection, Executor};
 
 use crate::history::{Leftovers, Reply};
 use crate::plan::{BeginMode, Command, Conflict, Key, Value};
@@ -111,7 +111,49 @@ pub async fn get<'c, DB: Dialect>(
     connection: impl Executor<'c, Database = DB>,
     key: Key,
 ) -> Result<Option<Value>, sqlx::Error> {
-    let row = DB::query(DB::WORDS.get, &[i64::from(key.0)]).fetch_optional(connection).await?;
+    read(DB::WORDS.get, connection, key).await
+}
+
+/// Reads one key in order to write it in the same transaction.
+///
+/// # Errors
+/// Whatever sqlx answers.
+///
+/// # Cancel safety
+/// Cancel safe: what it locks is locked until the transaction ends.
+pub async fn get_for_update<'c, DB: Dialect>(
+    connection: impl Executor<'c, Database = DB>,
+    key: Key,
+) -> Result<Option<Value>, sqlx::Error> {
+    read(DB::WORDS.get_for_update, connection, key).await
+}
+
+/// Carries out a [`Command::Swap`] on this connection: in a transaction of its own, inside one in a savepoint.
+///
+/// # Errors
+/// Whatever sqlx answers.
+///
+/// # Cancel safety
+/// As sqlx's transactions: dropped, it is rolled back, unless its commit is under way.
+pub async fn swap<DB: Dialect>(connection: &mut DB::Connection, key: Key, value: Value) -> Result<Reply, sqlx::Error>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    let mut transaction = connection.begin().await?;
+    let found = get_for_update(&mut *transaction, key).await?;
+    if found.is_some() {
+        put(&mut *transaction, key, value).await?;
+    }
+    transaction.commit().await?;
+    Ok(Reply::Value(found))
+}
+
+async fn read<'c, DB: Dialect>(
+    sql: &'static str,
+    connection: impl Executor<'c, Database = DB>,
+    key: Key,
+) -> Result<Option<Value>, sqlx::Error> {
+    let row = DB::query(sql, &[i64::from(key.0)]).fetch_optional(connection).await?;
     Ok(row.map(|it| DB::pair(&it)).transpose()?.map(|it| it.1))
 }
 

@@ -10,6 +10,7 @@
 //!   whose peer is silent costs the whole attempt, and with sqlx 0.9.0 possibly its place in the pool.
 //! - What direct users of the pool leave on a connection is noticed only if it is an open transaction. One on which a
 //!   scope has left something, or which has its settings, is closed: what the application sets after connecting would be undone with it.
+//! - A function of the application that has the name of a built-in one is taken for that.
 //! - sqlx's limits stay; reconnects are neither bounded nor shared. sqlx releases a connection in a task, so a place is free a
 //!   little after its scope has ended.
 

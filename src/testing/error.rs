@@ -16,6 +16,14 @@ pub enum FixtureError {
     /// There is no connection for the test.
     #[error("the test has no connection: {0}")]
     Connection(#[source] Error),
+    /// The sessions are those of another test.
+    #[error(
+        "a test cannot begin inside test {outer}, whose one connection it would wait for: begin it on the application's own sessions"
+    )]
+    Inside {
+        /// The other test.
+        outer: Holder,
+    },
     /// The test's transaction could not be begun.
     #[error(
         "the test's own transaction could not be begun: {0}; if other tests use this database, give each a copy of its own \

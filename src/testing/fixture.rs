@@ -45,7 +45,7 @@ impl<S: Source> Fixture<S> {
     /// Begins a test on a connection of these sessions, under their policy. The test is named after the place of this call.
     ///
     /// # Errors
-    /// [`FixtureError::Connection`], [`FixtureError::Begin`].
+    /// [`FixtureError::Connection`], [`FixtureError::Begin`]; [`FixtureError::Inside`] for the sessions of another test.
     ///
     /// # Cancel safety
     /// Cancel safe: a dropped future leaves nothing behind.
@@ -60,6 +60,9 @@ impl<S: Source> Fixture<S> {
         opened: &'static Location<'static>,
     ) -> Result<Self, FixtureError> {
         let lender = parent.lender();
+        if let Some(outer) = lender.joint() {
+            return Err(FixtureError::Inside { outer: outer.test().clone() });
+        }
         let (bounded, source, policy) = (lender.bounded(), lender.source(), lender.policy());
         let mut lease = lender.connection().await.map_err(FixtureError::Connection)?;
         // The write lock at once: a test that is refused the lock midway would fail for a foreign reason.

@@ -272,3 +272,11 @@ pub(crate) async fn a_registry_takes_part_in_one_test_at_a_time<B: Bed>() {
     let three = Fixture::begin(three.sessions()).await.expect("a test");
     assert!(three.join(&empty).expect_err("no sessions").to_string().contains("instance(sessions)"));
 }
+
+pub(crate) async fn a_test_inside_another_one_is_refused_at_once<B: Bed>() {
+    let bed = B::new().await;
+    let outer = Fixture::begin(bed.sessions()).await.expect("a test");
+    let error = Fixture::begin(outer.sessions()).await.map(drop).expect_err("there is one connection");
+    assert!(matches!(error, FixtureError::Inside { .. }), "{error}");
+    outer.end().await.expect("isolated");
+}

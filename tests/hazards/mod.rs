@@ -43,6 +43,7 @@ macro_rules! every_case {
                 a_scope_that_is_open_at_the_end_is_named,
                 a_registry_that_joined_a_test_has_its_own_sessions_again_after_a_panic,
                 a_registry_takes_part_in_one_test_at_a_time,
+                a_test_inside_another_one_is_refused_at_once,
             }
             lent {
                 function_with_the_connection_works_in_the_scopes_transaction,

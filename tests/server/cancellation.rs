@@ -19,6 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         next_use_does_not_wait_for_a_statement_that_was_cancelled,
         statement_that_was_cancelled_is_stopped_with_its_scope_still_open,
         several_that_are_cancelled_are_stopped_together,
+        statement_of_a_runtime_that_has_ended_is_stopped_from_the_next,
         nothing_is_stopped_where_that_is_switched_off,
         cancelled_statement_in_a_transaction_loses_it,
         rollback_cancelled_at_any_poll_keeps_nothing,
@@ -71,6 +72,33 @@ async fn several_that_are_cancelled_are_stopped_together() {
     }
     within(SOON, "both to go", async || fresh.pids().await == [kept]).await;
     assert_eq!(pid(&healthy).await.expect("nobody else is stopped"), kept);
+}
+
+async fn statement_of_a_runtime_that_has_ended_is_stopped_from_the_next() {
+    let mut policy = one();
+    policy.stop_after = Duration::from_millis(200);
+    let fresh = Fresh::with(policy).await;
+    let sessions = fresh.sessions.clone();
+    let (asleep, is_asleep) = tokio::sync::oneshot::channel::<()>();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let task = runtime.spawn(async move {
+        let scope = sessions.scope("cancelled");
+        tokio::select! {
+            _ = sqlx::query(SLEEP).execute(&scope) => panic!("it sleeps for longer"),
+            _ = is_asleep => {}
+        }
+    });
+    fresh.asleep(1).await;
+    asleep.send(()).expect("it waits");
+    task.await.expect("it has cancelled");
+    // Before anybody was told.
+    runtime.shutdown_background();
+    within(SOON, "the sleeper to go", async || {
+        pid(&fresh.sessions.scope("next")).await.expect("an answer");
+        !fresh.backends().await.iter().any(|it| it.1.contains("pg_sleep"))
+    })
+    .await;
 }
 
 async fn nothing_is_stopped_where_that_is_switched_off() {

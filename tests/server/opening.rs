@@ -13,6 +13,7 @@ use crate::tests;
 
 pub(crate) fn trials() -> Vec<Trial> {
     tests![
+        server_whose_strings_cannot_be_read_is_refused,
         every_mistake_is_one_clear_error_without_the_password,
         nobody_there_is_told_at_once,
         server_without_a_place_is_waited_for,
@@ -112,4 +113,12 @@ async fn socket_and_tcp_are_the_same() {
     let sessions = PgOptions::new(server.socket()).open(policy()).await.expect("sessions");
     let one: i32 = sqlx::query_scalar("select 1").fetch_one(&sessions.scope("request")).await.expect("an answer");
     assert_eq!(one, 1);
+}
+
+async fn server_whose_strings_cannot_be_read_is_refused() {
+    let fresh = Fresh::new().await;
+    let off = fresh.options.clone().options([("standard_conforming_strings", "off")]);
+    let error = PgOptions::new(off).open(policy()).await.map(drop).expect_err("they mean something else");
+    let shown = format!("{error} {error:?}");
+    assert!(shown.contains("standard_conforming_strings is off"), "{shown}");
 }

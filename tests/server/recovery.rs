@@ -28,6 +28,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         transaction_on_a_connection_that_turned_read_only_is_lost,
         transaction_begun_read_only_keeps_its_connection,
         server_that_was_read_only_from_the_start_is_no_reason_to_replace_connections,
+        code_that_a_function_raises_is_no_reason_to_replace_connections,
         refused_login_is_tried_again_until_it_is_let_in,
     ]
 }
@@ -273,6 +274,19 @@ async fn server_that_was_read_only_from_the_start_is_no_reason_to_replace_connec
         kept += usize::from(old.contains(&pid(scope).await.expect("a pid")));
     }
     assert_eq!(kept, 2, "the one that was refused is gone");
+}
+
+async fn code_that_a_function_raises_is_no_reason_to_replace_connections() {
+    let fresh = Fresh::new().await;
+    let raises = "create function refuse() returns int language plpgsql as \
+        $$ begin raise 'closed for today' using errcode = '25006'; end $$";
+    fresh.outside().await.execute(raises).await.expect("a function");
+    fresh.fill(3).await;
+    let scope = fresh.sessions.scope("request");
+    sqlx::query("select refuse()").execute(&scope).await.expect_err("it refuses");
+    scope.end().await.expect("end");
+    let health = fresh.sessions.health();
+    assert_eq!((health.lost, health.discarded, health.usage.size), (0, 0, 3));
 }
 
 async fn refused_login_is_tried_again_until_it_is_let_in() {

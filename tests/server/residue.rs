@@ -15,6 +15,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         prepared_statement_costs_the_connection,
         what_a_function_hides_is_undone_by_always_and_left_by_never,
         harmless_statements_owe_nothing,
+        function_with_the_name_of_a_built_in_one_is_not_believed,
         what_is_set_on_opening_is_set_again,
         statements_of_sqlx_survive_the_cleaning,
     ]
@@ -120,6 +121,22 @@ async fn harmless_statements_owe_nothing() {
     // The statement of the next one is all that is sent: what it did last is what is seen from outside.
     let scope = fresh.sessions.scope("second");
     assert_eq!(residue(&scope).await, Fresh::NO_RESIDUE);
+}
+
+async fn function_with_the_name_of_a_built_in_one_is_not_believed() {
+    let fresh = Fresh::with(one(Reset::IfNeeded)).await;
+    let own = "create function cbrt(tenant text) returns text language sql as \
+        $$ select set_config('statement_timeout', tenant, false) $$";
+    fresh.outside().await.execute(own).await.expect("a function");
+    let sessions = PgOptions::new(fresh.options.clone()).open(one(Reset::IfNeeded)).await.expect("sessions");
+    let scope = sessions.scope("first");
+    let limit = async |scope: &Scope<PgSource>| -> String {
+        sqlx::query_scalar("show statement_timeout").fetch_one(scope).await.expect("a limit")
+    };
+    leave(&scope, "select cbrt('4321'::text)").await;
+    assert_eq!(limit(&scope).await, "4321ms");
+    scope.end().await.expect("end");
+    assert_eq!(limit(&sessions.scope("second")).await, "0");
 }
 
 async fn what_is_set_on_opening_is_set_again() {

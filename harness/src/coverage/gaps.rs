@@ -47,6 +47,7 @@ fn applies(invariant: Invariant, capabilities: Capabilities) -> bool {
         Invariant::TransactionAgreement => has(Capability::Identity) && has(Capability::Transactions),
         Invariant::RolledBackInvisible => has(Capability::Transactions),
         Invariant::ScopeAtomic => has(Capability::Transactions) && has(Capability::Cancellation),
+        Invariant::Linearizable => has(Capability::Swaps),
         Invariant::RegistryFresh => has(Capability::Registry),
         Invariant::CloseEnds => has(Capability::ClosePool),
         Invariant::Extension => has(Capability::Extension),

@@ -47,6 +47,8 @@ pub struct Words {
     pub put: &'static str,
     /// Reads one.
     pub get: &'static str,
+    /// Reads one in order to write it: others that would do the same wait for the end of the transaction, where that is not so anyway.
+    pub get_for_update: &'static str,
     /// Deletes one.
     pub delete: &'static str,
     /// Takes long.
@@ -68,6 +70,7 @@ impl Dialect for Sqlite {
     const WORDS: Words = Words {
         put: "insert into kv (k, v) values (?, ?) on conflict (k) do update set v = excluded.v",
         get: "select k, v from kv where k = ?",
+        get_for_update: "select k, v from kv where k = ?",
         delete: "delete from kv where k = ?",
         slow: "with recursive c (x) as (values (1) union all select x + 1 from c where x < 3000) select count(*) from c",
         inspect: "select recursive_triggers, (select count(*) from temp.sqlite_schema), \
@@ -111,6 +114,7 @@ impl Dialect for Postgres {
     const WORDS: Words = Words {
         put: "insert into kv (k, v) values ($1, $2) on conflict (k) do update set v = excluded.v",
         get: "select k, v from kv where k = $1",
+        get_for_update: "select k, v from kv where k = $1 for update",
         delete: "delete from kv where k = $1",
         slow: "select pg_sleep(0.02)",
         inspect: "select current_setting('default_statistics_target') = '77', \

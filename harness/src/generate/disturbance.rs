@@ -10,7 +10,7 @@ use rand::Rng;
 
 use super::draw::Draw;
 use crate::capability::{Capabilities, Capability};
-use crate::model::{ActorState, Operation, Standing, UNKNOWNS_MAX, is_cut_off, may_meet, waits};
+use crate::model::{ActorState, Operation, Standing, is_cut_off, may_meet, waits};
 use crate::plan::{Actor, Command, Fault, Phase, Step};
 
 /// What is done to the commands of one plan.
@@ -32,6 +32,10 @@ pub(super) struct Disturbances<'a> {
 const POLLS_USUAL: u8 = 4;
 const POLLS_MAX: u8 = 8;
 
+/// Each may leave an outcome unknown, some leave a second one, and more than the oracle follows would show nothing: fewer than
+/// [`UNKNOWNS_MAX`](crate::model::UNKNOWNS_MAX).
+const DISTURBANCES_MAX: u32 = 6;
+
 /// A command that may be disturbed.
 struct Target {
     actor: usize,
@@ -47,8 +51,7 @@ impl Disturbances<'_> {
             return;
         }
         let targets = targets(actors, self.capabilities);
-        // Each may leave an outcome unknown, and more of these than the oracle follows would show nothing.
-        let mut left = UNKNOWNS_MAX;
+        let mut left = DISTURBANCES_MAX;
         for _ in 0..targets.len() {
             if left > 0 && draw.chance(self.cancel_rate) {
                 left -= u32::from(self.cancel(actors, &targets, draw));

@@ -125,6 +125,7 @@ impl Drawing<'_> {
             Kind::Rollback => Command::Rollback,
             Kind::Drop => Command::Drop,
             Kind::Put => Command::Put(self.key(draw), self.value()),
+            Kind::Swap => Command::Swap(self.key(draw), self.value()),
             Kind::Insert => Command::Insert(self.key(draw), self.value(), Conflict::Abort),
             Kind::ConflictClause => {
                 let mut clause =

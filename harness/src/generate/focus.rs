@@ -10,7 +10,7 @@ use crate::capability::{Capabilities, Capability};
 
 /// What a plan may be focused on, how often, and what each is nothing without. What has many commands of its own is drawn
 /// more often.
-const SUBJECTS: [(Capability, u32, &[Capability]); 19] = [
+const SUBJECTS: [(Capability, u32, &[Capability]); 20] = [
     (Capability::Nesting, 2, &[Capability::Transactions]),
     (Capability::ExplicitBegin, 1, &[Capability::Transactions]),
     (Capability::ReadOnlyBegin, 1, &[Capability::Transactions]),
@@ -23,6 +23,7 @@ const SUBJECTS: [(Capability, u32, &[Capability]); 19] = [
     (Capability::ServiceUse, 2, &[Capability::Registry]),
     (Capability::Autonomous, 1, &[Capability::Transactions]),
     (Capability::ClosePool, 1, &[]),
+    (Capability::Swaps, 2, &[]),
     (Capability::ConflictClauses, 1, &[Capability::Transactions]),
     (Capability::RawSql, 2, &[]),
     (Capability::ConnectionLocks, 1, &[Capability::RawSql]),

@@ -22,6 +22,7 @@ pub enum Kind {
     Rollback,
     Drop,
     Put,
+    Swap,
     Insert,
     ConflictClause,
     Get,
@@ -63,7 +64,7 @@ pub enum Kind {
 /// Ends are drawn less often than what they end, since most defects need several commands in one session; explicit and
 /// nested begins are known more often than other kinds beyond the basic ones, since they are only met together. A plan
 /// that retains a handle knows how to use it.
-pub(super) const WEIGHTS: [(Kind, u8, u32); 44] = [
+pub(super) const WEIGHTS: [(Kind, u8, u32); 45] = [
     (Kind::Open, 12, 16),
     (Kind::Close, 2, 14),
     (Kind::Begin, 6, 14),
@@ -74,6 +75,7 @@ pub(super) const WEIGHTS: [(Kind, u8, u32); 44] = [
     (Kind::Rollback, 5, 14),
     (Kind::Drop, 3, 11),
     (Kind::Put, 6, 16),
+    (Kind::Swap, 5, 8),
     (Kind::Insert, 2, 8),
     (Kind::ConflictClause, 3, 6),
     (Kind::Get, 3, 12),
@@ -134,6 +136,7 @@ pub(super) fn needed_for(kind: Kind) -> Option<Capability> {
         Kind::BeginExplicit => Some(Capability::ExplicitBegin),
         Kind::BeginReadOnly => Some(Capability::ReadOnlyBegin),
         Kind::Nest => Some(Capability::Nesting),
+        Kind::Swap => Some(Capability::Swaps),
         Kind::ConflictClause => Some(Capability::ConflictClauses),
         Kind::Stream => Some(Capability::Streams),
         Kind::RawBegin
@@ -206,6 +209,7 @@ impl Kind {
             Command::Rollback => Self::Rollback,
             Command::Drop => Self::Drop,
             Command::Put(..) => Self::Put,
+            Command::Swap(..) => Self::Swap,
             Command::Insert(_, _, Conflict::Abort) => Self::Insert,
             Command::Insert(..) => Self::ConflictClause,
             Command::Get(_) => Self::Get,

@@ -12,6 +12,9 @@ use crate::plan::{Actor, ActorId, BeginMode, Command, Gate, Key, Step, Turn};
 /// How often one of them comes to where the other one holds something instead, where that can be, in sixteenths.
 const VISITS: u32 = 5;
 
+/// How often two commands that are brought together are about the same row, where that can be, in sixteenths.
+const ON_ONE_ROW: u32 = 12;
+
 /// Brings two actors together, if there is anything for them to do.
 pub(super) fn bring_together(
     actors: &[Actor],
@@ -45,7 +48,11 @@ fn meet(actors: &[Actor], left: &mut [usize], deepest: u32, turns: &mut Vec<Turn
     };
     let Some(kind) = kinds().nth(draw.below_len(kinds().count())) else { return };
     let Some(one) = able(kind, None).nth(draw.below_len(able(kind, None).count())) else { return };
-    let others = || able(kind, Some(one.0));
+    // What happens to one row at once is what can be lost.
+    let row = touched(&actors[one.0].steps[one.1].command).filter(|_| draw.chance(ON_ONE_ROW));
+    let is_there = |(actor, at): &(usize, usize)| touched(&actors[*actor].steps[*at].command) == row;
+    let row = row.filter(|_| able(kind, Some(one.0)).any(|it| is_there(&it)));
+    let others = || able(kind, Some(one.0)).filter(|it| row.is_none() || is_there(it));
     let Some(other) = others().nth(draw.below_len(others().count())) else { return };
     let mut first: Vec<(usize, usize)> = vec![one, other];
     for (actor, it) in actors.iter().enumerate() {

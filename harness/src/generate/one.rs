@@ -43,7 +43,8 @@ pub fn generate(
     };
     let capabilities = if is_focused { focused(capabilities, &mut draw) } else { capabilities };
     let about_services = capabilities.has(Capability::Registry) && draw.chance(8);
-    let about_requests = capabilities.has(Capability::Extension) && draw.chance(6);
+    let about_requests = capabilities.has(Capability::Extension) && draw.chance(6)
+        || capabilities.has(Capability::Swaps) && draw.chance(3);
     let knowledge = match (is_focused, about_requests, about_services) {
         (true, ..) => Knowledge::Everything,
         (false, true, _) => Knowledge::Requests,
@@ -69,12 +70,15 @@ pub fn generate(
         fault_rate: rate(profile.faults && !fixture && capabilities.has(Capability::Faults), &mut draw),
         aimed: profile.aimed,
     };
+    // Requests are about the same few things.
+    let is_about_one = knowledge == Knowledge::Requests && capabilities.has(Capability::Swaps) && draw.chance(10);
+    let keys = if is_about_one { 1 } else { u32::from(profile.keys.clamp(1, 200)) };
     let mut drawing = Drawing {
         capabilities,
         extension,
         nests: table.has(Kind::Nest),
         table,
-        keys: u32::from(profile.keys.clamp(1, 200)),
+        keys,
         fixture,
         shares_cache: storage == Storage::Memory,
         brief: profile.units && draw.chance(6),

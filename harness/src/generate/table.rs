@@ -22,7 +22,7 @@ pub(super) enum Knowledge {
     /// The same, and little besides services: with many kinds of statements between them, changes of a registry and what
     /// should show them seldom meet.
     Services,
-    /// The same, and little besides the extension's commands: an application's requests meet each other.
+    /// The same, and little besides the extension's commands and swaps: an application's requests meet each other.
     Requests,
     /// All of it, since it is little.
     Everything,
@@ -57,9 +57,10 @@ impl Table {
         for (kind, weight, chance) in WEIGHTS {
             let chance = match knowledge {
                 Knowledge::Services if !kind.is_about_services() => chance / 4,
-                Knowledge::Requests if !matches!(kind, Kind::Extra | Kind::Open | Kind::Close) => chance / 8,
+                Knowledge::Requests if !is_of_requests(kind) => chance / 8,
+                Knowledge::Requests => 16,
                 Knowledge::Everything => 16,
-                Knowledge::Swarm | Knowledge::Services | Knowledge::Requests => chance,
+                Knowledge::Swarm | Knowledge::Services => chance,
             };
             if is_able(kind) && draw.chance(chance) {
                 table.add(kind, weight);
@@ -88,4 +89,9 @@ impl Table {
     pub(super) fn has(&self, kind: Kind) -> bool {
         self.inside.kinds[..self.inside.len].contains(&kind)
     }
+}
+
+/// What an application's requests are made of.
+fn is_of_requests(kind: Kind) -> bool {
+    matches!(kind, Kind::Extra | Kind::Open | Kind::Close | Kind::Put | Kind::Swap)
 }

@@ -108,7 +108,13 @@ impl Drawing<'_> {
         let last = u8::try_from(self.keys).unwrap_or(1).min(unit.crossed);
         let key = if unit.descending { last - nth.min(last - 1) } else { 1 + nth.min(last - 1) };
         let value = self.value();
-        let command = if draw.chance(14) { Command::Put(Key(key), value) } else { Command::Delete(Key(key)) };
+        let command = if self.table.has(Kind::Swap) && draw.chance(8) {
+            Command::Swap(Key(key), value)
+        } else if draw.chance(14) {
+            Command::Put(Key(key), value)
+        } else {
+            Command::Delete(Key(key))
+        };
         made.push(self, command);
     }
 

@@ -3,8 +3,8 @@
 use crate::history::By;
 use crate::plan::{ActorId, Key, Value};
 
-/// The most unknown outcomes that are followed both ways: 2⁶ = 64 branches.
-pub const UNKNOWNS_MAX: u32 = 6;
+/// The most unknown outcomes that are followed both ways: 2⁸ = 256 branches.
+pub const UNKNOWNS_MAX: u32 = 8;
 
 /// What a history's replies claim under one assignment of its unknown outcomes.
 #[derive(Debug, Default)]
@@ -46,6 +46,8 @@ pub struct Write {
     pub from: usize,
     /// The event after which it must be seen.
     pub until: usize,
+    /// The value that it is known to have replaced: its transaction had read that in order to write.
+    pub replaced: Option<Value>,
     /// Whether the assignment decided that it is committed.
     pub assumed: bool,
 }

@@ -22,6 +22,8 @@ pub(super) struct Pending {
     pub(super) by: By,
     pub(super) key: Key,
     pub(super) value: Option<Value>,
+    /// What was there before, if it was read in order to write this and is not the transaction's own.
+    pub(super) replaced: Option<Value>,
 }
 
 /// The first event whose state a command that was invoked here may see; none if its transaction may be over.
@@ -45,10 +47,12 @@ pub(super) fn dead(write: &Pending, end: usize, assumed: bool) -> Option<Dead> {
     Some(Dead { by: write.by, key: write.key, value: write.value?, end, assumed })
 }
 
+/// The last write of each row, with what the first of them replaced.
 pub(super) fn last_per_key(writes: &[Pending]) -> Vec<Pending> {
     let mut last: BTreeMap<Key, Pending> = BTreeMap::new();
     for write in writes {
-        last.insert(write.key, *write);
+        let first = last.get(&write.key).map_or(write.replaced, |it| it.replaced);
+        last.insert(write.key, Pending { replaced: first, ..*write });
     }
     last.into_values().collect()
 }

@@ -6,7 +6,7 @@ use crate::plan::{Command, Key, Phase, Usage, Value};
 /// The value that a command writes, if it writes one.
 pub fn written(command: &Command) -> Option<(Key, Value)> {
     match *command {
-        Command::Put(key, value) | Command::Insert(key, value, _) => Some((key, value)),
+        Command::Put(key, value) | Command::Swap(key, value) | Command::Insert(key, value, _) => Some((key, value)),
         ref command => match used(command) {
             Some(Usage::Put(key, value)) => Some((key, value)),
             Some(Usage::Get(_)) | None => None,

@@ -161,15 +161,27 @@ impl Walk<'_> {
                 if let Command::Insert(key, ..) | Command::Delete(key) = command {
                     self.aim(by, *key, span.invoked, at);
                 }
-                if let Some((key, value)) = effect_of(command) {
-                    let pending = Pending { by, key, value };
-                    self.write(pending, is_autonomous(command), (span.invoked, at), outcome, unknown);
-                }
                 if let Outcome::Done(reply) = outcome {
                     self.read(by, span, at, reply);
                 }
+                let finds_nothing = || {
+                    let is_swap = matches!(command, Command::Swap(..));
+                    is_swap && *outcome == Outcome::Done(Reply::Value(None))
+                };
+                if let Some((key, value)) = effect_of(command).filter(|_| !finds_nothing()) {
+                    let replaced = self.replaced(by.actor, command, outcome);
+                    let pending = Pending { by, key, value, replaced };
+                    self.write(pending, is_autonomous(command), (span.invoked, at), outcome, unknown);
+                }
             }
         }
+    }
+
+    /// What a swap has put its value in the place of, unless its own transaction had written that.
+    fn replaced(&self, actor: ActorId, command: &Command, outcome: &Outcome) -> Option<Value> {
+        let (Command::Swap(key, _), Outcome::Done(Reply::Value(seen))) = (command, outcome) else { return None };
+        let frames = self.actors.get(actor.index()).map_or(&[][..], |place| &place.frames);
+        seen.filter(|_| own(frames, *key).is_none())
     }
 
     fn write(
@@ -186,12 +198,12 @@ impl Walk<'_> {
         let done = matches!(outcome, Outcome::Done(_));
         if done || unknown && self.decide() {
             let until = if done { at } else { self.settled };
-            let Pending { by, key, value } = pending;
+            let Pending { by, key, value, replaced } = pending;
             match self.place(by.actor).frames.last_mut().filter(|_| !is_autonomous) {
                 Some(frame) if frame.uncertain => self.limbo(&[pending], from),
                 Some(frame) => frame.writes.push(pending),
                 None => {
-                    self.claims.committed.push(Write { by, key, value, from, until, assumed: unknown });
+                    self.claims.committed.push(Write { by, key, value, from, until, replaced, assumed: unknown });
                     if done {
                         self.claims.autocommitted.push(Statement { by, at });
                     }
@@ -217,8 +229,8 @@ impl Walk<'_> {
         let ending = if done { Ending::Committed } else { Ending::Untold };
         let writes = frame.writes.iter().map(|it| it.by).collect();
         self.claims.transactions.push(Transaction { end: at, writes, ending });
-        for Pending { by, key, value } in last_per_key(&frame.writes) {
-            self.claims.committed.push(Write { by, key, value, from, until, assumed });
+        for Pending { by, key, value, replaced } in last_per_key(&frame.writes) {
+            self.claims.committed.push(Write { by, key, value, from, until, replaced, assumed });
         }
     }
 
@@ -271,7 +283,7 @@ impl Walk<'_> {
         // goes with that.
         let frames = &self.place(by.actor).frames;
         if is_autonomous(&span.step.command) || frames.last().is_none_or(|frame| frame.uncertain) {
-            self.limbo(&[Pending { by, key, value }], span.invoked);
+            self.limbo(&[Pending { by, key, value, replaced: None }], span.invoked);
         }
     }
 
@@ -309,8 +321,8 @@ impl Walk<'_> {
     /// From here on these writes may be seen, or not.
     fn limbo(&mut self, writes: &[Pending], at: usize) {
         let limbo = |it: &Pending| {
-            let Pending { by, key, value } = *it;
-            Write { by, key, value, from: at, until: usize::MAX, assumed: false }
+            let Pending { by, key, value, replaced } = *it;
+            Write { by, key, value, from: at, until: usize::MAX, replaced, assumed: false }
         };
         self.claims.committed.extend(writes.iter().map(limbo));
     }
@@ -327,7 +339,9 @@ impl Walk<'_> {
     fn read(&mut self, by: By, span: &Span<'_>, at: usize, reply: &Reply) {
         let one = |key: Key, seen: Option<Value>| (key, seen);
         let seen: Vec<(Key, Option<Value>)> = match (reply, &span.step.command) {
-            (Reply::Value(value), Command::Get(key) | Command::Race(key)) => vec![one(*key, *value)],
+            (Reply::Value(value), Command::Get(key) | Command::Race(key) | Command::Swap(key, _)) => {
+                vec![one(*key, *value)]
+            }
             (Reply::Value(value), command) => match used(command) {
                 Some(Usage::Get(key)) => vec![one(key, *value)],
                 _ => return,

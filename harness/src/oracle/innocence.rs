@@ -194,8 +194,9 @@ fn changes_something(command: &Command) -> bool {
 
 /// What the answer should have been and was, if that differs.
 fn untrue(view: &View<'_>, scene: &Scene<'_>, by: By, command: &Command, reply: &Reply) -> Option<(String, String)> {
-    let changed = match reply {
-        Reply::Changed(changed) => Some(*changed),
+    let changed = match (command, reply) {
+        (_, Reply::Changed(changed)) => Some(*changed),
+        (Command::Swap(..), Reply::Value(found)) => Some(found.is_some()),
         _ => None,
     };
     let wrong = |expected: &str| Some((format!("`{command}` {expected}"), reply.to_string()));

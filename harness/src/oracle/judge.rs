@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::checked::Checked;
 use super::view::{Facts, View};
-use super::{ends, identity, innocence, limit, reports, transactions, values, wiring};
+use super::{ends, identity, innocence, limit, order, reports, transactions, values, wiring};
 use crate::history::{History, What};
 use crate::model::{Claims, UNKNOWNS_MAX};
 use crate::verdict::{Invariant, Verdict, Violation};
@@ -146,6 +146,7 @@ fn check_of(invariant: Invariant) -> Check {
         Invariant::CommittedDurable => values::committed_durable,
         Invariant::RolledBackInvisible => values::rolled_back_invisible,
         Invariant::ScopeAtomic => values::scope_atomic,
+        Invariant::Linearizable => order::linearizable,
         Invariant::NoDuplicateEffect => identity::no_duplicate_effect,
         Invariant::NoResidue => identity::no_residue,
         Invariant::TransactionAgreement => transactions::transaction_agreement,

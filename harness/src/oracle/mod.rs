@@ -1,7 +1,7 @@
 //! The oracle: judges a history. Pure; it runs nothing and knows no system.
 //!
 //! Owns the check of each [`Invariant`], and the branching over unknown outcomes. Each invariant is one function in a
-//! file of its family, whose header lists what it does not check: [`values`], [`identity`], [`transactions`], [`wiring`],
+//! file of its family, whose header lists what it does not check: [`values`], [`order`], [`identity`], [`transactions`], [`wiring`],
 //! [`ends`], [`limit`], [`reports`], [`innocence`].
 //!
 //! One defect may break several invariants. The earliest violation in the history counts; on a tie, the first in
@@ -13,6 +13,7 @@ pub mod identity;
 pub mod innocence;
 mod judge;
 pub mod limit;
+pub mod order;
 mod read_only;
 pub mod reports;
 mod scene;

@@ -378,6 +378,7 @@ pub(super) fn reaches_database(command: &Command) -> bool {
     matches!(
         command,
         Command::Put(..)
+            | Command::Swap(..)
             | Command::Insert(..)
             | Command::Get(_)
             | Command::Race(_)

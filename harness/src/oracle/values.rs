@@ -3,8 +3,8 @@
 //! They compare the values read, and the final state on the harness's own connection, with the claims of the replies.
 //!
 //! Not checked: that all reads of one transaction come from one snapshot; the order of commits across keys beyond real
-//! time; lost updates between a read and a write of one transaction (the workload's writes do not depend on reads); rows
-//! that an extension writes elsewhere.
+//! time (of one key: [`order`](super::order)); updates that are lost between two commands of one transaction; rows that an
+//! extension writes elsewhere.
 
 use std::fmt::Display;
 

@@ -40,6 +40,9 @@ pub enum Command {
     Drop,
     /// Writes the value, whether or not the key is there.
     Put(Key, Value),
+    /// Reads the row and writes this value in its place, in one transaction, so that nobody's write comes between. Answers what was
+    /// there; where there is no row it writes none.
+    Swap(Key, Value),
     /// Inserts a row; the conflict clause says what happens if the key is there.
     Insert(Key, Value, Conflict),
     /// Reads one key.

@@ -32,6 +32,7 @@ impl fmt::Display for Command {
             Self::Rollback => f.write_str("rollback"),
             Self::Drop => f.write_str("drop"),
             Self::Put(key, value) => write!(f, "put {key} {value}"),
+            Self::Swap(key, value) => write!(f, "swap {key} {value}"),
             Self::Insert(key, value, conflict) => write!(f, "insert {key} {value}{conflict}"),
             Self::Get(key) => write!(f, "get {key}"),
             Self::Delete(key) => write!(f, "delete {key}"),

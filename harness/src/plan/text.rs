@@ -25,7 +25,7 @@ pub struct TextError {
     pub found: String,
 }
 
-const COMMANDS: &str = "a command: open, close, begin [immediate|exclusive|read-only], commit, rollback, drop, put KEY VALUE, \
+const COMMANDS: &str = "a command: open, close, begin [immediate|exclusive|read-only], commit, rollback, drop, put KEY VALUE, swap KEY VALUE, \
     insert KEY VALUE [or ignore|replace|rollback], get KEY, delete KEY, scan, stream ROWS, fail, slow, wait 1s|1m|1h, \
     raw begin|setting|temp-table|lock|channel|cursor|prepared|attached [spelled N.M], \
     inspect, retain, stale get KEY, stale put KEY VALUE, use rows get KEY, use rows put KEY VALUE, autonomous get KEY, \
@@ -156,6 +156,7 @@ fn command(words: &mut Words<'_>) -> Result<Command, TextError> {
         "rollback" => Command::Rollback,
         "drop" => Command::Drop,
         "put" => Command::Put(key(words)?, value(words)?),
+        "swap" => Command::Swap(key(words)?, value(words)?),
         "insert" => Command::Insert(key(words)?, value(words)?, conflict(words)?),
         "get" => Command::Get(key(words)?),
         "delete" => Command::Delete(key(words)?),

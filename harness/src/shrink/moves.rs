@@ -245,6 +245,11 @@ fn plainer_than(command: &Command) -> Vec<Command> {
             plainer.extend(keys(key).map(|it| Command::Put(it, value)));
             plainer
         }
+        Command::Swap(key, value) => {
+            let mut plainer = vec![Command::Get(key), Command::Put(key, value)];
+            plainer.extend(keys(key).map(|it| Command::Swap(it, value)));
+            plainer
+        }
         Command::Insert(key, value, conflict) => {
             let mut plainer = vec![Command::Put(key, value)];
             if conflict != Conflict::Abort {
@@ -317,6 +322,7 @@ fn renumbered(plan: &Plan, _: Option<&'static dyn Extension>) -> Vec<Plan> {
         if written(&step.command).is_some() {
             match &mut step.command {
                 Command::Put(_, value)
+                | Command::Swap(_, value)
                 | Command::Insert(_, value, _)
                 | Command::Stale(Usage::Put(_, value))
                 | Command::Use(Usage::Put(_, value))

@@ -90,6 +90,7 @@ fn weight(command: &Command) -> u32 {
         Command::Autonomous(Usage::Get(key)) => 700 + u32::from(key.0),
         Command::Autonomous(Usage::Put(key, _)) => 750 + u32::from(key.0),
         Command::Stale(Usage::Put(key, _)) => 600 + u32::from(key.0),
+        Command::Swap(key, _) => 800 + u32::from(key.0),
         Command::Delete(key) => 900 + u32::from(key.0),
         Command::Insert(key, _, Conflict::Abort) => 1200 + u32::from(key.0),
         Command::Insert(key, ..) => 1500 + u32::from(key.0),

@@ -49,6 +49,15 @@ fn case(invariant: Invariant) -> Option<(History, History)> {
             s.command(0, "commit cancel@sent", &[], Outcome::Cancelled(Phase::Sent));
             s.finish(if broken { &[(1, 1)] } else { &[(1, 1), (2, 2)] })
         }),
+        Invariant::Linearizable => build(&|s, broken| {
+            let swapped = |found| Outcome::Done(Reply::Value(Some(found)));
+            s.done(0, "open", &[]).done(1, "open", &[]).done(0, "put k1 1", &autocommit());
+            s.command(0, "swap k1 2", &autocommit(), swapped(1));
+            s.invoke(1, "swap k1 3");
+            s.command(0, "swap k1 4", &autocommit(), swapped(2));
+            s.push(1, What::Returned(swapped(if broken { 2 } else { 4 })));
+            s.finish(&[(1, 3)])
+        }),
         Invariant::NoDuplicateEffect => build(&|s, broken| {
             let evidence = if broken { [autocommit(), autocommit()].concat() } else { autocommit().to_vec() };
             s.done(0, "open", &[]).done(0, "put k1 1", &evidence);
@@ -191,6 +200,7 @@ blindness! {
     committed_work_that_is_missing => CommittedDurable,
     rolled_back_work_that_is_there => RolledBackInvisible,
     half_of_an_unknown_commit => ScopeAtomic,
+    update_that_is_lost => Linearizable,
     write_that_took_effect_twice => NoDuplicateEffect,
     setting_of_the_last_borrower => NoResidue,
     write_that_committed_by_itself => TransactionAgreement,

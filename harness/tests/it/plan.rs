@@ -18,6 +18,7 @@ fn everything() -> [Capabilities; 2] {
         Capability::Sharing,
         Capability::ServiceUse,
         Capability::Autonomous,
+        Capability::Swaps,
     ];
     [Capabilities::sqlite().and(Capabilities::services()).and(Capabilities::of(further)), simulated]
 }
@@ -72,7 +73,7 @@ fn seed_gives_the_plans_that_it_gave() {
         drawn(&discreet, postgres),
         drawn(&Profile::default(), simulated),
     ];
-    let expected = ["b95343d7fb6a3035", "7d2a4559e9413875", "04183099b116bdd1", "93ff251daa8f2617", "df25fecec911a8e1"];
+    let expected = ["6fa5e8cd3f0a8063", "208442331c212530", "ffaeb2c493b8c5d8", "00e57b79fe8405b5", "faacc7b789442af0"];
     assert_eq!(found.map(|hash| format!("{hash:016x}")), expected);
 }
 

@@ -274,9 +274,11 @@ fn is_outdated(error: &sqlx::Error) -> bool {
     answer(error).is_some_and(|it| it.code() == "0A000" && it.routine() == Some("RevalidateCachedQuery"))
 }
 
-/// Whether a statement was refused because its transaction is read-only (read_only_sql_transaction).
+/// Whether the server refused a statement because its transaction is read-only (read_only_sql_transaction). A function of the
+/// application may raise the same code, and says nothing of the server by that.
 fn is_read_only(error: &sqlx::Error) -> bool {
-    code(error).as_deref() == Some("25006")
+    let is_the_servers = |it: &PgDatabaseError| it.routine().is_none_or(|it| it.starts_with("PreventCommand"));
+    code(error).as_deref() == Some("25006") && answer(error).is_none_or(is_the_servers)
 }
 
 fn answer(error: &sqlx::Error) -> Option<&PgDatabaseError> {

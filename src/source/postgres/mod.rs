@@ -6,6 +6,7 @@ mod connection;
 mod identity;
 mod open_error;
 mod options;
+mod reading;
 mod source;
 mod sqlstate;
 mod stop;

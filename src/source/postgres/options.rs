@@ -28,7 +28,7 @@ impl PgOptions {
     /// # Errors
     /// [`PgOpenError::Scheme`], [`PgOpenError::Options`].
     pub fn from_url(url: &str) -> Result<Self, PgOpenError> {
-        if !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(PgOpenError::Scheme { scheme: scheme_of(url) });
         }
         PgConnectOptions::from_str(url).map(Self::new).map_err(PgOpenError::Options)
@@ -91,9 +91,13 @@ mod tests {
         let options = PgOptions::from_url("postgres://me:geheim@localhost:1/db").expect("a URL");
         let shown = format!("{options:?}");
         assert!(shown.contains("localhost:1") && !shown.contains("geheim"), "{shown}");
-        for url in
-            ["mysql://me:geheim@localhost/db", "geheim", "me:geheim@localhost", "postgres://me:geheim@local host:x/db"]
-        {
+        for url in [
+            "mysql://me:geheim@localhost/db",
+            "geheim",
+            "me:geheim@localhost",
+            "postgres:me:geheim@localhost/db",
+            "postgres://me:geheim@local host:x/db",
+        ] {
             let error = PgOptions::from_url(url).expect_err("no URL of ours");
             let shown = format!("{error} {error:?}");
             assert!(!shown.contains("geheim"), "{shown}");

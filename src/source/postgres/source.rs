@@ -13,6 +13,7 @@ use sqlx::{Connection as _, Executor, Row};
 use super::connection::{connect_failure, failure};
 use super::identity::{IDENTITY, trace};
 use super::options::{OnOpen, PgOptions};
+use super::reading::Reading;
 use super::stop::Stop;
 use super::version::{TooOld, VERSION_MIN};
 use crate::policy::Policy;
@@ -34,7 +35,12 @@ impl PgSource {
     /// A source under the limits of this policy. Nothing is opened yet.
     pub fn new(options: PgOptions, policy: &Policy) -> Self {
         let stop = Stop::new(options.connect.clone(), policy);
-        let opener = Opener { connect: options.connect, on_open: options.on_open, may_write: AtomicBool::new(false) };
+        let opener = Opener {
+            connect: options.connect,
+            on_open: options.on_open,
+            may_write: AtomicBool::new(false),
+            reading: Reading::default(),
+        };
         Self { pool: ConnectionPool::new(opener, policy), stop }
     }
 
@@ -49,6 +55,7 @@ impl Source for PgSource {
     type Spare = Spare<Opener>;
 
     async fn acquire(&self) -> Result<Lent<Self::Lease>, AcquireError> {
+        self.stop.attend();
         let (lease, condition) = self.pool.acquire().await?;
         Ok(Lent { lease, condition })
     }
@@ -152,6 +159,7 @@ pub struct Opener {
     on_open: Option<OnOpen>,
     /// Whether a connection that could write was opened since connections were retired.
     may_write: AtomicBool,
+    reading: Reading,
 }
 
 impl Open for Opener {
@@ -169,6 +177,7 @@ impl Open for Opener {
         let round_trip = backend.seen.saturating_sub(began);
         let can_write = row.try_get_unchecked::<&str, _>("read_only").map_err(connect_failure)? == "off";
         self.may_write.fetch_or(can_write, Ordering::AcqRel);
+        self.reading.learn(&mut connection, &row).await?;
         if let Some(on_open) = &self.on_open {
             on_open(&mut connection).await.map_err(connect_failure)?;
             if connection.in_transaction().await? {

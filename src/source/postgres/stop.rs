@@ -38,17 +38,19 @@ impl Stop {
         Arc::new(Self { options, after: policy.stop_after, limit: policy.stop_timeout, due: Shared::default() })
     }
 
-    /// Has this backend stopped soon. Outside of a runtime this does nothing.
+    /// Has this backend stopped soon. Outside of a runtime this waits for the next [`attend`](Self::attend) in one.
     pub(super) fn backend(self: &Arc<Self>, backend: Trace) {
-        if self.limit.is_zero() {
-            return;
+        if !self.limit.is_zero() {
+            self.due.with(|it| it.backends.push(backend));
+            self.attend();
         }
-        let attended = self.due.with(|it| {
-            it.backends.push(backend);
-            std::mem::replace(&mut it.attended, true)
-        });
-        if !attended {
-            let task = Attendant { stop: Arc::clone(self), done: false };
+    }
+
+    /// Sees to it that a task is at work, if there is anything to do: the runtime of the last one may have ended.
+    pub(super) fn attend(self: &Arc<Self>) {
+        let is_left = self.due.with(|it| !it.backends.is_empty() && !std::mem::replace(&mut it.attended, true));
+        if is_left {
+            let task = Attendant { stop: Arc::clone(self), due: Vec::new(), has_ended: false };
             runtime::spawn(Box::pin(async move { task.run().await }));
         }
     }
@@ -114,11 +116,13 @@ const COMMITS: &str =
 #[error("another server answers than the one whose process this was, so it is unknown whether that has ended")]
 struct AnotherServer;
 
-/// The task. When it is dropped, by a runtime that ends say, the next backend starts another.
+/// The task. When it is dropped, by a runtime that ends say, what it has not done is left to another.
 struct Attendant {
     stop: Arc<Stop>,
+    /// Those that it is about to stop.
+    due: Vec<Trace>,
     /// The list was empty, and the next backend starts another task.
-    done: bool,
+    has_ended: bool,
 }
 
 impl Attendant {
@@ -127,30 +131,35 @@ impl Attendant {
         loop {
             // The delay lets the cancelled call's successor connect first, and collects further backends.
             runtime::sleep(stop.after).await;
-            let due = stop.take();
-            if due.is_empty() {
-                self.done = true;
+            self.due = stop.take();
+            if self.due.is_empty() {
+                self.has_ended = true;
                 return;
             }
             let mut wait = stop.after;
             let done = runtime::within(stop.limit, async {
-                while let Err(error) = stop.stop(&due).await {
+                while let Err(error) = stop.stop(&self.due).await {
                     tracing::debug!(%error, "a cancelled call could not be stopped yet");
                     runtime::sleep(wait).await;
                     wait = (wait * 2).min(stop.limit / 10);
                 }
             });
             if done.await.is_none() {
-                tracing::warn!(backends = due.len(), limit = ?stop.limit, "cancelled calls could not be stopped");
+                tracing::warn!(backends = self.due.len(), limit = ?stop.limit, "cancelled calls could not be stopped");
             }
+            self.due.clear();
         }
     }
 }
 
 impl Drop for Attendant {
     fn drop(&mut self) {
-        if !self.done {
-            self.stop.due.with(|it| *it = Due::default());
+        // Otherwise the list was empty, and another task may be at work by now.
+        if !self.has_ended {
+            self.stop.due.with(|it| {
+                it.backends.append(&mut self.due);
+                it.attended = false;
+            });
         }
     }
 }

@@ -86,7 +86,7 @@ struct Statement<'a> {
     selects: bool,
     /// Whether it creates a function or a procedure.
     routine: bool,
-    /// How many `begin`s and `case`s are open in the body of a function.
+    /// How many `case`s are open in the body of a function, itself included.
     body: u32,
 }
 
@@ -175,11 +175,12 @@ impl<'a> Statement<'a> {
             self.add(Effect::Residue("declare"));
         } else if begins("create") && self.words <= 4 && (is("function") || is("procedure")) {
             self.routine = true;
-        } else if self.routine && (is("atomic") && self.before("begin") || self.body > 0 && (is("case") || is("begin")))
-        {
-            self.body += 1;
-        } else if self.body > 0 && is("end") {
-            self.body -= 1;
+        } else if self.routine && self.body == 0 {
+            self.body = u32::from(is("atomic") && self.before("begin"));
+        } else if self.body > 0 && !self.after_dot && !self.before("as") {
+            // Elsewhere these are names.
+            self.body += u32::from(is("case"));
+            self.body -= u32::from(is("end"));
         }
     }
 
@@ -295,6 +296,8 @@ mod tests {
             "select E'a'\n'\\''; commit; select ''",
             "select E'a' -- b\n  '\\''; commit; select ''",
             "create table if not exists t (begin atomic, x int); commit",
+            "create function f() returns int begin atomic select begin from t; end; commit",
+            "create function f() returns int begin atomic select t.case, 1 as case from t; end; commit",
         ] {
             assert!(matches!(effect(sql), Effect::Control(_)), "{sql}: {:?}", effect(sql));
         }

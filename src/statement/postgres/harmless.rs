@@ -2,6 +2,13 @@
 //!
 //! Owns the list: keywords, types, and built-in functions that only compute or read. A function that changes anything, even if a
 //! rollback undoes it, is not on the list, so a statement whose functions are all here may be run twice.
+//!
+//! And the names that are not believed, since some database has a function of its own by them. They are the whole process's: a text is
+//! read without its database, and where another one has no such function the price is a question too many.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 /// Sorted.
 #[rustfmt::skip]
@@ -46,10 +53,30 @@ const HARMLESS: &[&str] = &[
     "xmlconcat", "xmlelement", "xmlforest",
 ];
 
+static DISBELIEVED: RwLock<BTreeSet<String>> = RwLock::new(BTreeSet::new());
+/// Whether there is any: few have one.
+static IS_ANY_DISBELIEVED: AtomicBool = AtomicBool::new(false);
+
 /// Whether this word, in whatever case, is known to leave nothing.
 pub(super) fn is_harmless(word: &str) -> bool {
     let folded = || word.bytes().map(|it| it.to_ascii_lowercase());
-    HARMLESS.binary_search_by(|it| it.bytes().cmp(folded())).is_ok()
+    HARMLESS.binary_search_by(|it| it.bytes().cmp(folded())).is_ok() && !is_disbelieved(word)
+}
+
+fn is_disbelieved(word: &str) -> bool {
+    IS_ANY_DISBELIEVED.load(Ordering::Acquire)
+        && DISBELIEVED.read().unwrap_or_else(PoisonError::into_inner).contains(&word.to_ascii_lowercase())
+}
+
+/// The names on the list.
+pub(crate) fn believed() -> impl Iterator<Item = &'static str> {
+    HARMLESS.iter().copied()
+}
+
+/// From here on a function of this name may do anything.
+pub(crate) fn disbelieve(name: &str) {
+    DISBELIEVED.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_ascii_lowercase());
+    IS_ANY_DISBELIEVED.store(true, Ordering::Release);
 }
 
 #[cfg(test)]
@@ -59,6 +86,13 @@ mod tests {
     #[test]
     fn list_is_sorted() {
         assert!(HARMLESS.is_sorted());
+    }
+
+    #[test]
+    fn name_of_an_applications_own_function_is_not_believed() {
+        assert!(is_harmless("acos"));
+        disbelieve("acos");
+        assert!(!is_harmless("ACOS") && is_harmless("asin"));
     }
 
     #[test]

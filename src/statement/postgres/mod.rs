@@ -8,4 +8,5 @@ mod set_config;
 mod tokens;
 
 pub(crate) use effect::effect;
+pub(crate) use harmless::{believed, disbelieve};
 pub(crate) use retry::{RetrySafety, is_all_or_nothing, retry_safety};

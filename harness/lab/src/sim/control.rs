@@ -14,7 +14,7 @@ use super::system::Simulated;
 use super::world::World;
 use crate::systems::control::{Boundary, Connection, Control, Shared, Sound, Source, Spec};
 use unstale_harness::history::{Failure, FailureClass, Reply, Report};
-use unstale_harness::plan::{Command, Plan};
+use unstale_harness::plan::{Command, Key, Plan, Value};
 use unstale_harness::system::{Capabilities, Capability, Port};
 
 /// The control in the simulation.
@@ -56,7 +56,7 @@ impl Source for Simulation {
     const OPENING_ANSWERS: bool = false;
 
     fn capabilities() -> Capabilities {
-        let further = [Capability::Retention, Capability::Sharing, Capability::Autonomous];
+        let further = [Capability::Retention, Capability::Sharing, Capability::Autonomous, Capability::Swaps];
         Capabilities::sqlite().and(Capabilities::simulation()).and(Capabilities::of(further))
     }
 
@@ -79,6 +79,13 @@ impl Connection for SimConnection<Ordered> {
         match Statement::of(command) {
             Some(statement) => self.serve(statement).await.map_err(failure),
             None => Ok(Reply::Done),
+        }
+    }
+
+    async fn get_for_update(&mut self, key: Key) -> Result<Option<Value>, Failure> {
+        match self.serve(Statement::GetForUpdate(key)).await.map_err(failure)? {
+            Reply::Value(value) => Ok(value),
+            other => Err(Failure::new(FailureClass::Mistake, format!("`{other}` is no row"))),
         }
     }
 

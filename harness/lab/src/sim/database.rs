@@ -1,7 +1,7 @@
 //! The simulated database: rows, transactions with savepoints, row locks, and what sessions leave on connections.
 //!
 //! READ COMMITTED: a statement sees what is committed when it runs, and its own transaction's writes. A write locks its
-//! row until the transaction ends; a request that meets a lock waits; a request that would close a cycle of waits loses
+//! row until the transaction ends, and so does a read for update; a request that meets a lock waits; a request that would close a cycle of waits loses
 //! its transaction. A statement that fails leaves its transaction open, as on SQLite.
 //!
 //! Pure: no time, no tasks, no faults. [`super::server`] decides when a request runs and delivers its answer.
@@ -34,11 +34,20 @@ struct Transaction {
     begun: Begin,
     /// What it wrote, in order. A row that is in here is locked.
     writes: Vec<(Key, Option<Value>)>,
+    /// What it has locked without writing it.
+    locked: Vec<Key>,
     /// The depth of each savepoint, and how many writes came before it.
     savepoints: Vec<(u32, usize)>,
 }
 
+impl Transaction {
+    fn holds(&self, key: Key) -> bool {
+        self.locked.contains(&key) || self.writes.iter().any(|it| it.0 == key)
+    }
+}
+
 const NO_TRANSACTION: Refused = Refused { class: ErrorClass::Rejected, text: "no transaction is open" };
+const READ_ONLY: Refused = Refused { class: ErrorClass::Rejected, text: "the transaction is read-only" };
 const DUPLICATE: Refused = Refused { class: ErrorClass::Rejected, text: "the key is there already" };
 
 impl Database {
@@ -56,8 +65,8 @@ impl Database {
     /// Whether the request would write a row that another transaction has locked: that one's connection.
     pub(super) fn blocker(&self, id: ConnectionId, request: &Request) -> Option<ConnectionId> {
         let Request::Statement(statement) = request else { return None };
-        let key = statement.writes()?;
-        let holds = |it: &Session| it.transaction.as_ref().is_some_and(|it| it.writes.iter().any(|it| it.0 == key));
+        let key = statement.locks()?;
+        let holds = |it: &Session| it.transaction.as_ref().is_some_and(|it| it.holds(key));
         let at = (0..self.sessions.len()).find(|at| label(*at) != id && holds(&self.sessions[*at]))?;
         Some(label(at))
     }
@@ -198,6 +207,7 @@ impl Database {
             Statement::Delete(key) if self.read(id, key).is_some() => write(self, key, None),
             Statement::Delete(_) => Ok(Reply::Changed(false)),
             Statement::Get(key) => Ok(Reply::Value(self.read(id, key))),
+            Statement::GetForUpdate(key) => self.read_for_update(id, key).map(Reply::Value),
             Statement::Scan => Ok(Reply::Rows(self.all(id))),
             Statement::Stream(limit) => {
                 let mut rows = self.all(id);
@@ -234,6 +244,15 @@ impl Database {
         }
     }
 
+    fn read_for_update(&mut self, id: ConnectionId, key: Key) -> Result<Option<Value>, Refused> {
+        match &mut self.session(id).transaction {
+            Some(transaction) if transaction.begun.read_only => return Err(READ_ONLY),
+            Some(transaction) => transaction.locked.push(key),
+            None => {}
+        }
+        Ok(self.read(id, key))
+    }
+
     fn all(&mut self, id: ConnectionId) -> Vec<(Key, Value)> {
         let mut rows = self.rows.clone();
         if let Some(transaction) = &self.session(id).transaction {
@@ -254,7 +273,7 @@ impl Database {
     ) -> Result<(), Refused> {
         match &mut self.session(id).transaction {
             Some(transaction) if transaction.begun.read_only => {
-                return Err(Refused { class: ErrorClass::Rejected, text: "the transaction is read-only" });
+                return Err(READ_ONLY);
             }
             Some(transaction) => {
                 transaction.writes.push((key, value));

@@ -15,6 +15,8 @@ pub enum Statement {
     Insert(Key, Value, Conflict),
     /// Reads one key.
     Get(Key),
+    /// Reads one key, and locks its row until the transaction ends.
+    GetForUpdate(Key),
     /// Deletes one key.
     Delete(Key),
     /// Reads every key.
@@ -47,6 +49,14 @@ impl Statement {
             Command::Inspect => Self::Inspect,
             _ => return None,
         })
+    }
+
+    /// The row that it needs the lock of, if it needs one.
+    pub(super) fn locks(self) -> Option<Key> {
+        match self {
+            Self::GetForUpdate(key) => Some(key),
+            statement => statement.writes(),
+        }
     }
 
     /// The row that it writes, if it writes.

@@ -13,9 +13,9 @@ use crate::systems::unstale::{Running, Served, further, policy};
 use unstale_harness::Local;
 use unstale_harness::chain::Subject;
 use unstale_harness::erased::{self, Started};
-use unstale_harness::history::{Event, Failure, History, Reply, Report, What};
+use unstale_harness::history::{Event, Failure, FailureClass, History, Reply, Report, What};
 use unstale_harness::limits::Limits;
-use unstale_harness::plan::{Command, Plan, Storage, Usage};
+use unstale_harness::plan::{Command, Key, Plan, Storage, Usage, Value};
 use unstale_harness::stage::along;
 use unstale_harness::system::{Capabilities, Capability, Extension, Port};
 
@@ -221,5 +221,12 @@ impl<O: Order> Served for SimSource<O> {
 
     async fn stale(handle: &Handle<Self>, usage: Usage) -> Result<Reply, Failure> {
         Ok(handle.serve(Statement::from(usage)).await?)
+    }
+
+    async fn get_for_update(handle: &Handle<Self>, key: Key) -> Result<Option<Value>, Failure> {
+        match handle.serve(Statement::GetForUpdate(key)).await? {
+            Reply::Value(value) => Ok(value),
+            other => Err(Failure::new(FailureClass::Mistake, format!("`{other}` is no row"))),
+        }
     }
 }

@@ -11,7 +11,7 @@ use unstale_harness::database::Database;
 use unstale_harness::history::{Failure, Reply};
 use unstale_harness::plan::{BeginMode, Command};
 use unstale_harness::system::{Capabilities, Capability, Port, System};
-use unstale_harness::workload::{Dialect, answer, begin_statement, statement};
+use unstale_harness::workload::{Dialect, answer, begin_statement, statement, swap};
 
 /// A plain `SqlitePool`.
 pub struct SqlxPool {
@@ -32,7 +32,7 @@ impl System for SqlxPool {
     const NAME: &'static str = "sqlx-pool";
 
     fn capabilities() -> Capabilities {
-        Capabilities::sqlite().with(Capability::Autonomous)
+        Capabilities::sqlite().and(further())
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {
@@ -52,7 +52,7 @@ impl System for SqlxPgPool {
     const NAME: &'static str = "sqlx-pool-pg";
 
     fn capabilities() -> Capabilities {
-        Capabilities::postgres().with(Capability::ReadOnlyBegin).with(Capability::Autonomous)
+        Capabilities::postgres().with(Capability::ReadOnlyBegin).and(further())
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {
@@ -72,7 +72,7 @@ impl System for SqlxPgPoolTrusting {
     const NAME: &'static str = "sqlx-pool-trusting-pg";
 
     fn capabilities() -> Capabilities {
-        Capabilities::postgres().with(Capability::ReadOnlyBegin).with(Capability::Autonomous)
+        Capabilities::postgres().with(Capability::ReadOnlyBegin).and(further())
     }
 
     async fn start(database: &Database) -> Result<Self, Failure> {
@@ -87,6 +87,11 @@ impl System for SqlxPgPoolTrusting {
     async fn stop(&self) {
         self.pool.close().await;
     }
+}
+
+/// What is made of several calls, on every database.
+fn further() -> Capabilities {
+    Capabilities::of([Capability::Autonomous, Capability::Swaps])
 }
 
 async fn actor<DB: Dialect>(pool: &Pool<DB>, mut port: Port)
@@ -190,6 +195,10 @@ async fn request<DB: Dialect>(pool: &Pool<DB>, connection: &mut DB::Connection, 
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
+    if let Command::Swap(key, value) = *command {
+        port.ask(swap(connection, key, value), Reply::clone).await;
+        return;
+    }
     let Command::Autonomous(usage) = command else { return statement(connection, command, port).await };
     let autonomous = async {
         let mut connection = pool.acquire().await?;

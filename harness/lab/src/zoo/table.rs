@@ -188,6 +188,9 @@ exhibits! {
     "zoo-scoped-for-all" Sqlite SharesScoped [Transactions, Registry] breaks RegistryFresh in 1:
         "what belongs to a session is kept for everybody",
         "`@lru_cache` on a factory, and FastAPI dependencies that are cached by hand";
+    "zoo-swapped-apart" Sqlite SwapsApart [Transactions, Swaps] breaks Linearizable in 5:
+        "a row is read and written anew without a transaction around both, so that another one's write is lost",
+        "`fetch`, change, `save` in an ORM outside of a transaction";
     "zoo-missed-race" Sqlite MissesRacing [Transactions, Registry] breaks RegistryFresh in 2:
         "what is built while it is invalidated is taken for current",
         "caches that read the version after building instead of before";
@@ -206,6 +209,9 @@ exhibits! {
     "zoo-rollback-by-task-sim" Sim RollsBackByTask breaks CommittedDurable in 4:
         "what is open is rolled back by a task, and its connection is lent meanwhile",
         "guards whose Drop cannot await, and spawns";
+    "zoo-swapped-unlocked-sim" Sim SwapsUnlocked [Transactions, Swaps] breaks Linearizable in 5:
+        "a row is read without its lock and written anew in the same transaction, so that another one's write is lost",
+        "`select` and `update` in one transaction at READ COMMITTED, which is the default";
     "zoo-returned-after-close-sim" Sim KeepsAfterClose [Transactions, ClosePool] breaks CloseEnds in 2:
         "a session that ends after the pool was closed gives its connection back to it",
         "pools that look for `closed` when they lend and not when they take back";
@@ -242,6 +248,9 @@ exhibits! {
     "zoo-refused-commit-pg" Postgres AnswersRefusedCommits [Transactions, Faults] breaks CommittedDurable in 4:
         "a commit that a deferred constraint refuses is answered as if it were done",
         "layers that take the end of a transaction for its success: Prisma #17303, Doctrine DBAL #3423";
+    "zoo-swapped-unlocked-pg" Postgres SwapsUnlocked [Transactions, Swaps] breaks Linearizable in 5:
+        "a row is read without its lock and written anew in the same transaction, so that another one's write is lost",
+        "`select` and `update` in one transaction at READ COMMITTED, which is the default";
     "zoo-read-only-kept-pg" Postgres KeepsReadOnly [Transactions, Faults, ConnectionLoss] breaks Recovers in 2:
         "a connection that has turned read-only is lent again",
         "pools that take 25006 for a caller's mistake: after a switchover every write fails for as long as a connection lives";

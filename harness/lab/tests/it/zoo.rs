@@ -92,12 +92,14 @@ exhibits! {
     built_always => "zoo-built-always";
     keeps_fork => "zoo-keeps-fork";
     scoped_for_all => "zoo-scoped-for-all";
+    swapped_apart => "zoo-swapped-apart", up to 2 longer;
     missed_race => "zoo-missed-race";
     blind_retry => "zoo-blind-retry";
     residue => "zoo-residue-sim";
     mistake_for_loss => "zoo-mistake-for-loss-sim", up to 3 longer;
     loss_for_mistake => "zoo-loss-for-mistake-sim";
     rollback_by_task_sim => "zoo-rollback-by-task-sim";
+    swapped_unlocked_sim => "zoo-swapped-unlocked-sim", up to 2 longer;
     returned_after_close_sim => "zoo-returned-after-close-sim";
     loses_room_sim => "zoo-loses-room-sim";
     lost_wake_up_sim => "zoo-lost-wake-up-sim";

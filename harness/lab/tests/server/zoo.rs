@@ -104,6 +104,7 @@ exhibits! {
     mistake_for_loss => "zoo-mistake-for-loss-pg";
     loss_for_mistake => "zoo-loss-for-mistake-pg";
     refused_commit => "zoo-refused-commit-pg";
+    swapped_unlocked => "zoo-swapped-unlocked-pg";
     read_only_kept => "zoo-read-only-kept-pg";
     read_only_stays => "zoo-read-only-stays-pg";
     refused_login => "zoo-refused-login-pg";

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Flaw;
 use unstale_harness::database::Database;
 use unstale_harness::history::{Failure, FailureClass, Reply};
-use unstale_harness::plan::{BeginMode, Command};
+use unstale_harness::plan::{BeginMode, Command, Key, Value};
 use unstale_harness::system::Capabilities;
 use unstale_harness::workload::{Dialect, begin_statement};
 
@@ -64,6 +64,15 @@ pub trait Connection: Send + 'static {
     /// # Cancel safety
     /// The statement may have been done.
     fn answer(&mut self, command: &Command) -> impl Future<Output = Result<Reply, Failure>> + Send;
+
+    /// Reads a row in order to write it in the same transaction.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    ///
+    /// # Cancel safety
+    /// What it locks is locked until the transaction ends.
+    fn get_for_update(&mut self, key: Key) -> impl Future<Output = Result<Option<Value>, Failure>> + Send;
 
     /// Runs one statement given as text, and returns the number in its first row, if it has one.
     ///

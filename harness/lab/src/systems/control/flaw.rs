@@ -154,6 +154,10 @@ pub enum Flaw {
     MissesRacing,
     /// A database in memory is lost with its last connection, which may be given up as any other.
     LosesMemory,
+    /// A row is read and written anew without a transaction around both.
+    SwapsApart,
+    /// A row is read without its lock, and written anew in the same transaction.
+    SwapsUnlocked,
     /// A commit that the database refuses is answered as if it were done.
     AnswersRefusedCommits,
     /// A session waits for a key that another one's transaction holds, whoever waits for whom.

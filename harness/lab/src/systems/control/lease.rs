@@ -138,6 +138,9 @@ impl<S: Source> Lease<S> {
             Command::Begin(mode) => {
                 port.run(self.begin(*mode)).await;
             }
+            Command::Swap(key, value) => {
+                port.ask(self.swap(*key, *value), Reply::clone).await;
+            }
             Command::Extra(words) => {
                 port.ask(self.tally(words), Reply::clone).await;
             }
@@ -165,7 +168,7 @@ impl<S: Source> Lease<S> {
         result
     }
 
-    async fn statement(&mut self, command: &Command) -> Result<Reply, Failure> {
+    pub(super) async fn statement(&mut self, command: &Command) -> Result<Reply, Failure> {
         if self.in_test() && matches!(command, Command::Raw(..)) {
             return Err(Failure::new(FailureClass::Mistake, "it would stay on the test's connection"));
         }

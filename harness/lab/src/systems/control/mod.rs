@@ -20,6 +20,7 @@
 //! | `replies` | for one flaw: replies that are told apart by their order alone |
 //! | `lease` | a session: a connection lent to one actor, and the release gate |
 //! | `transaction` | how a session begins and ends transactions |
+//! | `swap` | how a session reads a row and writes it anew |
 //! | `tally` | an application's own request: a number that is read, added to and written |
 //! | `registry` | services: what was built, what overrides it, what is out of date |
 //! | `actor` | one unit of work: which command does what |
@@ -39,6 +40,7 @@ mod postgres;
 mod registry;
 mod replies;
 mod sqlite;
+mod swap;
 mod system;
 mod tally;
 mod transaction;

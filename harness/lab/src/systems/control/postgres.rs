@@ -19,9 +19,9 @@ use super::Flaw;
 use super::connection::{Boundary, Connection, OnDatabase, Source};
 use unstale_harness::database::Database;
 use unstale_harness::history::{Failure, FailureClass, Reply};
-use unstale_harness::plan::{BeginMode, Command};
+use unstale_harness::plan::{BeginMode, Command, Key, Value};
 use unstale_harness::system::{Capabilities, Capability};
-use unstale_harness::workload::{Dialect, answer};
+use unstale_harness::workload::{Dialect, answer, get_for_update};
 
 /// Longer than anything takes here, and well below the wait that the harness takes for one without an end.
 const CALL_MAX: Duration = Duration::from_secs(4);
@@ -95,6 +95,7 @@ impl Source for Postgres {
             Capability::Retention,
             Capability::Sharing,
             Capability::Autonomous,
+            Capability::Swaps,
         ]))
     }
 
@@ -137,6 +138,11 @@ impl Connection for PostgresConnection {
         }
         let answer = answer(&mut self.connection, command).await;
         self.noted(answer)
+    }
+
+    async fn get_for_update(&mut self, key: Key) -> Result<Option<Value>, Failure> {
+        let found = get_for_update(&mut self.connection, key).await;
+        self.noted(found)
     }
 
     /// A statement without parameters is one round trip.

@@ -11,9 +11,9 @@ use super::connection::{Boundary, Connection, OnDatabase, Source};
 use crate::systems::unstale::further;
 use unstale_harness::database::{Connector, Database};
 use unstale_harness::history::{Failure, Reply};
-use unstale_harness::plan::{Command, Storage};
+use unstale_harness::plan::{Command, Key, Storage, Value};
 use unstale_harness::system::Capabilities;
-use unstale_harness::workload::answer;
+use unstale_harness::workload::{answer, get_for_update};
 
 /// For [`Flaw::ReadsUncommitted`]. It means something in a shared cache alone, as databases in memory have one here.
 const READ_UNCOMMITTED: &str = "pragma read_uncommitted = true";
@@ -70,6 +70,10 @@ impl Source for Sqlite {
 impl Connection for SqliteConnection {
     async fn answer(&mut self, command: &Command) -> Result<Reply, Failure> {
         Ok(answer(self, command).await?)
+    }
+
+    async fn get_for_update(&mut self, key: Key) -> Result<Option<Value>, Failure> {
+        Ok(get_for_update(self, key).await?)
     }
 
     async fn cross(&mut self, boundary: Boundary) -> Result<(), Failure> {

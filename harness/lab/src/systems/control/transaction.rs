@@ -80,6 +80,8 @@ impl<S: Source> Lease<S> {
                 return self.rollback().await;
             }
             Err(_) => {
+                // The database may have rolled it back already.
+                self.aborted |= self.depth == 1;
                 // What it answers changes nothing: the commit has failed, and a connection in doubt is given up.
                 let _ = self.rollback().await;
             }

@@ -25,9 +25,9 @@ use super::at_once::AtOnce;
 use unstale_harness::database::Database;
 use unstale_harness::history::{BuildRecorder, Failure, Reply, Report};
 use unstale_harness::library::transaction;
-use unstale_harness::plan::{Command, Key, Usage};
+use unstale_harness::plan::{Command, Key, Usage, Value};
 use unstale_harness::system::{Capabilities, Capability, Port, System, needed};
-use unstale_harness::workload::{get, put, statement};
+use unstale_harness::workload::{get, get_for_update, put, statement};
 
 /// A source on which the core workload's statements can be run through a handle.
 pub trait Served: Source + Sized {
@@ -42,6 +42,12 @@ pub trait Served: Source + Sized {
     /// # Cancel safety
     /// As [`Served::statement`].
     fn stale(handle: &Handle<Self>, usage: Usage) -> impl Future<Output = Result<Reply, Failure>>;
+
+    /// Reads a row in order to write it.
+    ///
+    /// # Cancel safety
+    /// As [`Served::statement`].
+    fn get_for_update(handle: &Handle<Self>, key: Key) -> impl Future<Output = Result<Option<Value>, Failure>>;
 }
 
 async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
@@ -84,6 +90,9 @@ async fn actor<S: Served>(application: &Application<S>, mut port: Port) {
                     port.ask(S::stale(&rows.db, *usage), Reply::clone).await;
                 }
             }
+            (Command::Swap(key, value), Some(scope)) => {
+                port.ask(Box::pin(swap(&unit, scope, *key, *value)), Reply::clone).await;
+            }
             (Command::Autonomous(usage), Some(_)) => {
                 port.ask(Box::pin(autonomous(&unit, *usage)), Reply::clone).await;
             }
@@ -115,6 +124,19 @@ async fn race<S: Served>(unit: &Unit<'_, S>, scope: &Scope<S>, key: Key) -> Resu
 async fn abandon<S: Served>(unit: &Unit<'_, S>, scope: Scope<S>, key: Key) -> Result<Reply, Failure> {
     let rows = unit.rows(&scope).await?;
     AtOnce::of(|| S::stale(&rows.db, Usage::Get(key))).first_after(|_| drop(scope)).await
+}
+
+/// Reads the row and writes it anew, both or neither.
+async fn swap<S: Served>(unit: &Unit<'_, S>, scope: &Scope<S>, key: Key, value: Value) -> Result<Reply, Failure> {
+    let rows = unit.rows(scope).await?;
+    let both = |db: Handle<S>| async move {
+        let found = S::get_for_update(&db, key).await?;
+        if found.is_some() {
+            S::stale(&db, Usage::Put(key, value)).await?;
+        }
+        Ok::<_, Failure>(Reply::Value(found))
+    };
+    rows.db.atomic("swap", both).await
 }
 
 /// In a scope of its own, beside the unit's.
@@ -259,7 +281,13 @@ impl<S: Served> Running<S> {
 
 /// What the application can do besides, on every database.
 pub(crate) fn further() -> Capabilities {
-    Capabilities::of([Capability::Sharing, Capability::ServiceUse, Capability::Autonomous, Capability::Reports])
+    Capabilities::of([
+        Capability::Sharing,
+        Capability::ServiceUse,
+        Capability::Autonomous,
+        Capability::Swaps,
+        Capability::Reports,
+    ])
 }
 
 /// One way to use the library on a real database.
@@ -349,5 +377,9 @@ impl Served for SqliteSource {
             Usage::Get(key) => Reply::Value(get(handle, key).await?),
             Usage::Put(key, value) => Reply::Changed(put(handle, key, value).await?),
         })
+    }
+
+    async fn get_for_update(handle: &Handle<Self>, key: Key) -> Result<Option<Value>, Failure> {
+        Ok(get_for_update(handle, key).await?)
     }
 }

@@ -7,9 +7,9 @@ use unstale::{Handle, PgOptions, PgSource, Resolver, Sessions};
 use super::{Library, Served, Setup, policy};
 use unstale_harness::database::Database;
 use unstale_harness::history::{Failure, Reply};
-use unstale_harness::plan::{Command, Usage};
+use unstale_harness::plan::{Command, Key, Usage, Value};
 use unstale_harness::system::{Capabilities, Port};
-use unstale_harness::workload::{get, put, statement};
+use unstale_harness::workload::{get, get_for_update, put, statement};
 
 /// Longer than any call of a plan takes.
 const CALL_MAX: Duration = Duration::from_secs(4);
@@ -72,5 +72,9 @@ impl Served for PgSource {
             Usage::Get(key) => Reply::Value(get(handle, key).await?),
             Usage::Put(key, value) => Reply::Changed(put(handle, key, value).await?),
         })
+    }
+
+    async fn get_for_update(handle: &Handle<Self>, key: Key) -> Result<Option<Value>, Failure> {
+        Ok(get_for_update(handle, key).await?)
     }
 }
