@@ -97,7 +97,8 @@ pub struct Policy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
     /// After a statement that may have left residue, judged by its text: by its first words, and by calls of functions
-    /// that are not known to be harmless.
+    /// that are not known to be harmless. A function that has the name of a built-in one is known from the next opening of a connection
+    /// on, a minute after the last one at the earliest.
     IfNeeded,
     /// After every borrower, so that residue of triggers and operators is undone as well. On SQLite it is closed each time.
     Always,

@@ -202,7 +202,11 @@ async fn enter_statement<'a, S: Source>(
 where
     S::Connection: SqlxConnection,
 {
-    let effect = S::Connection::effect(sql);
+    let effect = match S::Connection::effect(sql) {
+        Effect::UntilEnd if handle.lender().is_shared() => Effect::MayLeaveResidue,
+        Effect::UntilEnd => Effect::Nothing,
+        effect => effect,
+    };
     if let Effect::Control(keyword) = effect {
         return Err(Error::TransactionControl { keyword });
     }

@@ -8,6 +8,8 @@ pub enum Effect {
     /// Nothing.
     #[default]
     Nothing,
+    /// It sets something that ends with its transaction. Inside a test's that goes on, so what comes after it would find it.
+    UntilEnd,
     /// It calls something that may leave something on the connection.
     MayLeaveResidue,
     /// It leaves something on the connection, named by its first word.

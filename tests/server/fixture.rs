@@ -19,6 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         statement_cancelled_while_it_is_sent_is_stopped_and_the_test_goes_on,
         statement_cancelled_at_the_end_of_the_test_is_stopped,
         connection_that_dies_ends_the_test,
+        setting_of_a_transaction_does_not_outlive_its_scope,
         tests_run_in_parallel_on_one_database on 2 threads,
     ]
 }
@@ -176,4 +177,22 @@ async fn tests_run_in_parallel_on_one_database() {
     }
     assert_eq!(fresh.rows().await, []);
     assert_eq!(fresh.sessions.health().usage.in_use, 0);
+}
+
+/// Outside of a test it ends with its transaction; the test's own transaction goes on.
+async fn setting_of_a_transaction_does_not_outlive_its_scope() {
+    let fresh = Fresh::new().await;
+    let test = Fixture::begin(&fresh.sessions).await.expect("a test");
+    for sql in ["set local statement_timeout = 4321", "select set_config('statement_timeout', '4321', true)"] {
+        let scope = test.sessions().scope("request");
+        scope.begin().await.expect("begin");
+        sqlx::query(sql).execute(&scope).await.expect(sql);
+        scope.commit().await.expect("commit");
+        scope.end().await.expect("end");
+        let next = test.sessions().scope("next");
+        let limit: String = sqlx::query_scalar("show statement_timeout").fetch_one(&next).await.expect("a limit");
+        assert_eq!(limit, "0", "{sql}");
+        next.end().await.expect("end");
+    }
+    test.end().await.expect("isolated");
 }

@@ -3,55 +3,13 @@
 //! One pass without an allocation: the first words of each statement, and the names that stand before a parenthesis. A function
 //! that is not known to be harmless may leave anything.
 
+use super::first_word::first;
 use super::harmless::is_harmless;
 use super::places::is_in_its_place;
 use super::set_config::SetConfig;
 use super::tokens::{Token, Tokens};
 use crate::statement::effect::Effect;
-use crate::statement::words::{CONTROL, listed};
-
-/// First words of statements that leave nothing on the connection, as far as their functions do not.
-const PLAIN: [&str; 30] = [
-    "select",
-    "insert",
-    "update",
-    "delete",
-    "merge",
-    "with",
-    "values",
-    "table",
-    "truncate",
-    "show",
-    "explain",
-    "analyze",
-    "vacuum",
-    "reindex",
-    "cluster",
-    "comment",
-    "grant",
-    "revoke",
-    "notify",
-    "lock",
-    "refresh",
-    "create",
-    "drop",
-    "alter",
-    "fetch",
-    "move",
-    "checkpoint",
-    "import",
-    "reassign",
-    "security",
-];
-
-/// First words of statements that may run anything.
-const MAY_LEAVE_RESIDUE: [&str; 7] = ["call", "do", "execute", "copy", "declare", "close", "unlisten"];
-
-const RESIDUE: [&str; 4] = ["set", "reset", "listen", "discard"];
-
-/// Only closing the connection undoes these: all prepared statements cannot be dropped, because sqlx keeps its own, and a library
-/// stays loaded.
-const PERMANENT: [&str; 3] = ["prepare", "deallocate", "load"];
+use crate::statement::words::listed;
 
 /// What this SQL does besides its work; the strongest effect of its statements.
 pub(crate) fn effect(sql: &str) -> Effect {
@@ -105,9 +63,7 @@ impl<'a> Statement<'a> {
     fn take(&mut self, token: Token<'a>) {
         if let Some(lasts) = self.setting.as_mut().and_then(|it| it.read(token, self.open)) {
             self.setting = None;
-            if lasts {
-                self.add(Effect::Residue("set_config"));
-            }
+            self.add(if lasts { Effect::Residue("set_config") } else { Effect::UntilEnd });
         }
         match token {
             Token::Word(word) => self.word(word, false),
@@ -193,8 +149,7 @@ impl<'a> Statement<'a> {
         let is = |list: &[&'static str]| listed(word, list).is_some();
         let begins = |it: &str| self.first.eq_ignore_ascii_case(it);
         if begins("set") && is(&["local", "constraints", "transaction"]) {
-            // It lasts as long as its transaction.
-            self.effect = Effect::Nothing;
+            self.effect = if is(&["local"]) { Effect::UntilEnd } else { Effect::Nothing };
         } else if begins("prepare") && is(&["transaction"]) {
             self.effect = Effect::Control("prepare transaction");
         } else if (begins("commit") || begins("rollback")) && is(&["prepared"]) {
@@ -257,24 +212,6 @@ fn is_explained(word: &str) -> bool {
     listed(word, &begins).is_some()
 }
 
-/// The effect of a statement that begins with this word.
-fn first(word: &str) -> Effect {
-    if listed(word, &PLAIN).is_some() {
-        return Effect::Nothing;
-    }
-    if let Some(found) = listed(word, &CONTROL) {
-        return Effect::Control(found);
-    }
-    if let Some(found) = listed(word, &PERMANENT) {
-        return Effect::Permanent(found);
-    }
-    match listed(word, &RESIDUE) {
-        Some(found) => Effect::Residue(found),
-        None if listed(word, &MAY_LEAVE_RESIDUE).is_some() => Effect::MayLeaveResidue,
-        None => Effect::Residue("a statement that is not known to leave nothing"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,12 +250,9 @@ mod tests {
             "update t set v = v + 1 where k = any($1)",
             "select '; begin', $$ ; set_config( $$, E'it\\'s set_config('",
             "select 1 -- ; set x",
-            "set local statement_timeout = 5",
             "commit prepared 'x'",
             "ROLLBACK PREPARED 'x'",
             "set transaction isolation level serializable",
-            "select set_config('app.tenant', $1, true)",
-            "select set_config('app.tenant', coalesce($1, 'true'), true)",
             "update t set (a, b) = ($1, $2)",
             "insert into t (a) values (1) on conflict (a) do update set (b) = (2)",
             "select count(*) filter (where a) over (partition by b order by (c)) from t group by (d)",
@@ -335,6 +269,17 @@ mod tests {
             " ; ",
         ] {
             assert_eq!(effect(sql), Effect::Nothing, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_is_set_for_a_transaction_ends_with_it() {
+        for sql in [
+            "set local statement_timeout = 5",
+            "select set_config('app.tenant', $1, true)",
+            "select set_config('app.tenant', coalesce($1, 'true'), true)",
+        ] {
+            assert_eq!(effect(sql), Effect::UntilEnd, "{sql}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Statements of PostgreSQL, read by their text.
 
 mod effect;
+mod first_word;
 mod harmless;
 mod places;
 mod retry;

@@ -21,7 +21,7 @@ pub(crate) enum RetrySafety {
 /// When this SQL may be retried; never, if in doubt. Statements that commit by themselves (`call`, `do`, `vacuum`, `create index
 /// concurrently`, `create database` …) are not among those that may.
 pub(crate) fn retry_safety(sql: &str) -> RetrySafety {
-    if effect(sql) != Effect::Nothing {
+    if effect(sql) > Effect::UntilEnd {
         return RetrySafety::Never;
     }
     let mut first = None;

@@ -52,6 +52,7 @@ fn generator_that_never_nests_is_inconclusive() {
 fn nested_begin_of_sqlx_is_found_and_minimal() {
     // One defect, seen by whoever looks first: a nested begin that fails has rolled back the outer transaction.
     let faces = [
+        "rolled-back-invisible: open; begin; begin immediate; put",
         "rolled-back-invisible: open; begin; begin immediate; put; rollback",
         "transaction-agreement: open; begin; begin immediate; put; commit",
         "transaction-agreement: open; begin; put; begin immediate; get",

@@ -133,6 +133,9 @@ impl<S: Source> Lease<S> {
 
     /// For flaws: a transaction is ended behind its caller's back.
     pub(super) async fn end_unnoticed(&mut self) {
+        if self.connection().is_none() {
+            return;
+        }
         // Where a statement that failed has ended it itself there is nothing to undo.
         let _ = self.cross(Boundary::Rollback, S::CALL_MAX).await;
         self.for_flaws.is_ended = true;
