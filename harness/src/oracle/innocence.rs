@@ -138,6 +138,10 @@ fn is_expected(
     if conflicts && (may_block_itself || scene.may_conflict(by.actor, at)) {
         return true;
     }
+    let is_in_transaction = scene.position(by.actor).depth > 0 || matches!(command, Command::Swap(..));
+    if scene.altered && is_in_transaction && failure.class == FailureClass::Mistake {
+        return true;
+    }
     // Its limit may run out while it waits for the locks of such work, which a fault holds back.
     if failure.class == FailureClass::Dead && scene.may_wait_in_vain(by.actor) {
         return true;

@@ -5,7 +5,7 @@
 //! swapped, and each of these took effect at one moment between its invocation and its reply, or within its commit.
 //!
 //! Not checked: rows on which nothing overlapped and nothing was swapped, where [`values`](super::values) says the same; the
-//! order across rows; rows that an extension may write; searches of more than [`STATES_MAX`] states.
+//! order across rows; rows that an extension may write; searches of more than 20,000 states.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::model::Claims;
 use crate::plan::{Command, Key, Value};
 use crate::verdict::Invariant;
 
-/// The most states that one search visits; a row that needs more counts as explained.
+/// How many states one search visits at most; a row that needs more counts as explained.
 const STATES_MAX: usize = 20_000;
 
 /// The most operations on one row: one bit for each.

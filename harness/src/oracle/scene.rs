@@ -21,6 +21,8 @@ pub(super) struct Scene<'a> {
     actors: Vec<Position>,
     /// A fault may have left connections behind that are dead, or that know of the database what is not so any more.
     hurt: bool,
+    /// A table was changed: a statement that was prepared before may be refused in a transaction, which nobody can begin again unasked.
+    pub(super) altered: bool,
     /// Work whose caller is gone may be under way, with its locks and on its connection.
     strays: bool,
 }
@@ -79,7 +81,13 @@ pub(super) struct Position {
 impl<'a> Scene<'a> {
     /// Before the first event.
     pub(super) fn new(facts: &'a Facts<'a>) -> Self {
-        Self { facts, actors: vec![Position::default(); facts.history.planned], hurt: false, strays: false }
+        Self {
+            facts,
+            actors: vec![Position::default(); facts.history.planned],
+            hurt: false,
+            altered: false,
+            strays: false,
+        }
     }
 
     /// Where this actor stands.
@@ -149,6 +157,7 @@ impl<'a> Scene<'a> {
             }
         }
         self.hurt |= lasts;
+        self.altered |= matches!(step.fault, Some(Fault::Server(ServerFault::AlterTable, _)));
         let (mut crowded, mut disturbed, mut delayed) = (false, step.fault.is_some(), false);
         let waiting = is_autonomous(&step.command);
         for (at, other) in self.actors.iter_mut().enumerate() {

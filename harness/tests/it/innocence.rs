@@ -468,3 +468,22 @@ fn what_a_session_has_set_stays_whatever_falls_on_it() {
         assert_eq!(condemned(&History { fixture, ..script.finish(&[]) }), expected);
     }
 }
+
+#[test]
+fn statement_of_a_transaction_is_refused_after_its_table_was_changed() {
+    let after = |fault: &str, refused: &str, depth: bool| {
+        let fault = format!("get k2 with {fault}@before-send");
+        breaks(fault.contains("latency") || !depth && refused.starts_with("get"), |s| {
+            s.done(0, "open", &[]).get(0, &fault, None).get(0, "get k2", None);
+            if depth {
+                s.done(0, "begin", &[]);
+            }
+            s.failed(0, refused, MISTAKE);
+        });
+    };
+    after("alter-table", "get k1", true);
+    after("alter-table", "get k1", false);
+    after("alter-table", "swap k1 3", false);
+    after("latency-60", "get k1", true);
+    after("latency-60", "swap k1 3", false);
+}

@@ -100,7 +100,7 @@ pub(super) const CRATES: [Layers; 5] = [
             "oracle/seen oracle/read_only",
             "oracle/view",
             "oracle/checked",
-            "oracle/values oracle/scene",
+            "oracle/values oracle/scene oracle/order",
             "oracle/transactions oracle/limit",
             "oracle/innocence oracle/identity oracle/ends oracle/reports oracle/wiring",
             "oracle/judge",
