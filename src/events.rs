@@ -4,7 +4,7 @@
 //! panics, or blocks time and again, is removed and does no harm to the others. `lender` calls them; nothing in the library depends on one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -85,6 +85,8 @@ struct Listener {
     /// How often in a row it has taken too long.
     blocked: AtomicU32,
     removed: Shared<Option<ListenerError>>,
+    /// Its guard is.
+    is_dropped: AtomicBool,
 }
 
 type Callback = Box<dyn Fn(&Event<'_>) + Send + Sync>;
@@ -107,6 +109,7 @@ impl ListenerGuard {
 
 impl Drop for ListenerGuard {
     fn drop(&mut self) {
+        self.listener.is_dropped.store(true, Ordering::Release);
         if let Some(listeners) = self.listeners.upgrade() {
             listeners.remove(self.id);
         }
@@ -115,7 +118,12 @@ impl Drop for ListenerGuard {
 
 impl Listeners {
     pub(crate) fn add(listeners: &Arc<Self>, call: Callback) -> ListenerGuard {
-        let listener = Arc::new(Listener { call, blocked: AtomicU32::new(0), removed: Shared::default() });
+        let listener = Arc::new(Listener {
+            call,
+            blocked: AtomicU32::new(0),
+            removed: Shared::default(),
+            is_dropped: AtomicBool::new(false),
+        });
         let id = listeners.list.with(|list| {
             list.next += 1;
             list.entries.push((list.next, Arc::clone(&listener)));
@@ -134,8 +142,8 @@ impl Listeners {
         // Called outside of the lock, so that a listener may add and remove listeners.
         let entries = self.list.with(|list| list.entries.clone());
         let wrong = entries.iter().filter_map(|(id, listener)| {
-            if !self.list.with(|list| list.entries.iter().any(|(entry, _)| entry == id)) {
-                // An earlier one has dropped its guard.
+            // An earlier one may have dropped its guard.
+            if listener.is_dropped.load(Ordering::Acquire) {
                 return None;
             }
             let began = now();
@@ -180,6 +188,16 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_millis(100);
 
+    /// One that counts how often it is called.
+    fn counting(listeners: &Arc<Listeners>) -> (ListenerGuard, Arc<AtomicU32>) {
+        let count = Arc::new(AtomicU32::new(0));
+        let seen = Arc::clone(&count);
+        let call = move |_: &Event<'_>| {
+            seen.fetch_add(1, Ordering::Relaxed);
+        };
+        (Listeners::add(listeners, Box::new(call)), count)
+    }
+
     fn call(listeners: &Listeners) -> usize {
         listeners.call(&Event::Opened { scope: "a" }, &|| Duration::ZERO, LIMIT)
     }
@@ -187,14 +205,7 @@ mod tests {
     #[test]
     fn a_listener_is_called_once_for_each_event_until_its_guard_is_dropped() {
         let listeners = Arc::default();
-        let count = Arc::new(AtomicU32::new(0));
-        let seen = Arc::clone(&count);
-        let guard = Listeners::add(
-            &listeners,
-            Box::new(move |_| {
-                seen.fetch_add(1, Ordering::Relaxed);
-            }),
-        );
+        let (guard, count) = counting(&listeners);
         call(&listeners);
         call(&listeners);
         assert_eq!(count.load(Ordering::Relaxed), 2);
@@ -208,14 +219,7 @@ mod tests {
     fn a_listener_that_panics_is_removed_and_the_others_are_called() {
         let listeners = Arc::default();
         let bad = Listeners::add(&listeners, Box::new(|_| panic!("no")));
-        let count = Arc::new(AtomicU32::new(0));
-        let seen = Arc::clone(&count);
-        let _good = Listeners::add(
-            &listeners,
-            Box::new(move |_| {
-                seen.fetch_add(1, Ordering::Relaxed);
-            }),
-        );
+        let (_good, count) = counting(&listeners);
         assert_eq!(call(&listeners), 1);
         assert_eq!(call(&listeners), 0);
         assert_eq!(count.load(Ordering::Relaxed), 2);
@@ -241,14 +245,7 @@ mod tests {
         let later: Arc<Shared<Option<ListenerGuard>>> = Arc::default();
         let drops = Arc::clone(&later);
         let _first = Listeners::add(&listeners, Box::new(move |_| drop(drops.with(Option::take))));
-        let count = Arc::new(AtomicU32::new(0));
-        let seen = Arc::clone(&count);
-        let second = Listeners::add(
-            &listeners,
-            Box::new(move |_| {
-                seen.fetch_add(1, Ordering::Relaxed);
-            }),
-        );
+        let (second, count) = counting(&listeners);
         later.with(|it| *it = Some(second));
         call(&listeners);
         assert_eq!(count.load(Ordering::Relaxed), 0);

@@ -58,8 +58,7 @@ impl Table {
             let chance = match knowledge {
                 Knowledge::Services if !kind.is_about_services() => chance / 4,
                 Knowledge::Requests if !is_of_requests(kind) => chance / 8,
-                Knowledge::Requests => 16,
-                Knowledge::Everything => 16,
+                Knowledge::Requests | Knowledge::Everything => 16,
                 Knowledge::Swarm | Knowledge::Services => chance,
             };
             if is_able(kind) && draw.chance(chance) {

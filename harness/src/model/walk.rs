@@ -91,6 +91,11 @@ struct Place {
     gone: bool,
 }
 
+/// The transactions that the actor has open.
+fn frames(actors: &[Place], actor: ActorId) -> &[Frame] {
+    actors.get(actor.index()).map_or(&[], |place| &place.frames)
+}
+
 impl Walk<'_> {
     fn place(&mut self, actor: ActorId) -> &mut Place {
         let at = actor.index();
@@ -164,11 +169,12 @@ impl Walk<'_> {
                 if let Outcome::Done(reply) = outcome {
                     self.read(by, span, at, reply);
                 }
-                let finds_nothing = || {
-                    let is_swap = matches!(command, Command::Swap(..));
-                    is_swap && *outcome == Outcome::Done(Reply::Value(None))
+                let did_nothing = match outcome {
+                    Outcome::Done(Reply::Changed(changed)) => !changed,
+                    Outcome::Done(Reply::Value(None)) => matches!(command, Command::Swap(..)),
+                    _ => false,
                 };
-                if let Some((key, value)) = effect_of(command).filter(|_| !finds_nothing()) {
+                if let Some((key, value)) = effect_of(command).filter(|_| !did_nothing) {
                     let replaced = self.replaced(by.actor, command, outcome);
                     let pending = Pending { by, key, value, replaced };
                     self.write(pending, is_autonomous(command), (span.invoked, at), outcome, unknown);
@@ -180,8 +186,7 @@ impl Walk<'_> {
     /// What a swap has put its value in the place of, unless its own transaction had written that.
     fn replaced(&self, actor: ActorId, command: &Command, outcome: &Outcome) -> Option<Value> {
         let (Command::Swap(key, _), Outcome::Done(Reply::Value(seen))) = (command, outcome) else { return None };
-        let frames = self.actors.get(actor.index()).map_or(&[][..], |place| &place.frames);
-        seen.filter(|_| own(frames, *key).is_none())
+        seen.filter(|_| own(frames(&self.actors, actor), *key).is_none())
     }
 
     fn write(
@@ -192,9 +197,6 @@ impl Walk<'_> {
         outcome: &Outcome,
         unknown: bool,
     ) {
-        if matches!(outcome, Outcome::Done(Reply::Changed(false))) {
-            return;
-        }
         let done = matches!(outcome, Outcome::Done(_));
         if done || unknown && self.decide() {
             let until = if done { at } else { self.settled };
@@ -357,8 +359,7 @@ impl Walk<'_> {
             },
             _ => return,
         };
-        let place = self.actors.get(by.actor.index()).filter(|_| !is_autonomous(&span.step.command));
-        let frames = place.map_or(&[][..], |place| &place.frames);
+        let frames = if is_autonomous(&span.step.command) { &[] } else { frames(&self.actors, by.actor) };
         let Some(from) = seen_from(self.history.isolation, frames, span.invoked) else { return };
         let read = |(key, seen)| Read { by, key, seen, own: own(frames, key), from, at };
         self.claims.reads.extend(seen.into_iter().map(read));
@@ -366,7 +367,7 @@ impl Walk<'_> {
 
     /// The command is about a row that may be there or not.
     fn aim(&mut self, by: By, key: Key, invoked: usize, at: usize) {
-        let frames = self.actors.get(by.actor.index()).map_or(&[][..], |place| &place.frames);
+        let frames = frames(&self.actors, by.actor);
         let Some(from) = seen_from(self.history.isolation, frames, invoked) else { return };
         self.claims.targets.push(Target { by, key, own: own(frames, key), from, at });
     }

@@ -25,8 +25,8 @@ pub struct TextError {
     pub found: String,
 }
 
-const COMMANDS: &str = "a command: open, close, begin [immediate|exclusive|read-only], commit, rollback, drop, put KEY VALUE, swap KEY VALUE, \
-    insert KEY VALUE [or ignore|replace|rollback], get KEY, delete KEY, scan, stream ROWS, fail, slow, wait 1s|1m|1h, \
+const COMMANDS: &str = "a command: open, close, begin [immediate|exclusive|read-only], commit, rollback, drop, put KEY VALUE, \
+    swap KEY VALUE, insert KEY VALUE [or ignore|replace|rollback], get KEY, delete KEY, scan, stream ROWS, fail, slow, wait 1s|1m|1h, \
     raw begin|setting|temp-table|lock|channel|cursor|prepared|attached [spelled N.M], \
     inspect, retain, stale get KEY, stale put KEY VALUE, use rows get KEY, use rows put KEY VALUE, autonomous get KEY, \
     autonomous put KEY VALUE, race KEY, abandon KEY, close-pool, resolve SERVICE, override SERVICE, restore, invalidate SERVICE, warm-up, fork, replace, crash, extra …";

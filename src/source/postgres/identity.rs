@@ -9,7 +9,6 @@ use std::net::{IpAddr, SocketAddr};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::reading::strings;
 use crate::source::condition::{ServerRun, Trace};
 use crate::source::runtime;
 
@@ -26,8 +25,8 @@ pub(super) const IDENTITY: &str = concat!(
     "select pg_backend_pid() as process, ",
     started!(),
     " as started, host(inet_server_addr()) as host, inet_server_port() as port, \
-     current_setting('transaction_read_only') as read_only, ",
-    strings!()
+     current_setting('transaction_read_only') as read_only, \
+     current_setting('standard_conforming_strings') as strings"
 );
 
 /// What the answer to [`IDENTITY`] says.

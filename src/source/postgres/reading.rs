@@ -1,6 +1,6 @@
 //! What must be known of a server before the text of a statement says what it does there.
 //!
-//! Owns two questions, asked where a connection is opened: whether a backslash in a string is a letter like any other, without which no
+//! Owns two answers, learned where a connection is opened: whether a backslash in a string is a letter like any other, without which no
 //! text can be read; and which functions of the application have the name of a built-in one, which are not believed to be
 //! harmless ([`crate::statement::postgres`]). A function that is made later is known from the next opening on, a minute after the
 //! last question at the earliest.
@@ -18,14 +18,6 @@ use crate::sync::Shared;
 
 /// How long the answer about functions is good for.
 const GOOD_FOR: Duration = Duration::from_mins(1);
-
-/// The first question, as a column of what is asked when a connection is opened.
-macro_rules! strings {
-    () => {
-        "current_setting('standard_conforming_strings') as strings"
-    };
-}
-pub(super) use strings;
 
 /// Why no statement can be read there.
 #[derive(Debug, thiserror::Error)]

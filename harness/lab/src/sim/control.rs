@@ -8,7 +8,7 @@ use std::time::Duration;
 use unstale::Begin;
 use unstale::source::{Connection as _, Control as Statements, Serve};
 
-use super::request::Statement;
+use super::request::{Statement, value_in};
 use super::source::{Ordered, SimConnection};
 use super::system::Simulated;
 use super::world::World;
@@ -83,10 +83,7 @@ impl Connection for SimConnection<Ordered> {
     }
 
     async fn get_for_update(&mut self, key: Key) -> Result<Option<Value>, Failure> {
-        match self.serve(Statement::GetForUpdate(key)).await.map_err(failure)? {
-            Reply::Value(value) => Ok(value),
-            other => Err(Failure::new(FailureClass::Mistake, format!("`{other}` is no row"))),
-        }
+        value_in(&self.serve(Statement::GetForUpdate(key)).await.map_err(failure)?)
     }
 
     async fn cross(&mut self, boundary: Boundary) -> Result<(), Failure> {

@@ -1,8 +1,8 @@
 //! The simulated database: rows, transactions with savepoints, row locks, and what sessions leave on connections.
 //!
 //! READ COMMITTED: a statement sees what is committed when it runs, and its own transaction's writes. A write locks its
-//! row until the transaction ends, and so does a read for update; a request that meets a lock waits; a request that would close a cycle of waits loses
-//! its transaction. A statement that fails leaves its transaction open, as on SQLite.
+//! row until the transaction ends, and so does a read for update; a request that meets a lock waits; a request that would
+//! close a cycle of waits loses its transaction. A statement that fails leaves its transaction open, as on SQLite.
 //!
 //! Pure: no time, no tasks, no faults. [`super::server`] decides when a request runs and delivers its answer.
 

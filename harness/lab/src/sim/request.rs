@@ -3,7 +3,7 @@
 use unstale::ErrorClass;
 use unstale::source::Control;
 
-use unstale_harness::history::Reply;
+use unstale_harness::history::{Failure, FailureClass, Reply};
 use unstale_harness::plan::{Command, Conflict, Key, Residue, Usage, Value};
 
 /// A statement of the core workload.
@@ -106,4 +106,12 @@ pub(super) struct Refused {
     pub(super) class: ErrorClass,
     /// Its text.
     pub(super) text: &'static str,
+}
+
+/// The row in the answer to a statement that reads one.
+pub(super) fn value_in(reply: &Reply) -> Result<Option<Value>, Failure> {
+    match reply {
+        Reply::Value(value) => Ok(*value),
+        other => Err(Failure::new(FailureClass::Mistake, format!("`{other}` is no row"))),
+    }
 }

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use unstale::{Handle, Sessions};
 
 use super::execute::execute;
-use super::request::Statement;
+use super::request::{Statement, value_in};
 use super::source::{Network, Order, Ordered, SimSource};
 use super::world::World;
 use crate::systems::unstale::{Running, Served, further, policy};
 use unstale_harness::Local;
 use unstale_harness::chain::Subject;
 use unstale_harness::erased::{self, Started};
-use unstale_harness::history::{Event, Failure, FailureClass, History, Reply, Report, What};
+use unstale_harness::history::{Event, Failure, History, Reply, Report, What};
 use unstale_harness::limits::Limits;
 use unstale_harness::plan::{Command, Key, Plan, Storage, Usage, Value};
 use unstale_harness::stage::along;
@@ -224,9 +224,6 @@ impl<O: Order> Served for SimSource<O> {
     }
 
     async fn get_for_update(handle: &Handle<Self>, key: Key) -> Result<Option<Value>, Failure> {
-        match handle.serve(Statement::GetForUpdate(key)).await? {
-            Reply::Value(value) => Ok(value),
-            other => Err(Failure::new(FailureClass::Mistake, format!("`{other}` is no row"))),
-        }
+        value_in(&handle.serve(Statement::GetForUpdate(key)).await?)
     }
 }

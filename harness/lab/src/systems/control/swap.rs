@@ -6,25 +6,14 @@ use super::Flaw;
 use super::connection::{Connection, Source};
 use super::lease::Lease;
 use unstale_harness::history::{Failure, Reply};
-use unstale_harness::plan::{BeginMode, Command, Key, Value};
+use unstale_harness::plan::{Command, Key, Value};
 
 impl<S: Source> Lease<S> {
     pub(super) async fn swap(&mut self, key: Key, value: Value) -> Result<Reply, Failure> {
         if self.is_open() || self.has(Flaw::SwapsApart) {
             return self.read_and_write(key, value).await;
         }
-        self.begin(BeginMode::Plain).await?;
-        match self.read_and_write(key, value).await {
-            Ok(reply) => {
-                self.commit().await?;
-                Ok(reply)
-            }
-            Err(failure) => {
-                // The swap has failed, and a connection in doubt is given up.
-                let _ = self.rollback().await;
-                Err(failure)
-            }
-        }
+        self.whole(async |session| session.read_and_write(key, value).await).await
     }
 
     async fn read_and_write(&mut self, key: Key, value: Value) -> Result<Reply, Failure> {

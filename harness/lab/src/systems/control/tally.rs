@@ -9,7 +9,7 @@ use super::lease::Lease;
 use super::{Flaw, Spec};
 use unstale_harness::history::{By, Failure, History, Outcome, Reply, What};
 use unstale_harness::oracle::{Invariant, Violation};
-use unstale_harness::plan::{ActorId, BeginMode, Command};
+use unstale_harness::plan::{ActorId, Command};
 use unstale_harness::system::{Extension, Judged};
 
 /// The number's table, with the number.
@@ -27,15 +27,7 @@ impl<S: Source> Lease<S> {
         if words == "total" {
             return Ok(Reply::Extra(self.ask("select n from tally").await?.unwrap_or_default().to_string()));
         }
-        self.begin(BeginMode::Plain).await?;
-        match self.add_one().await {
-            Ok(()) => self.commit().await?,
-            Err(failure) => {
-                // The request has failed, and a connection in doubt is given up.
-                let _ = self.rollback().await;
-                return Err(failure);
-            }
-        }
+        self.whole(Self::add_one).await?;
         Ok(Reply::Done)
     }
 

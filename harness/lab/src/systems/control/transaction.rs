@@ -9,6 +9,25 @@ use unstale_harness::history::{Failure, FailureClass};
 use unstale_harness::plan::BeginMode;
 
 impl<S: Source> Lease<S> {
+    /// Does this in a transaction of its own, whole or not at all.
+    pub(super) async fn whole<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Self) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.begin(BeginMode::Plain).await?;
+        match work(self).await {
+            Ok(value) => {
+                self.commit().await?;
+                Ok(value)
+            }
+            Err(failure) => {
+                // The work has failed, and a connection in doubt is given up.
+                let _ = self.rollback().await;
+                Err(failure)
+            }
+        }
+    }
+
     pub(super) async fn begin(&mut self, mode: BeginMode) -> Result<(), Failure> {
         self.refuse().await?;
         let result = self.try_begin(mode).await;
