@@ -14,6 +14,12 @@ pub fn written(command: &Command) -> Option<(Key, Value)> {
     }
 }
 
+/// Whether a transaction is begun for it. SQLite refuses that inside a raw transaction. PostgreSQL warns, and the next end ends
+/// everything.
+pub(crate) fn begins_transaction(command: &Command) -> bool {
+    matches!(command, Command::Begin(_) | Command::Swap(..))
+}
+
 /// What is done to a row through something else than the session itself, if that is what the command does.
 pub(crate) fn used(command: &Command) -> Option<Usage> {
     match *command {

@@ -4,7 +4,7 @@
 
 use super::claims::{Claims, Ending, Lock, Read, Session, Statement, Target, Transaction, Write};
 use super::frame::{Frame, Pending, all_keys, dead, last_per_key, own, seen_from};
-use super::meaning::{effect_of, ends_session, is_autonomous, opens_session, touched, used};
+use super::meaning::{begins_transaction, effect_of, ends_session, is_autonomous, opens_session, touched, used};
 use crate::history::{By, ByCommand, History, Outcome, Reply, Span, What};
 use crate::plan::{ActorId, BeginMode, Command, Key, Phase, Residue, Usage, Value};
 
@@ -124,6 +124,9 @@ impl Walk<'_> {
             self.release(by.actor, span.invoked);
             self.place(by.actor).troubled = true;
         }
+        if done && begins_transaction(&span.step.command) {
+            self.doubt(by.actor, at);
+        }
         match &span.step.command {
             command if done && opens_session(command) => {
                 self.drop_frames(by.actor, at);
@@ -135,8 +138,6 @@ impl Walk<'_> {
             }
             command if ends_session(command) => self.drop_frames(by.actor, at),
             Command::Begin(mode) if done => {
-                // SQLite refuses it inside a raw transaction. PostgreSQL warns, and the next end ends everything.
-                self.doubt(by.actor, at);
                 if matches!(mode, BeginMode::Immediate | BeginMode::Exclusive) {
                     self.lock(by, at);
                 }

@@ -1,6 +1,6 @@
 //! A command that came to no end has an unknown outcome, and what looks after the plan goes by what happened.
 
-use unstale_harness::history::{FailureClass, History, Outcome, Report, What};
+use unstale_harness::history::{FailureClass, History, Outcome, Reply, Report, What};
 use unstale_harness::model::observers;
 use unstale_harness::oracle::Invariant;
 use unstale_harness::plan::{Phase, Service};
@@ -74,6 +74,19 @@ fn what_nobody_committed_is_not_there_after_its_actor_has_ended() {
                 s.finish(rows)
             });
         }
+    }
+}
+
+/// PostgreSQL warns that a transaction is open, and the end of the swap's own ends that.
+#[test]
+fn swap_inside_a_raw_transaction_may_have_ended_it() {
+    for rows in [&[][..], &[(1, 2)]] {
+        breaks(None, |s| {
+            s.done(0, "open", &[]).done(0, "raw begin", &[]).done(0, "put k1 1", &[What::Wrote(C1)]);
+            let evidence = [What::Wrote(C1), What::Committed(C1)];
+            s.command(0, "swap k1 2", &evidence, Outcome::Done(Reply::Value(Some(1)))).push(0, What::Ended);
+            s.finish(rows)
+        });
     }
 }
 
